@@ -1,0 +1,70 @@
+"""The errors a user can meet, all of them in words.
+
+RnnexpError
+├── UserError          something asked for cannot be done: exit code 2, no traceback
+│   ├── ConfigError        a key, a value or a combination of the config
+│   ├── UnknownNameError   a name that nothing is registered under
+│   ├── PluginError        a plugin that cannot be loaded or used
+│   └── StoreError         a tracking store that cannot be used
+└── RunError           a run that started and could not end well: exit code 1
+    └── NonFiniteError     a loss or gradient that is NaN or infinite
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+EXIT_FAILED = 1
+EXIT_USER = 2
+
+
+class RnnexpError(Exception):
+    """Everything this package raises on purpose."""
+
+
+class UserError(RnnexpError, ValueError):
+    """Something asked for that cannot be done."""
+
+
+class ConfigError(UserError):
+    """A key, a value or a combination of the config that cannot work."""
+
+
+class UnknownNameError(UserError):
+    """A name that nothing is registered under."""
+
+
+class PluginError(UserError):
+    """A plugin that cannot be loaded or used."""
+
+
+class StoreError(UserError):
+    """A tracking store that cannot be used."""
+
+
+class RunError(RnnexpError, RuntimeError):
+    """A run that started and could not end well."""
+
+
+class NonFiniteError(RunError):
+    """A loss or a gradient that is NaN or infinite."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Say which known name was probably meant, and list them all.
+
+    Args:
+        name: what the user wrote.
+        known: the names that would have worked.
+
+    Returns:
+        A text such as ``Did you mean 'gru'? Known: elman, gru, lstm.``
+    """
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{hint}Known: {', '.join(names) or 'none'}."
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Make the error for an unknown name, with the nearest known one in it."""
+    return UnknownNameError(f"Unknown {what} '{name}'. {suggest(name, known)}")

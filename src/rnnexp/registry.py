@@ -1,0 +1,134 @@
+"""What plugins register, under which name, from which file. Imports no torch."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from rnnexp.errors import PluginError, unknown
+from rnnexp.options import Option, options_of
+
+Kind = Literal["cell", "task"]
+C = TypeVar("C", bound=type)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered class and what is known of it without making one."""
+
+    kind: Kind
+    name: str
+    cls: type
+    file: Path
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Its keyword-only constructor arguments."""
+        return options_of(self.cls)
+
+    @property
+    def doc(self) -> str:
+        """Its docstring without indentation."""
+        return inspect.getdoc(self.cls) or ""
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return self.doc.partition("\n")[0]
+
+    @property
+    def equation(self) -> str:
+        """The indented lines of its docstring that stand before ``Args:``."""
+        body = self.doc.partition("\nArgs:")[0].splitlines()[1:]
+        return "\n".join(line.strip() for line in body if line.startswith("    "))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin file that could not be loaded, and why."""
+
+    file: str
+    error: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.error}"
+
+
+@dataclass
+class Registry:
+    """Names to classes, one name space per kind."""
+
+    entries: dict[tuple[Kind, str], Entry] = field(default_factory=dict[tuple[Kind, str], Entry])
+    failures: list[Failure] = field(default_factory=list[Failure])
+
+    def add(self, kind: Kind, name: str, cls: type) -> None:
+        """Register a class.
+
+        Raises:
+            PluginError: the name is taken by a class of another file.
+        """
+        entry = Entry(kind, name, cls, Path(inspect.getfile(cls)))
+        old = self.entries.get((kind, name))
+        if old is not None and old.file != entry.file:
+            raise PluginError(
+                f"The {kind} '{name}' is registered twice: in {old.file} and in {entry.file}. "
+                "Rename one of them."
+            )
+        self.entries[kind, name] = entry
+
+    def get(self, kind: Kind, name: str) -> Entry:
+        """Look a name up.
+
+        Raises:
+            UnknownNameError: nothing is registered under it; says the nearest name.
+            PluginError: nothing is, and the file that may define it failed to load.
+        """
+        if (kind, name) in self.entries:
+            return self.entries[kind, name]
+        broken = [failure for failure in self.failures if Path(failure.file).stem == name]
+        if broken:
+            raise PluginError(f"The {kind} '{name}' cannot be used: its file fails to load. {broken[0]}")
+        raise unknown(kind, name, self.names(kind))
+
+    def names(self, kind: Kind) -> list[str]:
+        """List the registered names of a kind, sorted."""
+        return sorted(name for entry_kind, name in self.entries if entry_kind == kind)
+
+    def all(self, kind: Kind) -> list[Entry]:
+        """List the entries of a kind, sorted by name."""
+        return [self.entries[kind, name] for name in self.names(kind)]
+
+
+REGISTRY = Registry()
+
+
+def register_cell(name: str) -> Callable[[C], C]:
+    """Register a cell class: ``cell=NAME`` then selects it.
+
+    Args:
+        name: the name on the command line; a Python identifier.
+    """
+    return _registering("cell", name)
+
+
+def register_task(name: str) -> Callable[[C], C]:
+    """Register a task class: ``task=NAME`` then selects it.
+
+    Args:
+        name: the name on the command line; a Python identifier.
+    """
+    return _registering("task", name)
+
+
+def _registering(kind: Kind, name: str) -> Callable[[C], C]:
+    if not name.isidentifier():
+        raise PluginError(f"'{name}' cannot name a {kind}: use letters, digits and underscores.")
+
+    def register(cls: C) -> C:
+        REGISTRY.add(kind, name, cls)
+        return cls
+
+    return register
