@@ -1,0 +1,7 @@
+"""The contract of a cell. The cells themselves are plugins: see ``plugins/cells``."""
+
+from rnnexp.cells.contract import Cell, PointwiseCell, Twin
+from rnnexp.cells.init import RecurrentInit
+from rnnexp.registry import register_cell
+
+__all__ = ["Cell", "PointwiseCell", "RecurrentInit", "Twin", "register_cell"]

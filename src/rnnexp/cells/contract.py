@@ -1,0 +1,144 @@
+"""What a recurrent cell is: one step in time. The time loop belongs to `rnnexp.recurrence`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from rnnexp.cells.init import RecurrentInit, init_input_, init_recurrent_
+from rnnexp.errors import ConfigError
+from rnnexp.types import State
+
+
+class Cell(nn.Module, ABC):
+    """One step of a recurrence, for any leading batch axes.
+
+    A plugin cell is a subclass under ``@register_cell``; its keyword-only constructor arguments
+    are its options. Its outputs depend on ``x`` and ``state`` only: nothing is kept between calls.
+
+    Args:
+        hidden_size: hidden units H, which is also the width of the output.
+    """
+
+    recurs_through: ClassVar[Literal["state", "output"]] = "state"
+    """``output`` where the cell has no hidden-to-hidden path and needs the model's output back."""
+
+    def __init__(self, input_size: int, *, hidden_size: int = 64) -> None:
+        super().__init__()
+        if hidden_size < 1:
+            raise ConfigError(f"cell.hidden_size: must be at least 1, got {hidden_size}.")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+
+    @abstractmethod
+    def initial_state(self, batch_shape: Sequence[int]) -> State:
+        """Make the state before the first step, on the device and of the type of the weights.
+
+        Args:
+            batch_shape: the leading axes, usually ``(B,)``.
+        """
+
+    @abstractmethod
+    def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance by one time step.
+
+        Args:
+            x_BI: input of this step, shape (..., B, I).
+            state: what the previous step returned, or `initial_state`.
+
+        Returns:
+            The output, shape (..., B, H), and the new state.
+        """
+
+    def zeros(self, batch_shape: Sequence[int]) -> Tensor:
+        """Make a zero tensor of shape (*batch_shape, H) like the cell's weights."""
+        like = next(self.parameters())
+        return torch.zeros(*batch_shape, self.hidden_size, dtype=like.dtype, device=like.device)
+
+    def twin(self) -> "Twin | None":
+        """Name the torch.nn module that computes the same, if there is one."""
+        return None
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A torch.nn recurrence that equals a cell, with the cell's weights in its layout."""
+
+    kind: Literal["RNN_TANH", "RNN_RELU", "LSTM", "GRU"]
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor
+    bias_hh: Tensor
+
+
+class PointwiseCell(Cell):
+    """A cell whose only matrix product inside the time loop is ``R h``; all else is elementwise.
+
+        wx_t  = W x_t + b          all time steps at once, before the loop
+        rh_t  = R h_{t-1} (+ b_r)  inside the loop
+        state = update(wx_t, rh_t, state)
+
+    A subclass states `num_gates`, `num_states` and `update`; ``state[0]`` is h, the output.
+    From `update` alone the engine derives `step`, a fast forward and a fast backward pass.
+
+    Args:
+        recurrent_init: initial recurrent weights; orthogonal and identity keep the norm of h.
+    """
+
+    num_gates: ClassVar[int]
+    num_states: ClassVar[int] = 1
+    recurrent_bias: ClassVar[bool] = False
+    """True where ``R h`` needs a bias of its own, as in the candidate of the GRU."""
+
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        recurrent_init: RecurrentInit = "orthogonal",
+        **options: Any,
+    ) -> None:
+        super().__init__(input_size, **options)
+        rows = self.num_gates * self.hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, self.hidden_size))
+        self.bias_ih = nn.Parameter(torch.zeros(rows))
+        self.bias_hh = nn.Parameter(torch.zeros(rows)) if self.recurrent_bias else None
+        init_input_(self.weight_ih, self.hidden_size)
+        init_recurrent_(self.weight_hh, recurrent_init)
+
+    @abstractmethod
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        """Compute the new state from the two products, elementwise over (B, H).
+
+        Args:
+            wx_BGH: ``W x_t + b``, shape (..., B, G, H). Select gates by ``unbind(-2)``.
+            rh_BGH: ``R h_{t-1}``, the same shape.
+            state: S tensors of shape (..., B, H).
+        """
+
+    def project_input(self, x_BI: Tensor) -> Tensor:
+        """Compute ``W x + b``, shape (..., B, G, H), for one step or for all T at once."""
+        return self._gates(nn.functional.linear(x_BI, self.weight_ih, self.bias_ih))
+
+    def project_recurrent(self, h_BH: Tensor) -> Tensor:
+        """Compute ``R h (+ b_r)``, shape (..., B, G, H)."""
+        return self._gates(nn.functional.linear(h_BH, self.weight_hh, self.bias_hh))
+
+    def initial_state(self, batch_shape: Sequence[int]) -> State:
+        """Start from zeros."""
+        return tuple(self.zeros(batch_shape) for _ in range(self.num_states))
+
+    def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance by one time step: `update` of the two products."""
+        state = self.update(self.project_input(x_BI), self.project_recurrent(state[0]), state)
+        return state[0], state
+
+    def gate_bias(self, gate: int) -> Tensor:
+        """View the input bias of one gate, shape (H,), to set its initial value."""
+        return self.bias_ih.detach().view(self.num_gates, self.hidden_size)[gate]
+
+    def _gates(self, flat: Tensor) -> Tensor:
+        return flat.unflatten(-1, (self.num_gates, self.hidden_size))

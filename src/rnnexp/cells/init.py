@@ -1,0 +1,39 @@
+"""Initial values of recurrent weights, by name."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+RecurrentInit = Literal["orthogonal", "identity", "uniform", "zeros"]
+
+
+def init_recurrent_(weight_GHxH: Tensor, how: RecurrentInit) -> None:
+    """Fill a stack of square recurrent matrices in place, each gate's block on its own.
+
+    Args:
+        weight_GHxH: the matrices of all gates, one below the other, shape (G*H, H).
+        how: ``orthogonal`` and ``identity`` keep the norm of h at first; ``uniform`` is torch's
+            default, U(-1/sqrt(H), 1/sqrt(H)).
+    """
+    hidden = weight_GHxH.shape[1]
+    for block in weight_GHxH.detach().split(hidden):
+        if how == "orthogonal":
+            nn.init.orthogonal_(block)
+        elif how == "identity":
+            nn.init.eye_(block)
+        elif how == "uniform":
+            nn.init.uniform_(block, -(hidden**-0.5), hidden**-0.5)
+        else:
+            nn.init.zeros_(block)
+
+
+def init_input_(weight_GHxI: Tensor, hidden: int) -> None:
+    """Fill the input weights in place, Xavier-uniform for each gate's block on its own."""
+    for block in weight_GHxI.detach().split(hidden):
+        nn.init.xavier_uniform_(block)
+
+
+def filled(size: int, value: float) -> nn.Parameter:
+    """Make a trainable vector of one value."""
+    return nn.Parameter(torch.full((size,), value))
