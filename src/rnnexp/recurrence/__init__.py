@@ -1,0 +1,19 @@
+"""Run any cell over time: unrolling, feeding, stacking."""
+
+from rnnexp.recurrence.backends import BACKENDS, BackendName
+from rnnexp.recurrence.feed import Feed, FeedMode
+from rnnexp.recurrence.network import NetworkState, Readout, RecurrentNetwork
+from rnnexp.recurrence.unroll import Unrolled, choose_backend, unroll
+
+__all__ = [
+    "BACKENDS",
+    "BackendName",
+    "Feed",
+    "FeedMode",
+    "NetworkState",
+    "Readout",
+    "RecurrentNetwork",
+    "Unrolled",
+    "choose_backend",
+    "unroll",
+]

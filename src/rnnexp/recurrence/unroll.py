@@ -1,0 +1,73 @@
+"""Run a cell over time: the same parameters at every step, by the fastest valid backend."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from rnnexp.cells import Cell
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence.backends import AUTO_ORDER, BACKENDS, BackendName, reason_against
+from rnnexp.types import State
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """What running a cell over T steps gives.
+
+    Args:
+        outputs_TBH: the output of each step.
+        state: the state after the last step.
+        backend: the name of the backend that ran.
+    """
+
+    outputs_TBH: Tensor
+    state: State
+    backend: BackendName
+
+
+def unroll(
+    cell: Cell, inputs_TBI: Tensor, state: State | None = None, *, backend: str = "auto"
+) -> Unrolled:
+    """Apply a cell to each time step of a sequence, carrying its state.
+
+        out_t, state_t = cell.step(x_t, state_{t-1})        t = 1..T
+
+    Args:
+        cell: any cell.
+        inputs_TBI: the sequence, shape (T, ..., B, I), T at least 1.
+        state: where to start; the cell's initial state if not given.
+        backend: ``auto`` takes the fastest that is valid for this cell.
+
+    Raises:
+        ConfigError: the backend asked for cannot run this cell, or the input has the wrong shape.
+    """
+    _check_inputs(cell, inputs_TBI)
+    if state is None:
+        state = cell.initial_state(inputs_TBI.shape[1:-1])
+    name = choose_backend(cell, backend)
+    outputs_TBH, last = BACKENDS[name].run(cell, inputs_TBI, state)
+    return Unrolled(outputs_TBH, last, name)
+
+
+def choose_backend(cell: Cell, wanted: str = "auto") -> BackendName:
+    """Name the backend that runs a cell.
+
+    Raises:
+        ConfigError: the backend asked for cannot run it; says why.
+    """
+    if wanted == "auto":
+        return next(name for name in AUTO_ORDER if reason_against(name, cell) is None)
+    if wanted not in BACKENDS:
+        raise ConfigError(f"Unknown backend '{wanted}'. Known: auto, {', '.join(sorted(BACKENDS))}.")
+    reason = reason_against(wanted, cell)
+    if reason is not None:
+        raise ConfigError(f"unroll.backend={wanted} cannot run {type(cell).__name__}: {reason}")
+    return wanted
+
+
+def _check_inputs(cell: Cell, inputs_TBI: Tensor) -> None:
+    shape = tuple(inputs_TBI.shape)
+    if len(shape) < 2 or shape[0] < 1 or shape[-1] != cell.input_size:
+        raise ConfigError(
+            f"inputs: expected shape (T, ..., B, {cell.input_size}) with T >= 1, got {shape}."
+        )

@@ -1,0 +1,14 @@
+"""The contract of a task. The tasks themselves are plugins: see ``plugins/tasks``."""
+
+from rnnexp.registry import register_task
+from rnnexp.tasks.contract import Batch, GeneratedTask, Pattern, Split, Task, batch_seed
+
+__all__ = [
+    "Batch",
+    "GeneratedTask",
+    "Pattern",
+    "Split",
+    "Task",
+    "batch_seed",
+    "register_task",
+]

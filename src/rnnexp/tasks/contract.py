@@ -1,0 +1,173 @@
+"""What a task is: batches by number, a loss, a trivial baseline."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from rnnexp.errors import ConfigError
+
+Split = Literal["train", "val", "test"]
+Pattern = Literal["every_step", "last"]
+
+
+@dataclass
+class Batch:
+    """Sequences of equal length, time first.
+
+    Args:
+        inputs_TBI: shape (T, B, I).
+        targets: one per step, shape (T, B, ...), or one per sequence, shape (B, ...).
+        fresh: True where sequences begin; False where they go on from the batch before.
+        supervised: False for a window of a longer sequence that holds no target.
+        seed: what the batch was generated from; 0 where it was read from data.
+    """
+
+    inputs_TBI: Tensor
+    targets: Tensor
+    fresh: bool = True
+    supervised: bool = True
+    seed: int = 0
+
+    def to(self, *args: object, **kwargs: object) -> "Batch":
+        """Move the tensors, as `torch.Tensor.to` does."""
+        inputs = self.inputs_TBI.to(*args, **kwargs)  # type: ignore[call-overload]
+        targets = self.targets.to(*args, **kwargs)  # type: ignore[call-overload]
+        return replace(self, inputs_TBI=inputs, targets=targets)
+
+
+class Task(ABC):
+    """Where sequences come from and how outputs are judged.
+
+    A plugin task is a subclass under ``@register_task``; its keyword-only constructor arguments
+    are its options. Batch number n of a split is always the same, so that a run can be repeated,
+    resumed, and asked for the very batch of step n.
+
+    Args:
+        batch_size: sequences per batch B.
+    """
+
+    patterns: ClassVar[tuple[Pattern, ...]] = ("every_step",)
+    """Which readouts suit the task; the first is the default."""
+    targets_as_inputs: ClassVar[bool] = False
+    """Whether a target can be fed back as input of the next step."""
+    carries_state: ClassVar[bool] = False
+    """Whether consecutive batches are one long text, so that the state goes on."""
+
+    length: int
+    """Time steps T of a training sequence."""
+
+    def __init__(self, seed: int = 0, *, batch_size: int = 32) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"task.batch_size: must be at least 1, got {batch_size}.")
+        self.seed = seed
+        self.batch_size = batch_size
+
+    @property
+    @abstractmethod
+    def input_size(self) -> int:
+        """Input features I."""
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """Output features O."""
+
+    @property
+    def baseline(self) -> float | None:
+        """The loss of the best predictor that learns nothing over time, in the loss's unit."""
+        return None
+
+    @abstractmethod
+    def num_batches(self, split: Split) -> int:
+        """Count the batches of a split; for ``train``, those of one epoch."""
+
+    @abstractmethod
+    def batch(self, split: Split, index: int) -> Batch:
+        """Make a batch of a split.
+
+        Args:
+            split: ``val`` and ``test`` are the same for every seed, ``train`` is not.
+            index: which one; for ``train`` it counts on over epochs.
+        """
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Judge outputs: a mean over steps and rows, a scalar to be minimised."""
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Compute further figures of a batch by name, such as ``accuracy``: means over rows."""
+        del outputs, targets
+        return {}
+
+    def encode_target(self, targets: Tensor) -> Tensor:
+        """Make what teacher forcing feeds back from the targets, shape (T, B, O).
+
+        Raises:
+            ConfigError: the targets of this task cannot be inputs.
+        """
+        raise ConfigError(f"The targets of {type(self).__name__} cannot be fed back as inputs.")
+
+    def encode_output(self, outputs_BO: Tensor) -> Tensor:
+        """Make what free running feeds back from an output, in the form of `encode_target`."""
+        return outputs_BO
+
+
+def batch_seed(seed: int, split: Split, index: int) -> int:
+    """Derive the seed of a batch: distinct for every split and number, the same on every machine."""
+    if split != "train":
+        seed = 0  # every run is judged on the same sequences
+    digest = hashlib.blake2b(f"{seed}/{split}/{index}".encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "big")
+
+
+class GeneratedTask(Task):
+    """A task whose sequences are drawn on the fly from a seed; nothing is held in memory.
+
+    Args:
+        length: the T of the task's definition.
+        train_batches: batches per epoch.
+        val_batches: batches of the validation split.
+        test_batches: batches of the test split.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        length: int = 50,
+        batch_size: int = 32,
+        train_batches: int = 500,
+        val_batches: int = 16,
+        test_batches: int = 32,
+    ) -> None:
+        super().__init__(seed, batch_size=batch_size)
+        self.length = length
+        self._batches = {"train": train_batches, "val": val_batches, "test": test_batches}
+        for name, count in {"length": length, **self._batches}.items():
+            if count < 1:
+                raise ConfigError(f"task.{name}: must be at least 1, got {count}.")
+
+    def num_batches(self, split: Split) -> int:
+        """Count the batches of a split; for ``train``, those of one epoch."""
+        return self._batches[split]
+
+    def batch(self, split: Split, index: int) -> Batch:
+        """Generate a batch from its own seed."""
+        seed = batch_seed(self.seed, split, index)
+        inputs_TBI, targets = self.generate(torch.Generator().manual_seed(seed))
+        return Batch(inputs_TBI, targets, seed=seed)
+
+    @abstractmethod
+    def generate(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw ``batch_size`` sequences.
+
+        Args:
+            rng: the only source of chance.
+
+        Returns:
+            The inputs, shape (T, B, I), and the targets of every step or of each sequence.
+        """

@@ -1,0 +1,80 @@
+"""Batches in order, whole or in windows of k steps, from any position on."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from rnnexp.tasks.contract import Batch, Pattern, Split, Task
+
+
+class BatchStream:
+    """The batches of a split as Lightning iterates over them.
+
+    Under truncated BPTT every sequence comes as T/k windows, one batch each, so that Lightning's
+    own optimisation, clipping and step count apply to a window. The position is part of a
+    checkpoint: a resumed run goes on with the next batch.
+
+    Args:
+        task: where the batches come from.
+        split: which of its splits.
+        pattern: whether targets stand at every step or once per sequence.
+        window: steps k per window; None gives whole sequences.
+    """
+
+    def __init__(
+        self, task: Task, split: Split, pattern: Pattern, window: int | None = None
+    ) -> None:
+        self.task = task
+        self.split: Split = split
+        self.pattern: Pattern = pattern
+        self.window = window
+        self.position = 0
+
+    @property
+    def windows(self) -> int:
+        """How many windows a sequence is cut into."""
+        return 1 if self.window is None else -(-self.task.length // self.window)
+
+    def __len__(self) -> int:
+        return self.task.num_batches(self.split) * self.windows
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.split != "train":
+            self.position = 0
+        left = len(self) - self.position % len(self)
+        for _ in range(left):
+            batch = self._at(self.position)
+            self.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tell the position."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a position."""
+        self.position = int(state_dict["position"])
+
+    def _at(self, position: int) -> Batch:
+        index, part = divmod(position, self.windows)
+        batch = self.task.batch(self.split, index)
+        if self.window is None:
+            return batch
+        return window_of(batch, part, self.window, self.pattern)
+
+
+def window_of(batch: Batch, part: int, window: int, pattern: Pattern) -> Batch:
+    """Cut window number ``part`` of ``window`` steps out of a batch.
+
+    The targets of the pattern ``last`` belong to the last window; the others are unsupervised.
+    """
+    steps = slice(part * window, (part + 1) * window)
+    is_last = steps.stop >= batch.inputs_TBI.shape[0]
+    every_step = pattern == "every_step"
+    return replace(
+        batch,
+        inputs_TBI=batch.inputs_TBI[steps],
+        targets=batch.targets[steps] if every_step else batch.targets,
+        fresh=batch.fresh and part == 0,
+        supervised=every_step or is_last,
+    )
