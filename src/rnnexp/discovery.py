@@ -96,6 +96,10 @@ def _guarded(what: str, load: object) -> None:
 
 
 def _failure(what: str, error: BaseException) -> Failure:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == what]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == what
+    ]
     line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
     return Failure(what, f"{type(error).__name__}: {error}", line)

@@ -94,7 +94,9 @@ def schema_of(title: str, options: typing.Iterable[Option]) -> type:
     return make_dataclass(title, fields)
 
 
-def check_options(options: typing.Iterable[Option], values: typing.Mapping[str, Any], key: str) -> None:
+def check_options(
+    options: typing.Iterable[Option], values: typing.Mapping[str, Any], key: str
+) -> None:
     """Check a whole group of values against its options.
 
     Args:
@@ -145,7 +147,9 @@ def _schema_field(option: Option) -> Any:
 
 def _check_choice(value: object, choices: tuple[Any, ...], key: str) -> None:
     if value not in choices:
-        raise ConfigError(f"{key}: '{value}' is not a choice. {suggest(str(value), map(str, choices))}")
+        raise ConfigError(
+            f"{key}: '{value}' is not a choice. {suggest(str(value), map(str, choices))}"
+        )
 
 
 def _fits(value: object, kind: Any) -> bool:

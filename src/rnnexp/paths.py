@@ -22,4 +22,6 @@ def _shipped(name: str) -> Path:
     for root in (_PACKAGE, _CHECKOUT):
         if (root / name).is_dir():
             return root / name
-    raise RnnexpError(f"The folder '{name}' is missing from this installation; install rnnexp again.")
+    raise RnnexpError(
+        f"The folder '{name}' is missing from this installation; install rnnexp again."
+    )

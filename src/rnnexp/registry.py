@@ -90,7 +90,9 @@ class Registry:
             return self.entries[kind, name]
         broken = [failure for failure in self.failures if Path(failure.file).stem == name]
         if broken:
-            raise PluginError(f"The {kind} '{name}' cannot be used: its file fails to load. {broken[0]}")
+            raise PluginError(
+                f"The {kind} '{name}' cannot be used: its file fails to load. {broken[0]}"
+            )
         raise unknown(kind, name, self.names(kind))
 
     def names(self, kind: Kind) -> list[str]:

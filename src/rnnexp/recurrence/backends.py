@@ -1,8 +1,8 @@
 """The ways to run a cell over time; all give the same outputs and gradients.
 
-    parallel   a cell without state: no step depends on another, all T run at once
-    vendor     torch's own RNN, LSTM or GRU with the cell's weights
-    loop       one step after the other under autograd: any cell, and the reference for the rest
+parallel   a cell without state: no step depends on another, all T run at once
+vendor     torch's own RNN, LSTM or GRU with the cell's weights
+loop       one step after the other under autograd: any cell, and the reference for the rest
 """
 
 from collections.abc import Callable

@@ -58,7 +58,9 @@ def choose_backend(cell: Cell, wanted: str = "auto") -> BackendName:
     if wanted == "auto":
         return next(name for name in AUTO_ORDER if reason_against(name, cell) is None)
     if wanted not in BACKENDS:
-        raise ConfigError(f"Unknown backend '{wanted}'. Known: auto, {', '.join(sorted(BACKENDS))}.")
+        raise ConfigError(
+            f"Unknown backend '{wanted}'. Known: auto, {', '.join(sorted(BACKENDS))}."
+        )
     reason = reason_against(wanted, cell)
     if reason is not None:
         raise ConfigError(f"unroll.backend={wanted} cannot run {type(cell).__name__}: {reason}")

@@ -1,0 +1,95 @@
+"""The command line. Nothing heavy is imported before it is known to be needed."""
+
+import importlib
+import os
+import sys
+
+HELP = """\
+rnnexp: experiments on recurrent networks
+
+  rnnexp train [KEY=VALUE ...]     train one network; -m sweeps over comma-separated values
+  rnnexp cells [NAME ...]          the cells that can be named by cell=, with their options
+  rnnexp tasks [NAME ...]          the tasks that can be named by task=, with their options
+  rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
+  rnnexp ui [--port N]             open the records in MLflow's UI on 127.0.0.1
+  rnnexp sync [FOLDER ...]         deliver to MLflow what an interrupted run left behind
+
+Examples
+  rnnexp train task=copy_memory cell=lstm
+  rnnexp train -m cell=elman,lstm,gru clip=none,norm 'seed=range(5)'
+  rnnexp train experiment=char_lm trainer.max_steps=3000
+  rnnexp train resume=RUN_ID trainer.max_steps=6000
+  rnnexp train --cfg job           show the config that would run; --help shows the choices
+
+RNNEXP_PLUGINS=DIR[:DIR] adds plugin folders, RNNEXP_TRACEBACK=1 shows tracebacks.
+"""
+
+COMMANDS = {
+    "train": "rnnexp.app.train",
+    "cells": "rnnexp.app.listing",
+    "tasks": "rnnexp.app.listing",
+    "compare": "rnnexp.app.compare",
+    "ui": "rnnexp.app.ui",
+    "sync": "rnnexp.app.sync",
+}
+
+
+def main() -> None:
+    """Run one command and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command.
+
+    Args:
+        arguments: the words after ``rnnexp``.
+
+    Returns:
+        0, 1 where a run failed, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if arguments[0] == "--version":
+        from rnnexp import __version__
+
+        print(f"rnnexp {__version__}")
+        return 0
+    if arguments[0] in ("-sc", "--shell-completion"):
+        return _complete(arguments)
+    return _dispatch(arguments[0], arguments[1:])
+
+
+def _dispatch(name: str, arguments: list[str]) -> int:
+    from rnnexp.errors import EXIT_USER, UserError, unknown
+
+    try:
+        if name not in COMMANDS:
+            raise unknown("command", name, COMMANDS)
+        code: int = importlib.import_module(COMMANDS[name]).main(name, arguments)
+    except UserError as error:
+        if os.environ.get("RNNEXP_TRACEBACK") == "1":
+            raise
+        print(f"rnnexp: {error}", file=sys.stderr)
+        return EXIT_USER
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _complete(arguments: list[str]) -> int:
+    # Hydra completes the words after the program's name; ours has a subcommand before them.
+    program, _, rest = os.environ.get("COMP_LINE", "").partition(" ")
+    command, space, words = rest.lstrip().partition(" ")
+    if not space:
+        print(" ".join(name for name in COMMANDS if name.startswith(command)))
+        return 0
+    if command != "train":
+        return 0
+    os.environ["COMP_LINE"] = f"{program} {words}"
+    return _dispatch("train", arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""From a checked config to objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from rnnexp.app.targets import maker
+from rnnexp.cells import Cell
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence import Feed, Readout, RecurrentNetwork, choose_backend
+from rnnexp.registry import REGISTRY
+from rnnexp.tasks import Pattern, Task
+from rnnexp.tasks.datamodule import TaskData
+from rnnexp.training.module import Recipe, RecurrentModule
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a config means once ``auto`` is resolved.
+
+    Args:
+        values: the config as plain dictionaries.
+        task: the task, whose data is not loaded yet.
+        pattern: where outputs are read and judged.
+        feedback: whether y_{t-1} is part of the input of step t.
+    """
+
+    values: Values
+    task: Task
+    pattern: Pattern
+    feedback: bool
+
+
+def make_plan(values: Values) -> Plan:
+    """Resolve ``auto`` and refuse combinations that cannot work.
+
+    Raises:
+        ConfigError: readout, feedback, window or backend do not fit task and cell.
+    """
+    task = build_task(values)
+    plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
+    _check_window(values, plan)
+    probe = build_cell(values, 1)
+    choose_backend(probe, values["unroll"]["backend"])
+    return plan
+
+
+def build_task(values: Values) -> Task:
+    """Make the task; its data is loaded when the first batch is asked for."""
+    return cast(
+        Task,
+        REGISTRY.get("task", values["task"]["name"]).cls(
+            values["seed"], **_options(values["task"])
+        ),
+    )
+
+
+def build_cell(values: Values, input_size: int) -> Cell:
+    """Make one cell."""
+    cls = REGISTRY.get("cell", values["cell"]["name"]).cls
+    return cast(Cell, cls(input_size, **_options(values["cell"])))
+
+
+def build_network(plan: Plan) -> RecurrentNetwork:
+    """Make the layers and the readout; draws the initial weights."""
+    model = plan.values["model"]
+    return RecurrentNetwork(
+        lambda input_size: build_cell(plan.values, input_size),
+        plan.task.input_size,
+        plan.task.output_size,
+        layers=model["layers"],
+        dropout=model["dropout"],
+        readout=cast(Readout, plan.pattern),
+        feedback=plan.feedback,
+        encode_output=plan.task.encode_output,
+        backend=plan.values["unroll"]["backend"],
+    )
+
+
+def build_module(plan: Plan) -> RecurrentModule:
+    """Make the LightningModule around the network."""
+    values = plan.values
+    unroll = values["unroll"]
+    feed = Feed(unroll["feed"], unroll["teacher_share"])
+    recipe = Recipe(
+        maker(values["optimizer"], "optimizer"), maker(values["scheduler"], "scheduler"), feed
+    )
+    return RecurrentModule(build_network(plan), plan.task, recipe)
+
+
+def build_data(plan: Plan) -> TaskData:
+    """Make the data module over the plan's task."""
+    window = plan.values["unroll"]["window"]
+    return TaskData(plan.task, plan.pattern, window, plan.task.test_tasks())
+
+
+def run_name(values: Values) -> str:
+    """Name a run: ``adding-lstm-clip_norm-s0`` unless the config names it."""
+    if values["tracking"]["name"]:
+        return str(values["tracking"]["name"])
+    parts = (values["task"]["name"], values["cell"]["name"], f"clip_{values['clip']['by']}")
+    return "-".join((*parts, f"s{values['seed']}"))
+
+
+def _options(node: Values) -> dict[str, Any]:
+    return {str(key): value for key, value in node.items() if key != "name"}
+
+
+def _pattern(values: Values, task: Task) -> Pattern:
+    wanted = values["model"]["readout"]
+    if wanted == "auto":
+        return task.patterns[0]
+    if wanted not in task.patterns:
+        raise ConfigError(
+            f"model.readout={wanted} does not suit task={values['task']['name']}, whose targets "
+            f"stand at: {', '.join(task.patterns)}. Leave model.readout=auto."
+        )
+    return wanted
+
+
+def _feedback(values: Values, task: Task) -> bool:
+    wanted, cell, name = values["model"]["feedback"], values["cell"]["name"], values["task"]["name"]
+    needed = REGISTRY.get("cell", cell).cls.recurs_through == "output"
+    if needed and wanted == "none":
+        raise ConfigError(
+            f"cell={cell} recurs through the output only: model.feedback=none leaves it no past. "
+            "Use model.feedback=output."
+        )
+    feedback = wanted == "output" or needed
+    if feedback and not task.targets_as_inputs:
+        raise ConfigError(
+            f"model.feedback=output feeds targets back as inputs, which those of task={name} "
+            "cannot be"
+            + (f", and cell={cell} needs it. Choose another cell." if needed else ".")
+            + f" Tasks that can: {', '.join(_tasks_with_feedback())}."
+        )
+    return feedback
+
+
+def _tasks_with_feedback() -> list[str]:
+    return [e.name for e in REGISTRY.all("task") if e.cls.targets_as_inputs]  # type: ignore[attr-defined]
+
+
+def _check_window(values: Values, plan: Plan) -> None:
+    window, length = values["unroll"]["window"], plan.task.length
+    if window is not None and window > length:
+        raise ConfigError(
+            f"unroll.window={window} is longer than the task's {length} steps. "
+            f"Give at most {length}, or unroll=full."
+        )

@@ -1,0 +1,153 @@
+"""Compose and check every config of a command before the first run begins."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rnnexp.app.build import Plan
+from rnnexp.app.store import register_configs
+from rnnexp.app.validate import plain, validate
+from rnnexp.discovery import load_plugins
+from rnnexp.errors import ConfigError, RnnexpError, suggest
+from rnnexp.paths import conf_dir
+from rnnexp.registry import REGISTRY, Failure, Kind
+
+CONFIG_NAME = "train"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that a command asks for, checked."""
+
+    overrides: list[str]
+    plan: Plan
+
+
+def prepare(overrides: Sequence[str]) -> list[Failure]:
+    """Load the plugins a command line names and teach Hydra the schema.
+
+    Returns:
+        The plugin files that could not be loaded.
+    """
+    failures = load_plugins(_plugin_dirs(overrides))
+    OmegaConf.register_new_resolver("rnnexp.unique", lambda: _UNIQUE, replace=True)
+    register_configs()
+    return failures
+
+
+def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None) -> list[Job]:
+    """Compose and validate every run of a command.
+
+    Args:
+        overrides: as on the command line.
+        multirun: whether ``-m`` was given; a config may ask for it by ``hydra.mode`` too.
+        config_dir: a further folder of configs, Hydra's ``--config-dir``.
+
+    Raises:
+        UserError: the first run that cannot work, in words.
+    """
+    extra = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir else []
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        jobs = [*_expand([*extra, *overrides], multirun)]
+        return [Job(job, _check(job)) for job in jobs]
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Parse overrides.
+
+    Raises:
+        ConfigError: one is not well formed.
+    """
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(str(error).partition("\n")[0]) from error
+
+
+def _expand(overrides: list[str], multirun: bool) -> list[list[str]]:
+    parsed = parse(overrides)
+    single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    hydra = _compose(single, with_hydra=True)["hydra"]
+    if not (multirun or str(hydra.mode or "").endswith("MULTIRUN")):
+        return [overrides]
+    params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
+    given = {o.key_or_group for o in parsed}
+    merged = [*(p for p in params if p.partition("=")[0] not in given), *overrides]
+    batches = BasicSweeper.split_arguments(parse(merged), None)
+    return [list(job) for batch in batches for job in batch]
+
+
+def _check(overrides: list[str]) -> Plan:
+    return validate(_compose(overrides))
+
+
+def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
+    try:
+        return compose(CONFIG_NAME, overrides, return_hydra_config=with_hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, overrides) from error
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
+    """Put an error of Hydra's composition into this project's words."""
+    text = str(error)
+    missing = re.search(r"Could not find '(cell|task)/([^']+)'", text)
+    if missing:
+        return _unknown_plugin("cell" if missing[1] == "cell" else "task", missing[2])
+    group = re.search(
+        r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s*(.*)", text, re.S
+    )
+    if group:
+        known = [name.strip() for name in group[3].split("\n") if name.strip()]
+        return ConfigError(f"Unknown {group[1]}='{group[2]}'. {suggest(group[2], known)}")
+    key = re.search(r"Could not override '([^']+)'", text)
+    if key and ("not in" in text or "Key '" in text):
+        return _unknown_key(key[1].partition("@")[0], overrides)
+    return _bad_value(error, text)
+
+
+def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
+    try:
+        REGISTRY.get(kind, name)
+    except RnnexpError as error:
+        return error
+    return ConfigError(f"{kind}={name} has no config.")
+
+
+def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
+    parent, _, name = key.rpartition(".")
+    others = [o for o in overrides if not o.lstrip("+~").startswith(key)]
+    values = plain(_compose(list(others)))
+    node = values
+    for part in parent.split(".") if parent else []:
+        node = node.get(part, {})
+    return ConfigError(f"Unknown key '{key}'. {suggest(name, map(str, node))}")
+
+
+def _bad_value(error: Exception, text: str) -> ConfigError:
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    where = getattr(cause, "full_key", None)
+    first = str(cause).partition("\n")[0] or text
+    wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
+    if where and wrong:
+        return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'.")
+    return ConfigError(f"{where}: {first}" if where else text.strip())
+
+
+def _plugin_dirs(overrides: Sequence[str]) -> list[str]:
+    for override in parse([o for o in overrides if o.startswith("plugin_dirs=")]):
+        value = override.value()
+        return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    return []
+
+
+_UNIQUE = secrets.token_hex(2)  # two commands of the same second get different folders

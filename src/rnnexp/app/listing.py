@@ -1,0 +1,47 @@
+"""``rnnexp cells`` and ``rnnexp tasks``: what is registered, and what it takes."""
+
+import argparse
+from dataclasses import MISSING
+from typing import cast
+
+from rich.console import Console
+from rich.markup import escape
+
+from rnnexp.discovery import load_plugins
+from rnnexp.options import Option
+from rnnexp.registry import REGISTRY, Entry, Kind
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """List the cells or tasks named, all by default; the exit code is 1 if a file failed."""
+    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser.add_argument("names", nargs="*")
+    names = parser.parse_args(arguments).names
+    failures = load_plugins()
+    kind = cast(Kind, command.removesuffix("s"))
+    console = Console()
+    for entry in [REGISTRY.get(kind, name) for name in names] or REGISTRY.all(kind):
+        console.print(describe(entry), soft_wrap=True, highlight=False)
+    for failure in failures:
+        console.print(f"[red]not loaded[/red]  {escape(str(failure))}", soft_wrap=True)
+    return 1 if failures else 0
+
+
+def describe(entry: Entry) -> str:
+    """Describe an entry: summary, equation, options with type, default and meaning, file."""
+    lines = [f"[bold]{entry.name}[/bold]  {escape(entry.summary)}"]
+    lines += [f"    {escape(line)}" for line in entry.equation.splitlines()]
+    lines += [f"  {escape(_option_line(entry.kind, option))}" for option in entry.options]
+    return "\n".join([*lines, f"  [dim]{entry.file}[/dim]", ""])
+
+
+def _option_line(kind: Kind, option: Option) -> str:
+    default = "required" if option.default is MISSING else _default(option.default)
+    head = f"{kind}.{option.name}={default}"
+    return f"{head:<34} {option.type_name:<24} {option.doc}".rstrip()
+
+
+def _default(value: object) -> str:
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )

@@ -1,0 +1,37 @@
+"""How a run ended, kept as ``summary.json`` in its folder."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+FILE = "summary.json"
+
+
+@dataclass
+class Outcome:
+    """What a person asks of a finished run.
+
+    Args:
+        name: the run's name.
+        folder: where its files are.
+        status: as in MLflow.
+        config: the values that tell runs of a sweep apart.
+        metrics: validation, test and gradient figures at the end.
+        seconds: from the first step to the last figure.
+        run_id: MLflow's, if the store has answered.
+        error: why it failed.
+    """
+
+    name: str
+    folder: str
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
+    config: dict[str, str] = field(default_factory=dict[str, str])
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+    seconds: float = 0.0
+    run_id: str | None = None
+    error: str | None = None
+
+    def write(self) -> None:
+        """Write ``summary.json``."""
+        Path(self.folder, FILE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")

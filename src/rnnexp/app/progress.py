@@ -1,0 +1,104 @@
+"""What a person sees while a network trains: a bar on a terminal, lines elsewhere."""
+
+import time
+from typing import Any, Literal
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rnnexp.monitors.gradients import StepMonitor
+
+Style = Literal["auto", "bar", "lines", "none"]
+_REFRESH_SECONDS = 0.1
+_LINES = 5
+
+
+class RunProgress(Callback):
+    """Show step, loss, raw and clipped gradient norm, steps per second.
+
+    Args:
+        monitor: has the latest figures.
+        title: the run's name.
+        style: bar or lines; auto decides by the terminal.
+    """
+
+    def __init__(self, monitor: StepMonitor, title: str, style: Style = "auto") -> None:
+        self.monitor = monitor
+        self.title = title
+        self.console = Console(stderr=True)
+        self.style = style
+        if style == "auto":
+            self.style = "bar" if self.console.is_terminal else "lines"
+        self._bar: Progress | None = None
+        self._shown = 0.0
+        self._rate = 0.0
+        self._said = -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the display."""
+        del pl_module
+        if self.style == "bar" and trainer.is_global_zero:
+            self._bar = _make_bar(self.console)
+            self._bar.add_task(self.title, total=trainer.max_steps, text="")
+            self._bar.start()
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        """Move the display, at most ten times a second."""
+        del args
+        self._rate = self.monitor.latest.get("time/steps_per_second", self._rate)
+        if self._bar is not None:
+            self._move(trainer.global_step)
+        elif self.style == "lines" and trainer.is_global_zero:
+            self._say(trainer.global_step, trainer.max_steps)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the display."""
+        del pl_module
+        if self._bar is not None:
+            self._shown = 0.0
+            self._move(trainer.global_step)
+        self._close()
+
+    def on_exception(self, trainer: Trainer, *args: Any) -> None:
+        """Leave the terminal as it was."""
+        del trainer, args
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _move(self, step: int) -> None:
+        now = time.perf_counter()
+        if self._bar is None or now - self._shown < _REFRESH_SECONDS:
+            return
+        self._shown = now
+        self._bar.update(self._bar.task_ids[0], completed=step, text=self._figures())
+
+    def _say(self, step: int, total: int) -> None:
+        part = step * _LINES // max(total, 1)
+        if part > self._said:
+            self._said = part
+            text = f"{self.title}  step {step}/{total}  {self._figures()}"
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _figures(self) -> str:
+        latest = self.monitor.latest
+        if not latest:
+            return ""
+        norms = f"{latest['grad/raw_norm']:.3g} → {latest['grad/clipped_norm']:.3g}"
+        rate = f"  {self._rate:.0f} steps/s" if self._rate else ""
+        return f"loss {latest['train/loss']:.4g}  |grad| {norms}{rate}"
+
+
+def _make_bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -1,0 +1,69 @@
+"""Find what a run goes on from: ``resume=RUN_ID`` or a path."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from rnnexp.app.compose import parse
+from rnnexp.errors import ConfigError
+from rnnexp.tracking import find_run, load_run
+
+OUTPUTS = "outputs"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a resumed run comes from.
+
+    Args:
+        checkpoint: what is loaded.
+        run_id: the MLflow run that goes on; None starts a new one.
+        folder: the earlier run's folder, if it is known.
+    """
+
+    checkpoint: Path
+    run_id: str | None = None
+    folder: Path | None = None
+
+
+def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
+    """Find the checkpoint that ``resume=`` means.
+
+    Args:
+        resume: an MLflow run id, a run folder, or a checkpoint file; a file starts a new run.
+
+    Raises:
+        ConfigError: there is no such run, or it left no checkpoint.
+    """
+    path = Path(resume)
+    if path.is_file():
+        return Origin(path)
+    folder = path if path.is_dir() else find_run(resume, outputs)
+    if folder is None:
+        raise ConfigError(
+            f"resume={resume}: no such file, and no run with this id below {outputs.resolve()}. "
+            "Give the run's folder instead."
+        )
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    if not checkpoint.is_file():
+        raise ConfigError(f"resume={resume}: the run left no checkpoint at {checkpoint}.")
+    return Origin(checkpoint, load_run(folder).run_id, folder)
+
+
+def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
+    """Put the overrides of the run that is resumed before the new ones, which win.
+
+    So ``rnnexp train resume=RUN_ID`` goes on with the config that the run had.
+    """
+    given = parse(overrides)
+    wanted = next((o.value() for o in given if o.key_or_group == "resume"), None)
+    origin = locate(str(wanted)) if wanted else None
+    if origin is None or origin.folder is None:
+        return list(overrides)
+    file = origin.folder / ".hydra" / "overrides.yaml"
+    earlier = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
+    new = {o.key_or_group for o in given}
+    kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
+    return [*kept, *overrides]

@@ -1,0 +1,176 @@
+"""One run: open its record, train, test, and say honestly how it ended."""
+
+import time
+import traceback
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pytorch_lightning import Trainer, seed_everything
+
+from rnnexp.app.build import Plan, build_data, build_module, run_name
+from rnnexp.app.outcome import Outcome
+from rnnexp.app.resume import Origin, locate
+from rnnexp.app.trainer import make_trainer
+from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.recurrence import choose_backend
+from rnnexp.tasks.datamodule import TaskData
+from rnnexp.tracking import RunHeader, RunLog, Tracking, config_hash, provenance
+from rnnexp.training.interrupt import Stopped, StopRequest
+from rnnexp.training.module import RecurrentModule
+
+CONFIG_FILE = "config.yaml"
+_VARYING = ("resume", "plugin_dirs", "tracking")
+"""Keys that do not change what is computed."""
+
+
+def run(
+    plan: Plan,
+    folder: Path,
+    tracking: Tracking,
+    stop: StopRequest,
+    *,
+    tags: dict[str, str],
+    parent_run_id: str | None = None,
+) -> Outcome:
+    """Train and test one network, and leave its record.
+
+    Args:
+        plan: a checked config.
+        folder: the run's own folder.
+        tracking: takes the record.
+        stop: tells whether a signal has come.
+        tags: what is known of the command.
+        parent_run_id: the MLflow run of the sweep.
+
+    Returns:
+        How it ended; an exception of the run is in it, not raised.
+
+    Raises:
+        Stopped: a signal ended it; checkpoint and record are complete.
+    """
+    origin = locate(str(plan.values["resume"])) if plan.values["resume"] else None
+    outcome = Outcome(run_name(plan.values), str(folder), config=flatten(plan.values))
+    log = tracking.open_run(folder, _header(plan, origin, tags, parent_run_id))
+    _store_config(plan, folder, log)
+    begun = time.perf_counter()
+    try:
+        outcome.metrics = _train(plan, folder, log, stop, origin)
+        outcome.status = "FINISHED"
+    except Stopped as error:
+        outcome.status, outcome.error = "KILLED", str(error)
+        raise
+    except (Exception, SystemExit) as error:  # sys.exit in a plugin is no success either
+        outcome.error = describe(error)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    finally:
+        outcome.seconds = time.perf_counter() - begun
+        _close(outcome, folder, log)
+    outcome.run_id = log.run_id(timeout=float(plan.values["tracking"]["wait"]))
+    outcome.write()
+    return outcome
+
+
+def describe(error: BaseException) -> str:
+    """Say an error in one line: its type, unless it is one of ours, and its message."""
+    own = type(error).__module__.startswith("rnnexp.")
+    return str(error) if own else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def flatten(values: Any, prefix: str = "") -> dict[str, str]:
+    """Flatten a nested config into dotted keys and strings, as MLflow's parameters take it."""
+    if not isinstance(values, dict) or not values:
+        return {prefix: "null" if values is None else str(values)}
+    parts = (flatten(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in values.items())
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _header(
+    plan: Plan, origin: Origin | None, tags: dict[str, str], parent_run_id: str | None
+) -> RunHeader:
+    values = plan.values
+    identity = {key: value for key, value in values.items() if key not in _VARYING}
+    more = {**tags, **plan.task.facts, "rnnexp.config_hash": config_hash(identity)}
+    if origin is not None:
+        more["rnnexp.resumed_from"] = str(origin.checkpoint)
+    return RunHeader(
+        name=run_name(values),
+        experiment=str(values["tracking"]["experiment"]),
+        params=flatten(values),
+        tags={**provenance(Path.cwd()), **more},
+        parent_run_id=parent_run_id,
+        run_id=origin.run_id if origin else None,
+    )
+
+
+def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
+    file = folder / CONFIG_FILE
+    file.write_text(yaml.safe_dump(plan.values, sort_keys=False), encoding="utf-8")
+    log.artifact(file)
+    packages = folder / "packages.txt"
+    packages.write_text(_package_list(), encoding="utf-8")
+    log.artifact(packages)
+
+
+def _package_list() -> str:
+    return "\n".join(sorted({f"{d.name}=={d.version}" for d in distributions()})) + "\n"
+
+
+def _train(
+    plan: Plan, folder: Path, log: RunLog, stop: StopRequest, origin: Origin | None
+) -> dict[str, float]:
+    _prepare_torch(plan)
+    module, data = build_module(plan), build_data(plan)
+    log.tags(_backends(plan, module))
+    trainer = make_trainer(plan, folder, log, stop)
+    trainer.fit(module, data, ckpt_path=str(origin.checkpoint) if origin else None)
+    trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt")
+    return _test(plan, folder, log, trainer, module, data)
+
+
+def _test(
+    plan: Plan,
+    folder: Path,
+    log: RunLog,
+    trainer: Trainer,
+    module: RecurrentModule,
+    data: TaskData,
+) -> dict[str, float]:
+    at_end = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    best = folder / "checkpoints" / "best.ckpt"
+    if best.is_file():
+        state = torch.load(best, weights_only=True, map_location=module.device)
+        module.load_state_dict(state["state_dict"])
+    step = trainer.global_step
+    figures = {
+        k: float(v) for part in trainer.test(module, data, verbose=False) for k, v in part.items()
+    }
+    log.metrics(figures, step)
+    log.artifact(best if best.is_file() else folder / "checkpoints" / "last.ckpt", "checkpoints")
+    for name, text in plan.task.samples(module.network).items():
+        (folder / name).write_text(text, encoding="utf-8")
+        log.artifact(folder / name)
+    monitor = next(c for c in trainer.callbacks if isinstance(c, StepMonitor))
+    return {**at_end, **figures, **monitor.summary()}
+
+
+def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:
+    wanted = plan.values["unroll"]["backend"]
+    layers = enumerate(module.network.layers)
+    return {f"rnnexp.backend.layer{i}": choose_backend(cell, wanted) for i, cell in layers}
+
+
+def _prepare_torch(plan: Plan) -> None:
+    if plan.values["threads"] is not None:
+        torch.set_num_threads(plan.values["threads"])
+    torch.set_flush_denormal(plan.values["flush_denormal"])
+    seed_everything(plan.values["seed"], verbose=False)
+
+
+def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
+    if (folder / "error.txt").is_file():
+        log.artifact(folder / "error.txt")
+    outcome.write()
+    log.end(outcome.status, outcome.error)

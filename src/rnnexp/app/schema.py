@@ -1,0 +1,156 @@
+"""The typed groups of the config that belong to no plugin.
+
+Each class is read by `rnnexp.options`: its fields are keyword-only, typed, and documented under
+``Args:``. Optimizers and schedules are not here: their keys are the arguments of the torch class
+that ``_target_`` names.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rnnexp.recurrence.feed import FeedMode
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The network around the cells.
+
+    Args:
+        layers: how many cells are stacked.
+        dropout: probability of dropping an output between two layers.
+        readout: every_step | last; auto takes what the task asks for.
+        feedback: output feeds y_{t-1} into step t; auto does so for cells that have no other
+            recurrence.
+    """
+
+    layers: int = 1
+    dropout: float = 0.0
+    readout: Literal["auto", "every_step", "last"] = "auto"
+    feedback: Literal["auto", "none", "output"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnrollOptions:
+    """How far and by which means time is unrolled.
+
+    Args:
+        window: steps per window of truncated BPTT; null unrolls the whole sequence.
+        feed: what is fed back in training under model.feedback=output.
+        teacher_share: probability of the target under feed=scheduled.
+        backend: what runs the recurrence; auto takes the fastest that is valid.
+    """
+
+    window: int | None = None
+    feed: FeedMode = "teacher"
+    teacher_share: float = 0.5
+    backend: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions:
+    """How gradients are clipped before the optimizer step.
+
+    Args:
+        by: none | norm | value.
+        max_norm: largest global norm, with by=norm.
+        max_value: largest absolute value of an element, with by=value.
+    """
+
+    by: Literal["none", "norm", "value"] = "none"
+    max_norm: float | None = None
+    max_value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOptions:
+    """How long, on what, and how precisely Lightning trains.
+
+    Args:
+        max_steps: optimizer steps.
+        max_epochs: epochs, where the task has a natural one; null leaves it to max_steps.
+        val_every: training batches between two validations.
+        accelerator: cpu | gpu | auto, as in Lightning.
+        devices: how many devices.
+        strategy: as in Lightning, such as auto or ddp.
+        precision: as in Lightning.
+        accumulate: batches whose gradients are added up for one optimizer step.
+        deterministic: refuse operations that do not repeat bit for bit.
+        early_stop_after: validations without improvement of val/loss that end the run; null never.
+        progress: bar | lines | none; auto takes the bar on a terminal and lines elsewhere.
+    """
+
+    max_steps: int = 1000
+    max_epochs: int | None = None
+    val_every: int = 100
+    accelerator: str = "cpu"
+    devices: int = 1
+    strategy: str = "auto"
+    precision: Literal["32-true", "64-true", "bf16-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accumulate: int = 1
+    deterministic: bool = False
+    early_stop_after: int | None = None
+    progress: Literal["auto", "bar", "lines", "none"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingOptions:
+    """Where the record of a run goes.
+
+    Args:
+        uri: any MLflow tracking store; the default is a file in the folder of the command.
+        experiment: MLflow experiment.
+        name: run name; null makes one of task, cell, clipping and seed.
+        wait: seconds to wait at the end for the store to take everything.
+    """
+
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str = "rnnexp"
+    name: str | None = None
+    wait: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorOptions:
+    """What is done about a loss or gradient that is NaN or infinite.
+
+    Args:
+        nonfinite: raise | skip | rollback.
+        rollback_factor: by which a rollback multiplies the learning rate.
+        max_rollbacks: after so many the run ends.
+        snapshot_every: steps between two snapshots that a rollback can return to.
+    """
+
+    nonfinite: Literal["raise", "skip", "rollback"] = "raise"
+    rollback_factor: float = 0.5
+    max_rollbacks: int = 3
+    snapshot_every: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class RootOptions:
+    """What stands at the top of the config.
+
+    Args:
+        seed: fixes the weights, the training data and every draw; a CPU run repeats bit for bit.
+        threads: CPU threads of torch; null leaves torch's choice.
+        flush_denormal: treat denormal numbers as zero; vanishing gradients make many, and a CPU
+            computes with them many times slower.
+        plugin_dirs: folders with plugins, beside those in $RNNEXP_PLUGINS.
+        resume: MLflow run id, or path of a checkpoint or of a run folder, to go on from.
+    """
+
+    seed: int = 0
+    threads: int | None = None
+    flush_denormal: bool = True
+    plugin_dirs: list[str] = ()  # type: ignore[assignment]  # OmegaConf wants list, dataclass no list
+    resume: str | None = None
+
+
+GROUPS: dict[str, type] = {
+    "model": ModelOptions,
+    "unroll": UnrollOptions,
+    "clip": ClipOptions,
+    "trainer": TrainerOptions,
+    "tracking": TrackingOptions,
+    "monitor": MonitorOptions,
+}

@@ -1,0 +1,85 @@
+"""Lightning's Trainer, and the callbacks around it, from a plan."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from rnnexp.app.build import Plan, run_name
+from rnnexp.app.progress import RunProgress
+from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.tracking import RunLog
+from rnnexp.tracking.logger import JournalLogger
+from rnnexp.training.interrupt import StopOnSignal, StopRequest
+
+
+def make_trainer(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> Trainer:
+    """Make the Trainer of one run.
+
+    Clipping is Lightning's own: ``gradient_clip_val`` and ``gradient_clip_algorithm``.
+    """
+    _quiet()
+    options = plan.values["trainer"]
+    return Trainer(
+        max_steps=options["max_steps"],
+        max_epochs=options["max_epochs"] or -1,
+        val_check_interval=min(options["val_every"], options["max_steps"] * options["accumulate"]),
+        check_val_every_n_epoch=None,
+        accelerator=options["accelerator"],
+        devices=options["devices"],
+        strategy=options["strategy"],
+        precision=options["precision"],
+        accumulate_grad_batches=options["accumulate"],
+        deterministic=options["deterministic"],
+        logger=JournalLogger(log),
+        log_every_n_steps=1,
+        callbacks=_callbacks(plan, folder, stop),
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **_clipping(plan.values["clip"]),
+    )
+
+
+def _clipping(clip: dict[str, Any]) -> dict[str, Any]:
+    if clip["by"] == "none":
+        return {}
+    threshold = clip["max_norm"] if clip["by"] == "norm" else clip["max_value"]
+    return {"gradient_clip_val": threshold, "gradient_clip_algorithm": clip["by"]}
+
+
+def _callbacks(plan: Plan, folder: Path, stop: StopRequest) -> list[Callback]:
+    options, monitor_options = plan.values["trainer"], plan.values["monitor"]
+    guard = NonFiniteGuard(
+        monitor_options["nonfinite"],
+        factor=monitor_options["rollback_factor"],
+        max_rollbacks=monitor_options["max_rollbacks"],
+        snapshot_every=monitor_options["snapshot_every"],
+    )
+    monitor = StepMonitor(guard)
+    callbacks: list[Callback] = [monitor, *_checkpoints(folder)]
+    if options["early_stop_after"] is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
+    if options["progress"] != "none":
+        callbacks.append(RunProgress(monitor, run_name(plan.values), options["progress"]))
+    return [*callbacks, StopOnSignal(stop, folder / "checkpoints" / "last.ckpt")]
+
+
+def _checkpoints(folder: Path) -> list[Callback]:
+    where: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    best = ModelCheckpoint(filename="best", monitor="val/loss", save_top_k=1, **where)
+    last = ModelCheckpoint(filename="last", monitor=None, save_top_k=1, **where)
+    return [best, last]
+
+
+def _quiet() -> None:
+    # Lightning's advice on hardware and loaders is not this program's voice.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*training_step.* returned .None.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*val_check_interval.*")

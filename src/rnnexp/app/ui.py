@@ -1,0 +1,35 @@
+"""``rnnexp ui``: MLflow's own UI over the configured store."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from rnnexp.errors import ConfigError
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Become MLflow's server on 127.0.0.1, or say where the configured server is."""
+    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser.add_argument("uri", nargs="?", default=DEFAULT_URI, help="tracking.uri=URI or URI")
+    parser.add_argument("--port", type=int, default=5000)
+    args = parser.parse_args(arguments)
+    uri = str(args.uri).removeprefix("tracking.uri=")
+    if uri.startswith(("http://", "https://")):
+        print(f"The store is a server; its UI is at {uri}")
+        return 0
+    _require_store(uri)
+    print(f"MLflow's UI over {uri}: http://127.0.0.1:{args.port}  (Ctrl-C ends it)", flush=True)
+    serve = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    os.execv(sys.executable, [sys.executable, "-m", *serve, "--port", str(args.port)])
+
+
+def _require_store(uri: str) -> None:
+    path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:") and not path.is_file():
+        raise ConfigError(
+            f"There is no store at {path.resolve()} yet. Run `rnnexp train` first, go to the "
+            "folder where it ran, or give another: rnnexp ui tracking.uri=sqlite:///FILE"
+        )

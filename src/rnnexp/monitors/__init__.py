@@ -1,0 +1,1 @@
+"""What is watched while a network trains: pure rules, under thin Lightning callbacks."""

@@ -1,0 +1,115 @@
+"""Raw and clipped gradient norms of every optimizer step."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from rnnexp.monitors.nonfinite import NonFiniteGuard
+
+# A clipped norm differs from the threshold by rounding; one this close to raw was not clipped.
+_SAME = 1e-5
+
+
+def global_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """Compute the Euclidean norm of all gradients taken together.
+
+        sqrt(sum_p ||dL/dp||^2)
+
+    Args:
+        parameters: those without a gradient do not count.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None]
+    return torch.nn.utils.get_total_norm(grads) if grads else torch.zeros(())
+
+
+class StepMonitor(Callback):
+    """Record, at every optimizer step, loss, raw and clipped norm, and hold the non-finite policy.
+
+    Lightning calls back before it clips, and leaves the clipped gradients in place until the next
+    backward pass: both norms are measured, none is computed from the threshold.
+
+    Args:
+        guard: decides what happens at a loss or gradient that is not finite.
+    """
+
+    def __init__(self, guard: NonFiniteGuard) -> None:
+        self.guard = guard
+        self.latest: dict[str, float] = {}
+        self._steps = 0
+        self._clipped = 0
+        self._largest = 0.0
+        self._raw: float | None = None
+        self._since = time.perf_counter()
+        self._last_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count steps per second."""
+        del pl_module
+        self._since, self._last_step = time.perf_counter(), trainer.global_step
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Measure the raw norm, before Lightning clips."""
+        self._raw = float(global_norm(pl_module.parameters()))
+        self.guard.before_step(self._raw, trainer.global_step, pl_module, optimizer)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Measure the clipped norm and hand everything to the logger."""
+        del batch, batch_idx
+        if self._raw is None or not outputs:  # accumulating, or a window without targets
+            self._raw = None
+            return
+        self.latest = {"train/loss": float(outputs["loss"]), **self._norms(pl_module, self._raw)}
+        self.latest["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self._add_rate(trainer.global_step)
+        if trainer.logger is not None:
+            trainer.logger.log_metrics(self.latest, step=trainer.global_step)
+        self._raw = None
+
+    def summary(self) -> dict[str, float]:
+        """Sum the run up: largest raw norm, share of clipped steps, what the policy did."""
+        return {
+            "grad/largest_raw_norm": self._largest,
+            "grad/clipped_fraction": self._clipped / max(self._steps, 1),
+            "grad/skipped": float(self.guard.skipped),
+            "grad/rollbacks": float(self.guard.rollbacks),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the counts over a resume."""
+        return {"steps": self._steps, "clipped": self._clipped, "largest": self._largest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the counts."""
+        self._steps, self._clipped = int(state_dict["steps"]), int(state_dict["clipped"])
+        self._largest = float(state_dict["largest"])
+
+    def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
+        clipped = float(global_norm(pl_module.parameters()))
+        self._steps += 1
+        self._clipped += clipped < raw * (1 - _SAME)
+        self._largest = max(self._largest, raw)
+        return {
+            "grad/raw_norm": raw,
+            "grad/clipped_norm": clipped,
+            "grad/clipped_fraction": self._clipped / self._steps,
+        }
+
+    def _add_rate(self, step: int) -> None:
+        now = time.perf_counter()
+        if now - self._since >= 1.0:
+            self.latest["time/steps_per_second"] = (step - self._last_step) / (now - self._since)
+            self._since, self._last_step = now, step

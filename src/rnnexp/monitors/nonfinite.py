@@ -1,0 +1,102 @@
+"""What happens when a loss or gradient is NaN or infinite: raise, skip the step, or roll back."""
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import Optimizer
+
+from rnnexp.errors import NonFiniteError
+
+NonFinitePolicy = Literal["raise", "skip", "rollback"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Weights and optimizer state of a step at which the gradient was finite."""
+
+    step: int
+    weights: dict[str, Any]
+    optimizer: dict[str, Any]
+
+
+class NonFiniteGuard:
+    """Apply the policy before each optimizer step.
+
+    Args:
+        policy: ``raise`` ends the run; ``skip`` drops the gradient, so that the step changes
+            nothing; ``rollback`` also restores the last good weights and optimizer state and
+            lowers the learning rate.
+        factor: by which a rollback multiplies the learning rate, in (0, 1].
+        max_rollbacks: after so many the run ends as with ``raise``.
+        snapshot_every: steps between two snapshots of good weights.
+    """
+
+    def __init__(
+        self,
+        policy: NonFinitePolicy = "raise",
+        *,
+        factor: float = 0.5,
+        max_rollbacks: int = 3,
+        snapshot_every: int = 50,
+    ) -> None:
+        self.policy: NonFinitePolicy = policy
+        self.factor = factor
+        self.max_rollbacks = max_rollbacks
+        self.snapshot_every = snapshot_every
+        self.skipped = 0
+        self.rollbacks = 0
+        self._good: Snapshot | None = None
+
+    def before_step(self, norm: float, step: int, model: nn.Module, optimizer: Optimizer) -> None:
+        """Let a finite gradient pass; deal with another.
+
+        Args:
+            norm: global norm of the raw gradient; a non-finite loss makes it non-finite too.
+            step: optimizer steps done so far.
+            model: whose gradients and weights they are.
+            optimizer: about to step.
+
+        Raises:
+            NonFiniteError: the policy is ``raise``, or the rollbacks are used up.
+        """
+        if math.isfinite(norm):
+            self._keep(step, model, optimizer)
+            return
+        if self.policy == "raise":
+            raise NonFiniteError(_message(norm, step) + _REMEDY)
+        for parameter in model.parameters():
+            parameter.grad = None  # without a gradient the optimizer's step changes nothing
+        if self.policy == "skip":
+            self.skipped += 1
+        else:
+            self._roll_back(norm, step, model, optimizer)
+
+    def _keep(self, step: int, model: nn.Module, optimizer: Optimizer) -> None:
+        due = self._good is None or step >= self._good.step + self.snapshot_every
+        if self.policy == "rollback" and due:
+            weights = copy.deepcopy(model.state_dict())
+            self._good = Snapshot(step, weights, copy.deepcopy(optimizer.state_dict()))
+
+    def _roll_back(self, norm: float, step: int, model: nn.Module, optimizer: Optimizer) -> None:
+        if self._good is None or self.rollbacks >= self.max_rollbacks:
+            raise NonFiniteError(
+                f"{_message(norm, step)} after {self.rollbacks} rollbacks.{_REMEDY}"
+            )
+        self.rollbacks += 1
+        rates = [group["lr"] * self.factor for group in optimizer.param_groups]
+        model.load_state_dict(self._good.weights)
+        optimizer.load_state_dict(copy.deepcopy(self._good.optimizer))
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
+
+_REMEDY = (
+    " Try clip=norm, a lower optimizer.lr, or monitor.nonfinite=skip|rollback to go on past it."
+)
+
+
+def _message(norm: float, step: int) -> str:
+    return f"The gradient norm is {norm} at step {step + 1}."

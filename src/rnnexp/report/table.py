@@ -1,0 +1,70 @@
+"""A table of runs: what tells them apart, and how they did."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from rich.table import Table
+
+_FIGURES = {
+    "val/loss": "val loss",
+    "test/loss": "test loss",
+    "test/loss_relative": "of baseline",
+    "test/accuracy": "test accuracy",
+    "test/bits_per_character": "test bits/char",
+    "grad/largest_raw_norm": "largest |grad|",
+    "grad/clipped_fraction": "clipped",
+}
+_PERCENT = ("test/loss_relative", "test/accuracy", "grad/clipped_fraction")
+
+
+class Run(Protocol):
+    """What a row needs to know."""
+
+    name: str
+    folder: str
+    status: str
+    config: dict[str, str]
+    metrics: dict[str, float]
+    seconds: float
+    run_id: str | None
+
+
+def table_of(runs: Sequence[Run]) -> Table:
+    """Make a table: one row per run, a column per config key that differs, then the figures."""
+    keys = differing(run.config for run in runs)
+    figures = [key for key in _FIGURES if any(key in run.metrics for run in runs)]
+    table = Table(*(keys or ["run"]), "status")
+    for column in (*(_FIGURES[key] for key in figures), "seconds"):
+        table.add_column(column, justify="right")
+    table.add_column("run id")
+    for run in runs:
+        named = [run.config.get(key, "") for key in keys] or [run.name]
+        shown = [show(key, run.metrics.get(key)) for key in figures]
+        table.add_row(*named, run.status, *shown, f"{run.seconds:.1f}", (run.run_id or "")[:8])
+    return table
+
+
+def differing(configs: Iterable[Mapping[str, str]]) -> list[str]:
+    """List the config keys in which runs differ, names of groups before their details."""
+    rows = list(configs)
+    keys = {key: None for row in rows for key in row}
+    found = [key for key in keys if len({row.get(key) for row in rows}) > 1]
+    named = {key.partition(".")[0] for key in found if key.endswith((".name", ".by"))}
+    return [k for k in found if k.partition(".")[0] not in named or k.endswith((".name", ".by"))]
+
+
+def show(key: str, value: float | None) -> str:
+    """Format a figure for reading."""
+    if value is None:
+        return ""
+    return f"{value:.1%}" if key in _PERCENT else f"{value:.4g}"
+
+
+def summary_line(run: Run, ui: str) -> str:
+    """Sum a run up in one line that says where to look."""
+    keys = ("test/loss", "test/loss_relative", "test/accuracy", "test/bits_per_character")
+    shown = [f"{_FIGURES[k]} {show(k, run.metrics[k])}" for k in keys if k in run.metrics]
+    figures = ", ".join(shown) or run.status
+    return (
+        f"{run.name}: {figures} | run {run.run_id or 'not yet in the store'} | {run.folder} | {ui}"
+    )

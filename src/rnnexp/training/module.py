@@ -1,0 +1,134 @@
+"""Back-propagation through time as a LightningModule; clipping is left to Lightning."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from rnnexp.recurrence import Feed, NetworkState, RecurrentNetwork
+from rnnexp.tasks import Batch, Task
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+MakeScheduler = Callable[[Optimizer], LRScheduler]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the parameters move.
+
+    Args:
+        make_optimizer: makes the optimizer over the trainable parameters.
+        make_scheduler: makes the learning-rate schedule, advanced at every step; None for none.
+        feed: what is fed back in training where the model's output is part of its input.
+    """
+
+    make_optimizer: MakeOptimizer
+    make_scheduler: MakeScheduler | None = None
+    feed: Feed = field(default_factory=Feed)
+
+
+class RecurrentModule(LightningModule):
+    """Unroll, compare with the targets, back-propagate through the unrolled time.
+
+        L = task.loss(network(x_1..x_T), targets);    dL/dtheta by BPTT over the window
+
+    Args:
+        network: what is trained.
+        task: judges the outputs.
+        recipe: optimizer, schedule and feeding.
+    """
+
+    def __init__(self, network: RecurrentNetwork, task: Task, recipe: Recipe) -> None:
+        super().__init__()
+        self.network = network
+        self.task = task
+        self.recipe = recipe
+        self._carried: dict[str, NetworkState | None] = {}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Compute the loss of a window; one without targets only carries the state on."""
+        del batch_idx
+        if not batch.supervised:
+            with torch.no_grad():
+                self._run(batch, "train", self.recipe.feed)
+            return None
+        return self.task.loss(self._run(batch, "train", self.recipe.feed), batch.targets)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log the loss and metrics of the validation split."""
+        del batch_idx
+        self._evaluate(batch, "val", "")
+        if self.network.feedback:
+            self._evaluate_free(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log the loss and metrics of the test split, at the task's length and at unseen ones."""
+        del batch_idx
+        self._evaluate(batch, "test", "" if dataloader_idx == 0 else f"_T{_steps(batch)}")
+        if self.network.feedback and dataloader_idx == 0:
+            self._evaluate_free(batch, "test")
+
+    def configure_optimizers(self) -> Any:
+        """Make the optimizer, and the schedule if there is one."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        optimizer = self.recipe.make_optimizer(trained)
+        if self.recipe.make_scheduler is None:
+            return optimizer
+        schedule = {"scheduler": self.recipe.make_scheduler(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state that a resumed run goes on from, as plain tensors."""
+        carried = self._carried.get("train")
+        if carried is not None:
+            checkpoint["carried"] = {"layers": carried.layers, "fed_back": carried.fed_back_BO}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from the state that was carried."""
+        kept = checkpoint.get("carried")
+        if kept is not None:
+            layers = tuple(tuple(state) for state in kept["layers"])
+            self._carried["train"] = NetworkState(layers, kept["fed_back"])
+
+    def _run(self, batch: Batch, stream: str, feed: Feed) -> Tensor:
+        state = None if batch.fresh else self._carried.get(stream)
+        fed_TBO = self._targets_as_inputs(batch)
+        outputs, last = self.network(batch.inputs_TBI, state, targets_TBO=fed_TBO, feed=feed)
+        self._carried[stream] = last.detach()
+        return outputs
+
+    def _targets_as_inputs(self, batch: Batch) -> Tensor | None:
+        if not self.network.feedback:
+            return None
+        return self.task.encode_target(batch.targets).to(batch.inputs_TBI.dtype)
+
+    def _evaluate(self, batch: Batch, split: str, suffix: str) -> None:
+        outputs = self._run(batch, split + suffix, Feed.teacher())
+        loss = self.task.loss(outputs, batch.targets)
+        figures = {"loss": loss, **self.task.metrics(outputs, batch.targets)}
+        if self.task.baseline and not suffix:
+            figures["loss_relative"] = loss / self.task.baseline
+        self._log_means(batch, {f"{split}/{name}{suffix}": v for name, v in figures.items()})
+
+    def _evaluate_free(self, batch: Batch, split: str) -> None:
+        # Beside the teacher-forced loss: what the network does when it must live with its errors.
+        outputs = self._run(batch, f"{split}_free", Feed.free())
+        loss = self.task.loss(outputs, batch.targets)
+        self._log_means(batch, {f"{split}/loss_free": loss})
+
+    def _log_means(self, batch: Batch, figures: dict[str, Tensor]) -> None:
+        rows = batch.inputs_TBI.shape[1]
+        self.log_dict(figures, batch_size=rows, add_dataloader_idx=False, sync_dist=self._shared)
+
+    @property
+    def _shared(self) -> bool:
+        return self.trainer.world_size > 1
+
+
+def _steps(batch: Batch) -> int:
+    return batch.inputs_TBI.shape[0]
