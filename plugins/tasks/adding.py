@@ -17,6 +17,7 @@ class Adding(GeneratedTask):
     """
 
     patterns = ("last",)
+    shortest = 2
 
     @property
     def input_size(self) -> int:

@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _dispatch(name: str, arguments: list[str]) -> int:
-    from rnnexp.errors import EXIT_USER, UserError, unknown
+    from rnnexp.errors import EXIT_FAILED, EXIT_USER, UserError, unknown
 
     try:
         if name not in COMMANDS:
@@ -75,6 +75,12 @@ def _dispatch(name: str, arguments: list[str]) -> int:
         return EXIT_USER
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if os.environ.get("RNNEXP_TRACEBACK") == "1":
+            raise
+        print(f"rnnexp: {type(error).__name__}: {error}", file=sys.stderr)
+        print("A bug, probably; RNNEXP_TRACEBACK=1 shows where.", file=sys.stderr)
+        return EXIT_FAILED
     return code
 
 

@@ -7,12 +7,14 @@ import inspect
 import re
 import types
 import typing
-from dataclasses import MISSING, dataclass, field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from typing import Any, Literal, Union
 
 from rnnexp.errors import ConfigError, suggest
 
 _PLAIN = (int, float, bool, str)
+REQUIRED = "???"
+"""The default of an option that has none; OmegaConf's own mark for a missing value."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Option:
 
     name: str
     type: Any
-    default: Any = MISSING
+    default: Any = REQUIRED
     doc: str = ""
 
     @property
@@ -116,7 +118,7 @@ def check_options(
 
 def _option(klass: type, init: Any, parameter: inspect.Parameter) -> Option:
     hints = typing.get_type_hints(init)
-    default = MISSING if parameter.default is parameter.empty else parameter.default
+    default = REQUIRED if parameter.default is parameter.empty else parameter.default
     kind = hints.get(parameter.name, Any)
     return Option(parameter.name, kind, default, _doc_of(klass, parameter.name))
 
@@ -142,7 +144,7 @@ def _schema_field(option: Option) -> Any:
     if isinstance(option.default, (list, tuple)):
         values = list(typing.cast("list[Any]", option.default))
         return field(default_factory=lambda: list(values))
-    return field(default="???" if option.default is MISSING else option.default)
+    return field(default=option.default)
 
 
 def _check_choice(value: object, choices: tuple[Any, ...], key: str) -> None:

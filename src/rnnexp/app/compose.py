@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rnnexp.app.build import Plan
 from rnnexp.app.store import register_configs
@@ -70,7 +70,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        raise ConfigError(str(error).partition("\n")[0]) from error
+        raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
 
 
 def _expand(overrides: list[str], multirun: bool) -> list[list[str]]:
@@ -97,22 +97,28 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
         raise explain(error, overrides) from error
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
 def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     """Put an error of Hydra's composition into this project's words."""
     text = str(error)
-    missing = re.search(r"Could not find '(cell|task)/([^']+)'", text)
-    if missing:
-        return _unknown_plugin("cell" if missing[1] == "cell" else "task", missing[2])
-    group = re.search(
-        r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s*(.*)", text, re.S
-    )
-    if group:
-        known = [name.strip() for name in group[3].split("\n") if name.strip()]
-        return ConfigError(f"Unknown {group[1]}='{group[2]}'. {suggest(group[2], known)}")
-    key = re.search(r"Could not override '([^']+)'", text)
-    if key and ("not in" in text or "Key '" in text):
-        return _unknown_key(key[1].partition("@")[0], overrides)
+    choice = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if choice:
+        return _unknown_choice(choice[1], choice[2], text)
+    cause = error.__cause__ or error
+    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
+        return _unknown_key(cause.full_key, overrides)
     return _bad_value(error, text)
+
+
+def _unknown_choice(group: str, name: str, text: str) -> RnnexpError:
+    if group in ("cell", "task"):
+        return _unknown_plugin("cell" if group == "cell" else "task", name)
+    listed = re.search(r"Available options in '[^']+':\n(.*?)(?=\n\S|\Z)", text, re.S)
+    known = [line.strip() for line in listed[1].splitlines()] if listed else []
+    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, filter(None, known))}")
 
 
 def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:

@@ -1,14 +1,13 @@
 """``rnnexp cells`` and ``rnnexp tasks``: what is registered, and what it takes."""
 
 import argparse
-from dataclasses import MISSING
 from typing import cast
 
 from rich.console import Console
 from rich.markup import escape
 
 from rnnexp.discovery import load_plugins
-from rnnexp.options import Option
+from rnnexp.options import REQUIRED, Option
 from rnnexp.registry import REGISTRY, Entry, Kind
 
 
@@ -36,7 +35,7 @@ def describe(entry: Entry) -> str:
 
 
 def _option_line(kind: Kind, option: Option) -> str:
-    default = "required" if option.default is MISSING else _default(option.default)
+    default = "required" if option.default == REQUIRED else _default(option.default)
     head = f"{kind}.{option.name}={default}"
     return f"{head:<34} {option.type_name:<24} {option.doc}".rstrip()
 

@@ -43,9 +43,11 @@ class RunProgress(Callback):
             self._bar.add_task(self.title, total=trainer.max_steps, text="")
             self._bar.start()
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
         """Move the display, at most ten times a second."""
-        del args
+        del pl_module, args, kwargs
         self._rate = self.monitor.latest.get("time/steps_per_second", self._rate)
         if self._bar is not None:
             self._move(trainer.global_step)
@@ -60,9 +62,11 @@ class RunProgress(Callback):
             self._move(trainer.global_step)
         self._close()
 
-    def on_exception(self, trainer: Trainer, *args: Any) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         """Leave the terminal as it was."""
-        del trainer, args
+        del trainer, pl_module, exception
         self._close()
 
     def _close(self) -> None:

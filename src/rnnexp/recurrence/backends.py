@@ -7,7 +7,6 @@ loop       one step after the other under autograd: any cell, and the reference 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from torch import Tensor
 from rnnexp.cells import Cell, PointwiseCell, Twin
 from rnnexp.types import State
 
-BackendName = Literal["parallel", "vendor", "loop"]
+BackendName = str
 Run = Callable[[Cell, Tensor, State], tuple[Tensor, State]]
 
 

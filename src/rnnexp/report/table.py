@@ -20,13 +20,20 @@ _PERCENT = ("test/loss_relative", "test/accuracy", "grad/clipped_fraction")
 class Run(Protocol):
     """What a row needs to know."""
 
-    name: str
-    folder: str
-    status: str
-    config: dict[str, str]
-    metrics: dict[str, float]
-    seconds: float
-    run_id: str | None
+    @property
+    def name(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def config(self) -> Mapping[str, str]: ...
+    @property
+    def metrics(self) -> Mapping[str, float]: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def run_id(self) -> str | None: ...
 
 
 def table_of(runs: Sequence[Run]) -> Table:

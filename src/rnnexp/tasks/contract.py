@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
 
@@ -103,12 +103,27 @@ class Task(ABC):
         del outputs, targets
         return {}
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the record should know of the data, such as a digest: tags of the run."""
+        return {}
+
+    def test_tasks(self) -> "tuple[Task, ...]":
+        """List the same task at lengths that are tested and never trained on."""
+        return ()
+
+    def samples(self, network: nn.Module) -> dict[str, str]:
+        """Make texts that show what a trained network does, by file name."""
+        del network
+        return {}
+
     def encode_target(self, targets: Tensor) -> Tensor:
         """Make what teacher forcing feeds back from the targets, shape (T, B, O).
 
         Raises:
             ConfigError: the targets of this task cannot be inputs.
         """
+        del targets
         raise ConfigError(f"The targets of {type(self).__name__} cannot be fed back as inputs.")
 
     def encode_output(self, outputs_BO: Tensor) -> Tensor:
@@ -117,7 +132,7 @@ class Task(ABC):
 
 
 def batch_seed(seed: int, split: Split, index: int) -> int:
-    """Derive the seed of a batch: distinct for every split and number, the same on every machine."""
+    """Derive the seed of a batch: its own for every split and number, the same on every machine."""
     if split != "train":
         seed = 0  # every run is judged on the same sequences
     digest = hashlib.blake2b(f"{seed}/{split}/{index}".encode(), digest_size=7).digest()

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM end a run in order: a checkpoint, an honest status, an exit code."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -43,7 +43,7 @@ class StopRequest:
             raise Stopped(signum)
 
     @contextmanager
-    def listening(self) -> Iterator["StopRequest"]:
+    def listening(self) -> Generator["StopRequest"]:
         """Take SIGINT and SIGTERM for the time of the block."""
         signals = (signal.SIGINT, signal.SIGTERM)
         before = [signal.signal(signum, self.receive) for signum in signals]
@@ -76,14 +76,18 @@ class StopOnSignal(Callback):
         del trainer, pl_module
         self.request.can_wait = False
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
         """Stop after a training batch."""
-        del args
+        del pl_module, args, kwargs
         self._stop_if_asked(trainer)
 
-    def on_validation_batch_end(self, trainer: Trainer, *args: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
         """Stop after a validation batch."""
-        del args
+        del pl_module, args, kwargs
         self._stop_if_asked(trainer)
 
     def _stop_if_asked(self, trainer: Trainer) -> None:

@@ -1,0 +1,24 @@
+"""Records that lose nothing and cost nothing: a journal per run, forwarded to MLflow beside it.
+
+Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the Lightning logger.
+"""
+
+from rnnexp.tracking.lookup import RunRecord, check_store, find_run, load_run, sync
+from rnnexp.tracking.provenance import config_hash, provenance
+from rnnexp.tracking.records import RunHeader, Status
+from rnnexp.tracking.service import RunLog, Tracking, delivered
+
+__all__ = [
+    "RunHeader",
+    "RunLog",
+    "RunRecord",
+    "Status",
+    "Tracking",
+    "check_store",
+    "config_hash",
+    "delivered",
+    "find_run",
+    "load_run",
+    "provenance",
+    "sync",
+]

@@ -1,0 +1,176 @@
+"""Forward one journal to a store: in batches, from a cursor, each point exactly once.
+
+The cursor is written after the store has taken a batch. If the forwarder dies between the two, the
+batch is read again; the store is then asked what it has of it already.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from rnnexp.tracking.files import CURSOR, RUN, read_json, write_json
+from rnnexp.tracking.journal import FILE, read_from
+from rnnexp.tracking.records import Record, Status
+
+MAX_METRICS = 1000
+KILLED = "the process was killed"
+Point = tuple[str, float, int, int]
+"""Key, value, milliseconds since 1970, step."""
+
+
+class Store(Protocol):
+    """What a tracking store can do; `rnnexp.tracking.mlflow_store` is the real one."""
+
+    def open_run(self, start: Record) -> str:
+        """Create the run of a start record, or find it if it exists; return its id."""
+        ...
+
+    def experiment_of(self, run_id: str) -> str:
+        """Return the id of the experiment a run belongs to."""
+        ...
+
+    def log_metrics(self, run_id: str, points: list[Point]) -> None:
+        """Take at most `MAX_METRICS` points."""
+        ...
+
+    def steps_of(self, run_id: str, key: str) -> set[tuple[int, int]]:
+        """Return step and time of all points that the store has of a metric."""
+        ...
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags; a tag that exists gets the new value."""
+        ...
+
+    def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
+        """Copy a file; one of the same name is replaced."""
+        ...
+
+    def end_run(self, run_id: str, status: Status, time: int) -> None:
+        """Set the final status."""
+        ...
+
+
+class Forwarder:
+    """Deliver one run's journal.
+
+    Args:
+        folder: the run's folder.
+        store: where it goes.
+    """
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.folder = folder
+        self.store = store
+        cursor = read_json(folder / CURSOR)
+        self._offset = int(cursor.get("offset", 0))
+        self._marked: set[str] = set(cursor.get("nonfinite", []))
+        self._run_id: str | None = cursor.get("run_id")
+        self.ended = bool(cursor.get("ended", False))
+        self._unsure = self._offset > 0 or (folder / RUN).exists()
+
+    def advance(self) -> bool:
+        """Deliver one batch.
+
+        Returns:
+            Whether there was anything to deliver.
+        """
+        records, offset = read_from(self.folder / FILE, self._offset)
+        if not records:
+            return False
+        self._deliver(records)
+        self._offset = offset
+        self._unsure = False
+        self._write_cursor()
+        return True
+
+    def drain(self) -> None:
+        """Deliver everything the journal holds."""
+        while self.advance():
+            pass
+
+    def abandon(self, now: int) -> None:
+        """Mark a run FAILED whose owner died without an ending."""
+        if self.ended or self._run_id is None:
+            return
+        self.store.set_tags(self._run_id, {"rnnexp.error": KILLED})
+        self.store.end_run(self._run_id, "FAILED", now)
+        self.ended = True
+        self._write_cursor()
+
+    def _write_cursor(self) -> None:
+        state: dict[str, Any] = {"offset": self._offset, "run_id": self._run_id}
+        state |= {"ended": self.ended, "nonfinite": sorted(self._marked)}
+        write_json(self.folder / CURSOR, state)
+
+    def _deliver(self, records: list[Record]) -> None:
+        points: list[Point] = []
+        for record in records:
+            if record["kind"] == "metrics":
+                points += _points(record)
+                continue
+            self._log(points)
+            points = []
+            self._deliver_one(record)
+        self._log(points)
+
+    def _deliver_one(self, record: Record) -> None:
+        if record["kind"] == "start":
+            self._start(record)
+            return
+        run_id = self._id()
+        if record["kind"] == "tags":
+            self.store.set_tags(run_id, record["values"])
+        elif record["kind"] == "artifact":
+            path = Path(record["path"])
+            if path.is_file():
+                self.store.log_artifact(run_id, path, record["folder"])
+        elif record["kind"] == "end":
+            self._end(run_id, record)
+
+    def _start(self, record: Record) -> None:
+        self._run_id = self.store.open_run(record)
+        self.ended = False
+        experiment = self.store.experiment_of(self._run_id)
+        known = {"run_id": self._run_id, "experiment_id": experiment, "uri": record["uri"]}
+        write_json(self.folder / RUN, known)
+
+    def _end(self, run_id: str, record: Record) -> None:
+        if record["reason"]:
+            self.store.set_tags(run_id, {"rnnexp.error": record["reason"]})
+        self.store.end_run(run_id, record["status"], record["time"])
+        self.ended = True
+
+    def _log(self, points: list[Point]) -> None:
+        if not points:
+            return
+        run_id = self._id()
+        if self._unsure:
+            points = self._not_stored(run_id, points)
+        for begin in range(0, len(points), MAX_METRICS):
+            self.store.log_metrics(run_id, points[begin : begin + MAX_METRICS])
+        self._mark_nonfinite(run_id, points)
+
+    def _not_stored(self, run_id: str, points: list[Point]) -> list[Point]:
+        keys = {point[0] for point in points}
+        stored = {key: self.store.steps_of(run_id, key) for key in keys}
+        return [p for p in points if (p[3], p[2]) not in stored[p[0]]]
+
+    def _mark_nonfinite(self, run_id: str, points: Iterable[Point]) -> None:
+        # MLflow turns infinity into 1.8e308 without a word: the tag keeps the truth.
+        tags: dict[str, str] = {}
+        for key, value, _, step in points:
+            if not math.isfinite(value) and key not in self._marked:
+                self._marked.add(key)
+                tags[f"rnnexp.nonfinite.{key.replace('/', '.')}"] = f"{value} at step {step}"
+        if tags:
+            self.store.set_tags(run_id, tags)
+
+    def _id(self) -> str:
+        assert self._run_id is not None, "a journal begins with its start record"
+        return self._run_id
+
+
+def _points(record: Record) -> list[Point]:
+    step, time = int(record["step"]), int(record["time"])
+    return [(str(key), float(value), time, step) for key, value in record["values"].items()]

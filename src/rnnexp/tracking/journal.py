@@ -1,0 +1,124 @@
+"""A run's own file of records: written in batches by one owner, read by anyone.
+
+A record is a line. The owner's calls only append to a list; a thread writes, flushes and syncs at
+most every second. A killed owner can leave half a line: it is cut when the journal is opened again.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from rnnexp.tracking.records import Record
+
+FILE = "journal.jsonl"
+SYNC_SECONDS = 0.5
+
+
+class JournalWriter:
+    """The one owner of a run's journal.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / FILE
+        cut_torn_tail(self.path)
+        self._file = self.path.open("ab")
+        self._waiting: list[Record] = []
+        self._closed = threading.Event()
+        self._writing = threading.Lock()
+        self.error: OSError | None = None
+        self._thread = threading.Thread(target=self._keep_writing, name="journal", daemon=True)
+        self._thread.start()
+
+    def append(self, record: Record) -> None:
+        """Take a record; it is on disk within a second."""
+        self._waiting.append(record)
+
+    def flush(self) -> None:
+        """Write and sync what has been taken so far; a full disk is noted, not raised."""
+        with self._writing:
+            taken, self._waiting = self._waiting, []
+            try:
+                self._write(taken)
+                self.error = None
+            except OSError as error:
+                self._waiting = taken + self._waiting  # tried again at the next turn
+                self.error = error
+
+    def close(self) -> None:
+        """Write the rest and close the file."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._thread.join()
+        self.flush()
+        self._file.close()
+
+    def _keep_writing(self) -> None:
+        while not self._closed.wait(SYNC_SECONDS):
+            self.flush()
+
+    def _write(self, records: list[Record]) -> None:
+        if not records:
+            return
+        begin = self._file.seek(0, os.SEEK_END)
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        try:
+            self._file.write(lines.encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError:
+            os.truncate(self.path, begin)  # no half batch: all of it is written again
+            raise
+
+
+def cut_torn_tail(path: Path) -> None:
+    """Cut a last line that was not written to its end."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+            os.fsync(file.fileno())
+
+
+def read_from(path: Path, offset: int, limit: int = 1 << 20) -> tuple[list[Record], int]:
+    """Read whole records from a byte offset on.
+
+    Args:
+        path: the journal.
+        offset: where a record begins.
+        limit: about how many bytes to read at most; at least one record is read.
+
+    Returns:
+        The records, and the offset behind the last of them.
+    """
+    records: list[Record] = []
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            records.append(json.loads(line))
+            offset += len(line)
+            limit -= len(line)
+            if limit <= 0:
+                break
+    return records, offset
+
+
+def read_all(path: Path) -> Iterator[Record]:
+    """Read every whole record of a journal."""
+    offset = 0
+    while True:
+        records, offset = read_from(path, offset)
+        if not records:
+            return
+        yield from records

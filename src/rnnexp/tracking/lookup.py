@@ -1,0 +1,125 @@
+"""Read records back, check a store beforehand, deliver what was left behind."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rnnexp.errors import StoreError
+from rnnexp.tracking.files import RUN, read_json
+from rnnexp.tracking.forward import Forwarder
+from rnnexp.tracking.journal import FILE, cut_torn_tail, read_all
+from rnnexp.tracking.records import Record
+from rnnexp.tracking.service import delivered
+
+_SQLITE = "sqlite:///"
+_SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
+
+
+@dataclass
+class RunRecord:
+    """A journal read back.
+
+    Args:
+        name: the run's name.
+        params: its flattened config.
+        tags: all tags, the latest value of each.
+        metrics: key to (step, value) pairs in the order they were logged.
+        status: how it ended; None while it runs, or if it was killed.
+        reason: why it did not finish.
+        run_id: MLflow's id, once the store has named it.
+    """
+
+    name: str = ""
+    params: dict[str, str] = field(default_factory=dict[str, str])
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    metrics: dict[str, list[tuple[int, float]]] = field(
+        default_factory=dict[str, list[tuple[int, float]]]
+    )
+    status: str | None = None
+    reason: str | None = None
+    run_id: str | None = None
+
+
+def load_run(folder: Path) -> RunRecord:
+    """Read the journal of a run.
+
+    Raises:
+        StoreError: the folder holds none.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise StoreError(f"{folder} is no run: it has no {FILE}.")
+    run = RunRecord(run_id=read_json(folder / RUN).get("run_id"))
+    for record in read_all(path):
+        _add(run, record)
+    return run
+
+
+def find_run(run_id: str, outputs: Path) -> Path | None:
+    """Find the folder of a run by its MLflow id; the newest, if it was resumed."""
+    files = sorted(outputs.rglob(RUN), key=lambda file: file.stat().st_mtime, reverse=True)
+    return next((f.parent for f in files if read_json(f).get("run_id") == run_id), None)
+
+
+def sync(folder: Path, uri: str | None = None) -> str:
+    """Deliver what a run left behind, each point once.
+
+    Args:
+        folder: the run's folder; its owner must not be running.
+        uri: another store than the run's own.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    if delivered(folder):
+        return "complete already"
+    from rnnexp.tracking.mlflow_store import MlflowStore
+
+    cut_torn_tail(folder / FILE)
+    store_uri = uri or str(next(read_all(folder / FILE))["uri"])
+    check_store(store_uri)
+    try:
+        forwarder = Forwarder(folder, MlflowStore(store_uri))
+        forwarder.drain()
+        forwarder.abandon(time.time_ns() // 1_000_000)
+    except Exception as error:
+        raise StoreError(f"{store_uri}: {error}. Nothing is lost; try again later.") from error
+    return "delivered"
+
+
+def check_store(uri: str) -> None:
+    """Refuse a store that cannot be used, without asking the network.
+
+    Raises:
+        StoreError: unknown scheme, or a file that cannot be written.
+    """
+    if uri.startswith(_SERVERS):
+        return
+    if not uri.startswith(_SQLITE):
+        raise StoreError(
+            f"tracking.uri={uri}: not a store MLflow can write to. "
+            "Use sqlite:///FILE or the http address of an MLflow server."
+        )
+    path = Path(uri.removeprefix(_SQLITE))
+    target = path if path.exists() else path.parent
+    if not target.exists():
+        raise StoreError(f"tracking.uri={uri}: the folder {path.parent} does not exist. Create it.")
+    if path.is_dir() or not os.access(target, os.W_OK):
+        raise StoreError(f"tracking.uri={uri}: {target.resolve()} cannot be written.")
+
+
+def _add(run: RunRecord, record: Record) -> None:
+    kind = record["kind"]
+    if kind == "start":
+        run.name, run.params, run.tags = record["name"], record["params"], dict(record["tags"])
+    elif kind == "tags":
+        run.tags |= record["values"]
+    elif kind == "end":
+        run.status, run.reason = record["status"], record["reason"]
+    elif kind == "metrics":
+        for key, value in record["values"].items():
+            run.metrics.setdefault(key, []).append((record["step"], value))

@@ -1,0 +1,140 @@
+"""The only file that knows MLflow."""
+
+import logging
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from rnnexp.tracking.forward import Point
+from rnnexp.tracking.records import Record, Status
+
+_MAX_PARAM = 6000
+_MAX_TAG = 5000
+_BATCH = 100
+_KEY = "rnnexp.key"
+_SQLITE = "sqlite:///"
+
+
+class MlflowStore:
+    """A tracking store behind MLflow's client.
+
+    Args:
+        uri: sqlite:///FILE, or the address of an MLflow server.
+    """
+
+    def __init__(self, uri: str) -> None:
+        for noisy in ("alembic", "mlflow"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
+        self._client = _open(uri)
+
+    def open_run(self, start: Record) -> str:
+        """Create the run of a start record, or find it by its key if a create went through."""
+        if start["run_id"] is not None:
+            return self._reopen(start)
+        experiment = self._experiment(start["experiment"], start["artifacts"])
+        found = self._find(experiment, start["key"])
+        if not found:
+            tags = {**_cut(start["tags"], _MAX_TAG), _KEY: start["key"]}
+            name = start["name"]
+            self._client.create_run(experiment, start["time"], tags=tags, run_name=name)
+            found = self._find(experiment, start["key"])
+        # The client sends a create again when its reply is lost: keep the first.
+        for surplus in found[1:]:
+            self._client.delete_run(surplus)
+        self._log_params(found[0], start["params"])
+        return found[0]
+
+    def experiment_of(self, run_id: str) -> str:
+        """Return the id of the experiment a run belongs to."""
+        return str(self._client.get_run(run_id).info.experiment_id)
+
+    def log_metrics(self, run_id: str, points: list[Point]) -> None:
+        """Send points in one request."""
+        self._client.log_batch(run_id, metrics=[Metric(*point) for point in points])
+
+    def steps_of(self, run_id: str, key: str) -> set[tuple[int, int]]:
+        """Ask for step and time of all points of a metric."""
+        return {(m.step, m.timestamp) for m in self._client.get_metric_history(run_id, key)}
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags, a hundred per request."""
+        items = list(_cut(tags, _MAX_TAG).items())
+        for begin in range(0, len(items), _BATCH):
+            batch = [RunTag(key, value) for key, value in items[begin : begin + _BATCH]]
+            self._client.log_batch(run_id, tags=batch)
+
+    def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
+        """Copy a file."""
+        self._client.log_artifact(run_id, str(path), folder or None)
+
+    def end_run(self, run_id: str, status: Status, time: int) -> None:
+        """Set the final status."""
+        self._client.set_terminated(run_id, status, time)
+
+    def _experiment(self, name: str, artifacts: str | None) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self._client.create_experiment(name, artifacts))
+            except MlflowException:  # another process was faster
+                found = self._client.get_experiment_by_name(name)
+        if found is None or found.lifecycle_stage != "active":
+            raise MlflowException(
+                f"The experiment '{name}' is deleted. "
+                "Restore it, or use another tracking.experiment."
+            )
+        return str(found.experiment_id)
+
+    def _find(self, experiment: str, key: str) -> list[str]:
+        query = f"tags.`{_KEY}` = '{key}'"
+        runs = self._client.search_runs([experiment], query, order_by=["start_time ASC"])
+        return [str(run.info.run_id) for run in runs]
+
+    def _reopen(self, start: Record) -> str:
+        run_id = str(start["run_id"])
+        run: Any = self._client.get_run(run_id)
+        self._client.update_run(run_id, status="RUNNING")
+        old: dict[str, str] = run.data.params
+        params = _cut(start["params"], _MAX_PARAM)
+        self._log_params(run_id, {k: v for k, v in params.items() if k not in old})
+        # MLflow refuses to change a parameter: the new value stands in a tag.
+        changed = {k: v for k, v in params.items() if k in old and old[k] != v}
+        tags = {f"rnnexp.resumed.{key}": value for key, value in changed.items()}
+        self.set_tags(run_id, {**start["tags"], **tags})
+        return run_id
+
+    def _log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        items = list(_cut(params, _MAX_PARAM).items())
+        for begin in range(0, len(items), _BATCH):
+            batch = [Param(key, value) for key, value in items[begin : begin + _BATCH]]
+            self._client.log_batch(run_id, params=batch)
+
+
+def _open(uri: str) -> MlflowClient:
+    if not uri.startswith(_SQLITE):
+        return MlflowClient(uri)
+    path = Path(uri.removeprefix(_SQLITE))
+    # MLflow creates its tables without a lock of its own, and fails when two processes do.
+    with FileLock(f"{path}.lock"):
+        fresh = not path.exists()
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+        if fresh:
+            _use_wal(path)
+    return client
+
+
+def _use_wal(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+
+
+def _cut(values: Mapping[str, str], limit: int) -> dict[str, str]:
+    return {k: v if len(v) <= limit else f"{v[: limit - 3]}..." for k, v in values.items()}

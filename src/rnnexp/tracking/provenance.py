@@ -1,0 +1,47 @@
+"""Where a run comes from: code, machine, versions, and a hash of its config."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("rnnexp", "torch", "pytorch-lightning", "hydra-core", "mlflow")
+
+
+def config_hash(values: Mapping[str, Any]) -> str:
+    """Hash a config, independent of the order of its keys: 16 hexadecimal digits."""
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def provenance(folder: Path) -> dict[str, str]:
+    """Describe code and machine as tags.
+
+    Args:
+        folder: if it lies in a git checkout, commit and state are included.
+    """
+    tags = {"host": platform.node(), "version.python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            tags[f"version.{package.replace('-', '_')}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit:
+        tags["git.commit"] = commit
+        tags["git.dirty"] = str(bool(_git(folder, "status", "--porcelain"))).lower()
+    return tags
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

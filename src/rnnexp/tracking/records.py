@@ -1,0 +1,76 @@
+"""What a journal holds: one JSON object per line, each with a ``kind``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunHeader:
+    """What is known of a run before its first step.
+
+    Args:
+        name: shown in MLflow.
+        experiment: MLflow experiment.
+        params: the flattened config.
+        tags: where the run comes from.
+        parent_run_id: the MLflow run of the sweep it belongs to.
+        run_id: an existing MLflow run that goes on; None creates one.
+    """
+
+    name: str
+    experiment: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    parent_run_id: str | None = None
+    run_id: str | None = None
+
+
+def start_record(header: RunHeader, key: str, uri: str, artifacts: str | None, now: int) -> Record:
+    """Make the first record of a journal.
+
+    Args:
+        header: the run.
+        key: unique to the run, so that the store can be asked whether it has the run already.
+        uri: the store it goes to.
+        artifacts: URI of the folder for artifacts of a new experiment; None leaves it to the store.
+        now: milliseconds since 1970.
+    """
+    tags = dict(header.tags)
+    if header.parent_run_id is not None:
+        tags["mlflow.parentRunId"] = header.parent_run_id
+    return {
+        "kind": "start",
+        "key": key,
+        "uri": uri,
+        "artifacts": artifacts,
+        "time": now,
+        "name": header.name,
+        "experiment": header.experiment,
+        "params": dict(header.params),
+        "tags": tags,
+        "run_id": header.run_id,
+    }
+
+
+def metrics_record(values: Mapping[str, float], step: int, now: int) -> Record:
+    """Make the record of some figures at a step."""
+    return {"kind": "metrics", "step": step, "time": now, "values": dict(values)}
+
+
+def tags_record(values: Mapping[str, str]) -> Record:
+    """Make the record of some tags."""
+    return {"kind": "tags", "values": dict(values)}
+
+
+def artifact_record(path: str, folder: str) -> Record:
+    """Make the record of a file to be copied to the store."""
+    return {"kind": "artifact", "path": path, "folder": folder}
+
+
+def end_record(status: Status, reason: str | None, now: int) -> Record:
+    """Make the last record of a journal."""
+    return {"kind": "end", "status": status, "reason": reason, "time": now}

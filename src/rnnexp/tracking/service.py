@@ -1,0 +1,141 @@
+"""What a training process sees of tracking: open a run, log to it, end it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from rnnexp.tracking.files import CURSOR, RUN, read_json
+from rnnexp.tracking.journal import FILE, JournalWriter
+from rnnexp.tracking.records import (
+    RunHeader,
+    Status,
+    artifact_record,
+    end_record,
+    metrics_record,
+    start_record,
+    tags_record,
+)
+
+LOG_FILE = "sink.log"
+_POLL_SECONDS = 0.05
+
+
+def milliseconds() -> int:
+    """Return the time now, in milliseconds since 1970, as MLflow counts it."""
+    return time.time_ns() // 1_000_000
+
+
+class RunLog:
+    """The record of one run. No call waits for a disk or a store unless it says so.
+
+    Args:
+        folder: the run's folder.
+        header: what is known of the run.
+        uri: the store it goes to.
+        artifacts: URI of the folder for artifacts of a new experiment.
+    """
+
+    def __init__(self, folder: Path, header: RunHeader, uri: str, artifacts: str | None) -> None:
+        self.folder = folder
+        self._journal = JournalWriter(folder)
+        key = uuid.uuid4().hex
+        self._journal.append(start_record(header, key, uri, artifacts, milliseconds()))
+        self._journal.flush()
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Log figures of a step."""
+        self._journal.append(metrics_record(values, step, milliseconds()))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        self._journal.append(tags_record(values))
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Have a file copied to the store, as it is when the store takes it."""
+        self._journal.append(artifact_record(str(path.resolve()), folder))
+
+    def end(self, status: Status, reason: str | None = None) -> None:
+        """Say how the run ended, and put everything on disk."""
+        self._journal.append(end_record(status, reason, milliseconds()))
+        self._journal.close()
+
+    def run_id(self, timeout: float) -> str | None:
+        """Wait until the store has named the run; None if it has not in time (seconds)."""
+        until = time.monotonic() + timeout
+        while not (found := read_json(self.folder / RUN)):
+            if time.monotonic() > until:
+                return None
+            time.sleep(_POLL_SECONDS)
+        return str(found["run_id"])
+
+
+class Tracking:
+    """The record keeper of one command: its runs, and the process that forwards them.
+
+    Args:
+        uri: the store.
+        artifact_root: folder for the artifacts of new experiments; None leaves it to the store.
+    """
+
+    def __init__(self, uri: str, artifact_root: Path | None) -> None:
+        self.uri = uri
+        self._artifacts = artifact_root.resolve().as_uri() if artifact_root else None
+        self._sink: subprocess.Popen[str] | None = None
+        self._folders: list[Path] = []
+
+    def open_run(self, folder: Path, header: RunHeader) -> RunLog:
+        """Begin the record of a run in its folder."""
+        log = RunLog(folder, header, self.uri, self._artifacts)
+        self._folders.append(folder)
+        if self._sink is None:
+            self._sink = _start_sink(self.uri, folder / LOG_FILE)
+        assert self._sink.stdin is not None
+        try:
+            print(json.dumps({"folder": str(folder.resolve())}), file=self._sink.stdin, flush=True)
+        except BrokenPipeError:  # the sink died: its log says why, `rnnexp sync` delivers
+            self._sink = None
+        return log
+
+    def close(self, timeout: float) -> list[Path]:
+        """Wait until the store has everything.
+
+        Args:
+            timeout: seconds; what the sink has not delivered by then it goes on with alone.
+
+        Returns:
+            The folders of runs that are not fully delivered.
+        """
+        if self._sink is not None:
+            assert self._sink.stdin is not None
+            self._sink.stdin.close()
+            try:
+                self._sink.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self._sink.returncode = 0  # left running on purpose: it ends by itself
+        return [folder for folder in self._folders if not delivered(folder)]
+
+
+def delivered(folder: Path) -> bool:
+    """Tell whether the store has the whole journal of a run."""
+    cursor = read_json(folder / CURSOR)
+    return bool(cursor.get("ended")) and cursor["offset"] == (folder / FILE).stat().st_size
+
+
+def _start_sink(uri: str, log: Path) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    environment["PYTHONWARNINGS"] = "ignore"
+    with log.open("a", encoding="utf-8") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "rnnexp.tracking.sink", uri],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            text=True,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the trainer; the sink ends when it does
+        )

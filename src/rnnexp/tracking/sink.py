@@ -1,0 +1,113 @@
+"""The background process that forwards journals: training never waits for the store.
+
+It is told run folders on standard input, one JSON line each. When standard input ends, its owner
+has closed or died: it delivers all the rest, marks runs without an ending as FAILED, and exits.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from rnnexp.tracking.forward import Forwarder, Store
+
+POLL_SECONDS = 0.2
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+GIVE_UP_SECONDS = 60.0
+"""How long the store may be away after the owner has gone; `rnnexp sync` delivers later."""
+
+
+class Sink:
+    """Forward the journals of one owner to one store.
+
+    Args:
+        uri: the store.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.orphaned = threading.Event()
+        self._folders: SimpleQueue[Path] = SimpleQueue()
+        self._waiting: list[Path] = []
+        self._forwarders: list[Forwarder] = []
+        self._store: Store | None = None
+        self._pause = FIRST_PAUSE
+        self._failing_since: float | None = None
+
+    def listen(self, lines: Iterator[str]) -> None:
+        """Take folders until the owner is gone."""
+        for line in lines:
+            self._folders.put(Path(json.loads(line)["folder"]))
+        self.orphaned.set()
+
+    def run(self) -> int:
+        """Forward until the owner is gone and everything is delivered.
+
+        Returns:
+            0, or 1 if the store could not be reached in the end.
+        """
+        while True:
+            owner_gone = self.orphaned.is_set()  # before the turn: nothing is written after it
+            try:
+                busy = self._turn(owner_gone)
+                self._failing_since, self._pause = None, FIRST_PAUSE
+            except Exception as error:  # whatever the store's client raises, it is tried again
+                if self._gives_up(error, owner_gone):
+                    return 1
+                continue
+            if owner_gone and not busy:
+                return 0
+            if not busy:
+                time.sleep(POLL_SECONDS)
+
+    def _turn(self, owner_gone: bool) -> bool:
+        self._adopt()
+        busy = sum(forwarder.advance() for forwarder in self._forwarders) > 0  # each has its turn
+        if owner_gone and not busy:
+            for forwarder in self._forwarders:
+                forwarder.abandon(time.time_ns() // 1_000_000)
+        return busy
+
+    def _adopt(self) -> None:
+        while True:
+            try:
+                self._waiting.append(self._folders.get_nowait())
+            except Empty:
+                break
+        while self._waiting:
+            self._forwarders.append(Forwarder(self._waiting[0], self._open_store()))
+            self._waiting.pop(0)
+
+    def _open_store(self) -> Store:
+        if self._store is None:
+            from rnnexp.tracking.mlflow_store import MlflowStore  # seconds, off training's path
+
+            self._store = MlflowStore(self.uri)
+        return self._store
+
+    def _gives_up(self, error: Exception, owner_gone: bool) -> bool:
+        print(f"{time.strftime('%H:%M:%S')} {type(error).__name__}: {error}", file=sys.stderr)
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        if owner_gone and now - self._failing_since > GIVE_UP_SECONDS:
+            return True
+        if self.orphaned.wait(self._pause) and not owner_gone:
+            self._failing_since = now  # the minute counts from the owner's end
+        elif owner_gone:
+            time.sleep(min(self._pause, 1.0))
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        return False
+
+
+def main() -> int:
+    """Run a sink; the store's URI is the first argument."""
+    sink = Sink(sys.argv[1])
+    threading.Thread(target=sink.listen, args=(iter(sys.stdin),), daemon=True).start()
+    return sink.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
