@@ -7,7 +7,7 @@ from typing import Any, cast
 from rnnexp.app.targets import maker
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import Feed, Readout, RecurrentNetwork, choose_backend
+from rnnexp.recurrence import Feed, RecurrentNetwork, choose_backend
 from rnnexp.registry import REGISTRY
 from rnnexp.tasks import Pattern, Task
 from rnnexp.tasks.datamodule import TaskData
@@ -72,7 +72,7 @@ def build_network(plan: Plan) -> RecurrentNetwork:
         plan.task.output_size,
         layers=model["layers"],
         dropout=model["dropout"],
-        readout=cast(Readout, plan.pattern),
+        readout=plan.pattern,
         feedback=plan.feedback,
         encode_output=plan.task.encode_output,
         backend=plan.values["unroll"]["backend"],

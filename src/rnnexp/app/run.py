@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import yaml
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 
 from rnnexp.app.build import Plan, build_data, build_module, run_name
 from rnnexp.app.outcome import Outcome
@@ -152,8 +152,12 @@ def _test(
     for name, text in plan.task.samples(module.network).items():
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
-    monitor = next(c for c in trainer.callbacks if isinstance(c, StepMonitor))
-    return {**at_end, **figures, **monitor.summary()}
+    return {**at_end, **figures, **_monitor_of(trainer).summary()}
+
+
+def _monitor_of(trainer: Trainer) -> StepMonitor:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped in Lightning
+    return next(c for c in callbacks if isinstance(c, StepMonitor))
 
 
 def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from rnnexp.recurrence.backends import BACKENDS, BackendName
 from rnnexp.recurrence.feed import Feed, FeedMode
 from rnnexp.recurrence.network import NetworkState, Readout, RecurrentNetwork
+from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.unroll import Unrolled, choose_backend, unroll
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "NetworkState",
     "Readout",
     "RecurrentNetwork",
+    "Trace",
     "Unrolled",
     "choose_backend",
     "unroll",

@@ -12,55 +12,82 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, Twin
+from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
 BackendName = str
-Run = Callable[[Cell, Tensor, State], tuple[Tensor, State]]
+Run = Callable[[Cell, Tensor, State, Trace | None], tuple[Tensor, State]]
+"""Cell, inputs_TBI, state, trace: the outputs of every step, and the last state."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """How to run a cell, and the reason why a given cell cannot be run so (None: it can)."""
+    """How to run a cell, the reason why a given cell cannot be run so (None: it can), and whether
+    its backward pass can fill a `Trace`."""
 
     run: Run
     reason_against: Callable[[Cell], str | None]
+    traces: bool = True
 
 
-def reason_against(name: BackendName, cell: Cell) -> str | None:
-    """Say why a backend cannot run a cell, or None if it can."""
+def reason_against(name: BackendName, cell: Cell, traced: bool = False) -> str | None:
+    """Say why a backend cannot run a cell, traced or not; None if it can."""
+    if traced and not BACKENDS[name].traces:
+        return "it does not show the gradient of each time step, which the probe asks for."
     return BACKENDS[name].reason_against(cell)
 
 
-def run_loop(cell: Cell, inputs_TBI: Tensor, state: State) -> tuple[Tensor, State]:
+def run_loop(
+    cell: Cell, inputs_TBI: Tensor, state: State, trace: Trace | None = None
+) -> tuple[Tensor, State]:
     """Step through time under autograd."""
-    if isinstance(cell, PointwiseCell):
-        return _run_pointwise_loop(cell, inputs_TBI, state)
+    step = _step_of(cell)
     outputs: list[Tensor] = []
-    for x_BI in inputs_TBI.unbind(0):
-        out_BH, state = cell.step(x_BI, state)
+    for x_BI in _prepared(cell, inputs_TBI).unbind(0):
+        out_BH, state = step(x_BI, state)
+        _watch(out_BH, trace, len(outputs), inputs_TBI.shape[0])
         outputs.append(out_BH)
     return torch.stack(outputs), state
 
 
-def _run_pointwise_loop(
-    cell: PointwiseCell, inputs_TBI: Tensor, state: State
-) -> tuple[Tensor, State]:
-    outputs: list[Tensor] = []
-    for wx_BGH in cell.project_input(inputs_TBI).unbind(0):  # one product for all T
+def _prepared(cell: Cell, inputs_TBI: Tensor) -> Tensor:
+    # One input product for all T, where the cell has one.
+    return cell.project_input(inputs_TBI) if isinstance(cell, PointwiseCell) else inputs_TBI
+
+
+def _step_of(cell: Cell) -> Callable[[Tensor, State], tuple[Tensor, State]]:
+    if not isinstance(cell, PointwiseCell):
+        return cell.step
+
+    def step(wx_BGH: Tensor, state: State) -> tuple[Tensor, State]:
         state = cell.update(wx_BGH, cell.project_recurrent(state[0]), state)
-        outputs.append(state[0])
-    return torch.stack(outputs), state
+        return state[0], state
+
+    return step
 
 
-def run_parallel(cell: Cell, inputs_TBI: Tensor, state: State) -> tuple[Tensor, State]:
+def _watch(out_BH: Tensor, trace: Trace | None, t: int, steps: int) -> None:
+    if trace is not None and out_BH.requires_grad:
+        out_BH.register_hook(trace.hook(t, steps))
+
+
+def run_parallel(
+    cell: Cell, inputs_TBI: Tensor, state: State, trace: Trace | None = None
+) -> tuple[Tensor, State]:
     """Run all time steps as one batch; there is no state to wait for, hence no BPTT."""
-    return cell.step(inputs_TBI, state)
+    outputs_TBH, state = cell.step(inputs_TBI, state)
+    if trace is not None and outputs_TBH.requires_grad:
+        outputs_TBH.register_hook(trace.note_all)
+    return outputs_TBH, state
 
 
-def run_vendor(cell: Cell, inputs_TBI: Tensor, state: State) -> tuple[Tensor, State]:
-    """Run torch's own recurrence, which knows exactly one batch axis."""
+def run_vendor(
+    cell: Cell, inputs_TBI: Tensor, state: State, trace: Trace | None = None
+) -> tuple[Tensor, State]:
+    """Run torch's own recurrence, which knows exactly one batch axis and shows no dL/dh_t."""
     twin = cell.twin()
     assert twin is not None
+    assert trace is None
     lead = inputs_TBI.shape[1:-1]
     flat_TBI = inputs_TBI.reshape(inputs_TBI.shape[0], -1, inputs_TBI.shape[-1])
     flat_state = tuple(s.reshape(1, -1, s.shape[-1]) for s in state)
@@ -98,7 +125,7 @@ def _against_loop(cell: Cell) -> str | None:
 
 BACKENDS: dict[str, Backend] = {
     "parallel": Backend(run_parallel, _against_parallel),
-    "vendor": Backend(run_vendor, _against_vendor),
+    "vendor": Backend(run_vendor, _against_vendor, traces=False),
     "loop": Backend(run_loop, _against_loop),
 }
 AUTO_ORDER: tuple[BackendName, ...] = ("parallel", "vendor", "loop")

@@ -7,6 +7,7 @@ from torch import Tensor
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence.backends import AUTO_ORDER, BACKENDS, BackendName, reason_against
+from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
 
@@ -26,7 +27,12 @@ class Unrolled:
 
 
 def unroll(
-    cell: Cell, inputs_TBI: Tensor, state: State | None = None, *, backend: str = "auto"
+    cell: Cell,
+    inputs_TBI: Tensor,
+    state: State | None = None,
+    *,
+    backend: str = "auto",
+    trace: Trace | None = None,
 ) -> Unrolled:
     """Apply a cell to each time step of a sequence, carrying its state.
 
@@ -37,6 +43,7 @@ def unroll(
         inputs_TBI: the sequence, shape (T, ..., B, I), T at least 1.
         state: where to start; the cell's initial state if not given.
         backend: ``auto`` takes the fastest that is valid for this cell.
+        trace: is filled with the norm of dL/dh_t of each step by the backward pass.
 
     Raises:
         ConfigError: the backend asked for cannot run this cell, or the input has the wrong shape.
@@ -44,24 +51,24 @@ def unroll(
     _check_inputs(cell, inputs_TBI)
     if state is None:
         state = cell.initial_state(inputs_TBI.shape[1:-1])
-    name = choose_backend(cell, backend)
-    outputs_TBH, last = BACKENDS[name].run(cell, inputs_TBI, state)
+    name = choose_backend(cell, backend, traced=trace is not None)
+    outputs_TBH, last = BACKENDS[name].run(cell, inputs_TBI, state, trace)
     return Unrolled(outputs_TBH, last, name)
 
 
-def choose_backend(cell: Cell, wanted: str = "auto") -> BackendName:
+def choose_backend(cell: Cell, wanted: str = "auto", traced: bool = False) -> BackendName:
     """Name the backend that runs a cell.
 
     Raises:
         ConfigError: the backend asked for cannot run it; says why.
     """
     if wanted == "auto":
-        return next(name for name in AUTO_ORDER if reason_against(name, cell) is None)
+        return next(name for name in AUTO_ORDER if reason_against(name, cell, traced) is None)
     if wanted not in BACKENDS:
         raise ConfigError(
             f"Unknown backend '{wanted}'. Known: auto, {', '.join(sorted(BACKENDS))}."
         )
-    reason = reason_against(wanted, cell)
+    reason = reason_against(wanted, cell, traced)
     if reason is not None:
         raise ConfigError(f"unroll.backend={wanted} cannot run {type(cell).__name__}: {reason}")
     return wanted

@@ -21,19 +21,39 @@ class Run(Protocol):
     """What a row needs to know."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name in MLflow."""
+        ...
+
     @property
-    def folder(self) -> str: ...
+    def folder(self) -> str:
+        """Where its files are."""
+        ...
+
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """How it ended."""
+        ...
+
     @property
-    def config(self) -> Mapping[str, str]: ...
+    def config(self) -> Mapping[str, str]:
+        """The flattened config."""
+        ...
+
     @property
-    def metrics(self) -> Mapping[str, float]: ...
+    def metrics(self) -> Mapping[str, float]:
+        """The final figures."""
+        ...
+
     @property
-    def seconds(self) -> float: ...
+    def seconds(self) -> float:
+        """How long it took."""
+        ...
+
     @property
-    def run_id(self) -> str | None: ...
+    def run_id(self) -> str | None:
+        """MLflow's id."""
+        ...
 
 
 def table_of(runs: Sequence[Run]) -> Table:
