@@ -144,24 +144,39 @@ def _schema_field(option: Option) -> Any:
     if isinstance(option.default, (list, tuple)):
         values = list(typing.cast("list[Any]", option.default))
         return field(default_factory=lambda: list(values))
+    if isinstance(option.default, dict):
+        pairs = dict(typing.cast("dict[Any, Any]", option.default))
+        return field(default_factory=lambda: dict(pairs))
     return field(default=option.default)
 
 
 def _check_choice(value: object, choices: tuple[Any, ...], key: str) -> None:
-    if value not in choices:
+    if not _is_choice(value, choices):
         raise ConfigError(
             f"{key}: '{value}' is not a choice. {suggest(str(value), map(str, choices))}"
         )
 
 
-def _fits(value: object, kind: Any) -> bool:
-    if kind is Any:
+def _is_choice(value: object, choices: tuple[Any, ...]) -> bool:
+    # True equals 1, but who wrote 1 among the choices did not mean it.
+    return any(value == c and isinstance(value, bool) == isinstance(c, bool) for c in choices)
+
+
+def _fits(value: object, annotation: Any) -> bool:
+    kind, optional = split_optional(annotation)
+    if kind is Any or (value is None and optional):
         return True
-    if typing.get_origin(kind) in (list, tuple):
-        inner = typing.get_args(kind)[0]
-        return isinstance(value, (list, tuple)) and all(
-            _fits(item, inner) for item in typing.cast("list[object]", value)
-        )
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        return _is_choice(value, typing.get_args(kind))
+    if origin in (list, tuple):
+        return _all_fit(value, typing.get_args(kind)[0])
     if kind in (int, float) and isinstance(value, bool):
         return False
-    return isinstance(value, (int, float) if kind is float else kind)
+    return isinstance(value, (int, float) if kind is float else origin or kind)
+
+
+def _all_fit(value: object, inner: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        _fits(item, inner) for item in typing.cast("list[object]", value)
+    )
