@@ -124,7 +124,10 @@ def _option(klass: type, init: Any, parameter: inspect.Parameter) -> Option:
 
 
 def _doc_of(klass: type, name: str) -> str:
-    match = re.search(rf"^\s+{name}: (.+?)(?=^\s+\w+: |^\s*$|\Z)", klass.__doc__ or "", re.M | re.S)
+    # A class that only repeats its parent's option need not repeat the text.
+    entry = re.compile(rf"^\s+{name}: (.+?)(?=^\s+\w+: |^\s*$|\Z)", re.M | re.S)
+    found = (entry.search(k.__dict__.get("__doc__") or "") for k in klass.__mro__)
+    match = next(filter(None, found), None)
     return " ".join(match.group(1).split()) if match else ""
 
 

@@ -89,6 +89,16 @@ def test_own_option_hides_the_parents() -> None:
     assert [(o.name, o.default) for o in options_of(Wider)] == [("width", 9)]
 
 
+def test_repeated_option_has_its_parents_text() -> None:
+    class Again(Base):
+        """Says nothing of it."""
+
+        def __init__(self, size: int, *, width: int = 9) -> None:
+            super().__init__(size, width=width)
+
+    assert _named(Again)["width"].doc == "how wide it is, in units: at least one."
+
+
 def test_dataclass_fields_are_options() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Group:
