@@ -2,12 +2,13 @@ import hashlib
 import math
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import NetworkState, RecurrentNetwork
+from rnnexp.recurrence import Feed, NetworkState, RecurrentNetwork
 from rnnexp.tasks import (
     Batch,
     Split,
@@ -40,19 +41,28 @@ class CharLM(Task):
     Args:
         path: a text file in UTF-8; null reads Python's documentation.
         length: characters per window.
+        inputs: none shows the network nothing but what is fed back (``model.feedback=output``):
+            under teacher forcing the same likelihood, running free a text of its own.
     """
 
     targets_as_inputs = True
     carries_state = True
 
     def __init__(
-        self, seed: int = 0, *, path: str | None = None, length: int = 50, batch_size: int = 32
+        self,
+        seed: int = 0,
+        *,
+        path: str | None = None,
+        length: int = 50,
+        inputs: Literal["characters", "none"] = "characters",
+        batch_size: int = 32,
     ) -> None:
         super().__init__(seed, batch_size=batch_size)
         if length < 1:
             raise ConfigError(f"task.length: must be at least 1, got {length}.")
         self.path = path
         self.length = length
+        self.inputs = inputs
         self._text = _read(path)
         least = math.ceil(batch_size * (length + 1) / min(SHARES.values()))
         if len(self._text) < least:
@@ -63,8 +73,8 @@ class CharLM(Task):
 
     @property
     def input_size(self) -> int:
-        """One-hot of a character."""
-        return len(self._alphabet)
+        """One-hot of a character, or nothing."""
+        return len(self._alphabet) if self.inputs == "characters" else 0
 
     @property
     def output_size(self) -> int:
@@ -74,7 +84,7 @@ class CharLM(Task):
     @cached_property
     def baseline(self) -> float:
         """Cross-entropy of the validation text under the character frequencies of training."""
-        counts_V = torch.bincount(self._codes["train"], minlength=self.input_size) + 1.0
+        counts_V = torch.bincount(self._codes["train"], minlength=self.output_size) + 1.0
         return float(-(counts_V / counts_V.sum()).log()[self._codes["val"]].mean())
 
     @property
@@ -83,7 +93,7 @@ class CharLM(Task):
         return {
             "text.sha256": hashlib.sha256(self._text.encode()).hexdigest(),
             "text.characters": str(len(self._text)),
-            "text.alphabet": str(self.input_size),
+            "text.alphabet": str(self.output_size),
         }
 
     def num_batches(self, split: Split) -> int:
@@ -99,7 +109,7 @@ class CharLM(Task):
         rows_BN = codes_N[: self._used(split)].view(self.batch_size, -1)
         begin = number * self.length
         window_TB = rows_BN[:, begin : begin + self.length + 1].T
-        return Batch(one_hot(window_TB[:-1], self.input_size), window_TB[1:], fresh=number == 0)
+        return Batch(self._shown(window_TB[:-1]), window_TB[1:], fresh=number == 0)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy, nats per character."""
@@ -131,12 +141,17 @@ class CharLM(Task):
         state = network.initial_state((1,))
         written: list[int] = []
         for _ in range(SAMPLED):
-            x_1BI = one_hot(code, self.input_size).to(like).unsqueeze(0)
-            logits_1BV, state = network(x_1BI, state, targets_TBO=x_1BI)
+            x_1BI = self._shown(code.unsqueeze(0)).to(like)
+            logits_1BV, state = network(x_1BI, state, feed=Feed.free())
             code = torch.multinomial(logits_1BV[0].float().softmax(-1).cpu(), 1, generator=rng)[0]
             state = self._feed_back(state, code)
             written.append(int(code))
         return "".join(self._alphabet[code] for code in written) + "\n"
+
+    def _shown(self, codes_TB: Tensor) -> Tensor:
+        if self.inputs == "none":
+            return torch.zeros(*codes_TB.shape, 0)
+        return one_hot(codes_TB, self.output_size)
 
     def _feed_back(self, state: NetworkState, code: Tensor) -> NetworkState:
         if state.fed_back_BO is None:
