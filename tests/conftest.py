@@ -1,0 +1,118 @@
+"""What several test files share: a folder to work in, the command line, a store, a registry."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnexp.discovery import ENVIRONMENT, load_plugins
+from rnnexp.registry import REGISTRY, Registry
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Finished]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_threads() -> None:
+    torch.set_num_threads(1)  # two workers share the machine's cores
+    os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENVIRONMENT, raising=False)
+    monkeypatch.delenv("RNNEXP_TRACEBACK", raising=False)
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the working folder of the test."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def python() -> Command:
+    """Run ``python ARGUMENTS`` on the source of this checkout, in a process of its own."""
+
+    def run(*arguments: str, cwd: Path, timeout: float = 60.0, **env: str) -> Finished:
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), **env}
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def rnnexp(python: Command, workdir: Path) -> Command:
+    """Run ``rnnexp ARGUMENTS`` in the test's folder."""
+
+    def run(*arguments: str, timeout: float = 60.0, **env: str) -> Finished:
+        return python("-m", "rnnexp", *arguments, cwd=workdir, timeout=timeout, **env)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def _store_template(tmp_path_factory: pytest.TempPathFactory, python: Command) -> Path:
+    # MLflow takes seconds to create its tables: once per worker, then copied.
+    folder = tmp_path_factory.mktemp("store")
+    make = "from rnnexp.tracking.mlflow_store import MlflowStore; MlflowStore('sqlite:///made.db')"
+    done = python("-c", make, cwd=folder)
+    assert done.code == 0, done.err
+    connection = sqlite3.connect(folder / "made.db")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return folder / "made.db"
+
+
+@pytest.fixture
+def store_uri(tmp_path: Path, _store_template: Path) -> str:
+    """A real sqlite store of MLflow's, empty, which only this test uses."""
+    shutil.copy(_store_template, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Registry:
+    """The registry with every shipped plugin in it."""
+    assert load_plugins() == []
+    return REGISTRY
+
+
+@pytest.fixture
+def registry(plugins: Registry) -> Iterator[Registry]:
+    """The registry with every shipped plugin in it, put back as it was after the test."""
+    entries, failures, modules = dict(plugins.entries), list(plugins.failures), set(sys.modules)
+    yield plugins
+    plugins.entries.clear()
+    plugins.entries.update(entries)
+    plugins.failures[:] = failures
+    for name in set(sys.modules) - modules:
+        if name.startswith("rnnexp_plugin_"):
+            del sys.modules[name]
