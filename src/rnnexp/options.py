@@ -38,7 +38,7 @@ class Option:
         kind, optional = split_optional(self.type)
         name = " | ".join(map(str, self.choices)) or getattr(kind, "__name__", str(kind))
         if typing.get_origin(kind) in (list, tuple):
-            name = str(kind)
+            name = f"list of {typing.get_args(kind)[0].__name__}"
         return f"{name} | null" if optional else name
 
     def check(self, value: object, key: str) -> None:

@@ -121,22 +121,30 @@ def _pattern(values: Values, task: Task) -> Pattern:
 
 
 def _feedback(values: Values, task: Task) -> bool:
-    wanted, cell, name = values["model"]["feedback"], values["cell"]["name"], values["task"]["name"]
-    needed = REGISTRY.get("cell", cell).cls.recurs_through == "output"
-    if needed and wanted == "none":
+    wanted = values["model"]["feedback"]
+    reason = _needs_feedback(values, task)
+    if reason and wanted == "none":
         raise ConfigError(
-            f"cell={cell} recurs through the output only: model.feedback=none leaves it no past. "
-            "Use model.feedback=output."
+            f"{reason}: model.feedback=none leaves the network nothing. Use model.feedback=output."
         )
-    feedback = wanted == "output" or needed
+    feedback = wanted == "output" or reason is not None
     if feedback and not task.targets_as_inputs:
+        cause = f"{reason}, but model" if reason else "model"
         raise ConfigError(
-            f"model.feedback=output feeds targets back as inputs, which those of task={name} "
-            "cannot be"
-            + (f", and cell={cell} needs it. Choose another cell." if needed else ".")
-            + f" Tasks that can: {', '.join(_tasks_with_feedback())}."
+            f"{cause}.feedback=output feeds targets back as inputs, which those of "
+            f"task={values['task']['name']} cannot be. "
+            f"Tasks that can: {', '.join(_tasks_with_feedback())}."
         )
     return feedback
+
+
+def _needs_feedback(values: Values, task: Task) -> str | None:
+    cell = values["cell"]["name"]
+    if REGISTRY.get("cell", cell).cls.recurs_through == "output":
+        return f"cell={cell} recurs through the output only"
+    if task.input_size == 0:
+        return f"task={values['task']['name']} shows no inputs of its own"
+    return None
 
 
 def _tasks_with_feedback() -> list[str]:

@@ -3,11 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from rnnexp.errors import ConfigError
 from rnnexp.report.load import load_summaries
-from rnnexp.report.table import table_of
+from rnnexp.report.table import print_table
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -20,7 +18,7 @@ def main(command: str, arguments: list[str]) -> int:
     if not runs:
         places = ", ".join(map(str, args.folders))
         raise ConfigError(f"No finished run in {places}. Start one: rnnexp train")
-    Console().print(table_of(runs))
+    print_table(runs)
     if args.plot is not None:
         from rnnexp.report.curves import draw_curves
 

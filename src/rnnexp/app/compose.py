@@ -95,6 +95,8 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
         return compose(CONFIG_NAME, overrides, return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
+    except ValueError as error:  # Hydra's own parser lets some malformed overrides through
+        raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

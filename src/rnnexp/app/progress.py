@@ -12,6 +12,7 @@ from rnnexp.monitors.gradients import StepMonitor
 Style = Literal["auto", "bar", "lines", "none"]
 _REFRESH_SECONDS = 0.1
 _LINES = 5
+_LINE_SECONDS = 15.0
 
 
 class RunProgress(Callback):
@@ -82,9 +83,9 @@ class RunProgress(Callback):
         self._bar.update(self._bar.task_ids[0], completed=step, text=self._figures())
 
     def _say(self, step: int, total: int) -> None:
-        part = step * _LINES // max(total, 1)
-        if part > self._said:
-            self._said = part
+        part, now = step * _LINES // max(total, 1), time.perf_counter()
+        if part > self._said or now > self._shown + _LINE_SECONDS:
+            self._said, self._shown = part, now
             text = f"{self.title}  step {step}/{total}  {self._figures()}"
             self.console.print(text, highlight=False, soft_wrap=True)
 

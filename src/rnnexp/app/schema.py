@@ -69,7 +69,7 @@ class TrainerOptions:
         max_steps: optimizer steps.
         max_epochs: epochs, where the task has a natural one; null leaves it to max_steps.
         val_every: training batches between two validations.
-        accelerator: cpu | gpu | auto, as in Lightning.
+        accelerator: the kind of device, as in Lightning; auto takes the fastest there is.
         devices: how many devices.
         strategy: as in Lightning, such as auto or ddp.
         precision: as in Lightning.
@@ -82,7 +82,7 @@ class TrainerOptions:
     max_steps: int = 1000
     max_epochs: int | None = None
     val_every: int = 100
-    accelerator: str = "cpu"
+    accelerator: Literal["cpu", "gpu", "cuda", "mps", "tpu", "auto"] = "cpu"
     devices: int = 1
     strategy: str = "auto"
     precision: Literal["32-true", "64-true", "bf16-true", "bf16-mixed", "16-mixed"] = "32-true"

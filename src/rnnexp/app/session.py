@@ -7,13 +7,12 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from rnnexp.app.compose import Job
 from rnnexp.app.outcome import Outcome
 from rnnexp.app.run import run
 from rnnexp.app.validate import validate
-from rnnexp.report.table import summary_line, table_of
+from rnnexp.report.table import print_table, summary_line
 from rnnexp.tracking import RunHeader, RunLog, Tracking, provenance
 from rnnexp.training.interrupt import Stopped, StopRequest
 
@@ -76,9 +75,8 @@ class Session:
             where = f"rnnexp: {folder}: not all of it reached {self.uri} yet"
             print(f"{where}; later: rnnexp sync {folder}", file=sys.stderr)
         if len(self.jobs) > 1 and self.outcomes:
-            console = Console()
-            console.print(table_of(self.outcomes))
-            console.print(f"Compare them in MLflow's UI: {self._ui_command()}", soft_wrap=True)
+            print_table(self.outcomes)
+            print(f"Compare them in MLflow's UI: {self._ui_command()}")
 
     def resume_hint(self) -> str:
         """Say how to go on with the run that was stopped."""

@@ -6,11 +6,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pytorch_lightning.accelerators import AcceleratorRegistry
+from pytorch_lightning.strategies import StrategyRegistry
 
 from rnnexp.app.build import Plan, make_plan
 from rnnexp.app.schema import GROUPS, RootOptions
 from rnnexp.app.targets import maker
-from rnnexp.errors import ConfigError
+from rnnexp.errors import ConfigError, suggest
 from rnnexp.options import Option, check_options, options_of
 from rnnexp.registry import REGISTRY, Kind
 
@@ -55,6 +57,7 @@ def validate(config: DictConfig) -> Plan:
         _check_plugin(kind, values[kind])
     _check_numbers(values)
     _check_clip(values["clip"])
+    _check_device(values["trainer"])
     for key in ("optimizer", "scheduler"):
         maker(values[key], key)
     return make_plan(values)
@@ -106,6 +109,19 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"clip.{key}={clip[key]} has no effect under clip={by}. Use clip={kind}."
             )
+
+
+def _check_device(trainer: Mapping[str, Any]) -> None:
+    kind, strategy = trainer["accelerator"], trainer["strategy"]
+    kinds = {"gpu": ("cuda", "mps"), "auto": ("cpu",)}.get(kind, (kind,))
+    if not any(AcceleratorRegistry.get(k).is_available() for k in kinds):
+        raise ConfigError(
+            f"trainer.accelerator={kind}: torch finds no such device on this machine. "
+            "Use trainer.accelerator=cpu, or auto."
+        )
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if strategy not in known:
+        raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
 
 
 def _lookup(values: Mapping[str, Any], key: str) -> Any:

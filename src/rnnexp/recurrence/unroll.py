@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rnnexp.cells import Cell
-from rnnexp.errors import ConfigError
+from rnnexp.errors import ConfigError, suggest
 from rnnexp.recurrence.backends import AUTO_ORDER, BACKENDS, BackendName, reason_against
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
@@ -66,7 +66,7 @@ def choose_backend(cell: Cell, wanted: str = "auto", traced: bool = False) -> Ba
         return next(name for name in AUTO_ORDER if reason_against(name, cell, traced) is None)
     if wanted not in BACKENDS:
         raise ConfigError(
-            f"Unknown backend '{wanted}'. Known: auto, {', '.join(sorted(BACKENDS))}."
+            f"unroll.backend={wanted} is unknown. {suggest(wanted, ['auto', *BACKENDS])}"
         )
     reason = reason_against(wanted, cell, traced)
     if reason is not None:

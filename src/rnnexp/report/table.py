@@ -1,16 +1,22 @@
 """A table of runs: what tells them apart, and how they did."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from rich import box
+from rich.console import Console
 from rich.table import Table
 
+WIDTH = 120
+"""Columns of a table that goes to a file or a pipe."""
+
 _FIGURES = {
-    "val/loss": "val loss",
     "test/loss": "test loss",
     "test/loss_relative": "of baseline",
     "test/accuracy": "test accuracy",
     "test/bits_per_character": "test bits/char",
+    "test/loss_free": "loss running free",
     "grad/largest_raw_norm": "largest |grad|",
     "grad/clipped_fraction": "clipped",
 }
@@ -56,19 +62,33 @@ class Run(Protocol):
         ...
 
 
+def print_table(runs: Sequence[Run]) -> None:
+    """Print a table of runs to standard output, at its full width where that is no terminal."""
+    width = None if sys.stdout.isatty() else WIDTH
+    Console(width=width).print(table_of(runs))
+
+
 def table_of(runs: Sequence[Run]) -> Table:
     """Make a table: one row per run, a column per config key that differs, then the figures."""
     keys = differing(run.config for run in runs)
     figures = [key for key in _FIGURES if any(key in run.metrics for run in runs)]
-    table = Table(*(keys or ["run"]), "status")
-    for column in (*(_FIGURES[key] for key in figures), "seconds"):
+    with_status = any(run.status != "FINISHED" for run in runs)
+    table = Table(*_named(keys), box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for column in (*(_FIGURES[key] for key in figures), "time"):
         table.add_column(column, justify="right")
-    table.add_column("run id")
+    for column in ("status", "run id") if with_status else ("run id",):
+        table.add_column(column, no_wrap=True)
     for run in runs:
         named = [run.config.get(key, "") for key in keys] or [run.name]
         shown = [show(key, run.metrics.get(key)) for key in figures]
-        table.add_row(*named, run.status, *shown, f"{run.seconds:.1f}", (run.run_id or "")[:8])
+        end = [run.status] if with_status else []
+        table.add_row(*named, *shown, f"{run.seconds:.0f} s", *end, (run.run_id or "")[:8])
     return table
+
+
+def _named(keys: Sequence[str]) -> list[str]:
+    # "cell.name" is what was typed as "cell=".
+    return [key.removesuffix(".name").removesuffix(".by") for key in keys] or ["run"]
 
 
 def differing(configs: Iterable[Mapping[str, str]]) -> list[str]:
@@ -84,7 +104,7 @@ def show(key: str, value: float | None) -> str:
     """Format a figure for reading."""
     if value is None:
         return ""
-    return f"{value:.1%}" if key in _PERCENT else f"{value:.4g}"
+    return f"{value:.1%}" if key in _PERCENT else f"{value:.3g}"
 
 
 def summary_line(run: Run, ui: str) -> str:

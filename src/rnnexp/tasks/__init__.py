@@ -1,6 +1,7 @@
 """The contract of a task. The tasks themselves are plugins: see ``plugins/tasks``."""
 
 from rnnexp.registry import register_task
+from rnnexp.tasks.classes import accuracy, cross_entropy, one_hot
 from rnnexp.tasks.contract import Batch, GeneratedTask, Pattern, Split, Task, batch_seed
 
 __all__ = [
@@ -9,6 +10,9 @@ __all__ = [
     "Pattern",
     "Split",
     "Task",
+    "accuracy",
     "batch_seed",
+    "cross_entropy",
+    "one_hot",
     "register_task",
 ]

@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -61,8 +62,7 @@ class Task(ABC):
     """Time steps T of a training sequence."""
 
     def __init__(self, seed: int = 0, *, batch_size: int = 32) -> None:
-        if batch_size < 1:
-            raise ConfigError(f"task.batch_size: must be at least 1, got {batch_size}.")
+        _at_least(1, "task.batch_size", batch_size)
         self.seed = seed
         self.batch_size = batch_size
 
@@ -144,27 +144,48 @@ class GeneratedTask(Task):
 
     Args:
         length: the T of the task's definition.
+        test_lengths: further lengths to test on, never trained on.
         train_batches: batches per epoch.
         val_batches: batches of the validation split.
         test_batches: batches of the test split.
     """
+
+    shortest: ClassVar[int] = 1
+    """The least length at which the task makes sense."""
 
     def __init__(
         self,
         seed: int = 0,
         *,
         length: int = 50,
+        test_lengths: tuple[int, ...] = (),
         batch_size: int = 32,
         train_batches: int = 500,
         val_batches: int = 16,
         test_batches: int = 32,
     ) -> None:
         super().__init__(seed, batch_size=batch_size)
-        self.length = length
         self._batches = {"train": train_batches, "val": val_batches, "test": test_batches}
-        for name, count in {"length": length, **self._batches}.items():
-            if count < 1:
-                raise ConfigError(f"task.{name}: must be at least 1, got {count}.")
+        for split, count in self._batches.items():
+            _at_least(1, f"task.{split}_batches", count)
+        _at_least(self.shortest, "task.length", length)
+        for other in test_lengths:
+            _at_least(self.shortest, "task.test_lengths", other)
+        self.test_lengths = tuple(test_lengths)
+        self.set_length(length)
+
+    def set_length(self, length: int) -> None:
+        """Set the T of the definition, from which the number of time steps follows."""
+        self.length = length
+
+    def test_tasks(self) -> tuple[Task, ...]:
+        """List the same task at the lengths that are tested only."""
+        return tuple(self._at_length(length) for length in self.test_lengths)
+
+    def _at_length(self, length: int) -> Task:
+        other = copy(self)
+        other.set_length(length)
+        return other
 
     def num_batches(self, split: Split) -> int:
         """Count the batches of a split; for ``train``, those of one epoch."""
@@ -186,3 +207,8 @@ class GeneratedTask(Task):
         Returns:
             The inputs, shape (T, B, I), and the targets of every step or of each sequence.
         """
+
+
+def _at_least(least: int, key: str, value: int) -> None:
+    if value < least:
+        raise ConfigError(f"{key}: must be at least {least}, got {value}.")

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from rnnexp.tracking.files import CURSOR, RUN, read_json, write_json
 from rnnexp.tracking.journal import FILE, read_from
-from rnnexp.tracking.records import Record, Status
+from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
 MAX_METRICS = 1000
 KILLED = "the process was killed"
@@ -93,7 +93,7 @@ class Forwarder:
         """Mark a run FAILED whose owner died without an ending."""
         if self.ended or self._run_id is None:
             return
-        self.store.set_tags(self._run_id, {"rnnexp.error": KILLED})
+        self.store.set_tags(self._run_id, {ERROR_TAG: KILLED})
         self.store.end_run(self._run_id, "FAILED", now)
         self.ended = True
         self._write_cursor()
@@ -137,7 +137,7 @@ class Forwarder:
 
     def _end(self, run_id: str, record: Record) -> None:
         if record["reason"]:
-            self.store.set_tags(run_id, {"rnnexp.error": record["reason"]})
+            self.store.set_tags(run_id, {ERROR_TAG: record["reason"]})
         self.store.end_run(run_id, record["status"], record["time"])
         self.ended = True
 

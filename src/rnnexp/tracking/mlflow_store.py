@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from rnnexp.tracking.forward import Point
-from rnnexp.tracking.records import Record, Status
+from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
 _MAX_PARAM = 6000
 _MAX_TAG = 5000
@@ -100,6 +100,8 @@ class MlflowStore:
         run_id = str(start["run_id"])
         run: Any = self._client.get_run(run_id)
         self._client.update_run(run_id, status="RUNNING")
+        if ERROR_TAG in run.data.tags:  # why it ended before is no longer true
+            self._client.delete_tag(run_id, ERROR_TAG)
         old: dict[str, str] = run.data.params
         params = _cut(start["params"], _MAX_PARAM)
         self._log_params(run_id, {k: v for k, v in params.items() if k not in old})

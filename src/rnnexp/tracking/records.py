@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Record = dict[str, Any]
+ERROR_TAG = "rnnexp.error"
+"""Why a run did not finish."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Programs that measure what the README states; ``python -m benchmarks [NAME ...]`` runs them."""
