@@ -35,11 +35,7 @@ class Option:
     @property
     def type_name(self) -> str:
         """The type as a person would write it: ``int``, ``tanh | relu``, ``float | null``."""
-        kind, optional = split_optional(self.type)
-        name = " | ".join(map(str, self.choices)) or getattr(kind, "__name__", str(kind))
-        if typing.get_origin(kind) in (list, tuple):
-            name = f"list of {typing.get_args(kind)[0].__name__}"
-        return f"{name} | null" if optional else name
+        return _type_name(self.type)
 
     def check(self, value: object, key: str) -> None:
         """Refuse a value that is not of this option's type or choices.
@@ -63,6 +59,18 @@ def split_optional(annotation: Any) -> tuple[Any, bool]:
     rest = [arg for arg in typing.get_args(annotation) if arg is not type(None)]
     optional = len(rest) < len(typing.get_args(annotation))
     return (rest[0] if len(rest) == 1 else Any), optional
+
+
+def _type_name(annotation: Any) -> str:
+    kind, optional = split_optional(annotation)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (list, tuple):
+        name = f"list of {_type_name(inner[0])}"
+    elif origin is Literal:
+        name = " | ".join(map(str, inner))
+    else:
+        name = getattr(kind, "__name__", str(kind))
+    return f"{name} | null" if optional else name
 
 
 def options_of(cls: type) -> tuple[Option, ...]:

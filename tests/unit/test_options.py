@@ -118,7 +118,11 @@ def test_dataclass_fields_are_options() -> None:
         (float | None, "float | null"),
         (Literal["tanh", "relu"], "tanh | relu"),
         (Literal["a"] | None, "a | null"),
-        (list[int], "list[int]"),
+        (list[int], "list of int"),
+        (tuple[int, ...] | None, "list of int | null"),
+        (list[Literal["a", "b"]], "list of a | b"),
+        (list[int | None], "list of int | null"),
+        (dict[str, int], "dict"),
     ],
 )
 def test_type_is_shown_in_words(kind: Any, shown: str) -> None:
