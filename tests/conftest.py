@@ -69,6 +69,31 @@ def python() -> Command:
 
 
 @pytest.fixture
+def start_python() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Start ``python ARGUMENTS`` and go on; what still runs after the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, cwd: Path, **env: str) -> "subprocess.Popen[str]":
+        with (cwd / "stderr.txt").open("a") as errors:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=cwd,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), **env},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
 def rnnexp(python: Command, workdir: Path) -> Command:
     """Run ``rnnexp ARGUMENTS`` in the test's folder."""
 
