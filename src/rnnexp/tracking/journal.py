@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from rnnexp.tracking.files import hold
 from rnnexp.tracking.records import Record
 
 FILE = "journal.jsonl"
@@ -30,6 +31,7 @@ class JournalWriter:
         cut_torn_tail(self.path)
         # Unbuffered: after a failed write no remainder is left to be written a second time.
         self._file = self.path.open("ab", buffering=0)
+        hold(self._file)
         self._waiting: deque[bytes] = deque()
         self._closed = threading.Event()
         self._writing = threading.Lock()

@@ -43,8 +43,8 @@ class RunLog:
     def __init__(self, folder: Path, header: RunHeader, uri: str, artifacts: str | None) -> None:
         self.folder = folder
         self._journal = JournalWriter(folder)
-        key = uuid.uuid4().hex
-        self._journal.append(start_record(header, key, uri, artifacts, milliseconds()))
+        self._key = uuid.uuid4().hex
+        self._journal.append(start_record(header, self._key, uri, artifacts, milliseconds()))
         self._journal.flush()
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
@@ -64,10 +64,16 @@ class RunLog:
         self._journal.append(end_record(status, reason, milliseconds()))
         self._journal.close()
 
+    @property
+    def error(self) -> OSError | None:
+        """What kept the latest records from the disk, if anything did."""
+        return self._journal.error
+
     def run_id(self, timeout: float) -> str | None:
         """Wait until the store has named the run; None if it has not in time (seconds)."""
         until = time.monotonic() + timeout
-        while not (found := read_json(self.folder / RUN)):
+        # An earlier run may have left its file in the same folder.
+        while (found := read_json(self.folder / RUN)).get("key") != self._key:
             if time.monotonic() > until:
                 return None
             time.sleep(_POLL_SECONDS)
@@ -86,12 +92,12 @@ class Tracking:
         self.uri = uri
         self._artifacts = artifact_root.resolve().as_uri() if artifact_root else None
         self._sink: subprocess.Popen[str] | None = None
-        self._folders: list[Path] = []
+        self._logs: list[RunLog] = []
 
     def open_run(self, folder: Path, header: RunHeader) -> RunLog:
         """Begin the record of a run in its folder."""
         log = RunLog(folder, header, self.uri, self._artifacts)
-        self._folders.append(folder)
+        self._logs.append(log)
         if self._sink is None:
             self._sink = _start_sink(self.uri, folder / LOG_FILE)
         assert self._sink.stdin is not None
@@ -117,13 +123,13 @@ class Tracking:
                 self._sink.wait(timeout)
             except subprocess.TimeoutExpired:
                 self._sink.returncode = 0  # left running on purpose: it ends by itself
-        return [folder for folder in self._folders if not delivered(folder)]
+        return [log.folder for log in self._logs if log.error or not delivered(log.folder)]
 
 
-def delivered(folder: Path) -> bool:
-    """Tell whether the store has the whole journal of a run."""
-    cursor = read_json(folder / CURSOR)
-    return bool(cursor.get("ended")) and cursor["offset"] == (folder / FILE).stat().st_size
+def delivered(folder: Path, cursor: str = CURSOR) -> bool:
+    """Tell whether the store of a cursor has the whole journal of a run."""
+    known = read_json(folder / cursor)
+    return bool(known.get("ended")) and known["offset"] == (folder / FILE).stat().st_size
 
 
 def _start_sink(uri: str, log: Path) -> "subprocess.Popen[str]":
