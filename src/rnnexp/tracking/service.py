@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rnnexp.tracking.files import CURSOR, RUN, read_json
@@ -98,13 +99,8 @@ class Tracking:
         """Begin the record of a run in its folder."""
         log = RunLog(folder, header, self.uri, self._artifacts)
         self._logs.append(log)
-        if self._sink is None:
-            self._sink = _start_sink(self.uri, folder / LOG_FILE)
-        assert self._sink.stdin is not None
-        try:
-            print(json.dumps({"folder": str(folder.resolve())}), file=self._sink.stdin, flush=True)
-        except BrokenPipeError:  # the sink died: its log says why, `rnnexp sync` delivers
-            self._sink = None
+        if self._sink is None or not _tell(self._sink, [folder]):
+            self._engage()
         return log
 
     def close(self, timeout: float) -> list[Path]:
@@ -117,13 +113,21 @@ class Tracking:
             The folders of runs that are not fully delivered.
         """
         if self._sink is not None:
-            assert self._sink.stdin is not None
-            self._sink.stdin.close()
+            if self._sink.poll() is not None:
+                self._engage()
+            _hang_up(self._sink)
             try:
                 self._sink.wait(timeout)
             except subprocess.TimeoutExpired:
                 self._sink.returncode = 0  # left running on purpose: it ends by itself
         return [log.folder for log in self._logs if log.error or not delivered(log.folder)]
+
+    def _engage(self) -> None:
+        # A sink that died, of memory or by a stray kill, leaves its runs to the next.
+        if self._sink is not None:
+            _hang_up(self._sink)
+        self._sink = _start_sink(self.uri, self._logs[-1].folder / LOG_FILE)
+        _tell(self._sink, [log.folder for log in self._logs if not delivered(log.folder)])
 
 
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:
@@ -145,3 +149,19 @@ def _start_sink(uri: str, log: Path) -> "subprocess.Popen[str]":
             env=environment,
             start_new_session=True,  # Ctrl-C is for the trainer; the sink ends when it does
         )
+
+
+def _tell(sink: "subprocess.Popen[str]", folders: Iterable[Path]) -> bool:
+    assert sink.stdin is not None
+    try:
+        for folder in folders:
+            print(json.dumps({"folder": str(folder.resolve())}), file=sink.stdin, flush=True)
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _hang_up(sink: "subprocess.Popen[str]") -> None:
+    assert sink.stdin is not None
+    with suppress(BrokenPipeError):
+        sink.stdin.close()
