@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,14 +85,16 @@ def start_python() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                start_new_session=True,
             )
         started.append(process)
         return process
 
     yield start
     for process in started:
-        process.kill()
-        process.communicate()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its children hold its pipes, too
+        process.communicate(timeout=10)
 
 
 @pytest.fixture
