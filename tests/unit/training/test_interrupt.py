@@ -7,7 +7,7 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from rnnexp.training.interrupt import Stopped, StopOnSignal, StopRequest
+from rnnexp.training.interrupt import StopOnSignal, Stopped, StopRequest
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
