@@ -34,10 +34,19 @@ HOMES = {
     "lightning": LIGHTNING_IN,
     "matplotlib": ("report/curves.py",),
 }
-TORCHLESS = (
-    "errors paths registry options discovery tracking tracking.mlflow_store tracking.sink "
-    "report.table report.load report.curves"
-).split()
+TORCHLESS = [
+    "errors",
+    "paths",
+    "registry",
+    "options",
+    "discovery",
+    "tracking",
+    "tracking.mlflow_store",
+    "tracking.sink",
+    "report.table",
+    "report.load",
+    "report.curves",
+]
 
 
 def imported(text: str, package: str) -> Iterator[str]:

@@ -69,7 +69,7 @@ def _named_dirs(extra_dirs: Iterable[str]) -> Iterator[Path]:
             raise PluginError(
                 f"The plugin folder '{name}' does not exist. Correct plugin_dirs or ${ENVIRONMENT}."
             )
-        yield folder
+        yield folder.resolve()
 
 
 def _import(name: str, file: Path) -> None:

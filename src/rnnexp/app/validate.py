@@ -114,7 +114,7 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
 def _check_device(trainer: Mapping[str, Any]) -> None:
     kind, strategy = trainer["accelerator"], trainer["strategy"]
     kinds = {"gpu": ("cuda", "mps"), "auto": ("cpu",)}.get(kind, (kind,))
-    if not any(AcceleratorRegistry.get(k).is_available() for k in kinds):
+    if not any(map(_is_available, kinds)):
         raise ConfigError(
             f"trainer.accelerator={kind}: torch finds no such device on this machine. "
             "Use trainer.accelerator=cpu, or auto."
@@ -122,6 +122,13 @@ def _check_device(trainer: Mapping[str, Any]) -> None:
     known = ["auto", *StrategyRegistry.available_strategies()]
     if strategy not in known:
         raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
+
+
+def _is_available(accelerator: str) -> bool:
+    try:
+        return bool(AcceleratorRegistry.get(accelerator).is_available())
+    except ModuleNotFoundError:  # a TPU's own package
+        return False
 
 
 def _lookup(values: Mapping[str, Any], key: str) -> Any:

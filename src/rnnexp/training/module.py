@@ -66,6 +66,12 @@ class RecurrentModule(LightningModule):
         if self.network.feedback:
             self._evaluate_free(batch, "val")
 
+    def on_validation_end(self) -> None:
+        """Log the means of the validation split at the number of steps done."""
+        means = {k: float(v) for k, v in self.trainer.callback_metrics.items() if k[:4] == "val/"}
+        if self.logger is not None:
+            self.logger.log_metrics(means, step=self.trainer.global_step)
+
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the loss and metrics of the test split, at the task's length and at unseen ones."""
         del batch_idx
@@ -123,7 +129,13 @@ class RecurrentModule(LightningModule):
 
     def _log_means(self, batch: Batch, figures: dict[str, Tensor]) -> None:
         rows = batch.inputs_TBI.shape[1]
-        self.log_dict(figures, batch_size=rows, add_dataloader_idx=False, sync_dist=self._shared)
+        self.log_dict(
+            figures,
+            batch_size=rows,
+            add_dataloader_idx=False,
+            sync_dist=self._shared,
+            logger=False,  # Lightning would log them at the step before; see on_validation_end
+        )
 
     @property
     def _shared(self) -> bool:
