@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from rnnexp.recurrence import Feed, NetworkState, RecurrentNetwork
+from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule
 from rnnexp.tasks import Batch, Task
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -24,12 +24,20 @@ class Recipe:
     Args:
         make_optimizer: makes the optimizer over the trainable parameters.
         make_scheduler: makes the learning-rate schedule, advanced at every step; None for none.
-        feed: what is fed back in training where the model's output is part of its input.
+        feed_mode: what is fed back in training where the model's output is part of its input.
+        schedule: share of targets over training, under ``scheduled``.
     """
 
     make_optimizer: MakeOptimizer
     make_scheduler: MakeScheduler | None = None
-    feed: Feed = field(default_factory=Feed)
+    feed_mode: FeedMode = "teacher"
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def feed(self, step: int) -> Feed:
+        """Say what is fed back at an optimizer step."""
+        if self.feed_mode == "scheduled":
+            return Feed.scheduled(self.schedule.share(step))
+        return Feed(self.feed_mode)
 
 
 class RecurrentModule(LightningModule):
@@ -53,11 +61,12 @@ class RecurrentModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Compute the loss of a window; one without targets only carries the state on."""
         del batch_idx
+        feed = self.recipe.feed(self.global_step)
         if not batch.supervised:
             with torch.no_grad():
-                self._run(batch, "train", self.recipe.feed)
+                self._run(batch, "train", feed)
             return None
-        return self.task.loss(self._run(batch, "train", self.recipe.feed), batch.targets)
+        return self.task.loss(self._run(batch, "train", feed), batch.targets)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss and metrics of the validation split."""
