@@ -95,7 +95,7 @@ def build_module(plan: Plan) -> RecurrentModule:
         unroll["feed"],
         schedule,
     )
-    return RecurrentModule(build_network(plan), plan.task, recipe)
+    return RecurrentModule(build_network(plan), plan.task, recipe, unroll["window"])
 
 
 def build_data(plan: Plan) -> TaskData:
