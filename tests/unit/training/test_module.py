@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnexp.recurrence import Feed, RecurrentNetwork, unroll
+from rnnexp.recurrence import Feed, FeedMode, RecurrentNetwork, Schedule, unroll
 from rnnexp.registry import Registry
 from rnnexp.tasks import Batch, GeneratedTask
 from rnnexp.training.module import Recipe, RecurrentModule
@@ -38,12 +38,12 @@ class Echo(GeneratedTask):
 
 @pytest.fixture
 def make(plugins: Registry):
-    def make(cell: str = "elman", feed: Feed | None = None, **options: Any) -> RecurrentModule:
+    def make(cell: str = "elman", feed: FeedMode = "teacher", **options: Any) -> RecurrentModule:
         torch.manual_seed(0)
         cls = plugins.get("cell", cell).cls
         network = RecurrentNetwork(lambda size: cls(size, hidden_size=H), 2, 2, **options)
         task = Echo(0, length=T, batch_size=B)
-        return RecurrentModule(network, task, Recipe(SGD, feed=feed or Feed.teacher()))
+        return RecurrentModule(network, task, Recipe(SGD, feed_mode=feed))
 
     return make
 
@@ -130,11 +130,22 @@ def test_checkpoint_before_the_first_step_loads(make) -> None:
 
 def test_recipe_feeds_as_it_says(make, batch: Batch) -> None:
     losses = [
-        make(feed=feed, feedback=True).training_step(batch, 0)
-        for feed in (Feed.teacher(), Feed.free(), Feed.scheduled(1.0))
+        make(feed=mode, feedback=True).training_step(batch, 0)
+        for mode in ("teacher", "free", "scheduled")
     ]
-    torch.testing.assert_close(losses[0], losses[2])
+    network, fed = make(feedback=True).network, batch.targets
+    for loss, feed in zip(losses, (Feed.teacher(), Feed.free()), strict=False):
+        outputs, _ = network(batch.inputs_TBI, targets_TBO=fed, feed=feed)
+        torch.testing.assert_close(loss, (outputs - batch.targets).square().mean())
     assert not torch.equal(losses[0], losses[1])
+    assert torch.equal(losses[0], losses[2])  # the schedule starts with targets only
+
+
+def test_scheduled_share_falls_with_the_step() -> None:
+    recipe = Recipe(SGD, feed_mode="scheduled", schedule=Schedule("linear", 1.0, 0.2, 100))
+    assert [recipe.feed(step) for step in (0, 50, 1000)] == [
+        Feed.scheduled(share) for share in (1.0, 0.5, 0.2)
+    ]
 
 
 def test_optimizer_takes_what_is_trained(make, plugins: Registry) -> None:
