@@ -1,5 +1,6 @@
 """Loss and gradient norms over training, drawn from the runs' journals."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,12 +33,14 @@ def draw_curves(runs: Sequence[Summary], file: Path) -> None:
         label = ", ".join(run.config.get(key, "") for key in keys) or run.name
         colour, style = COLOURS[index % len(COLOURS)], "-" if index < len(COLOURS) else "--"
         metrics = load_run(Path(run.folder)).metrics
-        _line(above, metrics.get("val/loss", ()), colour, style, label)
-        _line(below, _window_maxima(metrics.get("grad/raw_norm", ())), colour, style, label)
+        losses, norms = (_drawable(metrics.get(key, ())) for key in ("val/loss", "grad/raw_norm"))
+        _line(above, losses, colour, style, label)
+        _line(below, _window_maxima(norms), colour, style, label)
     _label(above, "validation loss")
     _label(below, "raw gradient norm,\nlargest of each window")
     below.set_xlabel("optimizer step")
-    above.legend(fontsize="small", ncols=2)
+    for axes in [axes for axes in (above, below) if axes.lines][:1]:
+        axes.legend(fontsize="small", ncols=2)
     figure.savefig(file, dpi=130)
     plt.close(figure)
 
@@ -52,6 +55,11 @@ def _label(axes: Axes, text: str) -> None:
     axes.set_yscale("log")
     axes.set_ylabel(text)
     axes.grid(alpha=0.3)
+
+
+def _drawable(series: Series) -> Series:
+    # What a logarithmic axis can show.
+    return [(step, value) for step, value in series if 0 < value < math.inf]
 
 
 def _window_maxima(series: Series, points: int = 150) -> list[tuple[int, float]]:
