@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import Cell, PointwiseCell
-from rnnexp.recurrence.product import product
+from rnnexp.recurrence.product import gram, linear, product_with
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
 from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.workspace import buffer
 from rnnexp.types import State
 
 
@@ -28,7 +29,7 @@ def run_pointwise(
     """Run a cell by loops of its own, without autograd's record of each operation."""
     assert isinstance(cell, PointwiseCell)
     lead = inputs_TBI.shape[1:-1]
-    wx_TBGH = cell.project_input(inputs_TBI)
+    wx_TBGH = _project(cell, inputs_TBI)
     wx_TBGH = wx_TBGH.reshape(wx_TBGH.shape[0], prod(lead), *wx_TBGH.shape[-2:])
     # Under autocast the input product is of low precision; the state keeps that of the weights.
     wx_TBGH = wx_TBGH.to(cell.weight_hh.dtype)
@@ -37,6 +38,13 @@ def run_pointwise(
         outputs_TBH, *last = _run(cell, trace, wx_TBGH, flat)
     restored = tuple(s.reshape(*lead, s.shape[-1]) for s in last)
     return outputs_TBH.reshape(-1, *lead, outputs_TBH.shape[-1]), restored
+
+
+def _project(cell: PointwiseCell, inputs_TBI: Tensor) -> Tensor:
+    if type(cell).project_input is not PointwiseCell.project_input:
+        return cell.project_input(inputs_TBI)
+    flat = linear(inputs_TBI, cell.weight_ih, cell.bias_ih)
+    return flat.unflatten(-1, (cell.num_gates, cell.hidden_size))
 
 
 def _run(cell: PointwiseCell, trace: Trace | None, wx_TBGH: Tensor, state: State) -> State:
@@ -51,14 +59,19 @@ def _roll(
     cell: PointwiseCell, wx_TBGH: Tensor, state: State, rh_TBGH: Tensor | None
 ) -> list[State]:
     """Compute s_0..s_T, and write ``R h_{t-1}`` of each step where there is room for it."""
-    weight_hh, bias_hh = cell.weight_hh, cell.bias_hh
+    bias_hh, recur = cell.bias_hh, product_with(cell.weight_hh, wx_TBGH.shape[1])
     states = [state]
     rows = [None] * len(wx_TBGH) if rh_TBGH is None else rh_TBGH.flatten(2).unbind(0)
     for wx_BGH, row in zip(wx_TBGH.unbind(0), rows, strict=True):
-        rh = product(state[0], weight_hh, bias_hh, out=row)
+        rh = recur(state[0], bias_hh, row)
         state = cell.update(wx_BGH, rh.view(wx_BGH.shape), state)
         states.append(state)
     return states
+
+
+def _stack(tensors: tuple[Tensor, ...]) -> Tensor:
+    shape = (len(tensors), *tensors[0].shape)
+    return torch.stack(tensors, out=buffer(tensors[-1], shape))
 
 
 class _Recurrence(torch.autograd.Function):
@@ -80,9 +93,9 @@ class _Recurrence(torch.autograd.Function):
     ) -> State:
         del bias_hh
         state = rest[: cell.num_states]
-        rh_TBGH = torch.empty_like(wx_TBGH)
+        rh_TBGH = buffer(wx_TBGH, wx_TBGH.shape)
         states = _roll(cell, wx_TBGH, state, rh_TBGH)
-        columns = tuple(torch.stack(column) for column in zip(*states, strict=True))
+        columns = tuple(_stack(column) for column in zip(*states, strict=True))
         ctx.save_for_backward(wx_TBGH, rh_TBGH, weight_hh, *columns, *rest[cell.num_states :])
         ctx.set_materialize_grads(False)
         ctx.cell, ctx.trace = cell, trace
@@ -106,8 +119,7 @@ def _returned(
 ) -> tuple[Tensor | None, ...]:
     drh = found.rh_TBGH.flatten(2).flatten(0, 1)
     before = tape.states[0][:-1].flatten(0, 1)
-    # (dL/dR)^T, because oneDNN is slower at dL/dR itself.
-    weight = product(before.t(), drh.t()).t() if needed[1] else None
+    weight = gram(drh, before) if needed[1] else None
     bias = drh.sum(0) if needed[2] else None
     first = tuple(grad[0] for grad in found.states)
     return (found.wx_TBGH, weight, bias, *first, *found.own)

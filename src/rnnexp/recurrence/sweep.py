@@ -8,7 +8,8 @@ from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.cells.derivatives import Derivative, LocalDerivatives, differentiate
-from rnnexp.recurrence.product import product
+from rnnexp.recurrence.product import product_with
+from rnnexp.recurrence.workspace import buffer
 from rnnexp.types import State
 
 # Elements of wx in a span of time steps: its derivatives stay in the cache until they are used.
@@ -72,8 +73,8 @@ class Sweep:
         self, tape: Tape, grad_outputs_TBH: Tensor | None, grad_last: Sequence[Tensor | None]
     ) -> None:
         self.tape = tape
-        self.states = tuple(torch.empty_like(s) for s in tape.states)
-        self.rh_TBGH = torch.empty_like(tape.rh_TBGH)
+        self.states = tuple(buffer(s, s.shape) for s in tape.states)
+        self.rh_TBGH = buffer(tape.rh_TBGH, tape.rh_TBGH.shape)
         self.wx_TBGH = self.rh_TBGH
         self._outputs = None if grad_outputs_TBH is None else grad_outputs_TBH.unbind(0)
         self._begin(grad_last)
@@ -82,7 +83,7 @@ class Sweep:
         self._over_gates = [grad.unsqueeze(-2).unbind(0) for grad in self.states]
         self._rh = self.rh_TBGH.unbind(0)
         self._rh_flat = self.rh_TBGH.flatten(2).unbind(0)
-        self._back = tape.weight_hh.t()
+        self._back = product_with(tape.weight_hh.t(), tape.rh_TBGH.shape[1])
 
     def run(self, own: Sequence[Tensor]) -> Gradients:
         """Go back through time.
@@ -106,9 +107,15 @@ class Sweep:
 
     def _local(self, begin: int, end: int) -> tuple[State, LocalDerivatives]:
         tape = self.tape
+        wx, rh = tape.wx_TBGH[begin:end], tape.rh_TBGH[begin:end]
+        state = tuple(s[begin:end] for s in tape.states)
+        new_state = tuple(s[begin + 1 : end + 1] for s in tape.states)
+        formula = tape.cell.local_derivatives(wx, rh, state, new_state)
+        if formula is not None:
+            return new_state, formula
         with torch.enable_grad():
-            wx, rh = (_leaf(a[begin:end]) for a in (tape.wx_TBGH, tape.rh_TBGH))
-            state = tuple(_leaf(s[begin:end]) for s in tape.states)
+            wx, rh, *rest = (_leaf(argument) for argument in (wx, rh, *state))
+            state = tuple(rest)
             new_state = tape.cell.update(wx, rh, state)
             return new_state, differentiate(new_state, wx, rh, state)
 
@@ -121,7 +128,7 @@ class Sweep:
             at = [grad[t + 1] for grad in self._at]
             for terms, grad in zip(by_state[1:], self._at[1:], strict=True):
                 _weigh(terms, at, t - begin, grad[t])
-            product(self._rh_flat[t], self._back, self._output(t - 1), out=self._at[0][t])
+            self._back(self._rh_flat[t], self._output(t - 1), self._at[0][t])
             for j, derivative in by_state[0]:
                 self._at[0][t].addcmul_(at[j], derivative[t - begin])
 
