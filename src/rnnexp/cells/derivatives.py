@@ -33,7 +33,9 @@ class LocalDerivatives:
         return all(_same(wx, rh) for wx, rh in zip(self.by_wx, self.by_rh, strict=True))
 
 
-def differentiate(new_state: State, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> LocalDerivatives:
+def differentiate(
+    new_state: State, wx_BGH: Tensor, rh_BGH: Tensor, state: State
+) -> LocalDerivatives:
     """Derive an update by autograd, whose graph from the arguments to the new state is kept."""
     rows = [_derivatives(new, (wx_BGH, rh_BGH, *state)) for new in new_state]
     return LocalDerivatives(

@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import Cell, PointwiseCell
-from rnnexp.recurrence.product import gram, linear, product_with
+from rnnexp.recurrence.product import gram, linear, product_with, refuse_second_derivative
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.workspace import buffer
@@ -103,8 +102,8 @@ class _Recurrence(torch.autograd.Function):
         return (columns[0][1:], *(column[-1].clone() for column in columns))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative()
         wx_TBGH, rh_TBGH, weight_hh, *rest = ctx.saved_tensors
         columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]
         tape = Tape(ctx.cell, wx_TBGH, rh_TBGH, tuple(columns), weight_hh)
@@ -114,12 +113,11 @@ class _Recurrence(torch.autograd.Function):
         return (None, None, *_returned(tape, found, ctx.needs_input_grad[2:]))
 
 
-def _returned(
-    tape: Tape, found: Gradients, needed: tuple[bool, ...]
-) -> tuple[Tensor | None, ...]:
+def _returned(tape: Tape, found: Gradients, needed: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
     drh = found.rh_TBGH.flatten(2).flatten(0, 1)
     before = tape.states[0][:-1].flatten(0, 1)
     weight = gram(drh, before) if needed[1] else None
     bias = drh.sum(0) if needed[2] else None
-    first = tuple(grad[0] for grad in found.states)
+    # Copied, so that to keep one is not to keep the gradients of all steps.
+    first = tuple(grad[0].clone() for grad in found.states)
     return (found.wx_TBGH, weight, bias, *first, *found.own)

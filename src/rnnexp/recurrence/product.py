@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from rnnexp.errors import ConfigError
 
 Product = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 """From x_MxK, plus and out: ``x y^T (+ plus)``, in ``out`` where it is given."""
@@ -57,8 +58,9 @@ class _Linear(torch.autograd.Function):
         return product(x_BI, weight_OxI, bias_O)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_BO: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative()
+        (grad_BO,) = grads
         x_BI, weight_OxI = ctx.saved_tensors
         return (
             product(grad_BO, weight_OxI.t()) if ctx.needs_input_grad[0] else None,
@@ -71,6 +73,19 @@ def gram(a_BN: Tensor, b_BK: Tensor) -> Tensor:
     """Sum the outer products of all rows: ``a^T b``, shape (N, K)."""
     # As (b^T a)^T, because oneDNN takes longer the other way round.
     return product(b_BK.t(), a_BN.t()).t()
+
+
+def refuse_second_derivative() -> None:
+    """Stop a backward pass whose result is to be derived once more, instead of losing terms of it.
+
+    Raises:
+        ConfigError: autograd was asked for ``create_graph=True``.
+    """
+    if torch.is_grad_enabled():
+        raise ConfigError(
+            "unroll.backend=pointwise has no second derivatives, which create_graph=True asks for. "
+            "Use unroll.backend=loop."
+        )
 
 
 def _added(result: Tensor, plus: Tensor | None, out: Tensor | None) -> Tensor:

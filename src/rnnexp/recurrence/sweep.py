@@ -18,6 +18,9 @@ _SPAN = 1 << 18
 Terms = list[tuple[int, tuple[Tensor, ...]]]
 """For each state tensor j that counts: j, and the derivative of s_t[j] for each step t."""
 
+_Found = list[Tensor | None]
+"""The gradient of each parameter, so far."""
+
 
 @dataclass(frozen=True)
 class Tape:
@@ -89,14 +92,14 @@ class Sweep:
         """Go back through time.
 
         Args:
-            own: the trainable parameters that `update` may use.
+            own: the parameters that `update` may use.
         """
-        found: list[Tensor | None] = [None] * len(own)
+        found: _Found = [None] * len(own)
         for begin, end in _spans(self.tape):
             new_state, local = self._local(begin, end)
             self._flow(begin, end, local)
             self._add_wx(begin, end, local)
-            self._add_own(found, own, new_state, begin, end)
+            self._add_own(found, own, new_state, begin)
         return Gradients(self.states, self.wx_TBGH, self.rh_TBGH, tuple(found))
 
     def _begin(self, grad_last: Sequence[Tensor | None]) -> None:
@@ -145,26 +148,20 @@ class Sweep:
                 over_gates = grad[begin + 1 : end + 1].unsqueeze(-2)
                 self.wx_TBGH[begin:end].addcmul_(over_gates, derivative)
 
-    def _add_own(
-        self,
-        found: list[Tensor | None],
-        own: Sequence[Tensor],
-        new_state: State,
-        begin: int,
-        end: int,
-    ) -> None:
+    def _add_own(self, found: _Found, own: Sequence[Tensor], new_state: State, begin: int) -> None:
+        end = begin + len(new_state[0])
+        trained = [i for i, parameter in enumerate(own) if parameter.requires_grad]
         pairs = [
             (new, grad[begin + 1 : end + 1])
             for new, grad in zip(new_state, self.states, strict=True)
             if new.requires_grad
         ]
-        if not own or not pairs:
+        if not trained or not pairs:
             return
         new, grads = zip(*pairs, strict=True)
-        parts = torch.autograd.grad(new, tuple(own), grads, allow_unused=True)
-        for i, part in enumerate(parts):
-            if part is not None:
-                found[i] = part if found[i] is None else found[i] + part
+        parts = torch.autograd.grad(new, [own[i] for i in trained], grads, allow_unused=True)
+        for i, part in zip(trained, parts, strict=True):
+            found[i] = part if found[i] is None else _plus(found[i], part)
 
 
 def _spans(tape: Tape) -> Iterator[tuple[int, int]]:
@@ -172,6 +169,10 @@ def _spans(tape: Tape) -> Iterator[tuple[int, int]]:
     length = max(_SPAN // per_step, 1)
     for end in range(tape.steps, 0, -length):
         yield max(end - length, 0), end
+
+
+def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return a + b if a is not None and b is not None else a
 
 
 def _leaf(tensor: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError, suggest
-from rnnexp.recurrence.backends import AUTO_ORDER, BACKENDS, BackendName, reason_against
+from rnnexp.recurrence.backends import BACKENDS, BackendName, auto_order, reason_against
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -63,7 +63,8 @@ def choose_backend(cell: Cell, wanted: str = "auto", traced: bool = False) -> Ba
         ConfigError: the backend asked for cannot run it; says why.
     """
     if wanted == "auto":
-        return next(name for name in AUTO_ORDER if reason_against(name, cell, traced) is None)
+        order = auto_order(cell)
+        return next(name for name in order if reason_against(name, cell, traced) is None)
     if wanted not in BACKENDS:
         raise ConfigError(
             f"unroll.backend={wanted} is unknown. {suggest(wanted, ['auto', *BACKENDS])}"

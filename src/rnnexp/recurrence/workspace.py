@@ -50,4 +50,5 @@ def buffer(like: Tensor, shape: Sequence[int]) -> Tensor:
 def _is_free(kept: Tensor) -> bool:
     # Whoever holds a view of it, be it a saved tensor of autograd's, counts as a user.
     storage = kept.untyped_storage()
-    return torch._C._storage_Use_Count(storage._cdata) == _ALONE
+    users = torch._C._storage_Use_Count(storage._cdata)  # pyright: ignore[reportPrivateUsage]
+    return users == _ALONE
