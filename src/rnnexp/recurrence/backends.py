@@ -15,12 +15,11 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, Twin
 from rnnexp.recurrence.pointwise import run_pointwise
+from rnnexp.recurrence.segments import Run
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
 BackendName = str
-Run = Callable[[Cell, Tensor, State, Trace | None], tuple[Tensor, State]]
-"""Cell, inputs_TBI, state, trace: the outputs of every step, and the last state."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ class _Recurrence(torch.autograd.Function):
         bias_hh: Tensor | None,
         *rest: Tensor,
     ) -> State:
+        """Compute the outputs and the last state, and keep what the way back needs."""
         del bias_hh
         state = rest[: cell.num_states]
         rh_TBGH = buffer(wx_TBGH, wx_TBGH.shape)
@@ -103,6 +104,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Compute the gradient of each argument from those of the outputs and the last state."""
         refuse_second_derivative()
         wx_TBGH, rh_TBGH, weight_hh, *rest = ctx.saved_tensors
         columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]

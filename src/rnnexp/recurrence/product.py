@@ -54,11 +54,13 @@ def linear(x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor) -> Tensor:
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor) -> Tensor:
+        """Compute ``W x + b``."""
         ctx.save_for_backward(x_BI, weight_OxI)
         return product(x_BI, weight_OxI, bias_O)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute dL/dx, dL/dW and dL/db."""
         refuse_second_derivative()
         (grad_BO,) = grads
         x_BI, weight_OxI = ctx.saved_tensors
