@@ -21,6 +21,7 @@ _POSITIVE = {
     "clip.max_norm": False,
     "clip.max_value": False,
     "unroll.window": False,
+    "unroll.checkpoint_every": False,
     "model.layers": False,
     "model.dropout": True,
     "threads": False,
