@@ -1,0 +1,118 @@
+"""The compiled loops of one cell, found by tracing it, and kept as long as the cell lives."""
+
+import ctypes
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.native.build import build
+from rnnexp.recurrence.native.codegen import extras, generate, sums
+from rnnexp.recurrence.native.derive import derive
+from rnnexp.recurrence.native.grid import UnsupportedError
+from rnnexp.recurrence.native.trace_update import trace_update
+
+_PLAIN = (int, float, str, bool, type(None), tuple)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Compiled loops, and the sizes they were made for.
+
+    Args:
+        forward: runs a `Call` forward in time.
+        backward: runs a `Call` backward in time.
+        lanes: numbers per register.
+        gates: G.
+        states: S.
+        extras: E, values per hidden unit saved beside the gates.
+        sums: gradients per hidden unit that are summed over time and rows.
+        differing: the gates whose dL/d(R h) is not their dL/d(W x).
+        call_type: the structure that both loops take.
+        theta_of: the tensors that the parameter-only values are made from.
+        thetas: makes those values, shape (P, H); None if there are none.
+    """
+
+    forward: Callable[[Any], None]
+    backward: Callable[[Any], None]
+    lanes: int
+    gates: int
+    states: int
+    extras: int
+    sums: int
+    differing: tuple[int, ...]
+    call_type: type[ctypes.Structure]
+    theta_of: tuple[Callable[[PointwiseCell], Tensor], ...]
+    thetas: Callable[..., Tensor] | None
+
+
+Guard = tuple[object, ...]
+_kernels: WeakKeyDictionary[PointwiseCell, tuple[Guard, Kernel | str]] = WeakKeyDictionary()
+
+
+def kernel_of(cell: PointwiseCell) -> Kernel | str:
+    """Find or build the kernel of a cell; the reason in words where there can be none."""
+    guard = _guard(cell)
+    known = _kernels.get(cell)
+    if known is not None and known[0] == guard:
+        return known[1]
+    try:
+        kernel: Kernel | str = _build(cell)
+    except UnsupportedError as error:
+        kernel = str(error)
+    _kernels[cell] = (guard, kernel)
+    return kernel
+
+
+def _guard(cell: PointwiseCell) -> Guard:
+    """Collect what a trace depends on: the weights' type, and the plain options of the cell."""
+    plain = [item for item in vars(cell).items() if isinstance(item[1], _PLAIN)]
+    return (cell.weight_hh.dtype, *plain)
+
+
+def _build(cell: PointwiseCell) -> Kernel:
+    traced = trace_update(cell)
+    adjoint = derive(traced.update)
+    source = generate(traced.update, adjoint, cell.weight_hh.dtype == torch.float64)
+    library = _load(source)
+    return Kernel(
+        forward=library.run_forward,
+        backward=library.run_backward,
+        lanes=library.lanes(),
+        gates=cell.num_gates,
+        states=cell.num_states,
+        extras=extras(traced.update, adjoint),
+        sums=sums(traced.update, adjoint),
+        differing=adjoint.differing,
+        call_type=_call_type(cell.num_states),
+        theta_of=tuple(operator.attrgetter(name) for name in traced.theta_names),
+        thetas=traced.thetas if traced.update.thetas else None,
+    )
+
+
+@lru_cache(maxsize=256)
+def _load(source: str) -> Any:
+    library = build(source)
+    library.run_forward.restype = library.run_backward.restype = None
+    library.lanes.restype = ctypes.c_long
+    return library
+
+
+@lru_cache
+def _call_type(states: int) -> type[ctypes.Structure]:
+    """Mirror the structure `Call` of loop.c."""
+    longs = ("steps", "rows", "units", "threads", "saving")
+    fields: list[Any] = [(name, ctypes.c_long) for name in longs]
+    fields += [("gates", ctypes.c_void_p), ("extra", ctypes.c_void_p)]
+    fields += [("states", ctypes.c_void_p * states), ("stride", ctypes.c_long * states)]
+    pointers = ("weight", "bias", "theta", "packed", "grad_out")
+    fields += [(name, ctypes.c_void_p) for name in pointers]
+    fields += [("carry", ctypes.c_void_p * states)]
+    fields += [("sums", ctypes.c_void_p), ("squares", ctypes.c_void_p)]
+    return type("Call", (ctypes.Structure,), {"_fields_": fields})
