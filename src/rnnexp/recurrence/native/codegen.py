@@ -26,7 +26,7 @@ def generate(update: Update, adjoint: Adjoint, double: bool) -> str:
         _sizes(update, adjoint),
         _function(_FORWARD, _forward_given(update), _forward_results(update, adjoint)),
         _function(_BACKWARD, _backward_given(update, adjoint), _backward_results(adjoint)),
-        _text("loop.c"),
+        *(_text(name) for name in ("call.c", "forward.c", "backward.c", "weights.c", "threads.c")),
     ]
     return "\n".join(parts)
 

@@ -29,6 +29,7 @@ class Kernel:
         forward: runs a `Call` forward in time.
         backward: runs a `Call` backward in time.
         lanes: numbers per register.
+        deep: rows that a weight gradient takes at once.
         gates: G.
         states: S.
         extras: E, values per hidden unit saved beside the gates.
@@ -42,6 +43,7 @@ class Kernel:
     forward: Callable[[Any], None]
     backward: Callable[[Any], None]
     lanes: int
+    deep: int
     gates: int
     states: int
     extras: int
@@ -85,6 +87,7 @@ def _build(cell: PointwiseCell) -> Kernel:
         forward=library.run_forward,
         backward=library.run_backward,
         lanes=library.lanes(),
+        deep=library.deep(),
         gates=cell.num_gates,
         states=cell.num_states,
         extras=extras(traced.update, adjoint),
@@ -100,19 +103,25 @@ def _build(cell: PointwiseCell) -> Kernel:
 def _load(source: str) -> Any:
     library = build(source)
     library.run_forward.restype = library.run_backward.restype = None
-    library.lanes.restype = ctypes.c_long
+    library.lanes.restype = library.deep.restype = ctypes.c_long
     return library
 
 
 @lru_cache
 def _call_type(states: int) -> type[ctypes.Structure]:
     """Mirror the structure `Call` of loop.c."""
-    longs = ("steps", "rows", "units", "threads", "saving")
-    fields: list[Any] = [(name, ctypes.c_long) for name in longs]
-    fields += [("gates", ctypes.c_void_p), ("extra", ctypes.c_void_p)]
-    fields += [("states", ctypes.c_void_p * states), ("stride", ctypes.c_long * states)]
-    pointers = ("weight", "bias", "theta", "packed", "grad_out")
-    fields += [(name, ctypes.c_void_p) for name in pointers]
-    fields += [("carry", ctypes.c_void_p * states)]
-    fields += [("sums", ctypes.c_void_p), ("squares", ctypes.c_void_p)]
+    pointer = ctypes.c_void_p
+    longs = ("steps", "rows", "inputs", "units", "threads", "saving")
+    given = ("x", "weight_ih", "bias_ih", "weight_hh", "bias_hh", "theta")
+    room = ("packed_ih", "packed_hh", "gates", "extra")
+    results = ("d_x", "d_weight_ih", "d_weight_hh", "strips", "sums", "squares")
+    fields: list[Any] = [
+        *((name, ctypes.c_long) for name in longs),
+        *((name, pointer) for name in (*given, *room)),
+        ("states", pointer * states),
+        ("stride", ctypes.c_long * states),
+        ("grad_out", pointer),
+        ("carry", pointer * states),
+        *((name, pointer) for name in results),
+    ]
     return type("Call", (ctypes.Structure,), {"_fields_": fields})

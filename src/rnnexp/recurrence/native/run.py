@@ -1,6 +1,6 @@
 """The native backend: the compiled time loops of a cell under autograd."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import Cell, PointwiseCell
-from rnnexp.recurrence.native.call import Pass, run_backward, run_forward
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence.native.call import Pass, Wanted, Weights
 from rnnexp.recurrence.native.kernel import Kernel, kernel_of
 from rnnexp.recurrence.native.workspace import Workspace
 from rnnexp.recurrence.trace import Trace
@@ -33,6 +34,7 @@ def run_native(
     kernel = kernel_of(cell)
     assert isinstance(kernel, Kernel)
     lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
+    _check_types(cell, inputs_TBI, state)
     flat_state = tuple(s.reshape(-1, units) for s in state)
     tensors = (*_inputs_and_weights(cell, inputs_TBI), *_recurrent(cell, kernel), *flat_state)
     saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
@@ -41,6 +43,24 @@ def run_native(
         outputs = outputs.reshape(-1, *lead, units)
         last = [s.reshape(*lead, units) for s in last]
     return outputs, tuple(last)
+
+
+def _check_types(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> None:
+    # The loops read memory as it was promised: everything is checked that the caller chose.
+    dtype, shape = cell.weight_hh.dtype, (*inputs_TBI.shape[1:-1], cell.hidden_size)
+    for name, tensor in (("inputs", inputs_TBI), *(("state", s) for s in state)):
+        if tensor.dtype != dtype or tensor.device.type != "cpu":
+            raise ConfigError(
+                f"{name}: expected {dtype} on the CPU like the weights of the cell, got "
+                f"{tensor.dtype} on {tensor.device}; convert it or the cell."
+            )
+    if len(state) != cell.num_states or any(s.shape != shape for s in state):
+        raise ConfigError(
+            f"state: expected {cell.num_states} tensors of shape {tuple(shape)}, got "
+            f"{[tuple(s.shape) for s in state]}."
+        )
+    if inputs_TBI.shape[-1] != cell.input_size:
+        raise ConfigError(f"inputs: expected {cell.input_size} features, got {inputs_TBI.shape}.")
 
 
 def _inputs_and_weights(cell: PointwiseCell, inputs_TBI: Tensor) -> tuple[Tensor | None, ...]:
@@ -59,6 +79,9 @@ def _recurrent(cell: PointwiseCell, kernel: Kernel) -> tuple[Tensor | None, ...]
     return cell.weight_hh, cell.bias_hh, thetas
 
 
+_WEIGHTS = len(fields(Weights))
+
+
 @dataclass(frozen=True)
 class _Settings:
     kernel: Kernel
@@ -69,64 +92,50 @@ class _Settings:
 class _Unroll(torch.autograd.Function):
     """All T steps as one node of the graph.
 
-        W x + b of all t, the time loop | the loop backwards, then dL/dW, dL/dR and dL/dx at once
-
-    Without ``weight_ih`` the inputs are W x + b already.
+    Its inputs are those of `Weights`, between the sequence and the initial state.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        settings: _Settings,
-        inputs_TBI: Tensor,
-        weight_ih: Tensor | None,
-        bias_ih: Tensor | None,
-        weight_hh: Tensor,
-        bias_hh: Tensor | None,
-        thetas: Tensor | None,
-        *state: Tensor,
+        ctx: Any, settings: _Settings, inputs_TBI: Tensor, *tensors: Tensor | None
     ) -> tuple[Tensor, ...]:
-        this = Pass(settings.kernel, weight_hh, bias_hh, thetas, settings.saving)
-        workspace = this.workspace(inputs_TBI.shape[0], inputs_TBI.shape[1])
-        _project(inputs_TBI, weight_ih, bias_ih, workspace.tensors[0])
-        outputs, last = run_forward(this, workspace, state)
+        weights, state = tensors[:_WEIGHTS], tensors[_WEIGHTS:]
+        this = Pass(
+            settings.kernel, Weights.of(*weights), inputs_TBI.contiguous(), settings.saving
+        )
+        workspace = this.workspace()
+        outputs, last = this.forward(workspace, [s for s in state if s is not None])
         if settings.saving:
             ctx.set_materialize_grads(False)
             ctx.settings, ctx.workspace = settings, workspace
-            ctx.save_for_backward(inputs_TBI, weight_ih, weight_hh, bias_hh, thetas, outputs)
+            ctx.save_for_backward(outputs, inputs_TBI, *weights)
         return outputs, *last
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        inputs_TBI, weight_ih, weight_hh, bias_hh, thetas, outputs = ctx.saved_tensors
+        outputs, inputs_TBI, *weights = ctx.saved_tensors
         settings: _Settings = ctx.settings
         workspace = _taken_from(ctx)
-        this = Pass(settings.kernel, weight_hh, bias_hh, thetas, True)
-        done = run_backward(this, workspace, outputs, grads, settings.trace is not None)
+        this = Pass(settings.kernel, Weights.of(*weights), inputs_TBI.contiguous(), True)
+        _, of_x, of_ih, of_bias_ih, of_hh, of_bias_hh, of_thetas, *_ = ctx.needs_input_grad
+        projected = weights[0] is None
+        wanted = Wanted(of_x and not projected, of_ih, of_hh)
+        done = this.backward(workspace, outputs, grads, wanted, settings.trace is not None)
         if settings.trace is not None:
             settings.trace.grad_norm_T = done.grad_norm_T
-        need = ctx.needs_input_grad
-        d_wx = workspace.tensors[0].flatten(0, 1).flatten(1)
-        d_inputs, d_weight_ih = _input_gradients(d_wx, inputs_TBI, weight_ih, need[1], need[2])
-        d_weight_hh = done.weight_gradient() if need[4] else None
-        d_bias_ih = done.bias_ih if need[3] else None
-        d_bias_hh = done.bias_hh if need[5] else None
-        d_thetas = done.thetas if need[6] else None
+        d_x = workspace.tensors[0].clone().view_as(inputs_TBI) if projected else done.x
         workspace.release()
-        weights = (d_weight_ih, d_bias_ih, d_weight_hh, d_bias_hh, d_thetas)
-        return None, d_inputs, *weights, *done.state
-
-
-def _project(
-    inputs_TBI: Tensor, weight_ih: Tensor | None, bias_ih: Tensor | None, wx_TBGH: Tensor
-) -> None:
-    flat_wx = wx_TBGH.flatten(0, 1).flatten(1)
-    flat_inputs = inputs_TBI.flatten(0, 1)
-    if weight_ih is None or bias_ih is None:
-        flat_wx.copy_(flat_inputs)
-    else:
-        torch.addmm(bias_ih, flat_inputs, weight_ih.t(), out=flat_wx)
+        return (
+            None,
+            d_x,
+            done.weight(done.ih),
+            done.bias_ih if of_bias_ih else None,
+            done.weight(done.hh),
+            done.bias_hh if of_bias_hh else None,
+            done.thetas if of_thetas else None,
+            *done.state,
+        )
 
 
 def _taken_from(ctx: Any) -> Workspace:
@@ -136,16 +145,6 @@ def _taken_from(ctx: Any) -> Workspace:
         return ctx.workspace.copy()
     workspace, ctx.workspace = ctx.workspace, None
     return workspace
-
-
-def _input_gradients(
-    d_wx: Tensor, inputs_TBI: Tensor, weight_ih: Tensor | None, of_inputs: bool, of_weight: bool
-) -> tuple[Tensor | None, Tensor | None]:
-    if weight_ih is None:
-        return d_wx.clone().view(inputs_TBI.shape), None
-    d_inputs = torch.mm(d_wx, weight_ih).view(inputs_TBI.shape) if of_inputs else None
-    d_weight = torch.mm(d_wx.t(), inputs_TBI.flatten(0, 1)) if of_weight else None
-    return d_inputs, d_weight
 
 
 def reason_against(cell: Cell) -> str | None:
