@@ -12,6 +12,15 @@ typedef struct {
 
 #define PANEL 4
 
+/* Keep a value in its register: compilers would rather read it again with every use. */
+#if defined(__x86_64__)
+#define KEEP(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define KEEP(v) __asm__("" : "+w"(v))
+#else
+#define KEEP(v) (void)0
+#endif
+
 #define MICRO(NB, MR)                                                                          \
   static __attribute__((noinline)) void micro_##NB##_##MR(const Left *left, int parts, long row, \
                                                           const real *panel, vec *out,           \
@@ -24,8 +33,10 @@ typedef struct {
       const real *a = left[p].rows + row * stride;                                               \
       for (long k = 0; k < depth; k++, panel += NB * LANES, a += step) {                         \
         vec b[NB];                                                                               \
-        _Pragma("GCC unroll 4") for (int v = 0; v < NB; v++) b[v] =                              \
-            load(panel + v * LANES, LANES);                                                      \
+        _Pragma("GCC unroll 4") for (int v = 0; v < NB; v++) {                                   \
+          b[v] = load(panel + v * LANES, LANES);                                                 \
+          KEEP(b[v]);                                                                            \
+        }                                                                                        \
         _Pragma("GCC unroll 16") for (int r = 0; r < MR; r++) {                                  \
           vec x = splat(a[r * stride]);                                                          \
           _Pragma("GCC unroll 4") for (int v = 0; v < NB; v++) sum[r][v] += x * b[v];            \

@@ -5,6 +5,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define BYTES 64
@@ -32,6 +35,7 @@ typedef int64_t whole;
 #define LN2_LOW 1.90821492927058770002e-10
 #define EXP_TERMS 13
 #define LANE_FN(name) name
+#define X86(name) name##_pd
 #else
 typedef float real;
 typedef int32_t whole;
@@ -44,6 +48,7 @@ typedef int32_t whole;
 #define LN2_LOW -2.12194440e-4f
 #define EXP_TERMS 7
 #define LANE_FN(name) name##f
+#define X86(name) name##_ps
 #endif
 #define LANES ((long)(BYTES / sizeof(real)))
 #define INLINE static inline __attribute__((always_inline))
@@ -86,10 +91,17 @@ INLINE vec op_relu(vec a) { return pick(a < 0, (vec){0}, a); }
 INLINE vec op_sign(vec a) { return as_number(a > 0) - as_number(a < 0); }
 INLINE vec op_abs(vec a) { return pick(a < 0, -a, a + 0); }
 
-/* Between -bound and bound; NaN fails both comparisons and stays. */
+/* Between -bound and bound; NaN fails both comparisons and stays. The instructions return their
+   second operand where one is NaN. */
 INLINE vec clamped(vec x, real bound) {
+#if defined(__AVX512F__)
+  return (vec)X86(_mm512_min)(splat(bound), X86(_mm512_max)(splat(-bound), x));
+#elif defined(__AVX__)
+  return (vec)X86(_mm256_min)(splat(bound), X86(_mm256_max)(splat(-bound), x));
+#else
   x = pick(x < -bound, splat(-bound), x);
   return pick(x > bound, splat(bound), x);
+#endif
 }
 
 /* e^x = 2^n e^r with |r| <= ln 2 / 2. Returns e^r - 1 by its Taylor series, whose next term is
