@@ -1,6 +1,7 @@
 """The ways to run a cell over time; all give the same outputs and gradients.
 
 parallel   a cell without state: no step depends on another, all T run at once
+native     loops in C, generated from the cell's `update` and compiled here: any PointwiseCell
 vendor     torch's own RNN, LSTM or GRU with the cell's weights
 loop       one step after the other under autograd: any cell, and the reference for the rest
 """
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, Twin
+from rnnexp.recurrence.native import reason_against as native_reason_against
+from rnnexp.recurrence.native import run_native
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -125,7 +128,8 @@ def _against_loop(cell: Cell) -> str | None:
 
 BACKENDS: dict[str, Backend] = {
     "parallel": Backend(run_parallel, _against_parallel),
+    "native": Backend(run_native, native_reason_against),
     "vendor": Backend(run_vendor, _against_vendor, traces=False),
     "loop": Backend(run_loop, _against_loop),
 }
-AUTO_ORDER: tuple[BackendName, ...] = ("parallel", "vendor", "loop")
+AUTO_ORDER: tuple[BackendName, ...] = ("parallel", "native", "vendor", "loop")

@@ -216,9 +216,9 @@ _POINTWISE: dict[str, Callable[..., Node]] = {
     "aten.addcdiv": _addcdiv,
     "aten.clone": _same,
     "aten.alias": _same,
-    "aten.zeros_like": lambda x: ZERO,
-    "aten.ones_like": lambda x: ONE,
-    "aten.full_like": lambda x, value: constant(value),
+    "aten.zeros_like": lambda _: ZERO,
+    "aten.ones_like": lambda _: ONE,
+    "aten.full_like": lambda _, value: constant(value),
 }
 
 

@@ -10,7 +10,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from rnnexp.recurrence.native.grid import UnsupportedError
+from rnnexp.errors import RnnexpError
 
 _FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math")
 _LIBRARY = ("-shared", "-fPIC", "-w", "-lm")
@@ -18,6 +18,10 @@ _THREADS = (("-fopenmp",), ("-pthread",))
 _SHOWN_LINES = 5
 _DIGEST_BYTES = 32
 _TIMEOUT_S = 120
+
+
+class BuildError(RnnexpError):
+    """What keeps this machine from compiling, as a sentence."""
 
 
 def cache_dir() -> Path:
@@ -42,11 +46,11 @@ def build(source: str) -> ctypes.CDLL:
     The name of the result is the sha256 of the text, the compiler, its flags and the CPU.
 
     Raises:
-        UnsupportedError: there is no compiler, or it fails; with its last lines.
+        BuildError: there is no compiler, or it fails; with its last lines.
     """
     compiler = find_compiler()
     if compiler is None:
-        raise UnsupportedError("there is no C compiler; install gcc or clang, or set $CC.")
+        raise BuildError("there is no C compiler; install gcc or clang, or set $CC.")
     key = "\0".join((source, *_FLAGS, _identity(compiler), _cpu()))
     file = cache_dir() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
     if not _is_whole(file):
@@ -54,7 +58,7 @@ def build(source: str) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(str(file))
     except OSError as error:
-        raise UnsupportedError(f"the kernel {file} cannot be loaded: {error}") from error
+        raise BuildError(f"the kernel {file} cannot be loaded: {error}") from error
 
 
 def _is_whole(file: Path) -> bool:
@@ -82,9 +86,9 @@ def _compile(compiler: str, source: str, file: Path) -> None:
             result = Path(folder) / "kernel.so"
             _run_compiler(compiler, text, result)
             _seal(result)
-            os.replace(result, file)
+            result.replace(file)
     except OSError as error:
-        raise UnsupportedError(f"the kernel cannot be stored in {file.parent}: {error}") from error
+        raise BuildError(f"the kernel cannot be stored in {file.parent}: {error}") from error
 
 
 def _run_compiler(compiler: str, text: Path, result: Path) -> None:
@@ -94,11 +98,11 @@ def _run_compiler(compiler: str, text: Path, result: Path) -> None:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            raise UnsupportedError(f"{compiler} took more than {_TIMEOUT_S} s.") from None
+            raise BuildError(f"{compiler} took more than {_TIMEOUT_S} s.") from None
         if done.returncode == 0:
             return
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
-    raise UnsupportedError(f"the C compiler {compiler} failed: {said}")
+    raise BuildError(f"the C compiler {compiler} failed: {said}")
 
 
 @lru_cache

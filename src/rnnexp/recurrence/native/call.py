@@ -122,9 +122,7 @@ class Pass:
         shapes += [(kept + 1, rows, units)] * (kernel.states - 1)
         return Workspace(shapes, self.weights.hh.dtype)
 
-    def forward(
-        self, workspace: Workspace, state: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, workspace: Workspace, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Run forward in time; the workspace then holds what the way back needs.
 
         Returns:

@@ -7,8 +7,14 @@ from rnnexp.recurrence.native.derive import Adjoint, Update, leaves
 from rnnexp.recurrence.native.ir import OPERATIONS, Node, ordered
 
 _TEXT = Path(__file__).with_name("text")
-_FORWARD = "INLINE void point_forward(const vec *wx, const vec *rh, const vec *old, const vec *theta, vec *new, vec *saved)"
-_BACKWARD = "INLINE void point_backward(const vec *grad, const vec *old, const vec *new, const vec *theta, const vec *saved, vec *d_wx, vec *d_rh, vec *d_old, vec *d_theta)"
+_FORWARD = "point_forward", ("wx", "rh", "old", "theta"), ("new", "saved")
+_BACKWARD = (
+    "point_backward",
+    ("grad", "old", "new", "theta", "saved"),
+    ("d_wx", "d_rh", "d_old", "d_theta"),
+)
+_Head = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""The name of a C function, and its input and output arrays."""
 
 
 def generate(update: Update, adjoint: Adjoint, double: bool) -> str:
@@ -102,7 +108,9 @@ def _results(array: str, nodes: Sequence[Node]) -> list[tuple[str, Node]]:
     return [(f"{array}[{i}]", n) for i, n in enumerate(nodes)]
 
 
-def _function(head: str, given: Mapping[Node, str], results: list[tuple[str, Node]]) -> str:
+def _function(head: _Head, given: Mapping[Node, str], results: list[tuple[str, Node]]) -> str:
+    name, inputs, outputs = head
+    arrays = [f"const vec *{array}" for array in inputs] + [f"vec *{array}" for array in outputs]
     names = dict(given)
     body: list[str] = []
     for n in ordered((n for _, n in results), stop=given):
@@ -110,7 +118,7 @@ def _function(head: str, given: Mapping[Node, str], results: list[tuple[str, Nod
             names[n] = f"v{len(body)}"
             body.append(f"  const vec {names[n]} = {_expression(n, names)};")
     body += [f"  {place} = {names[n]};" for place, n in results]
-    return "\n".join([f"{head} {{", *body, "}"])
+    return "\n".join([f"INLINE void {name}({', '.join(arrays)}) {{", *body, "}"])
 
 
 def _expression(n: Node, names: Mapping[Node, str]) -> str:

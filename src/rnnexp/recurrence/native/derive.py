@@ -42,7 +42,8 @@ class Adjoint:
     @property
     def differing(self) -> tuple[int, ...]:
         """The gates whose dL/d(rh) is not their dL/d(wx)."""
-        return tuple(g for g, (wx, rh) in enumerate(zip(self.wx, self.rh, strict=True)) if wx is not rh)
+        both = zip(self.wx, self.rh, strict=True)
+        return tuple(g for g, (wx, rh) in enumerate(both) if wx is not rh)
 
     @property
     def roots(self) -> tuple[Node, ...]:

@@ -10,12 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rnnexp.errors import RnnexpError
 from rnnexp.recurrence.native.ir import Node, constant
 
 Axis = Literal["B", "H", "G"]
+GATES: Axis = "G"
 
 
-class UnsupportedError(Exception):
+class UnsupportedError(RnnexpError):
     """What an update does that the generator cannot translate, as a sentence about the cell."""
 
 
@@ -72,7 +74,7 @@ class Grid:
     def insert(self, dim: int) -> "Grid":
         """Add a gate axis of length 1."""
         dim = dim % (len(self.axes) + 1)
-        axes = (*self.axes[:dim], "G", *self.axes[dim:])
+        axes = (*self.axes[:dim], GATES, *self.axes[dim:])
         return Grid(axes, np.expand_dims(self.nodes, dim))
 
     def squeeze(self, dim: int) -> "Grid":
@@ -102,14 +104,14 @@ def elementwise(function: Callable[..., Node], *grids: Grid) -> Grid:
 def _padded(grid: Grid, depth: int) -> Grid:
     missing = depth - len(grid.axes)
     shape = (1,) * missing + grid.nodes.shape
-    return Grid(("G",) * missing + grid.axes, grid.nodes.reshape(shape))
+    return Grid((GATES,) * missing + grid.axes, grid.nodes.reshape(shape))
 
 
 def _joined(axes: list[Axis]) -> Axis:
     kinds = {axis for axis in axes if axis != "G"}
     if len(kinds) > 1:
         raise UnsupportedError("it mixes the axes of rows and of hidden units.")
-    return kinds.pop() if kinds else "G"
+    return kinds.pop() if kinds else GATES
 
 
 def join(grids: Sequence[Grid], dim: int) -> Grid:

@@ -170,11 +170,11 @@ def _adjoint_of_erf(this: Node, grad: Node) -> tuple[Node]:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "add": Operation(_infix("+"), lambda y, g: (g, g)),
-    "sub": Operation(_infix("-"), lambda y, g: (g, neg(g))),
+    "add": Operation(_infix("+"), lambda _, g: (g, g)),
+    "sub": Operation(_infix("-"), lambda _, g: (g, neg(g))),
     "mul": Operation(_infix("*"), lambda y, g: (mul(g, y.args[1]), mul(g, y.args[0]))),
     "div": Operation(_infix("/"), _adjoint_of_div),
-    "neg": Operation(lambda a: f"-{a}", lambda y, g: (neg(g),)),
+    "neg": Operation(lambda a: f"-{a}", lambda _, g: (neg(g),)),
     "tanh": Operation(_call("tanh"), lambda y, g: (mul(g, sub(ONE, mul(y, y))),), True),
     "sigmoid": Operation(_call("sigmoid"), lambda y, g: (mul(g, mul(y, sub(ONE, y))),), True),
     "exp": Operation(_call("exp"), lambda y, g: (mul(g, y),), True),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -15,10 +14,7 @@ from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.native.build import build
 from rnnexp.recurrence.native.codegen import extras, generate, sums
 from rnnexp.recurrence.native.derive import derive
-from rnnexp.recurrence.native.grid import UnsupportedError
 from rnnexp.recurrence.native.trace_update import trace_update
-
-_PLAIN = (int, float, str, bool, type(None), tuple)
 
 
 @dataclass(frozen=True)
@@ -54,31 +50,13 @@ class Kernel:
     thetas: Callable[..., Tensor] | None
 
 
-Guard = tuple[object, ...]
-_kernels: WeakKeyDictionary[PointwiseCell, tuple[Guard, Kernel | str]] = WeakKeyDictionary()
+def make_kernel(cell: PointwiseCell) -> Kernel:
+    """Trace, differentiate, write and compile a cell's update, or load what was compiled before.
 
-
-def kernel_of(cell: PointwiseCell) -> Kernel | str:
-    """Find or build the kernel of a cell; the reason in words where there can be none."""
-    guard = _guard(cell)
-    known = _kernels.get(cell)
-    if known is not None and known[0] == guard:
-        return known[1]
-    try:
-        kernel: Kernel | str = _build(cell)
-    except UnsupportedError as error:
-        kernel = str(error)
-    _kernels[cell] = (guard, kernel)
-    return kernel
-
-
-def _guard(cell: PointwiseCell) -> Guard:
-    """Collect what a trace depends on: the weights' type, and the plain options of the cell."""
-    plain = [item for item in vars(cell).items() if isinstance(item[1], _PLAIN)]
-    return (cell.weight_hh.dtype, *plain)
-
-
-def _build(cell: PointwiseCell) -> Kernel:
+    Raises:
+        UnsupportedError: its update cannot be translated; says why.
+        BuildError: it could be, but the machine cannot compile it.
+    """
     traced = trace_update(cell)
     adjoint = derive(traced.update)
     source = generate(traced.update, adjoint, cell.weight_hh.dtype == torch.float64)

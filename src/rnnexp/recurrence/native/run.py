@@ -1,19 +1,24 @@
-"""The native backend: the compiled time loops of a cell under autograd."""
+"""The native backend: the compiled time loops of a cell, where it can have them."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+import logging
+from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence.native.call import Pass, Wanted, Weights
-from rnnexp.recurrence.native.kernel import Kernel, kernel_of
-from rnnexp.recurrence.native.workspace import Workspace
+from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.check import check_kernel
+from rnnexp.recurrence.native.function import unroll_natively
+from rnnexp.recurrence.native.grid import UnsupportedError
+from rnnexp.recurrence.native.inside_torch import is_transformed
+from rnnexp.recurrence.native.kernel import Kernel, make_kernel
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
+
+_log = logging.getLogger(__name__)
 
 
 def run_native(
@@ -31,18 +36,10 @@ def run_native(
         The outputs, shape (T, ..., B, H), and the last state.
     """
     assert isinstance(cell, PointwiseCell)
-    kernel = kernel_of(cell)
+    kernel = _kernel_of(cell)
     assert isinstance(kernel, Kernel)
-    lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
     _check_types(cell, inputs_TBI, state)
-    flat_state = tuple(s.reshape(-1, units) for s in state)
-    tensors = (*_inputs_and_weights(cell, inputs_TBI), *_recurrent(cell, kernel), *flat_state)
-    saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    outputs, *last = _Unroll.apply(_Settings(kernel, saving, trace), *tensors)
-    if len(lead) != 1:
-        outputs = outputs.reshape(-1, *lead, units)
-        last = [s.reshape(*lead, units) for s in last]
-    return outputs, tuple(last)
+    return unroll_natively(kernel, cell, inputs_TBI, state, trace)
 
 
 def _check_types(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> None:
@@ -63,90 +60,6 @@ def _check_types(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> None:
         raise ConfigError(f"inputs: expected {cell.input_size} features, got {inputs_TBI.shape}.")
 
 
-def _inputs_and_weights(cell: PointwiseCell, inputs_TBI: Tensor) -> tuple[Tensor | None, ...]:
-    steps = inputs_TBI.shape[0]
-    if type(cell).project_input is PointwiseCell.project_input:
-        flat_TBI = inputs_TBI.reshape(steps, -1, inputs_TBI.shape[-1])
-        return flat_TBI, cell.weight_ih, cell.bias_ih
-    wx = cell.project_input(inputs_TBI)
-    return wx.reshape(steps, -1, cell.num_gates * cell.hidden_size), None, None
-
-
-def _recurrent(cell: PointwiseCell, kernel: Kernel) -> tuple[Tensor | None, ...]:
-    if kernel.thetas is None:
-        return cell.weight_hh, cell.bias_hh, None
-    thetas = kernel.thetas(*(get(cell) for get in kernel.theta_of))
-    return cell.weight_hh, cell.bias_hh, thetas
-
-
-_WEIGHTS = len(fields(Weights))
-
-
-@dataclass(frozen=True)
-class _Settings:
-    kernel: Kernel
-    saving: bool
-    trace: Trace | None
-
-
-class _Unroll(torch.autograd.Function):
-    """All T steps as one node of the graph.
-
-    Its inputs are those of `Weights`, between the sequence and the initial state.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, settings: _Settings, inputs_TBI: Tensor, *tensors: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        weights, state = tensors[:_WEIGHTS], tensors[_WEIGHTS:]
-        this = Pass(
-            settings.kernel, Weights.of(*weights), inputs_TBI.contiguous(), settings.saving
-        )
-        workspace = this.workspace()
-        outputs, last = this.forward(workspace, [s for s in state if s is not None])
-        if settings.saving:
-            ctx.set_materialize_grads(False)
-            ctx.settings, ctx.workspace = settings, workspace
-            ctx.save_for_backward(outputs, inputs_TBI, *weights)
-        return outputs, *last
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        outputs, inputs_TBI, *weights = ctx.saved_tensors
-        settings: _Settings = ctx.settings
-        workspace = _taken_from(ctx)
-        this = Pass(settings.kernel, Weights.of(*weights), inputs_TBI.contiguous(), True)
-        _, of_x, of_ih, of_bias_ih, of_hh, of_bias_hh, of_thetas, *_ = ctx.needs_input_grad
-        projected = weights[0] is None
-        wanted = Wanted(of_x and not projected, of_ih, of_hh)
-        done = this.backward(workspace, outputs, grads, wanted, settings.trace is not None)
-        if settings.trace is not None:
-            settings.trace.grad_norm_T = done.grad_norm_T
-        d_x = workspace.tensors[0].clone().view_as(inputs_TBI) if projected else done.x
-        workspace.release()
-        return (
-            None,
-            d_x,
-            done.weight(done.ih),
-            done.bias_ih if of_bias_ih else None,
-            done.weight(done.hh),
-            done.bias_hh if of_bias_hh else None,
-            done.thetas if of_thetas else None,
-            *done.state,
-        )
-
-
-def _taken_from(ctx: Any) -> Workspace:
-    # The backward pass overwrites what was saved; a graph that is kept may need it again.
-    keeps = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)()
-    if keeps:
-        return ctx.workspace.copy()
-    workspace, ctx.workspace = ctx.workspace, None
-    return workspace
-
-
 def reason_against(cell: Cell) -> str | None:
     """Say why a cell cannot run natively here; None if it can."""
     if not isinstance(cell, PointwiseCell):
@@ -158,7 +71,7 @@ def reason_against(cell: Cell) -> str | None:
         return f"its weights are on {weight.device}; native loops run on the CPU."
     if weight.dtype not in (torch.float32, torch.float64):
         return f"its weights are of type {weight.dtype}; native loops know float32 and float64."
-    found = _reason_against_mode() or kernel_of(cell)
+    found = _reason_against_mode() or _kernel_of(cell)
     return found if isinstance(found, str) else None
 
 
@@ -167,6 +80,44 @@ def _reason_against_mode() -> str | None:
         return "autocast is on, and native loops compute in the type of the weights."
     if torch.compiler.is_compiling():
         return "torch.compile cannot look into a native loop."
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if is_transformed():
         return "torch.func transforms cannot look into a native loop."
     return None
+
+
+_PLAIN = (int, float, str, bool, type(None), tuple)
+_Guard = tuple[object, ...]
+_kernels: WeakKeyDictionary[PointwiseCell, tuple[_Guard, Kernel | str]] = WeakKeyDictionary()
+
+
+def _kernel_of(cell: PointwiseCell) -> Kernel | str:
+    """Find or make the kernel of a cell; the reason in words where there can be none."""
+    guard = _guard(cell)
+    known = _kernels.get(cell)
+    if known is None or known[0] != guard:
+        known = (guard, _made(cell))
+        _kernels[cell] = known
+    return known[1]
+
+
+def _made(cell: PointwiseCell) -> Kernel | str:
+    try:
+        kernel = make_kernel(cell)
+        check_kernel(kernel, cell)
+    except BuildError as error:
+        _say_once(str(error))
+        return str(error)
+    except UnsupportedError as error:
+        return str(error)
+    return kernel
+
+
+def _guard(cell: PointwiseCell) -> _Guard:
+    """Collect what a trace depends on: the weights' type, and the plain options of the cell."""
+    plain = [item for item in vars(cell).items() if isinstance(item[1], _PLAIN)]
+    return (cell.weight_hh.dtype, *plain)
+
+
+@lru_cache
+def _say_once(reason: str) -> None:
+    _log.warning("Native loops are not available, slower ones run instead: %s", reason)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from rnnexp.recurrence.native.grid import Axis, Grid, UnsupportedError
+from rnnexp.recurrence.native.grid import GATES, Axis, Grid, UnsupportedError
 from rnnexp.recurrence.native.ir import node
 
 
@@ -66,8 +66,8 @@ class Fixed:
                 f"its update uses a parameter of shape {tuple(value.shape)}; the last axis must "
                 f"be the {self.units} hidden units."
             )
-        last: Axis = "H" if value.shape[-1] == self.units else "G"
-        return (*(("G",) * (value.ndim - 1)), last)
+        last: Axis = "H" if value.shape[-1] == self.units else GATES
+        return (*((GATES,) * (value.ndim - 1)), last)
 
     def _now(self, this: fx.Node) -> Tensor:
         inputs = self._inputs_of([this])

@@ -1,12 +1,13 @@
 """Read a cell's `update` by running it once on tensors that record what is done to them."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.native.aten import Value, translate
@@ -45,7 +46,7 @@ def trace_update(cell: PointwiseCell) -> Traced:
     count = 2 + cell.num_states
     parameters = dict(zip(inputs[count:], tensors.items(), strict=True))
     fixed = Fixed(module, parameters, cell.hidden_size)
-    values = dict(zip(inputs[:count], _data_grids(cell), strict=True))
+    values: dict[fx.Node, Value] = dict(zip(inputs[:count], _data_grids(cell), strict=True))
     states = _Reader(cell.weight_hh.dtype, fixed, values).read(cell.num_states)
     update = Update(cell.num_gates, states, fixed.rows)
     return Traced(update, *fixed.function())
@@ -122,8 +123,9 @@ class _Reader:
             self.values[this] = self._apply(this)
 
     def _apply(self, this: fx.Node) -> Value:
-        args: Any = fx.node.map_arg(this.args, self._value)
-        kwargs: Any = fx.node.map_arg(this.kwargs, self._value)
+        value: Any = self._value
+        args: Any = map_arg(this.args, value)
+        kwargs: Any = map_arg(this.kwargs, value)
         if this.target is operator.getitem:
             return args[0][args[1]]
         if kwargs.get("dtype", self.dtype) not in (self.dtype, None):
