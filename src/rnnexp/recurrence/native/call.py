@@ -133,7 +133,7 @@ class Pass:
         others = workspace.tensors[2:]
         for first, given in zip((h_TBH[0], *(s[0] for s in others)), state, strict=True):
             first.copy_(given)
-        outputs_TBH = h_TBH[1:]
+        outputs_TBH = _after_first(h_TBH)
         if self.weights.ih is None:
             workspace.tensors[0].view(self.inputs_TBI.shape).copy_(self.inputs_TBI)
         call, room = self._describe(workspace, outputs_TBH)
@@ -217,6 +217,13 @@ class Pass:
         x = torch.empty_like(self.inputs_TBI) if wanted.x else None
         ih = new_zeros(inputs, *shape) if wanted.ih else None
         return x, ih, new_zeros(units, *shape) if wanted.hh else None
+
+
+def _after_first(h_TBH: Tensor) -> Tensor:
+    # The same memory, yet no view: of a view that a Function returns, autograd forbids changes.
+    shape = (h_TBH.shape[0] - 1, *h_TBH.shape[1:])
+    empty = h_TBH.new_empty(0)
+    return empty.set_(h_TBH.untyped_storage(), h_TBH.stride(0), shape, h_TBH.stride())
 
 
 def _filled(count: int, lanes: int) -> int:

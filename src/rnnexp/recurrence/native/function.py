@@ -87,7 +87,9 @@ class _Unroll(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's type
+        ctx: Any, *grads: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         outputs, inputs_TBI, *weights = ctx.saved_tensors
         settings: _Settings = ctx.settings
         workspace = _taken_from(ctx)

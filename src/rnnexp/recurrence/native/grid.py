@@ -92,7 +92,7 @@ def elementwise(function: Callable[..., Node], *grids: Grid) -> Grid:
     """Apply a function of nodes to grids, broadcasting as torch does."""
     depth = max(len(grid.axes) for grid in grids)
     padded = [_padded(grid, depth) for grid in grids]
-    axes = tuple(_joined([grid.axes[d] for grid in padded]) for d in range(depth))
+    axes: list[Axis] = [_joined([grid.axes[d] for grid in padded]) for d in range(depth)]
     for d, axis in enumerate(axes):
         if axis != "G" and any(grid.nodes.shape[d] != 1 for grid in padded):
             raise UnsupportedError("it mixes gates with rows or hidden units along one axis.")
@@ -108,7 +108,7 @@ def _padded(grid: Grid, depth: int) -> Grid:
 
 
 def _joined(axes: list[Axis]) -> Axis:
-    kinds = {axis for axis in axes if axis != "G"}
+    kinds: set[Axis] = {axis for axis in axes if axis != "G"}
     if len(kinds) > 1:
         raise UnsupportedError("it mixes the axes of rows and of hidden units.")
     return kinds.pop() if kinds else GATES

@@ -67,7 +67,8 @@ class Fixed:
                 f"be the {self.units} hidden units."
             )
         last: Axis = "H" if value.shape[-1] == self.units else GATES
-        return (*((GATES,) * (value.ndim - 1)), last)
+        before: tuple[Axis, ...] = (GATES,) * (value.ndim - 1)
+        return (*before, last)
 
     def _now(self, this: fx.Node) -> Tensor:
         inputs = self._inputs_of([this])
