@@ -11,7 +11,7 @@ from torch import Tensor
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.workspace import Workspace
 
-_WORTH_A_THREAD = 200_000
+WORTH_A_THREAD = 200_000
 """Multiply-adds below which starting a second thread costs more than it saves."""
 
 
@@ -231,7 +231,7 @@ def _filled(count: int, lanes: int) -> int:
 
 
 def _threads(products: int, rows: int) -> int:
-    return 1 if products < _WORTH_A_THREAD else max(1, min(torch.get_num_threads(), rows))
+    return 1 if products < WORTH_A_THREAD else max(1, min(torch.get_num_threads(), rows))
 
 
 def _pointer(tensor: Tensor | None) -> int | None:

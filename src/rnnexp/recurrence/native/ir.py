@@ -141,9 +141,8 @@ def _adjoint_of_max(this: Node, grad: Node) -> tuple[Node, Node]:
 
 
 def _adjoint_of_min(this: Node, grad: Node) -> tuple[Node, Node]:
-    a, b = this.args
-    to_b, to_a = _to_winner(grad, b, a)
-    return to_a, to_b
+    # What the larger would get of b and a, the smaller gets of a and b.
+    return _to_winner(grad, *this.args[::-1])
 
 
 def _to_winner(grad: Node, a: Node, b: Node) -> tuple[Node, Node]:

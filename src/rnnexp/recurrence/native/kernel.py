@@ -60,7 +60,7 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
     traced = trace_update(cell)
     adjoint = derive(traced.update)
     source = generate(traced.update, adjoint, cell.weight_hh.dtype == torch.float64)
-    library = _load(source)
+    library = load_kernel(source)
     return Kernel(
         forward=library.run_forward,
         backward=library.run_backward,
@@ -78,7 +78,8 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
 
 
 @lru_cache(maxsize=256)
-def _load(source: str) -> Any:
+def load_kernel(source: str) -> Any:
+    """Load compiled loops once per process."""
     library = build(source)
     library.run_forward.restype = library.run_backward.restype = None
     library.lanes.restype = library.deep.restype = ctypes.c_long

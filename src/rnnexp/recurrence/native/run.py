@@ -105,7 +105,7 @@ def _made(cell: PointwiseCell) -> Kernel | str:
         kernel = make_kernel(cell)
         check_kernel(kernel, cell)
     except BuildError as error:
-        _say_once(str(error))
+        say_once(str(error))
         return str(error)
     except UnsupportedError as error:
         return str(error)
@@ -119,5 +119,6 @@ def _guard(cell: PointwiseCell) -> _Guard:
 
 
 @lru_cache
-def _say_once(reason: str) -> None:
+def say_once(reason: str) -> None:
+    """Tell that this machine cannot compile; the caller is not stopped by it."""
     _log.warning("Native loops are not available, slower ones run instead: %s", reason)

@@ -1,7 +1,7 @@
 """Read a cell's `update` by running it once on tensors that record what is done to them."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +104,9 @@ class _Reader:
 
     def read(self, count: int) -> tuple[Node, ...]:
         """Translate the whole graph; returns the new states."""
-        for this in self.fixed.module.graph.nodes:
+        nodes = self.fixed.module.graph.nodes
+        _check_deterministic(nodes)
+        for this in nodes:
             if this.op == "get_attr":
                 _check_written_out(this)
                 self.fixed.nodes.add(this)
@@ -115,8 +117,6 @@ class _Reader:
         raise AssertionError("a recorded graph has an output")
 
     def _visit(self, this: fx.Node) -> None:
-        if torch.Tag.nondeterministic_seeded in getattr(this.target, "tags", ()):
-            raise UnsupportedError(f"its update draws random numbers ({this.target}).")
         if all(arg in self.fixed.nodes for arg in this.all_input_nodes):
             self.fixed.nodes.add(this)
         else:
@@ -145,6 +145,12 @@ class _Reader:
         if any(grid.nodes.size != 1 or len(grid.axes) > 2 for grid in grids):
             raise UnsupportedError("its update returns a state that is not of shape (B, H).")
         return tuple(grid.nodes.item() for grid in grids)
+
+
+def _check_deterministic(nodes: Iterable[fx.Node]) -> None:
+    for this in nodes:
+        if torch.Tag.nondeterministic_seeded in getattr(this.target, "tags", ()):
+            raise UnsupportedError(f"its update draws random numbers ({this.target}).")
 
 
 def _check_written_out(this: fx.Node) -> None:
