@@ -1,4 +1,4 @@
-"""Building and keeping kernels: the cache folder, its accidents, and machines without a compiler."""
+"""Building and keeping kernels: the cache, its accidents, and machines without a compiler."""
 
 import logging
 import shutil
@@ -102,7 +102,7 @@ def test_a_cache_folder_that_cannot_be_made_is_the_reason(
 
 
 @needs_compiler
-def test_a_cell_is_built_in_time_and_once(
+def test_a_cell_is_built_once(
     cache: Path, elman: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert reason_against(elman()) is None

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 _KEPT = 16
+_LARGEST = 64 << 20
+"""Bytes beyond which a buffer is not kept: the operating system then needs it more."""
 _free: deque[Tensor] = deque(maxlen=_KEPT)
 """Buffers that nobody uses; the longest unused falls out when there are too many."""
 
@@ -25,7 +27,7 @@ class Workspace:
 
     def release(self) -> None:
         """Give the buffers back; they may be overwritten from here on."""
-        _free.extend(self.tensors)
+        _free.extend(t for t in self.tensors if t.nbytes <= _LARGEST)
         self.tensors = []
 
     def copy(self) -> "Workspace":
