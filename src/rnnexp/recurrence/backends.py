@@ -1,6 +1,7 @@
 """The ways to run a cell over time; all give the same outputs and gradients.
 
 parallel   a cell without state: no step depends on another, all T run at once
+native     loops in C, generated from the cell's `update` and compiled here: any PointwiseCell
 pointwise  loops of its own for a cell that is elementwise beside its products; derivatives of all
            steps at once
 vendor     torch's own RNN, LSTM or GRU with the cell's weights
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, Twin
+from rnnexp.recurrence.native import reason_against as native_reason_against
+from rnnexp.recurrence.native import run_native
 from rnnexp.recurrence.pointwise import run_pointwise
 from rnnexp.recurrence.segments import Run
 from rnnexp.recurrence.trace import Trace
@@ -133,11 +136,12 @@ def _against_loop(cell: Cell) -> str | None:
 
 BACKENDS: dict[str, Backend] = {
     "parallel": Backend(run_parallel, _against_parallel),
+    "native": Backend(run_native, native_reason_against),
     "pointwise": Backend(run_pointwise, _against_pointwise),
     "vendor": Backend(run_vendor, _against_vendor, traces=False),
     "loop": Backend(run_loop, _against_loop),
 }
-AUTO_ORDER: tuple[BackendName, ...] = ("parallel", "pointwise", "vendor", "loop")
+AUTO_ORDER: tuple[BackendName, ...] = ("parallel", "native", "pointwise", "vendor", "loop")
 
 
 def auto_order(cell: Cell) -> tuple[BackendName, ...]:
