@@ -144,9 +144,8 @@ def _test(
         state = torch.load(best, weights_only=True, map_location=module.device)
         module.load_state_dict(state["state_dict"])
     step = trainer.global_step
-    figures = {
-        k: float(v) for part in trainer.test(module, data, verbose=False) for k, v in part.items()
-    }
+    trainer.test(module, data, verbose=False)
+    figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
     log.metrics(figures, step)
     log.artifact(best if best.is_file() else folder / "checkpoints" / "last.ckpt", "checkpoints")
     for name, text in plan.task.samples(module.network).items():

@@ -22,6 +22,7 @@ _POSITIVE = {
     "clip.max_value": False,
     "unroll.window": False,
     "unroll.checkpoint_every": False,
+    "unroll.teacher_steps": False,
     "model.layers": False,
     "model.dropout": True,
     "threads": False,
@@ -36,7 +37,13 @@ _POSITIVE = {
     "monitor.snapshot_every": False,
 }
 """Keys whose values must be finite and above zero; True: zero is allowed too."""
-_AT_MOST_ONE = ("model.dropout", "unroll.teacher_share", "monitor.rollback_factor")
+_SHARES = (
+    "model.dropout",
+    "unroll.teacher_share",
+    "unroll.teacher_floor",
+    "monitor.rollback_factor",
+)
+"""Keys whose values must lie in [0, 1]."""
 
 
 def validate(config: DictConfig) -> Plan:
@@ -95,7 +102,7 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
         if not fits or value < 0 or (value == 0 and not zero_allowed):
             bound = "0 or more" if zero_allowed else "above 0"
             raise ConfigError(f"{key}: must be a finite number {bound}, got {value}.")
-    for key in _AT_MOST_ONE:
+    for key in _SHARES:
         value = _lookup(values, key)
         if not 0 <= value <= 1:
             raise ConfigError(f"{key}: must lie in [0, 1], got {value}.")
@@ -115,7 +122,7 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
 def _check_device(trainer: Mapping[str, Any]) -> None:
     kind, strategy = trainer["accelerator"], trainer["strategy"]
     kinds = {"gpu": ("cuda", "mps"), "auto": ("cpu",)}.get(kind, (kind,))
-    if not any(AcceleratorRegistry.get(k).is_available() for k in kinds):
+    if not any(map(_is_available, kinds)):
         raise ConfigError(
             f"trainer.accelerator={kind}: torch finds no such device on this machine. "
             "Use trainer.accelerator=cpu, or auto."
@@ -123,6 +130,13 @@ def _check_device(trainer: Mapping[str, Any]) -> None:
     known = ["auto", *StrategyRegistry.available_strategies()]
     if strategy not in known:
         raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
+
+
+def _is_available(accelerator: str) -> bool:
+    try:
+        return bool(AcceleratorRegistry.get(accelerator).is_available())
+    except ModuleNotFoundError:  # a TPU's own package
+        return False
 
 
 def _lookup(values: Mapping[str, Any], key: str) -> Any:

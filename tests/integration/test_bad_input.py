@@ -1,0 +1,83 @@
+"""What cannot work is refused in words, before anything is trained or stored."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnexp.__main__ import run
+
+REFUSED = {
+    "cell=gruu": "Unknown cell 'gruu'. Did you mean 'gru'?",
+    "task=addin": "Unknown task 'addin'. Did you mean 'adding'?",
+    "clip=nrm": "Unknown clip='nrm'. Did you mean 'norm'?",
+    "experiment=dem": "Did you mean 'demo'?",
+    "foo=1": "Unknown key 'foo'.",
+    "+trainer.steps=1": "Unknown key 'trainer.steps'. Did you mean 'max_steps'?",
+    "cell.hidden_sise=3": "Unknown key 'cell.hidden_sise'. Did you mean 'hidden_size'?",
+    "task.lenght=3": "Unknown key 'task.lenght'. Did you mean 'length'?",
+    "optimizer.lrr=1": "Unknown key 'optimizer.lrr'. Did you mean 'lr'?",
+    "trainer.max_steps=abc": "trainer.max_steps: expected integer, got 'abc'.",
+    "seed=1.5": "seed: expected integer, got '1.5'.",
+    "cell=elman cell.nonlinearity=sin": "cell.nonlinearity: 'sin' is not a choice.",
+    "clip.max_norm=-1": "clip.max_norm: must be a finite number above 0, got -1.0.",
+    "clip=value clip.max_value=0": "clip.max_value: must be a finite number above 0, got 0.0.",
+    "clip=none clip.max_norm=1": "clip.max_norm=1.0 has no effect under clip=none.",
+    "optimizer.lr=nan": "optimizer.lr: must be a finite number above 0, got nan.",
+    "optimizer.lr=-1": "optimizer.lr: must be a finite number above 0, got -1",
+    "optimizer._target_=os.system": "optimizer._target_: 'os.system' is not allowed.",
+    "unroll.window=100": "unroll.window=100 is longer than the task's 50 steps.",
+    "unroll.backend=lop": "unroll.backend=lop is unknown. Did you mean 'loop'?",
+    "unroll.backend=vendor cell=leaky": "cannot run Leaky: torch.nn has no such recurrence.",
+    "model.feedback=output": "which those of task=adding cannot be. Tasks that can: char_lm",
+    "cell=jordan": "cell=jordan recurs through the output only",
+    "model.readout=every_step": "model.readout=every_step does not suit task=adding",
+    "model.layers=0": "model.layers: must be a finite number above 0, got 0.",
+    "model.dropout=1.5": "model.dropout: must lie in [0, 1], got 1.5.",
+    "task.length=1": "task.length: must be at least 2, got 1.",
+    "task=char_lm task.path=nowhere.txt": "task.path=nowhere.txt: cannot be read",
+    "task=char_lm task.inputs=none model.feedback=none": "shows no inputs of its own",
+    "tracking.uri=ftp://x": "tracking.uri=ftp://x: not a store MLflow can write to.",
+    "tracking.uri=sqlite:///none/x.db": "the folder none does not exist.",
+    "trainer.precision=12": "trainer.precision: '12' is not a choice.",
+    "trainer.strategy=dpp": "trainer.strategy=dpp is unknown. Did you mean 'ddp'?",
+    "resume=abc": "resume=abc: no such file, and no run with this id",
+    "plugin_dirs=[nowhere]": "The plugin folder 'nowhere' does not exist.",
+    "-m cell=lstm,elmann": "Unknown cell 'elmann'. Did you mean 'elman'?",
+    "-m cell=elman optimizer.lr=0.1,-1": "optimizer.lr: must be a finite number above 0, got -1",
+    "cell=": "cell",
+    "=3": "Cannot read =3",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_refused_before_anything_is_made(
+    words: str, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", *words.split()]) == 2
+    said = capsys.readouterr()
+    assert REFUSED[words] in said.err
+    assert "Traceback" not in said.err
+    assert list(workdir.iterdir()) == []
+
+
+def test_a_missing_accelerator_is_refused(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "trainer.accelerator=tpu"]) == 2
+    assert "torch finds no such device" in capsys.readouterr().err
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trian"]) == 2
+    assert "Unknown command 'trian'. Did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_a_broken_plugin_is_reported_and_its_cell_refused(
+    workdir: Path, registry: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workdir / "mine").mkdir()
+    (workdir / "mine" / "broken.py").write_text("import torch\nraise RuntimeError('no luck')\n")
+    assert run(["train", "plugin_dirs=[mine]", "cell=broken"]) == 2
+    said = capsys.readouterr().err
+    assert "broken.py:2: RuntimeError: no luck" in said
+    assert "The cell 'broken' cannot be used: its file fails to load." in said

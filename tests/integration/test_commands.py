@@ -1,0 +1,91 @@
+"""The commands that inform, as a user types them."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rnnexp.__main__ import run
+from rnnexp.registry import Registry
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    said = capsys.readouterr().out
+    for name in ("train", "cells", "tasks", "compare", "ui", "sync"):
+        assert f"rnnexp {name}" in said
+
+
+def test_cells_show_options_equation_and_file(
+    plugins: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["cells"]) == 0
+    said = capsys.readouterr().out
+    for entry in plugins.all("cell"):
+        assert entry.name in said
+        assert str(entry.file) in said
+        assert all(f"cell.{option.name}=" in said for option in entry.options)
+    assert "c_t = f * c_{t-1} + i * g" in said
+
+
+def test_tasks_show_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["tasks", "digits"]) == 0
+    said = capsys.readouterr().out
+    assert "task.order=pixels" in said
+    assert "pixels | rows | columns" in said
+    assert "copy_memory" not in said
+
+
+def test_cfg_shows_the_config_that_would_run(rnnexp) -> None:
+    done = rnnexp("train", "task=copy_memory", "cell=gru", "cell.hidden_size=7", "--cfg", "job")
+    assert done.code == 0, done.err
+    config = yaml.safe_load(done.out)
+    assert config["cell"]["name"] == "gru"
+    assert config["cell"]["hidden_size"] == 7
+    assert config["task"]["copied"] == 10
+    assert config["clip"] == {"by": "norm", "max_norm": 1.0, "max_value": None}
+
+
+def test_cfg_of_an_unknown_cell_is_refused_in_words(rnnexp) -> None:
+    done = rnnexp("train", "cell=gruu", "--cfg", "job")
+    assert done.code == 2
+    assert "Did you mean 'gru'?" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("flag", ["--help", "--hydra-help", "--info"])
+def test_flags_of_hydra_work(rnnexp, flag: str, workdir: Path) -> None:
+    done = rnnexp("train", flag)
+    assert done.code == 0, done.err
+    assert "cell" in done.out or "hydra" in done.out.lower()
+    assert not (workdir / "mlflow.db").exists()
+
+
+def test_words_are_completed(rnnexp) -> None:
+    line = "rnnexp train cell=g"
+    done = rnnexp("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert done.code == 0, done.err
+    assert "cell=gru" in done.out
+    done = rnnexp("-sc", "query=bash", COMP_LINE="rnnexp com", COMP_POINT="10")
+    assert done.out.split() == ["compare"]
+
+
+def test_config_dir_adds_configs(rnnexp, workdir: Path) -> None:
+    folder = workdir / "more" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("# @package _global_\nseed: 77\n")
+    done = rnnexp("train", "--config-dir", "more", "experiment=mine", "--cfg", "job")
+    assert done.code == 0, done.err
+    assert yaml.safe_load(done.out)["seed"] == 77
+
+
+def test_compare_without_runs_says_what_to_do(rnnexp) -> None:
+    done = rnnexp("compare")
+    assert done.code == 2
+    assert "No finished run in outputs. Start one: rnnexp train" in done.err
+
+
+def test_ui_without_a_store_says_what_to_do(rnnexp) -> None:
+    done = rnnexp("ui")
+    assert done.code == 2
+    assert "There is no store at" in done.err

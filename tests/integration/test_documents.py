@@ -1,0 +1,50 @@
+"""What the documents say works."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
+
+
+def test_the_page_on_extending_works_as_written(rnnexp, workdir: Path, store_uri: str) -> None:
+    page = ROOT / "docs" / "extending.md"
+    (source,), (commands,) = blocks(page, "python"), blocks(page, "sh")
+    (workdir / "my_plugins" / "cells").mkdir(parents=True)
+    (workdir / "my_plugins" / "cells" / "scaled.py").write_text(source)
+    words = [shlex.split(line) for line in commands.splitlines() if line.startswith("rnnexp")]
+    assert [line[1] for line in words] == ["cells", "train", "compare", "ui"]
+    for line in words[:-1]:  # the last one serves until it is ended
+        done = rnnexp(*line[1:], timeout=120, RNNEXP_PLUGINS="my_plugins")
+        assert done.code == 0, done.err
+    assert "scaled" in done.out
+    assert (workdir / "curves.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_places_exist(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+    for place in re.findall(r"`((?:src|plugins|conf|docs|tests|benchmarks)/[\w/.]*)`", text):
+        assert (ROOT / place).exists(), place
+
+
+def test_every_command_of_the_concepts_is_accepted(rnnexp) -> None:
+    text = (ROOT / "docs" / "concepts.md").read_text()
+    lines = [line for line in re.findall(r"`(rnnexp train [^`]*)`", text) if " -m " not in line]
+    assert len(lines) > 10
+    from rnnexp.app.compose import check_jobs, prepare
+
+    for line in lines:
+        overrides = shlex.split(line)[2:]
+        assert prepare(overrides) == []
+        assert check_jobs(overrides, multirun=False, config_dir=None), line

@@ -1,0 +1,212 @@
+"""Real runs in real processes, and the records they leave."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+SMALL = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
+SMALL += ["task.val_batches=2", "task.test_batches=2"]
+
+FAULTY = '''
+import torch
+from rnnexp.cells import PointwiseCell, register_cell
+
+@register_cell("faulty")
+class Faulty(PointwiseCell):
+    """Does well for some steps, then does not."""
+
+    num_gates = 1
+
+    def __init__(self, input_size, *, fault: str = "raise", after: int = 4, **options):
+        super().__init__(input_size, **options)
+        self.fault, self.after, self.calls = fault, after, 0
+
+    def project_input(self, x_BI):
+        self.calls += self.training
+        if self.calls > self.after and self.fault == "raise":
+            raise RuntimeError("the cell broke")
+        if self.calls > self.after and self.fault == "exit":
+            raise SystemExit(0)
+        return super().project_input(x_BI)
+
+    def update(self, wx_BGH, rh_BGH, state):
+        new_BH = torch.tanh((wx_BGH + rh_BGH).squeeze(-2))
+        if self.calls > self.after and self.fault == "nan":
+            new_BH = new_BH * float("nan")
+        return (new_BH,)
+'''
+
+
+@pytest.fixture
+def faulty(workdir: Path) -> list[str]:
+    (workdir / "mine").mkdir()
+    (workdir / "mine" / "faulty.py").write_text(FAULTY)
+    return ["plugin_dirs=[mine]", "cell=faulty", "unroll.backend=loop", *SMALL]
+
+
+def summaries(folder: Path) -> list[dict[str, Any]]:
+    files = sorted(folder.rglob("summary.json"), key=lambda file: file.stat().st_mtime)
+    return [json.loads(file.read_text()) for file in files]
+
+
+def runs_in(uri: str) -> list[Run]:
+    client = MlflowClient(uri)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return list(client.search_runs(experiments, order_by=["start_time ASC"]))
+
+
+def digest_of_weights(folder: str) -> str:
+    state = torch.load(Path(folder, "checkpoints", "last.ckpt"), weights_only=True)["state_dict"]
+    content = b"".join(state[key].numpy().tobytes() for key in sorted(state))
+    return hashlib.sha256(content).hexdigest()
+
+
+def figures(folder: str) -> list[tuple[int, str, float]]:
+    lines = Path(folder, "journal.jsonl").read_text().splitlines()
+    records = [record for record in map(json.loads, lines) if record["kind"] == "metrics"]
+    return [
+        (record["step"], key, value)
+        for record in records
+        for key, value in record["values"].items()
+        if not key.startswith("time/")
+    ]
+
+
+def test_a_run_leaves_a_comparable_record(rnnexp, workdir: Path, store_uri: str) -> None:
+    done = rnnexp("train", "cell=gru", "clip=norm", "clip.max_norm=0.5", "seed=3", *SMALL)
+    assert done.code == 0, done.err
+    (run,) = runs_in(store_uri)
+    assert run.info.run_id in done.out
+    assert run.info.status == "FINISHED"
+    assert run.data.params["cell.name"] == "gru"
+    assert run.data.params["cell.hidden_size"] == "8"
+    assert run.data.params["clip.max_norm"] == "0.5"
+    assert "cell=gru" in run.data.tags["rnnexp.overrides"]
+    for tag in ("rnnexp.config_hash", "rnnexp.backend.layer0", "host", "version.torch"):
+        assert run.data.tags[tag]
+    client = MlflowClient(store_uri)
+    for key in ("train/loss", "grad/raw_norm", "grad/clipped_norm", "grad/clipped_fraction"):
+        assert [m.step for m in client.get_metric_history(run.info.run_id, key)] == [*range(1, 7)]
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "val/loss")] == [3, 6]
+    assert run.data.metrics["test/loss"] > 0
+    kept = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert kept >= {"config.yaml", "packages.txt", "checkpoints"}
+    raw = [m.value for m in client.get_metric_history(run.info.run_id, "grad/raw_norm")]
+    clipped = [m.value for m in client.get_metric_history(run.info.run_id, "grad/clipped_norm")]
+    assert max(raw) > 0.5, "nothing to clip: the test shows nothing"
+    assert clipped == pytest.approx([min(norm, 0.5) for norm in raw], rel=1e-4)
+
+
+def test_the_seed_repeats_a_run_bit_for_bit(rnnexp, workdir: Path, store_uri: str) -> None:
+    for seed in (1, 1, 2):
+        options = ["cell=lstm", "model.layers=2", "model.dropout=0.3", f"seed={seed}"]
+        assert rnnexp("train", *options, "tracking.wait=0", *SMALL).code == 0
+    first, again, other = (run["folder"] for run in summaries(workdir))
+    assert digest_of_weights(first) == digest_of_weights(again)
+    assert figures(first) == figures(again)
+    assert digest_of_weights(first) != digest_of_weights(other)
+
+
+def test_a_sweep_is_one_parent_with_a_child_per_job(rnnexp, workdir: Path, store_uri: str) -> None:
+    done = rnnexp("train", "-m", "cell=elman,gru", "clip=none,value", *SMALL)
+    assert done.code == 0, done.err
+    parent, *children = runs_in(store_uri)
+    assert "mlflow.parentRunId" not in parent.data.tags
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["rnnexp.sweep.finished"] == "4 of 4"
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    pairs = [(run.data.params["cell.name"], run.data.params["clip.by"]) for run in children]
+    assert sorted(pairs) == [(c, k) for c in ("elman", "gru") for k in ("none", "value")]
+    for run in children:
+        assert run.info.run_id[:8] in done.out
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raise", "RuntimeError: the cell broke"),
+        ("exit", "SystemExit"),
+        ("nan", "The gradient norm is nan at step 5."),
+    ],
+)
+def test_a_failed_run_is_failed(
+    rnnexp, workdir: Path, store_uri: str, faulty: list[str], fault: str, reason: str
+) -> None:
+    done = rnnexp("train", f"cell.fault={fault}", *faulty)
+    assert done.code == 1
+    assert reason in done.err
+    assert "Traceback" not in done.err
+    (run,) = runs_in(store_uri)
+    assert run.info.status == "FAILED"
+    assert reason in run.data.tags["rnnexp.error"]
+
+
+def test_a_failing_job_does_not_stop_the_others(
+    rnnexp, workdir: Path, store_uri: str, faulty: list[str]
+) -> None:
+    done = rnnexp("train", "-m", "cell.after=2,1000", *faulty)
+    assert done.code == 1
+    assert [run["status"] for run in summaries(workdir)] == ["FAILED", "FINISHED"]
+    parent, *children = runs_in(store_uri)
+    assert parent.info.status == "FAILED"
+    assert [run.info.status for run in children] == ["FAILED", "FINISHED"]
+
+
+@pytest.mark.parametrize("policy", ["skip", "rollback"])
+def test_a_policy_goes_on_past_a_nan(
+    rnnexp, workdir: Path, store_uri: str, faulty: list[str], policy: str
+) -> None:
+    words = ["cell.fault=nan", "cell.after=5", f"monitor={policy}", "monitor.max_rollbacks=9"]
+    done = rnnexp("train", *words, *faulty)
+    (summary,) = summaries(workdir)
+    # Every later gradient is NaN too: the run ends by its steps, and its weights stay finite.
+    assert done.code == 0, done.err
+    counted = {"skip": "grad/skipped", "rollback": "grad/rollbacks"}[policy]
+    assert summary["metrics"][counted] == 1
+    state = torch.load(Path(summary["folder"], "checkpoints", "last.ckpt"), weights_only=True)
+    assert all(bool(torch.isfinite(w).all()) for w in state["state_dict"].values())
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_everything_and_the_run_can_go_on(
+    rnnexp, workdir: Path, store_uri: str, signum: signal.Signals, code: int
+) -> None:
+    long = [*SMALL[:2], "trainer.max_steps=100000", "trainer.val_every=50", "task.val_batches=1"]
+    command = [sys.executable, "-m", "rnnexp", "train", *long]
+    process = subprocess.Popen(command, cwd=workdir, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any("val/loss" in file.read_text() for file in workdir.rglob("*.jsonl")))
+    process.send_signal(signum)
+    begun = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert time.monotonic() - begun < 10
+    assert "checkpoint and record are saved" in said
+    (run,) = runs_in(store_uri)
+    assert run.info.status == "KILLED"
+    (stopped,) = summaries(workdir)
+    step = torch.load(Path(stopped["folder"], "checkpoints/last.ckpt"), weights_only=True)
+    more = step["global_step"] + 5
+    done = rnnexp("train", f"resume={run.info.run_id}", f"trainer.max_steps={more}")
+    assert done.code == 0, done.err
+    (run,) = runs_in(store_uri)
+    assert run.info.status == "FINISHED"
+    assert "rnnexp.error" not in run.data.tags
+    history = MlflowClient(store_uri).get_metric_history(run.info.run_id, "train/loss")
+    assert [m.step for m in history] == [*range(1, more + 1)]
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.1)

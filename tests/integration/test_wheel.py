@@ -1,0 +1,49 @@
+"""The built wheel works outside the checkout: config tree and plugins travel in it."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def call(*command: str | Path, cwd: Path, **env: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | env
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment of its own that holds the wheel, and sees the dependencies of this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    call(*build, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", with_pip=True)
+    executable = folder / "env" / "bin" / "python"
+    (site,) = (folder / "env" / "lib").glob("python*/site-packages")
+    # A path that is added by a .pth file is not searched for .pth files: the editable
+    # installation of this checkout stays out of sight.
+    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    call(executable, "-m", "pip", "install", "--no-deps", "--no-index", wheel, cwd=folder)
+    return executable
+
+
+def test_trains_two_steps_from_a_temporary_folder(
+    installed: Path, workdir: Path, store_uri: str
+) -> None:
+    place = call(installed, "-c", "import rnnexp; print(rnnexp.__file__)", cwd=workdir)
+    assert str(installed.parents[1]) in place
+    words = ["trainer.max_steps=2", "trainer.val_every=2", "task.test_batches=1"]
+    said = call(installed, "-m", "rnnexp", "train", "cell=gru", *words, cwd=workdir)
+    assert "test loss" in said
+    assert str(installed.parents[1]) in call(installed, "-m", "rnnexp", "cells", "gru", cwd=workdir)
