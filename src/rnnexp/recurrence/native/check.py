@@ -17,8 +17,8 @@ from rnnexp.types import State
 
 _STEPS, _ROWS = 2, 3
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
-"""Relative to the largest entry. Rounding stays below, also that of torch, which keeps some constants
-as float32 (the 1/6 of hardsigmoid); another gradient does not."""
+"""Relative to the largest entry. Rounding stays below, also that of torch, which keeps some
+constants as float32 (the 1/6 of hardsigmoid); another gradient does not."""
 
 
 def check_kernel(kernel: Kernel, cell: PointwiseCell) -> None:
