@@ -152,26 +152,24 @@ class Pass:
         """Run backward in time.
 
         Args:
-            workspace: as the forward pass left it; is overwritten with gradients.
+            workspace: as the forward pass left it; overwritten.
             outputs_TBH: what the forward pass returned.
             grads: dL/d(outputs), then dL/d(last state); None where there is none.
             wanted: which gradients are asked for.
             traced: whether the norms of dL/dh_t are.
         """
-        steps, _, units = outputs_TBH.shape
         call, room = self._describe(workspace, outputs_TBH)
         carry = tuple(_copy_or_zeros(grad, outputs_TBH[0]) for grad in grads[1:])
         call.carry[:] = [tensor.data_ptr() for tensor in carry]
         grad_TBH = None if grads[0] is None else grads[0].contiguous()
         call.grad_out = _pointer(grad_TBH)
-        x, ih, hh = self._room_for_gradients(wanted)
-        call.d_x, call.d_weight_ih, call.d_weight_hh = _pointer(x), _pointer(ih), _pointer(hh)
-        sums = outputs_TBH.new_zeros(call.threads, self.kernel.sums, units)
-        squares = sums.new_zeros(call.threads, steps, dtype=torch.float64) if traced else None
+        x, ih, hh = self._room_for_gradients(call, wanted)
+        sums = outputs_TBH.new_zeros(call.threads, self.kernel.sums, call.units)
+        squares = sums.new_zeros(call.threads, call.steps, dtype=torch.float64) if traced else None
         call.sums, call.squares = sums.data_ptr(), _pointer(squares)
         self.kernel.backward(ctypes.byref(call))
         room.release()
-        norm_T = None if squares is None else squares.sum(0).sqrt().to(sums.dtype)
+        norm_T = _norms(squares, sums.dtype)
         return Gradients(self.kernel, sums.sum(0), x, ih, hh, carry, norm_T)
 
     def _describe(self, workspace: Workspace, outputs_TBH: Tensor) -> tuple[Any, Workspace]:
@@ -210,13 +208,16 @@ class Pass:
         shapes = [(gates * _filled(units, lanes) * units,), (wide,), (strips,)]
         return Workspace(shapes, self.weights.hh.dtype)
 
-    def _room_for_gradients(self, wanted: Wanted) -> tuple[Tensor | None, ...]:
+    def _room_for_gradients(self, call: Any, wanted: Wanted) -> tuple[Tensor | None, ...]:
+        """Take room for the gradients of the two products, and point to it."""
         units, inputs = self.weights.hh.shape[1], self.inputs_TBI.shape[2]
         shape = (self.kernel.gates, _filled(units, self.kernel.lanes))
         new_zeros = self.weights.hh.new_zeros
         x = torch.empty_like(self.inputs_TBI) if wanted.x else None
         ih = new_zeros(inputs, *shape) if wanted.ih else None
-        return x, ih, new_zeros(units, *shape) if wanted.hh else None
+        hh = new_zeros(units, *shape) if wanted.hh else None
+        call.d_x, call.d_weight_ih, call.d_weight_hh = _pointer(x), _pointer(ih), _pointer(hh)
+        return x, ih, hh
 
 
 def _after_first(h_TBH: Tensor) -> Tensor:
@@ -236,6 +237,10 @@ def _threads(products: int, rows: int) -> int:
 
 def _pointer(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
+
+
+def _norms(squares: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return None if squares is None else squares.sum(0).sqrt().to(dtype)
 
 
 def _copy_or_zeros(grad: Tensor | None, like: Tensor) -> Tensor:
