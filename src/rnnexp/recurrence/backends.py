@@ -17,6 +17,7 @@ from torch import Tensor
 from rnnexp.cells import Cell, PointwiseCell, Twin
 from rnnexp.recurrence.native import reason_against as native_reason_against
 from rnnexp.recurrence.native import run_native
+from rnnexp.recurrence.pointwise import reason_against as pointwise_reason_against
 from rnnexp.recurrence.pointwise import run_pointwise
 from rnnexp.recurrence.segments import Run
 from rnnexp.recurrence.trace import Trace
@@ -119,12 +120,6 @@ def _against_parallel(cell: Cell) -> str | None:
     return "its state carries from step to step, so the steps cannot run at once."
 
 
-def _against_pointwise(cell: Cell) -> str | None:
-    if isinstance(cell, PointwiseCell):
-        return None
-    return "it is no PointwiseCell, from whose update the passes could be derived."
-
-
 def _against_vendor(cell: Cell) -> str | None:
     return None if cell.twin() is not None else "torch.nn has no such recurrence."
 
@@ -137,7 +132,7 @@ def _against_loop(cell: Cell) -> str | None:
 BACKENDS: dict[str, Backend] = {
     "parallel": Backend(run_parallel, _against_parallel),
     "native": Backend(run_native, native_reason_against),
-    "pointwise": Backend(run_pointwise, _against_pointwise),
+    "pointwise": Backend(run_pointwise, pointwise_reason_against),
     "vendor": Backend(run_vendor, _against_vendor, traces=False),
     "loop": Backend(run_loop, _against_loop),
 }

@@ -8,13 +8,18 @@ The loops carry the state alone. What does not depend on other steps is computed
 at once: the products with W, the derivatives of each step, dL/dwx and dL/dR.
 """
 
+from copy import deepcopy
+from functools import partial
 from math import prod
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.recurrence.check import Guard, agrees, guard_of
+from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.product import gram, linear, product_with, refuse_second_derivative
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
 from rnnexp.recurrence.trace import Trace
@@ -37,6 +42,41 @@ def run_pointwise(
         outputs_TBH, *last = _run(cell, trace, wx_TBGH, flat)
     restored = tuple(s.reshape(*lead, s.shape[-1]) for s in last)
     return outputs_TBH.reshape(-1, *lead, outputs_TBH.shape[-1]), restored
+
+
+_checked: WeakKeyDictionary[PointwiseCell, tuple[Guard, bool]] = WeakKeyDictionary()
+
+
+def reason_against(cell: Cell) -> str | None:
+    """Say why a cell cannot run in loops of this backend's; None if it can."""
+    if not isinstance(cell, PointwiseCell):
+        return "it is no PointwiseCell, from whose update the passes could be derived."
+    if is_transformed():
+        return "torch.func transforms cannot look into its loops."
+    if not _is_elementwise(cell):
+        return (
+            "its update is no plain elementwise function of (B, H); does it mix units or rows, "
+            "draw numbers, or use an autograd Function of its own?"
+        )
+    return None
+
+
+def _is_elementwise(cell: PointwiseCell) -> bool:
+    guard = guard_of(cell)
+    known = _checked.get(cell)
+    if known is None or known[0] != guard:
+        known = (guard, _agrees(cell))
+        _checked[cell] = known
+    return known[1]
+
+
+def _agrees(cell: PointwiseCell) -> bool:
+    try:
+        # In double precision, wherever and in whatever type the cell computes.
+        double = deepcopy(cell).to("cpu", torch.float64)
+        return agrees(partial(run_pointwise, double), double)
+    except (RuntimeError, NotImplementedError):  # the loop says better what is wrong, if it is
+        return False
 
 
 def _project(cell: PointwiseCell, inputs_TBI: Tensor) -> Tensor:

@@ -31,8 +31,11 @@ class Trace:
 
     def note_all(self, grad_TBH: Tensor) -> None:
         """Note dL/dh_t of all steps at once."""
-        room_T = self.room(len(grad_TBH), grad_TBH)
-        room_T.copy_(torch.linalg.vector_norm(grad_TBH.flatten(1), dim=1))
+        self.note_norms(torch.linalg.vector_norm(grad_TBH.flatten(1), dim=1))
+
+    def note_norms(self, norm_T: Tensor) -> None:
+        """Note ||dL/dh_t|| of all steps, where a backward pass has taken the norms itself."""
+        self.room(len(norm_T), norm_T).copy_(norm_T)
 
     def part(self, begin: int, steps: int) -> "Trace":
         """Make the trace of a run that begins at a later step; what it notes is noted here.

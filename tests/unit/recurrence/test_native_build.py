@@ -138,8 +138,8 @@ def test_without_a_compiler_auto_goes_on_and_says_so_once(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with caplog.at_level(logging.WARNING, logger="rnnexp"):
-        assert choose_backend(elman()) == "vendor"
-        assert choose_backend(elman()) == "vendor"
+        assert choose_backend(elman()) == "pointwise"
+        assert choose_backend(elman()) == "pointwise"
     assert [r.message.count("there is no C compiler") for r in caplog.records] == [1]
     with pytest.raises(ConfigError, match=r"cannot run Elman: there is no C compiler"):
         unroll(elman(), torch.zeros(2, 3, 3), backend="native")

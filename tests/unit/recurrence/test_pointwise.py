@@ -1,6 +1,7 @@
 """The pointwise backend against the loop: outputs, gradients, traces; and what it must survive."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from rnnexp.cells.derivatives import differentiate
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork, Trace, choose_backend, unroll
-from rnnexp.recurrence.backends import auto_order
+from rnnexp.recurrence.backends import BACKENDS, auto_order
 from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
@@ -24,6 +25,17 @@ TOLERANCE = {
     torch.float32: {"rtol": 1e-4, "atol": 1e-5},
     torch.float64: {"rtol": 1e-9, "atol": 1e-12},
 }
+
+
+class SumOfUnits(PointwiseCell):
+    """Breaks its promise: units are mixed."""
+
+    num_gates = 1
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        del state
+        sum_BH = (wx_BGH + rh_BGH).squeeze(-2)
+        return (torch.tanh(sum_BH - sum_BH.mean(-1, keepdim=True)),)
 
 
 class Peephole(PointwiseCell):
@@ -378,9 +390,20 @@ def test_formula_equals_autograd(name: str) -> None:
                 torch.testing.assert_close(given_by, wanted)
 
 
-def test_auto_takes_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_fastest_where_nothing_can_be_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without = replace(BACKENDS["native"], reason_against=lambda cell: "no compiler")
+    monkeypatch.setitem(BACKENDS, "native", without)
     assert choose_backend(make("gru")) == "pointwise"
     assert choose_backend(make("Peephole")) == "pointwise"
     assert choose_backend(make("lstm")) == "vendor"
     assert choose_backend(make("lstm"), traced=True) == "pointwise"
     assert auto_order(make("gru")) != auto_order(make("lstm"))
+
+
+def test_an_update_that_mixes_units_is_refused_and_runs_by_the_loop() -> None:
+    cell = SumOfUnits(3, hidden_size=5)
+    assert choose_backend(cell) == "loop"
+    with pytest.raises(ConfigError, match="no plain elementwise function"):
+        unroll(cell, torch.zeros(2, 3, 3), backend="pointwise")

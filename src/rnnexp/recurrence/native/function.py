@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.inside_torch import graph_is_kept
 from rnnexp.recurrence.native.call import Pass, Wanted, Weights
-from rnnexp.recurrence.native.inside_torch import graph_is_kept
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.workspace import Workspace
 from rnnexp.recurrence.trace import Trace
@@ -98,8 +98,8 @@ class _Unroll(torch.autograd.Function):
         projected = weights[0] is None
         wanted = Wanted(of_x and not projected, of_ih, of_hh)
         done = this.backward(workspace, outputs, grads, wanted, settings.trace is not None)
-        if settings.trace is not None:
-            settings.trace.grad_norm_T = done.grad_norm_T
+        if settings.trace is not None and done.grad_norm_T is not None:
+            settings.trace.note_norms(done.grad_norm_T)
         d_x = workspace.tensors[0].clone().view_as(inputs_TBI) if projected else done.x
         workspace.release()
         return (

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
+from rnnexp.recurrence.check import Guard, agrees, guard_of
+from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.native.build import BuildError
-from rnnexp.recurrence.native.check import check_kernel
 from rnnexp.recurrence.native.function import unroll_natively
 from rnnexp.recurrence.native.grid import UnsupportedError
-from rnnexp.recurrence.native.inside_torch import is_transformed
 from rnnexp.recurrence.native.kernel import Kernel, make_kernel
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
@@ -85,14 +85,12 @@ def _reason_against_mode() -> str | None:
     return None
 
 
-_PLAIN = (int, float, str, bool, type(None), tuple)
-_Guard = tuple[object, ...]
-_kernels: WeakKeyDictionary[PointwiseCell, tuple[_Guard, Kernel | str]] = WeakKeyDictionary()
+_kernels: WeakKeyDictionary[PointwiseCell, tuple[Guard, Kernel | str]] = WeakKeyDictionary()
 
 
 def _kernel_of(cell: PointwiseCell) -> Kernel | str:
     """Find or make the kernel of a cell; the reason in words where there can be none."""
-    guard = _guard(cell)
+    guard = guard_of(cell)
     known = _kernels.get(cell)
     if known is None or known[0] != guard:
         known = (guard, _made(cell))
@@ -103,7 +101,7 @@ def _kernel_of(cell: PointwiseCell) -> Kernel | str:
 def _made(cell: PointwiseCell) -> Kernel | str:
     try:
         kernel = make_kernel(cell)
-        check_kernel(kernel, cell)
+        _check(kernel, cell)
     except BuildError as error:
         say_once(str(error))
         return str(error)
@@ -112,10 +110,13 @@ def _made(cell: PointwiseCell) -> Kernel | str:
     return kernel
 
 
-def _guard(cell: PointwiseCell) -> _Guard:
-    """Collect what a trace depends on: the weights' type, and the plain options of the cell."""
-    plain = [item for item in vars(cell).items() if isinstance(item[1], _PLAIN)]
-    return (cell.weight_hh.dtype, *plain)
+def _check(kernel: Kernel, cell: PointwiseCell) -> None:
+    # A trace cannot see everything: another gradient than the operators have shows itself here.
+    if not agrees(lambda x, state: unroll_natively(kernel, cell, x, state, None), cell):
+        raise UnsupportedError(
+            "its update has another value or gradient than its operators have; does it use "
+            "an autograd Function of its own, no_grad, or numbers that change?"
+        )
 
 
 @lru_cache

@@ -1,18 +1,16 @@
-"""A new kernel against the cell it was made from, on a few random numbers.
+"""A fast way to run a cell against the cell itself, on a few random numbers.
 
-A trace cannot see everything: a custom autograd Function, or a part of `update` under no_grad, has
-another gradient than its operators have. Such a cell shows itself here.
+Every fast backend takes for granted that `update` is elementwise and a plain function. A sum over
+units, chance, a custom autograd Function or a part under no_grad breaks that, and nothing else
+would say so: such a cell shows itself here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
-from rnnexp.recurrence.native.function import unroll_natively
-from rnnexp.recurrence.native.grid import UnsupportedError
-from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.types import State
 
 _STEPS, _ROWS = 2, 3
@@ -20,25 +18,30 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 """Relative to the largest entry. Rounding stays below, also that of torch, which keeps some
 constants as float32 (the 1/6 of hardsigmoid); another gradient does not."""
 
+PLAIN = (int, float, str, bool, type(None), tuple)
+Guard = tuple[object, ...]
 
-def check_kernel(kernel: Kernel, cell: PointwiseCell) -> None:
-    """Compare outputs and gradients.
 
-    Raises:
-        UnsupportedError: they differ.
+def guard_of(cell: PointwiseCell) -> Guard:
+    """Collect what `update` may depend on: the weights' type, and the plain options of the cell."""
+    plain = [item for item in vars(cell).items() if isinstance(item[1], PLAIN)]
+    return (cell.weight_hh.dtype, *plain)
+
+
+def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: PointwiseCell) -> bool:
+    """Compare outputs and gradients of a way to run a cell with those of its steps.
+
+    Args:
+        run: takes inputs_TBI and the initial state, gives outputs and the last state.
+        cell: whose steps are right.
     """
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
         inputs_TBI, state = _random_inputs(cell)
         leaves = [inputs_TBI, *state, *(p for p in cell.parameters() if p.requires_grad)]
-        outputs, last = unroll_natively(kernel, cell, inputs_TBI, state, None)
+        outputs, last = run(inputs_TBI, state)
         mine = _with_gradients((outputs, *last), leaves)
         theirs = _with_gradients(_unrolled(cell, inputs_TBI, state), leaves)
-    for a, b in zip(mine, theirs, strict=True):
-        if not _close(a, b):
-            raise UnsupportedError(
-                "its update has another value or gradient than its operators have; does it use "
-                "an autograd Function of its own, no_grad, or numbers that change?"
-            )
+    return all(_close(a, b) for a, b in zip(mine, theirs, strict=True))
 
 
 def _random_inputs(cell: PointwiseCell) -> tuple[Tensor, State]:
