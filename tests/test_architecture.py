@@ -32,20 +32,12 @@ HOMES = {
     "mlflow": ("tracking/mlflow_store.py",),
     "pytorch_lightning": LIGHTNING_IN,
     "lightning": LIGHTNING_IN,
-    "matplotlib": ("report/curves.py",),
+    "matplotlib": ("report/",),
 }
 TORCHLESS = [
-    "errors",
-    "paths",
-    "registry",
-    "options",
-    "discovery",
-    "tracking",
-    "tracking.mlflow_store",
-    "tracking.sink",
-    "report.table",
-    "report.load",
-    "report.curves",
+    *("errors", "paths", "registry", "options", "discovery"),
+    *("tracking", "tracking.mlflow_store", "tracking.sink"),
+    *("report.table", "report.load", "report.curves", "report.unfolded"),
 ]
 
 

@@ -11,6 +11,7 @@ rnnexp: experiments on recurrent networks
   rnnexp cells [NAME ...]          the cells that can be named by cell=, with their options
   rnnexp tasks [NAME ...]          the tasks that can be named by task=, with their options
   rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
+  rnnexp unfold [KEY=VALUE ...]    draw the unfolded graph of the network that would be trained
   rnnexp ui [--port N]             open the records in MLflow's UI on 127.0.0.1
   rnnexp sync [FOLDER ...]         deliver to MLflow what an interrupted run left behind
 
@@ -29,6 +30,7 @@ COMMANDS = {
     "cells": "rnnexp.app.listing",
     "tasks": "rnnexp.app.listing",
     "compare": "rnnexp.app.compare",
+    "unfold": "rnnexp.app.unfold",
     "ui": "rnnexp.app.ui",
     "sync": "rnnexp.app.sync",
 }

@@ -69,7 +69,7 @@ def _named_dirs(extra_dirs: Iterable[str]) -> Iterator[Path]:
             raise PluginError(
                 f"The plugin folder '{name}' does not exist. Correct plugin_dirs or ${ENVIRONMENT}."
             )
-        yield folder.resolve()
+        yield folder.resolve()  # as tracebacks name it
 
 
 def _import(name: str, file: Path) -> None:
@@ -89,9 +89,11 @@ def _guarded(what: str, load: object) -> None:
     assert callable(load)
     if any(failure.file == what for failure in REGISTRY.failures):
         return
+    before = dict(REGISTRY.entries)
     try:
         load()
     except (Exception, SystemExit) as error:  # a plugin that exits must not end the program
+        REGISTRY.entries = before  # a class of a half-loaded file may lack what stands below it
         REGISTRY.failures.append(_failure(what, error))
 
 
@@ -101,5 +103,6 @@ def _failure(what: str, error: BaseException) -> Failure:
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename == what
     ]
-    line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
-    return Failure(what, f"{type(error).__name__}: {error}", line)
+    if isinstance(error, SyntaxError) and error.filename == what:
+        lines.append(error.lineno)
+    return Failure(what, f"{type(error).__name__}: {error}", lines[-1] if lines else None)

@@ -35,11 +35,7 @@ class Option:
     @property
     def type_name(self) -> str:
         """The type as a person would write it: ``int``, ``tanh | relu``, ``float | null``."""
-        kind, optional = split_optional(self.type)
-        name = " | ".join(map(str, self.choices)) or getattr(kind, "__name__", str(kind))
-        if typing.get_origin(kind) in (list, tuple):
-            name = f"list of {typing.get_args(kind)[0].__name__}"
-        return f"{name} | null" if optional else name
+        return _type_name(self.type)
 
     def check(self, value: object, key: str) -> None:
         """Refuse a value that is not of this option's type or choices.
@@ -63,6 +59,18 @@ def split_optional(annotation: Any) -> tuple[Any, bool]:
     rest = [arg for arg in typing.get_args(annotation) if arg is not type(None)]
     optional = len(rest) < len(typing.get_args(annotation))
     return (rest[0] if len(rest) == 1 else Any), optional
+
+
+def _type_name(annotation: Any) -> str:
+    kind, optional = split_optional(annotation)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (list, tuple):
+        name = f"list of {_type_name(inner[0])}"
+    elif origin is Literal:
+        name = " | ".join(map(str, inner))
+    else:
+        name = getattr(kind, "__name__", str(kind))
+    return f"{name} | null" if optional else name
 
 
 def options_of(cls: type) -> tuple[Option, ...]:
@@ -124,7 +132,10 @@ def _option(klass: type, init: Any, parameter: inspect.Parameter) -> Option:
 
 
 def _doc_of(klass: type, name: str) -> str:
-    match = re.search(rf"^\s+{name}: (.+?)(?=^\s+\w+: |^\s*$|\Z)", klass.__doc__ or "", re.M | re.S)
+    # A class that only repeats its parent's option need not repeat the text.
+    entry = re.compile(rf"^\s+{name}: (.+?)(?=^\s+\w+: |^\s*$|\Z)", re.M | re.S)
+    found = (entry.search(k.__dict__.get("__doc__") or "") for k in klass.__mro__)
+    match = next(filter(None, found), None)
     return " ".join(match.group(1).split()) if match else ""
 
 
@@ -144,24 +155,39 @@ def _schema_field(option: Option) -> Any:
     if isinstance(option.default, (list, tuple)):
         values = list(typing.cast("list[Any]", option.default))
         return field(default_factory=lambda: list(values))
+    if isinstance(option.default, dict):
+        pairs = dict(typing.cast("dict[Any, Any]", option.default))
+        return field(default_factory=lambda: dict(pairs))
     return field(default=option.default)
 
 
 def _check_choice(value: object, choices: tuple[Any, ...], key: str) -> None:
-    if value not in choices:
+    if not _is_choice(value, choices):
         raise ConfigError(
             f"{key}: '{value}' is not a choice. {suggest(str(value), map(str, choices))}"
         )
 
 
-def _fits(value: object, kind: Any) -> bool:
-    if kind is Any:
+def _is_choice(value: object, choices: tuple[Any, ...]) -> bool:
+    # True equals 1, but who wrote 1 among the choices did not mean it.
+    return any(value == c and isinstance(value, bool) == isinstance(c, bool) for c in choices)
+
+
+def _fits(value: object, annotation: Any) -> bool:
+    kind, optional = split_optional(annotation)
+    if kind is Any or (value is None and optional):
         return True
-    if typing.get_origin(kind) in (list, tuple):
-        inner = typing.get_args(kind)[0]
-        return isinstance(value, (list, tuple)) and all(
-            _fits(item, inner) for item in typing.cast("list[object]", value)
-        )
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        return _is_choice(value, typing.get_args(kind))
+    if origin in (list, tuple):
+        return _all_fit(value, typing.get_args(kind)[0])
     if kind in (int, float) and isinstance(value, bool):
         return False
-    return isinstance(value, (int, float) if kind is float else kind)
+    return isinstance(value, (int, float) if kind is float else origin or kind)
+
+
+def _all_fit(value: object, inner: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        _fits(item, inner) for item in typing.cast("list[object]", value)
+    )

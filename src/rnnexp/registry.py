@@ -28,6 +28,11 @@ class Entry:
         return options_of(self.cls)
 
     @property
+    def place(self) -> str:
+        """Where the class is defined."""
+        return f"{self.cls.__qualname__} in {self.file}"
+
+    @property
     def doc(self) -> str:
         """Its docstring without indentation."""
         return inspect.getdoc(self.cls) or ""
@@ -68,13 +73,13 @@ class Registry:
         """Register a class.
 
         Raises:
-            PluginError: the name is taken by a class of another file.
+            PluginError: the name is taken by another class.
         """
         entry = Entry(kind, name, cls, Path(inspect.getfile(cls)))
         old = self.entries.get((kind, name))
-        if old is not None and old.file != entry.file:
+        if old is not None and old.place != entry.place:
             raise PluginError(
-                f"The {kind} '{name}' is registered twice: in {old.file} and in {entry.file}. "
+                f"The {kind} '{name}' is registered twice: by {old.place} and by {entry.place}. "
                 "Rename one of them."
             )
         self.entries[kind, name] = entry

@@ -7,7 +7,7 @@ from typing import Any, cast
 from rnnexp.app.targets import maker
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import Feed, RecurrentNetwork, choose_backend
+from rnnexp.recurrence import RecurrentNetwork, Schedule, choose_backend
 from rnnexp.registry import REGISTRY
 from rnnexp.tasks import Pattern, Task
 from rnnexp.tasks.datamodule import TaskData
@@ -83,11 +83,19 @@ def build_module(plan: Plan) -> RecurrentModule:
     """Make the LightningModule around the network."""
     values = plan.values
     unroll = values["unroll"]
-    feed = Feed(unroll["feed"], unroll["teacher_share"])
-    recipe = Recipe(
-        maker(values["optimizer"], "optimizer"), maker(values["scheduler"], "scheduler"), feed
+    schedule = Schedule(
+        unroll["teacher_schedule"],
+        unroll["teacher_share"],
+        unroll["teacher_floor"],
+        unroll["teacher_steps"],
     )
-    return RecurrentModule(build_network(plan), plan.task, recipe)
+    recipe = Recipe(
+        maker(values["optimizer"], "optimizer"),
+        maker(values["scheduler"], "scheduler"),
+        unroll["feed"],
+        schedule,
+    )
+    return RecurrentModule(build_network(plan), plan.task, recipe, unroll["window"])
 
 
 def build_data(plan: Plan) -> TaskData:

@@ -8,7 +8,7 @@ that ``_target_`` names.
 from dataclasses import dataclass
 from typing import Literal
 
-from rnnexp.recurrence.feed import FeedMode
+from rnnexp.recurrence.feed import FeedMode, ScheduleKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +36,19 @@ class UnrollOptions:
     Args:
         window: steps per window of truncated BPTT; null unrolls the whole sequence.
         feed: what is fed back in training under model.feedback=output.
-        teacher_share: probability of the target under feed=scheduled.
+        teacher_share: probability of the target under feed=scheduled, in the beginning.
+        teacher_schedule: how that probability falls over training.
+        teacher_floor: where the linear schedule stops.
+        teacher_steps: optimizer steps that set its pace.
         backend: what runs the recurrence; auto takes the fastest that is valid.
     """
 
     window: int | None = None
     feed: FeedMode = "teacher"
     teacher_share: float = 0.5
+    teacher_schedule: ScheduleKind = "constant"
+    teacher_floor: float = 0.0
+    teacher_steps: float = 1000.0
     backend: str = "auto"
 
 

@@ -21,6 +21,7 @@ _POSITIVE = {
     "clip.max_norm": False,
     "clip.max_value": False,
     "unroll.window": False,
+    "unroll.teacher_steps": False,
     "model.layers": False,
     "model.dropout": True,
     "threads": False,
@@ -35,7 +36,13 @@ _POSITIVE = {
     "monitor.snapshot_every": False,
 }
 """Keys whose values must be finite and above zero; True: zero is allowed too."""
-_AT_MOST_ONE = ("model.dropout", "unroll.teacher_share", "monitor.rollback_factor")
+_SHARES = (
+    "model.dropout",
+    "unroll.teacher_share",
+    "unroll.teacher_floor",
+    "monitor.rollback_factor",
+)
+"""Keys whose values must lie in [0, 1]."""
 
 
 def validate(config: DictConfig) -> Plan:
@@ -94,7 +101,7 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
         if not fits or value < 0 or (value == 0 and not zero_allowed):
             bound = "0 or more" if zero_allowed else "above 0"
             raise ConfigError(f"{key}: must be a finite number {bound}, got {value}.")
-    for key in _AT_MOST_ONE:
+    for key in _SHARES:
         value = _lookup(values, key)
         if not 0 <= value <= 1:
             raise ConfigError(f"{key}: must lie in [0, 1], got {value}.")

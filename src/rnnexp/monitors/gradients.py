@@ -1,5 +1,6 @@
 """Raw and clipped gradient norms of every optimizer step."""
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -44,6 +45,7 @@ class StepMonitor(Callback):
         self._clipped = 0
         self._largest = 0.0
         self._raw: float | None = None
+        self._loss = 0.0
         self._since = time.perf_counter()
         self._last_step = 0
 
@@ -52,12 +54,21 @@ class StepMonitor(Callback):
         del pl_module
         self._since, self._last_step = time.perf_counter(), trainer.global_step
 
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        """Note a loss that is not finite, of any of the batches that make up a step."""
+        del trainer, pl_module
+        if math.isfinite(self._loss):
+            self._loss = float(loss.detach())
+
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Measure the raw norm, before Lightning clips."""
         self._raw = float(global_norm(pl_module.parameters()))
-        self.guard.before_step(self._raw, trainer.global_step, pl_module, optimizer)
+        loss, self._loss = self._loss, 0.0
+        self.guard.before_step(self._raw, trainer.global_step, pl_module, optimizer, loss)
 
     def on_train_batch_end(
         self,
@@ -90,18 +101,21 @@ class StepMonitor(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the counts over a resume."""
-        return {"steps": self._steps, "clipped": self._clipped, "largest": self._largest}
+        counts = {"steps": self._steps, "clipped": self._clipped, "largest": self._largest}
+        return {**counts, "guard": self.guard.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the counts."""
         self._steps, self._clipped = int(state_dict["steps"]), int(state_dict["clipped"])
         self._largest = float(state_dict["largest"])
+        self.guard.load_state_dict(state_dict["guard"])
 
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
         clipped = float(global_norm(pl_module.parameters()))
         self._steps += 1
-        self._clipped += clipped < raw * (1 - _SAME)
-        self._largest = max(self._largest, raw)
+        if math.isfinite(raw):  # another has no size, and was skipped rather than clipped
+            self._clipped += clipped < raw * (1 - _SAME)
+            self._largest = max(self._largest, raw)
         return {
             "grad/raw_norm": raw,
             "grad/clipped_norm": clipped,

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,29 +51,41 @@ class NonFiniteGuard:
         self.rollbacks = 0
         self._good: Snapshot | None = None
 
-    def before_step(self, norm: float, step: int, model: nn.Module, optimizer: Optimizer) -> None:
-        """Let a finite gradient pass; deal with another.
+    def before_step(
+        self, norm: float, step: int, model: nn.Module, optimizer: Optimizer, loss: float = 0.0
+    ) -> None:
+        """Let a finite loss and gradient pass; deal with another.
 
         Args:
-            norm: global norm of the raw gradient; a non-finite loss makes it non-finite too.
+            norm: global norm of the raw gradient.
             step: optimizer steps done so far.
             model: whose gradients and weights they are.
             optimizer: about to step.
+            loss: may be infinite while its gradient is not.
 
         Raises:
             NonFiniteError: the policy is ``raise``, or the rollbacks are used up.
         """
-        if math.isfinite(norm):
+        if math.isfinite(norm) and math.isfinite(loss):
             self._keep(step, model, optimizer)
             return
+        message = _message(norm, loss, step)
         if self.policy == "raise":
-            raise NonFiniteError(_message(norm, step) + _REMEDY)
+            raise NonFiniteError(f"{message}.{_REMEDY}")
         for parameter in model.parameters():
             parameter.grad = None  # without a gradient the optimizer's step changes nothing
         if self.policy == "skip":
             self.skipped += 1
         else:
-            self._roll_back(norm, step, model, optimizer)
+            self._roll_back(message, model, optimizer)
+
+    def state_dict(self) -> dict[str, int]:
+        """Keep the counts over a resume."""
+        return {"skipped": self.skipped, "rollbacks": self.rollbacks}
+
+    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
+        """Go on with the counts."""
+        self.skipped, self.rollbacks = state_dict["skipped"], state_dict["rollbacks"]
 
     def _keep(self, step: int, model: nn.Module, optimizer: Optimizer) -> None:
         due = self._good is None or step >= self._good.step + self.snapshot_every
@@ -80,11 +93,9 @@ class NonFiniteGuard:
             weights = copy.deepcopy(model.state_dict())
             self._good = Snapshot(step, weights, copy.deepcopy(optimizer.state_dict()))
 
-    def _roll_back(self, norm: float, step: int, model: nn.Module, optimizer: Optimizer) -> None:
+    def _roll_back(self, message: str, model: nn.Module, optimizer: Optimizer) -> None:
         if self._good is None or self.rollbacks >= self.max_rollbacks:
-            raise NonFiniteError(
-                f"{_message(norm, step)} after {self.rollbacks} rollbacks.{_REMEDY}"
-            )
+            raise NonFiniteError(f"{message}, after {self.rollbacks} rollbacks.{_REMEDY}")
         self.rollbacks += 1
         rates = [group["lr"] * self.factor for group in optimizer.param_groups]
         model.load_state_dict(self._good.weights)
@@ -98,5 +109,7 @@ _REMEDY = (
 )
 
 
-def _message(norm: float, step: int) -> str:
-    return f"The gradient norm is {norm} at step {step + 1}."
+def _message(norm: float, loss: float, step: int) -> str:
+    what = "gradient norm" if math.isfinite(loss) else "loss"
+    value = norm if math.isfinite(loss) else loss
+    return f"The {what} is {value} at step {step + 1}"

@@ -1,7 +1,7 @@
 """Run any cell over time: unrolling, feeding, stacking."""
 
 from rnnexp.recurrence.backends import BACKENDS, BackendName
-from rnnexp.recurrence.feed import Feed, FeedMode
+from rnnexp.recurrence.feed import Feed, FeedMode, Schedule, ScheduleKind
 from rnnexp.recurrence.network import NetworkState, Readout, RecurrentNetwork
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.unroll import Unrolled, choose_backend, unroll
@@ -14,6 +14,8 @@ __all__ = [
     "NetworkState",
     "Readout",
     "RecurrentNetwork",
+    "Schedule",
+    "ScheduleKind",
     "Trace",
     "Unrolled",
     "choose_backend",

@@ -1,8 +1,10 @@
 """What is fed back where the model's output is part of its next input."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+ScheduleKind = Literal["constant", "linear", "exponential", "inverse_sigmoid"]
 FeedMode = Literal["teacher", "free", "scheduled"]
 
 
@@ -37,3 +39,38 @@ class Feed:
     def scheduled(cls, teacher_share: float) -> "Feed":
         """Feed the target back with this probability, else the model's own output."""
         return cls("scheduled", teacher_share)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the share of targets falls over training under scheduled sampling.
+
+        constant         start
+        linear           max(floor, start - i / steps)
+        exponential      start * exp(-i / steps)
+        inverse_sigmoid  start * k / (k + exp(i / k)),  k = steps
+
+    Args:
+        kind: the form.
+        start: share of targets in the beginning, in [0, 1].
+        floor: least share of the linear form.
+        steps: optimizer steps that set the pace, above 0.
+
+    Source: Bengio et al. 2015, section 2.4. Theirs are max(e, k - c i), k^i and k / (k + exp(i/k)).
+    """
+
+    kind: ScheduleKind = "constant"
+    start: float = 1.0
+    floor: float = 0.0
+    steps: float = 1000.0
+
+    def share(self, step: int) -> float:
+        """Compute the share of targets after a number of optimizer steps."""
+        if self.kind == "linear":
+            return max(self.floor, self.start - step / self.steps)
+        if self.kind == "exponential":
+            return self.start * math.exp(-step / self.steps)
+        if self.kind == "inverse_sigmoid":
+            k = self.steps
+            return self.start * k / (k + math.exp(min(step / k, 700.0)))  # e^700 is near the end
+        return self.start

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from rnnexp.report.load import Summary
-from rnnexp.report.series import Series, window_maxima
+from rnnexp.report.series import Series, drawable, window_maxima
 from rnnexp.report.table import differing
 from rnnexp.tracking import load_run
 
@@ -32,12 +32,14 @@ def draw_curves(runs: Sequence[Summary], file: Path) -> None:
         label = ", ".join(run.config.get(key, "") for key in keys) or run.name
         colour, style = COLOURS[index % len(COLOURS)], "-" if index < len(COLOURS) else "--"
         metrics = load_run(Path(run.folder)).metrics
-        _line(above, metrics.get("val/loss", ()), colour, style, label)
-        _line(below, window_maxima(metrics.get("grad/raw_norm", ())), colour, style, label)
+        losses, norms = (drawable(metrics.get(key, ())) for key in ("val/loss", "grad/raw_norm"))
+        _line(above, losses, colour, style, label)
+        _line(below, window_maxima(norms), colour, style, label)
     _label(above, "validation loss")
     _label(below, "raw gradient norm,\nlargest of each window")
     below.set_xlabel("optimizer step")
-    above.legend(fontsize="small", ncols=2)
+    for axes in [axes for axes in (above, below) if axes.lines][:1]:
+        axes.legend(fontsize="small", ncols=2)
     figure.savefig(file, dpi=130)
     plt.close(figure)
 

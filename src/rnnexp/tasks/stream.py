@@ -29,6 +29,7 @@ class BatchStream:
         self.pattern: Pattern = pattern
         self.window = window
         self.position = 0
+        self._latest: tuple[int, Batch] | None = None
 
     @property
     def windows(self) -> int:
@@ -57,10 +58,16 @@ class BatchStream:
 
     def _at(self, position: int) -> Batch:
         index, part = divmod(position, self.windows)
-        batch = self.task.batch(self.split, index)
+        batch = self._batch(index)
         if self.window is None:
             return batch
         return window_of(batch, part, self.window, self.pattern)
+
+    def _batch(self, index: int) -> Batch:
+        # The windows of a sequence come one after the other: it is made once.
+        if self._latest is None or self._latest[0] != index:
+            self._latest = index, self.task.batch(self.split, index)
+        return self._latest[1]
 
 
 def window_of(batch: Batch, part: int, window: int, pattern: Pattern) -> Batch:

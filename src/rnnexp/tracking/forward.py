@@ -57,16 +57,18 @@ class Forwarder:
     Args:
         folder: the run's folder.
         store: where it goes.
+        cursor: name of the file in the folder that says how far this store has got.
     """
 
-    def __init__(self, folder: Path, store: Store) -> None:
+    def __init__(self, folder: Path, store: Store, cursor: str = CURSOR) -> None:
         self.folder = folder
         self.store = store
-        cursor = read_json(folder / CURSOR)
-        self._offset = int(cursor.get("offset", 0))
-        self._marked: set[str] = set(cursor.get("nonfinite", []))
-        self._run_id: str | None = cursor.get("run_id")
-        self.ended = bool(cursor.get("ended", False))
+        self._cursor = folder / cursor
+        known = read_json(self._cursor)
+        self._offset = int(known.get("offset", 0))
+        self._marked: set[str] = set(known.get("nonfinite", []))
+        self._run_id: str | None = known.get("run_id")
+        self.ended = bool(known.get("ended", False))
         self._unsure = self._offset > 0 or (folder / RUN).exists()
 
     def advance(self) -> bool:
@@ -78,7 +80,11 @@ class Forwarder:
         records, offset = read_from(self.folder / FILE, self._offset)
         if not records:
             return False
-        self._deliver(records)
+        try:
+            self._deliver(records)
+        except BaseException:
+            self._unsure = True  # the store may have taken a part, or all and the reply was lost
+            raise
         self._offset = offset
         self._unsure = False
         self._write_cursor()
@@ -101,7 +107,7 @@ class Forwarder:
     def _write_cursor(self) -> None:
         state: dict[str, Any] = {"offset": self._offset, "run_id": self._run_id}
         state |= {"ended": self.ended, "nonfinite": sorted(self._marked)}
-        write_json(self.folder / CURSOR, state)
+        write_json(self._cursor, state)
 
     def _deliver(self, records: list[Record]) -> None:
         points: list[Point] = []
@@ -132,8 +138,8 @@ class Forwarder:
         self._run_id = self.store.open_run(record)
         self.ended = False
         experiment = self.store.experiment_of(self._run_id)
-        known = {"run_id": self._run_id, "experiment_id": experiment, "uri": record["uri"]}
-        write_json(self.folder / RUN, known)
+        known = {"run_id": self._run_id, "experiment_id": experiment, "key": record["key"]}
+        write_json(self.folder / RUN, {**known, "uri": record["uri"]})
 
     def _end(self, run_id: str, record: Record) -> None:
         if record["reason"]:
@@ -145,10 +151,9 @@ class Forwarder:
         if not points:
             return
         run_id = self._id()
-        if self._unsure:
-            points = self._not_stored(run_id, points)
-        for begin in range(0, len(points), MAX_METRICS):
-            self.store.log_metrics(run_id, points[begin : begin + MAX_METRICS])
+        new = self._not_stored(run_id, points) if self._unsure else points
+        for begin in range(0, len(new), MAX_METRICS):
+            self.store.log_metrics(run_id, new[begin : begin + MAX_METRICS])
         self._mark_nonfinite(run_id, points)
 
     def _not_stored(self, run_id: str, points: list[Point]) -> list[Point]:
@@ -160,11 +165,12 @@ class Forwarder:
         # MLflow turns infinity into 1.8e308 without a word: the tag keeps the truth.
         tags: dict[str, str] = {}
         for key, value, _, step in points:
-            if not math.isfinite(value) and key not in self._marked:
-                self._marked.add(key)
-                tags[f"rnnexp.nonfinite.{key.replace('/', '.')}"] = f"{value} at step {step}"
+            if not math.isfinite(value) and key not in self._marked | tags.keys():
+                tags[key] = f"{value} at step {step}"
         if tags:
-            self.store.set_tags(run_id, tags)
+            named = {f"rnnexp.nonfinite.{k.replace('/', '.')}": text for k, text in tags.items()}
+            self.store.set_tags(run_id, named)
+            self._marked |= tags.keys()
 
     def _id(self) -> str:
         assert self._run_id is not None, "a journal begins with its start record"

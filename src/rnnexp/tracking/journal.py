@@ -7,9 +7,11 @@ most every second. A killed owner can leave half a line: it is cut when the jour
 import json
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from rnnexp.tracking.files import hold
 from rnnexp.tracking.records import Record
 
 FILE = "journal.jsonl"
@@ -27,8 +29,10 @@ class JournalWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
         cut_torn_tail(self.path)
-        self._file = self.path.open("ab")
-        self._waiting: list[Record] = []
+        # Unbuffered: after a failed write no remainder is left to be written a second time.
+        self._file = self.path.open("ab", buffering=0)
+        hold(self._file)
+        self._waiting: deque[bytes] = deque()
         self._closed = threading.Event()
         self._writing = threading.Lock()
         self.error: OSError | None = None
@@ -36,18 +40,23 @@ class JournalWriter:
         self._thread.start()
 
     def append(self, record: Record) -> None:
-        """Take a record; it is on disk within a second."""
-        self._waiting.append(record)
+        """Take a record; it is on disk within a second.
+
+        Raises:
+            TypeError: it holds something that JSON cannot.
+        """
+        self._waiting.append(json.dumps(record).encode() + b"\n")
 
     def flush(self) -> None:
         """Write and sync what has been taken so far; a full disk is noted, not raised."""
         with self._writing:
-            taken, self._waiting = self._waiting, []
+            # Appends go on meanwhile, at the other end.
+            taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
             try:
-                self._write(taken)
+                self._write(b"".join(taken))
                 self.error = None
             except OSError as error:
-                self._waiting = taken + self._waiting  # tried again at the next turn
+                self._waiting.extendleft(reversed(taken))  # tried again at the next turn
                 self.error = error
 
     def close(self) -> None:
@@ -63,17 +72,17 @@ class JournalWriter:
         while not self._closed.wait(SYNC_SECONDS):
             self.flush()
 
-    def _write(self, records: list[Record]) -> None:
-        if not records:
+    def _write(self, lines: bytes) -> None:
+        if not lines:
             return
         begin = self._file.seek(0, os.SEEK_END)
-        lines = "".join(json.dumps(record) + "\n" for record in records)
+        rest = memoryview(lines)
         try:
-            self._file.write(lines.encode())
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError:
-            os.truncate(self.path, begin)  # no half batch: all of it is written again
+            self._file.truncate(begin)  # no half batch: all of it is written again
             raise
 
 

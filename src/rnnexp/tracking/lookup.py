@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rnnexp.errors import StoreError
-from rnnexp.tracking.files import RUN, read_json
+from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
 from rnnexp.tracking.forward import Forwarder
 from rnnexp.tracking.journal import FILE, cut_torn_tail, read_all
+from rnnexp.tracking.provenance import config_hash
 from rnnexp.tracking.records import Record
 from rnnexp.tracking.service import delivered
 
@@ -66,29 +67,43 @@ def sync(folder: Path, uri: str | None = None) -> str:
     """Deliver what a run left behind, each point once.
 
     Args:
-        folder: the run's folder; its owner must not be running.
-        uri: another store than the run's own.
+        folder: the run's folder.
+        uri: another store than the run's own; it gets the whole run.
 
     Returns:
-        What was done, in words.
+        What was done, in words; a run whose process is still at work is left alone.
 
     Raises:
         StoreError: the store cannot be used.
     """
-    if delivered(folder):
-        return "complete already"
-    from rnnexp.tracking.mlflow_store import MlflowStore
+    with claimed(folder / FILE) as free:
+        if not free:
+            return "left alone, its process is still at work"
+        return _sync(folder, uri)
 
+
+def _sync(folder: Path, uri: str | None) -> str:
+    own = next((str(record["uri"]) for record in read_all(folder / FILE)), None)
+    if own is None:
+        return "empty, nothing to deliver"
+    cursor = CURSOR if uri in (None, own) else f"cursor-{config_hash({'uri': uri})}.json"
+    if delivered(folder, cursor):
+        return "complete already"
+    check_store(uri or own)
     cut_torn_tail(folder / FILE)
-    store_uri = uri or str(next(read_all(folder / FILE))["uri"])
-    check_store(store_uri)
     try:
-        forwarder = Forwarder(folder, MlflowStore(store_uri))
-        forwarder.drain()
-        forwarder.abandon(time.time_ns() // 1_000_000)
+        _deliver(folder, uri or own, cursor)
     except Exception as error:
-        raise StoreError(f"{store_uri}: {error}. Nothing is lost; try again later.") from error
+        raise StoreError(f"{uri or own}: {error}. Nothing is lost; try again later.") from error
     return "delivered"
+
+
+def _deliver(folder: Path, uri: str, cursor: str) -> None:
+    from rnnexp.tracking.mlflow_store import MlflowStore  # seconds, and seldom needed
+
+    forwarder = Forwarder(folder, MlflowStore(uri), cursor)
+    forwarder.drain()
+    forwarder.abandon(time.time_ns() // 1_000_000)
 
 
 def check_store(uri: str) -> None:
@@ -115,6 +130,8 @@ def check_store(uri: str) -> None:
 def _add(run: RunRecord, record: Record) -> None:
     kind = record["kind"]
     if kind == "start":
+        if record["run_id"] is None:  # another run in the same folder: the earlier one is over
+            run.metrics, run.status, run.reason = {}, None, None
         run.name, run.params, run.tags = record["name"], record["params"], dict(record["tags"])
     elif kind == "tags":
         run.tags |= record["values"]

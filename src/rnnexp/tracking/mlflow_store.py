@@ -1,6 +1,8 @@
 """The only file that knows MLflow."""
 
 import logging
+import posixpath
+import re
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
 _MAX_PARAM = 6000
 _MAX_TAG = 5000
+_MAX_KEY = 250
 _BATCH = 100
 _KEY = "rnnexp.key"
 _SQLITE = "sqlite:///"
@@ -56,11 +59,13 @@ class MlflowStore:
 
     def log_metrics(self, run_id: str, points: list[Point]) -> None:
         """Send points in one request."""
-        self._client.log_batch(run_id, metrics=[Metric(*point) for point in points])
+        metrics = [Metric(_allowed(key), value, time, step) for key, value, time, step in points]
+        self._client.log_batch(run_id, metrics=metrics)
 
     def steps_of(self, run_id: str, key: str) -> set[tuple[int, int]]:
         """Ask for step and time of all points of a metric."""
-        return {(m.step, m.timestamp) for m in self._client.get_metric_history(run_id, key)}
+        history = self._client.get_metric_history(run_id, _allowed(key))
+        return {(m.step, m.timestamp) for m in history}
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags, a hundred per request."""
@@ -139,4 +144,12 @@ def _use_wal(path: Path) -> None:
 
 
 def _cut(values: Mapping[str, str], limit: int) -> dict[str, str]:
-    return {k: v if len(v) <= limit else f"{v[: limit - 3]}..." for k, v in values.items()}
+    short = {k: v if len(v) <= limit else f"{v[: limit - 3]}..." for k, v in values.items()}
+    return {_allowed(key): value for key, value in short.items()}
+
+
+def _allowed(key: str) -> str:
+    # MLflow refuses other names, and with them everything in the same request: a plugin's
+    # "top@5" must not hold up the run.
+    plain = posixpath.normpath(re.sub(r"[^\w\-./: ]", "_", key)).lstrip("./")
+    return plain[:_MAX_KEY] or "_"

@@ -25,6 +25,7 @@ def provenance(folder: Path) -> dict[str, str]:
         folder: if it lies in a git checkout, commit and state are included.
     """
     tags = {"host": platform.node(), "version.python": platform.python_version()}
+    tags |= {"mlflow.source.name": "rnnexp", "mlflow.source.type": "LOCAL"}  # a column of its UI
     for package in _PACKAGES:
         try:
             tags[f"version.{package.replace('-', '_')}"] = version(package)
@@ -32,7 +33,7 @@ def provenance(folder: Path) -> dict[str, str]:
             continue
     commit = _git(folder, "rev-parse", "HEAD")
     if commit:
-        tags["git.commit"] = commit
+        tags["git.commit"] = tags["mlflow.source.git.commit"] = commit
         tags["git.dirty"] = str(bool(_git(folder, "status", "--porcelain"))).lower()
     return tags
 

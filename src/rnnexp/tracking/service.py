@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rnnexp.tracking.files import CURSOR, RUN, read_json
@@ -43,8 +44,8 @@ class RunLog:
     def __init__(self, folder: Path, header: RunHeader, uri: str, artifacts: str | None) -> None:
         self.folder = folder
         self._journal = JournalWriter(folder)
-        key = uuid.uuid4().hex
-        self._journal.append(start_record(header, key, uri, artifacts, milliseconds()))
+        self._key = uuid.uuid4().hex
+        self._journal.append(start_record(header, self._key, uri, artifacts, milliseconds()))
         self._journal.flush()
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
@@ -64,10 +65,16 @@ class RunLog:
         self._journal.append(end_record(status, reason, milliseconds()))
         self._journal.close()
 
+    @property
+    def error(self) -> OSError | None:
+        """What kept the latest records from the disk, if anything did."""
+        return self._journal.error
+
     def run_id(self, timeout: float) -> str | None:
         """Wait until the store has named the run; None if it has not in time (seconds)."""
         until = time.monotonic() + timeout
-        while not (found := read_json(self.folder / RUN)):
+        # An earlier run may have left its file in the same folder.
+        while (found := read_json(self.folder / RUN)).get("key") != self._key:
             if time.monotonic() > until:
                 return None
             time.sleep(_POLL_SECONDS)
@@ -86,19 +93,14 @@ class Tracking:
         self.uri = uri
         self._artifacts = artifact_root.resolve().as_uri() if artifact_root else None
         self._sink: subprocess.Popen[str] | None = None
-        self._folders: list[Path] = []
+        self._logs: list[RunLog] = []
 
     def open_run(self, folder: Path, header: RunHeader) -> RunLog:
         """Begin the record of a run in its folder."""
         log = RunLog(folder, header, self.uri, self._artifacts)
-        self._folders.append(folder)
-        if self._sink is None:
-            self._sink = _start_sink(self.uri, folder / LOG_FILE)
-        assert self._sink.stdin is not None
-        try:
-            print(json.dumps({"folder": str(folder.resolve())}), file=self._sink.stdin, flush=True)
-        except BrokenPipeError:  # the sink died: its log says why, `rnnexp sync` delivers
-            self._sink = None
+        self._logs.append(log)
+        if self._sink is None or not _tell(self._sink, [folder]):
+            self._engage()
         return log
 
     def close(self, timeout: float) -> list[Path]:
@@ -111,19 +113,27 @@ class Tracking:
             The folders of runs that are not fully delivered.
         """
         if self._sink is not None:
-            assert self._sink.stdin is not None
-            self._sink.stdin.close()
+            if self._sink.poll() is not None:
+                self._engage()
+            _hang_up(self._sink)
             try:
                 self._sink.wait(timeout)
             except subprocess.TimeoutExpired:
                 self._sink.returncode = 0  # left running on purpose: it ends by itself
-        return [folder for folder in self._folders if not delivered(folder)]
+        return [log.folder for log in self._logs if log.error or not delivered(log.folder)]
+
+    def _engage(self) -> None:
+        # A sink that died, of memory or by a stray kill, leaves its runs to the next.
+        if self._sink is not None:
+            _hang_up(self._sink)
+        self._sink = _start_sink(self.uri, self._logs[-1].folder / LOG_FILE)
+        _tell(self._sink, [log.folder for log in self._logs if not delivered(log.folder)])
 
 
-def delivered(folder: Path) -> bool:
-    """Tell whether the store has the whole journal of a run."""
-    cursor = read_json(folder / CURSOR)
-    return bool(cursor.get("ended")) and cursor["offset"] == (folder / FILE).stat().st_size
+def delivered(folder: Path, cursor: str = CURSOR) -> bool:
+    """Tell whether the store of a cursor has the whole journal of a run."""
+    known = read_json(folder / cursor)
+    return bool(known.get("ended")) and known["offset"] == (folder / FILE).stat().st_size
 
 
 def _start_sink(uri: str, log: Path) -> "subprocess.Popen[str]":
@@ -139,3 +149,19 @@ def _start_sink(uri: str, log: Path) -> "subprocess.Popen[str]":
             env=environment,
             start_new_session=True,  # Ctrl-C is for the trainer; the sink ends when it does
         )
+
+
+def _tell(sink: "subprocess.Popen[str]", folders: Iterable[Path]) -> bool:
+    assert sink.stdin is not None
+    try:
+        for folder in folders:
+            print(json.dumps({"folder": str(folder.resolve())}), file=sink.stdin, flush=True)
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _hang_up(sink: "subprocess.Popen[str]") -> None:
+    assert sink.stdin is not None
+    with suppress(BrokenPipeError):
+        sink.stdin.close()

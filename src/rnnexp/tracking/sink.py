@@ -11,8 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import IO
 
+from rnnexp.tracking.files import hold
 from rnnexp.tracking.forward import Forwarder, Store
+from rnnexp.tracking.journal import FILE
 
 POLL_SECONDS = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
@@ -33,6 +36,7 @@ class Sink:
         self._folders: SimpleQueue[Path] = SimpleQueue()
         self._waiting: list[Path] = []
         self._forwarders: list[Forwarder] = []
+        self._held: list[IO[bytes]] = []
         self._store: Store | None = None
         self._pause = FIRST_PAUSE
         self._failing_since: float | None = None
@@ -74,9 +78,12 @@ class Sink:
     def _adopt(self) -> None:
         while True:
             try:
-                self._waiting.append(self._folders.get_nowait())
+                folder = self._folders.get_nowait()
             except Empty:
                 break
+            self._held.append((folder / FILE).open("rb"))
+            hold(self._held[-1])
+            self._waiting.append(folder)
         while self._waiting:
             self._forwarders.append(Forwarder(self._waiting[0], self._open_store()))
             self._waiting.pop(0)

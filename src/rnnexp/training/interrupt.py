@@ -72,9 +72,18 @@ class StopOnSignal(Callback):
         self.request.can_wait = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From now on a signal stops at once."""
-        del trainer, pl_module
+        """From now on a signal stops at once; one that came after the last batch does now."""
+        del pl_module
+        self._stop_if_asked(trainer)
         self.request.can_wait = False
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Stop as asked where Lightning, which hears SIGTERM too, would exit by itself."""
+        del pl_module
+        if isinstance(exception, SystemExit):
+            self._stop_if_asked(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from rnnexp.recurrence import Feed, NetworkState, RecurrentNetwork
+from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule
 from rnnexp.tasks import Batch, Task
+from rnnexp.tasks.stream import window_of
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]
@@ -24,12 +25,20 @@ class Recipe:
     Args:
         make_optimizer: makes the optimizer over the trainable parameters.
         make_scheduler: makes the learning-rate schedule, advanced at every step; None for none.
-        feed: what is fed back in training where the model's output is part of its input.
+        feed_mode: what is fed back in training where the model's output is part of its input.
+        schedule: share of targets over training, under ``scheduled``.
     """
 
     make_optimizer: MakeOptimizer
     make_scheduler: MakeScheduler | None = None
-    feed: Feed = field(default_factory=Feed)
+    feed_mode: FeedMode = "teacher"
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def feed(self, step: int) -> Feed:
+        """Say what is fed back at an optimizer step."""
+        if self.feed_mode == "scheduled":
+            return Feed.scheduled(self.schedule.share(step))
+        return Feed(self.feed_mode)
 
 
 class RecurrentModule(LightningModule):
@@ -41,10 +50,14 @@ class RecurrentModule(LightningModule):
         network: what is trained.
         task: judges the outputs.
         recipe: optimizer, schedule and feeding.
+        window: steps at a time in evaluation, so that memory does not grow with T; None for all.
     """
 
-    def __init__(self, network: RecurrentNetwork, task: Task, recipe: Recipe) -> None:
+    def __init__(
+        self, network: RecurrentNetwork, task: Task, recipe: Recipe, window: int | None = None
+    ) -> None:
         super().__init__()
+        self.window = window
         self.network = network
         self.task = task
         self.recipe = recipe
@@ -53,11 +66,12 @@ class RecurrentModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Compute the loss of a window; one without targets only carries the state on."""
         del batch_idx
+        feed = self.recipe.feed(self.global_step)
         if not batch.supervised:
             with torch.no_grad():
-                self._run(batch, "train", self.recipe.feed)
+                self._run(batch, "train", feed)
             return None
-        return self.task.loss(self._run(batch, "train", self.recipe.feed), batch.targets)
+        return self.task.loss(self._run(batch, "train", feed), batch.targets)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss and metrics of the validation split."""
@@ -101,6 +115,17 @@ class RecurrentModule(LightningModule):
             layers = tuple(tuple(state) for state in kept["layers"])
             self._carried["train"] = NetworkState(layers, kept["fed_back"])
 
+    def _run_in_windows(self, batch: Batch, stream: str, feed: Feed) -> Tensor:
+        # Evaluation looks at whole sequences, whose hidden states need not stand in memory at once.
+        if self.window is None:
+            return self._run(batch, stream, feed)
+        every_step = self.network.readout_at == "every_step"
+        pattern = "every_step" if every_step else "last"
+        parts = range(-(-_steps(batch) // self.window))
+        windows = (window_of(batch, part, self.window, pattern) for part in parts)
+        outputs = [self._run(window, stream, feed) for window in windows]
+        return torch.cat(outputs) if every_step else outputs[-1]
+
     def _run(self, batch: Batch, stream: str, feed: Feed) -> Tensor:
         state = None if batch.fresh else self._carried.get(stream)
         fed_TBO = self._targets_as_inputs(batch)
@@ -114,7 +139,7 @@ class RecurrentModule(LightningModule):
         return self.task.encode_target(batch.targets).to(batch.inputs_TBI.dtype)
 
     def _evaluate(self, batch: Batch, split: str, suffix: str) -> None:
-        outputs = self._run(batch, split + suffix, Feed.teacher())
+        outputs = self._run_in_windows(batch, split + suffix, Feed.teacher())
         loss = self.task.loss(outputs, batch.targets)
         figures = {"loss": loss, **self.task.metrics(outputs, batch.targets)}
         if self.task.baseline and not suffix:
@@ -123,7 +148,7 @@ class RecurrentModule(LightningModule):
 
     def _evaluate_free(self, batch: Batch, split: str) -> None:
         # Beside the teacher-forced loss: what the network does when it must live with its errors.
-        outputs = self._run(batch, f"{split}_free", Feed.free())
+        outputs = self._run_in_windows(batch, f"{split}_free", Feed.free())
         loss = self.task.loss(outputs, batch.targets)
         self._log_means(batch, {f"{split}/loss_free": loss})
 

@@ -1,0 +1,151 @@
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pytorch_lightning import LightningModule, Trainer
+from torch import nn
+
+from rnnexp.errors import NonFiniteError
+from rnnexp.monitors.gradients import StepMonitor, global_norm
+from rnnexp.monitors.nonfinite import NonFiniteGuard
+
+
+@given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=4), max_size=4))
+def test_global_norm_is_the_norm_of_all_taken_together(grads: list[list[float]]) -> None:
+    parameters = [nn.Parameter(torch.zeros(len(g), dtype=torch.float64)) for g in grads]
+    for parameter, grad in zip(parameters, grads, strict=True):
+        parameter.grad = torch.tensor(grad, dtype=torch.float64)
+    wanted = math.sqrt(sum(x * x for grad in grads for x in grad))
+    without = nn.Parameter(torch.zeros(3))
+    assert float(global_norm([*parameters, without])) == pytest.approx(wanted, abs=1e-9)
+
+
+class Line(LightningModule):
+    """L = a . w, whose gradient is a: batch number n has its own a."""
+
+    def __init__(self, slopes: list[tuple[float, float]], constant: float = 0.0) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([1.0, 1.0]))
+        self.slopes = torch.tensor(slopes)
+        self.constant = constant
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        return self.w @ self.slopes[batch_idx] + self.constant
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.125)
+
+    def train_dataloader(self) -> "Nothings":
+        return Nothings(len(self.slopes))
+
+
+class Nothings:
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        yield from torch.zeros(self.count, 1)
+
+
+class Noting(StepMonitor):
+    def __init__(self, guard: NonFiniteGuard) -> None:
+        super().__init__(guard)
+        self.seen: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        super().on_train_batch_end(*args, **kwargs)
+        self.seen.append(dict(self.latest))
+
+
+def _fit(module: Line, tmp_path, policy: str = "raise", **options: Any) -> Noting:
+    monitor = Noting(NonFiniteGuard(policy))
+    Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        callbacks=[monitor],
+        **options,
+    ).fit(module)
+    return monitor
+
+
+def test_raw_and_clipped_norm_by_hand(tmp_path) -> None:
+    module = Line([(3.0, 4.0), (0.3, 0.4), (6.0, 8.0)])
+    monitor = _fit(module, tmp_path, gradient_clip_val=1.0, gradient_clip_algorithm="norm")
+    raw = [latest["grad/raw_norm"] for latest in monitor.seen]
+    clipped = [latest["grad/clipped_norm"] for latest in monitor.seen]
+    assert raw == pytest.approx([5.0, 0.5, 10.0])
+    assert clipped == pytest.approx([1.0, 0.5, 1.0], rel=1e-5)
+    fractions = [latest["grad/clipped_fraction"] for latest in monitor.seen]
+    assert fractions == pytest.approx([1.0, 0.5, 2 / 3])
+    assert monitor.seen[0]["train/loss"] == 7.0
+    assert monitor.seen[0]["train/lr"] == 0.125
+    assert monitor.summary() == pytest.approx(
+        {
+            "grad/largest_raw_norm": 10.0,
+            "grad/clipped_fraction": 2 / 3,
+            "grad/skipped": 0.0,
+            "grad/rollbacks": 0.0,
+        }
+    )
+
+
+def test_clipping_by_value_by_hand(tmp_path) -> None:
+    module = Line([(3.0, -4.0), (0.3, 0.4)])
+    monitor = _fit(module, tmp_path, gradient_clip_val=1.0, gradient_clip_algorithm="value")
+    clipped = [latest["grad/clipped_norm"] for latest in monitor.seen]
+    assert clipped == pytest.approx([math.sqrt(2), 0.5])
+
+
+def test_without_clipping_both_norms_are_one(tmp_path) -> None:
+    monitor = _fit(Line([(3.0, 4.0)] * 2), tmp_path)
+    assert [s["grad/raw_norm"] for s in monitor.seen] == [5.0, 5.0]
+    assert [s["grad/clipped_norm"] for s in monitor.seen] == [5.0, 5.0]
+    assert monitor.summary()["grad/clipped_fraction"] == 0.0
+
+
+def test_accumulated_gradient_is_measured_once_per_step(tmp_path) -> None:
+    monitor = _fit(Line([(3.0, 4.0)] * 4), tmp_path, accumulate_grad_batches=2)
+    assert monitor.state_dict()["steps"] == 2
+    assert monitor.seen[-1]["grad/raw_norm"] == pytest.approx(5.0)
+
+
+def test_gradient_that_is_not_finite_raises_at_its_step(tmp_path) -> None:
+    with pytest.raises(NonFiniteError, match=r"The loss is nan at step 2\."):
+        _fit(Line([(1.0, 1.0), (math.nan, 1.0)]), tmp_path)
+
+
+@pytest.mark.parametrize("constant", [math.inf, math.nan])
+def test_loss_that_is_not_finite_raises_though_its_gradient_is(tmp_path, constant: float) -> None:
+    with pytest.raises(NonFiniteError, match=rf"The loss is {constant} at step 1\."):
+        _fit(Line([(1.0, 1.0)], constant), tmp_path)
+
+
+def test_skipped_step_counts_as_skipped_and_not_as_clipped(tmp_path) -> None:
+    module = Line([(3.0, 4.0), (math.inf, 1.0), (3.0, 4.0)])
+    monitor = _fit(module, tmp_path, "skip", gradient_clip_val=100.0)
+    assert module.w.tolist() == pytest.approx([1 - 2 * 0.125 * 3, 1 - 2 * 0.125 * 4])
+    summary = monitor.summary()
+    assert summary["grad/skipped"] == 1.0
+    assert summary["grad/clipped_fraction"] == 0.0
+    assert summary["grad/largest_raw_norm"] == 5.0
+    assert monitor.seen[1]["grad/raw_norm"] == math.inf
+
+
+def test_counts_survive_a_resume(tmp_path) -> None:
+    monitor = _fit(Line([(3.0, 4.0), (math.nan, 1.0)]), tmp_path, "skip", gradient_clip_val=1.0)
+    other = StepMonitor(NonFiniteGuard("skip"))
+    other.load_state_dict(monitor.state_dict())
+    assert other.summary() == monitor.summary()
+    assert other.summary()["grad/skipped"] == 1.0

@@ -1,0 +1,111 @@
+"""The character language model: a real text, windows that continue, a sample."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence import RecurrentNetwork
+
+TEXT = "".join(chr(97 + (i * i) % 7) + " "[: i % 3 == 0] for i in range(4000))
+
+
+@pytest.fixture
+def char_lm(plugins):
+    return plugins.get("task", "char_lm").cls
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    file = tmp_path / "text.txt"
+    file.write_text(TEXT, encoding="utf-8")
+    return str(file)
+
+
+def read_on(task, split: str) -> list[str]:
+    rows: list[list[int]] = [[] for _ in range(task.batch_size)]
+    for index in range(task.num_batches(split)):
+        batch = task.batch(split, index)
+        assert batch.fresh == (index == 0)
+        for row, shown in zip(rows, batch.inputs_TBI.argmax(-1).T.tolist(), strict=True):
+            row += shown
+    alphabet = sorted(set(TEXT))
+    return ["".join(alphabet[code] for code in row) for row in rows]
+
+
+def test_rows_go_on_from_window_to_window(char_lm, path: str) -> None:
+    task = char_lm(path=path, length=10, batch_size=4)
+    test_text = TEXT[round(len(TEXT) * 0.95) :]
+    for row in read_on(task, "test"):
+        assert len(row) == 10 * task.num_batches("test")
+        assert row in test_text
+    val_text = TEXT[round(len(TEXT) * 0.9) : round(len(TEXT) * 0.95)]
+    assert all(row in val_text for row in read_on(task, "val"))
+    doubled = TEXT[: round(len(TEXT) * 0.9)] * 2  # an epoch begins anywhere and wraps round
+    assert all(row in doubled for row in read_on(task, "train"))
+
+
+def test_the_target_is_the_next_character(char_lm, path: str) -> None:
+    batch = char_lm(path=path, length=12, batch_size=3).batch("train", 2)
+    assert torch.equal(batch.inputs_TBI.argmax(-1)[1:], batch.targets[:-1])
+
+
+def test_epochs_and_seeds_begin_elsewhere(char_lm, path: str) -> None:
+    task = char_lm(path=path, length=10, batch_size=4)
+    epoch = task.num_batches("train")
+    assert not torch.equal(task.batch("train", 0).targets, task.batch("train", epoch).targets)
+    other = char_lm(5, path=path, length=10, batch_size=4)
+    assert not torch.equal(task.batch("train", 0).targets, other.batch("train", 0).targets)
+    assert torch.equal(task.batch("val", 0).targets, other.batch("val", 0).targets)
+
+
+def test_the_default_text_is_a_real_one_with_a_digest(char_lm) -> None:
+    task = char_lm()
+    assert int(task.facts["text.characters"]) > 300_000
+    assert len(task.facts["text.sha256"]) == 64
+    bits = task.baseline / math.log(2)
+    assert 4.0 < bits < 5.5, "character frequencies of English cost about 4.2 to 5 bits"
+
+
+def test_bits_are_nats_over_ln_2(char_lm, path: str) -> None:
+    task = char_lm(path=path, batch_size=4, length=10)
+    targets = task.batch("val", 0).targets
+    even = torch.zeros(*targets.shape, task.output_size)
+    bits = float(task.metrics(even, targets)["bits_per_character"])
+    assert bits == pytest.approx(math.log2(len(set(TEXT))))
+
+
+@pytest.mark.parametrize("inputs", ["characters", "none"])
+def test_a_trained_bigram_writes_what_it_has_seen(char_lm, plugins, tmp_path, inputs) -> None:
+    file = tmp_path / "ab.txt"
+    file.write_text("abcd" * 500)
+    task = char_lm(path=str(file), batch_size=2, length=8, inputs=inputs)
+    make = plugins.get("cell", "elman").cls
+    feedback = inputs == "none"
+    network = RecurrentNetwork(
+        lambda size: make(size, hidden_size=8), task.input_size, 4, feedback=feedback
+    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
+    torch.manual_seed(0)
+    for index in range(60):
+        batch = task.batch("train", index)
+        fed = task.encode_target(batch.targets) if feedback else None
+        outputs, _ = network(batch.inputs_TBI, targets_TBO=fed)
+        optimizer.zero_grad()
+        task.loss(outputs, batch.targets).backward()
+        optimizer.step()
+    written = task.samples(network)["sample.txt"]
+    assert "abcd" * 20 in written
+
+
+def test_what_cannot_be_read_is_refused(char_lm, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"task.path=.*nowhere: cannot be read"):
+        char_lm(path=str(tmp_path / "nowhere"))
+    (tmp_path / "short").write_text("too short")
+    with pytest.raises(ConfigError, match="9 characters are too few for batches of 32"):
+        char_lm(path=str(tmp_path / "short"))
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00" * 50)
+    with pytest.raises(ConfigError, match="not a text in UTF-8"):
+        char_lm(path=str(tmp_path / "binary"))

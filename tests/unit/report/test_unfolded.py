@@ -1,0 +1,53 @@
+"""The picture of the unfolded graph."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from rnnexp.__main__ import run
+from rnnexp.report.unfolded import Unfolded, draw_unfolded
+
+SIZES = (3, 8, 2)
+
+
+def ink(file: Path) -> float:
+    """Share of the picture that is not white."""
+    return float((plt.imread(file)[..., :3] < 0.99).any(-1).mean())
+
+
+def test_what_is_shown_of_a_long_sequence() -> None:
+    assert Unfolded("", SIZES, length=3).shown == [1, 2, 3]
+    assert Unfolded("", SIZES, length=100).shown == [1, 2, 3, 100]
+
+
+def test_windows_cut_the_gradient_between_them_only() -> None:
+    graph = Unfolded("", SIZES, length=10, window=5)
+    assert [t for t in range(1, 11) if graph.cut_after(t)] == [5]
+
+
+def test_more_arrows_take_more_ink(tmp_path: Path) -> None:
+    kinds = {
+        "last": Unfolded("t", SIZES, length=4, every_step=False),
+        "steps": Unfolded("t", SIZES, length=4),
+        "feedback": Unfolded("t", SIZES, length=4, feedback=True),
+    }
+    for name, graph in kinds.items():
+        draw_unfolded(graph, tmp_path / f"{name}.png")
+    inks = [ink(tmp_path / f"{name}.png") for name in kinds]
+    assert inks == sorted(inks)
+    assert inks[0] > 0.05
+
+
+@pytest.mark.parametrize("words", [["task=digits"], ["task=char_lm", "cell=jordan"]])
+def test_the_command_draws_the_network_of_the_config(
+    words: list[str], workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["unfold", *words, "--plot", "graph.png"]) == 0
+    assert "Drawn: graph.png" in capsys.readouterr().out
+    assert ink(workdir / "graph.png") > 0.05
+
+
+def test_a_wrong_config_is_refused(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["unfold", "cell=gruu"]) == 2
+    assert "Did you mean 'gru'?" in capsys.readouterr().err

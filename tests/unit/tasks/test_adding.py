@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from rnnexp.registry import Registry
+from rnnexp.tasks import Batch, Task
+
+
+@pytest.fixture
+def task(plugins: Registry) -> Task:
+    return plugins.get("task", "adding").cls(0, length=20, batch_size=20_000)
+
+
+@pytest.fixture
+def batch(task: Task) -> Batch:
+    return task.batch("train", 0)
+
+
+def test_target_is_the_sum_of_the_two_marked(batch: Batch) -> None:
+    u_TB, m_TB = batch.inputs_TBI.unbind(-1)
+    assert set(m_TB.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(m_TB.sum(0), torch.full((20_000,), 2.0))
+    torch.testing.assert_close(batch.targets.squeeze(-1), (u_TB * m_TB).sum(0))
+    assert batch.targets.shape == (20_000, 1)
+
+
+def test_numbers_are_uniform(batch: Batch) -> None:
+    u_TB = batch.inputs_TBI[..., 0]
+    assert 0 <= u_TB.min() < u_TB.max() < 1
+    assert u_TB.mean().item() == pytest.approx(1 / 2, abs=2e-3)
+    assert u_TB.var().item() == pytest.approx(1 / 12, abs=1e-3)
+
+
+def test_marks_fall_anywhere(batch: Batch) -> None:
+    share_T = batch.inputs_TBI[..., 1].mean(1)
+    assert share_T.sub(2 / 20).abs().max() < 0.012
+
+
+def test_baseline_is_the_loss_of_always_answering_one(task: Task, batch: Batch) -> None:
+    loss = task.loss(torch.ones_like(batch.targets), batch.targets).item()
+    assert loss == pytest.approx(1 / 6, abs=4e-3)
+    assert task.baseline == pytest.approx(loss, abs=4e-3)
+
+
+def test_accuracy_counts_answers_within_a_fifth(task: Task) -> None:
+    targets = torch.zeros(4, 1)
+    outputs = torch.tensor([[0.0], [0.19], [0.21], [-0.19]])
+    assert task.metrics(outputs, targets)["accuracy"].item() == 0.75
+
+
+def test_sequence_of_two_steps_marks_both(plugins: Registry) -> None:
+    batch = plugins.get("task", "adding").cls(0, length=2).batch("train", 0)
+    torch.testing.assert_close(batch.inputs_TBI[..., 0].sum(0), batch.targets.squeeze(-1))

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnexp.errors import ConfigError
+from rnnexp.registry import Registry
+from rnnexp.tasks import Batch, batch_seed
+
+SPLITS = st.sampled_from(["train", "val", "test"])
+
+
+@given(SPLITS, SPLITS, st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**4))
+def test_seeds_differ_by_split_and_number(one, two, i: int, j: int, seed: int) -> None:
+    same = (one, i) == (two, j)
+    assert (batch_seed(seed, one, i) == batch_seed(seed, two, j)) == same
+
+
+def test_only_training_depends_on_the_runs_seed() -> None:
+    assert batch_seed(1, "train", 3) != batch_seed(2, "train", 3)
+    assert batch_seed(1, "val", 3) == batch_seed(2, "val", 3)
+    assert batch_seed(0, "train", 3) != batch_seed(0, "val", 3)
+
+
+def test_seeds_do_not_collide() -> None:
+    seeds = {batch_seed(s, "train", i) for s in range(20) for i in range(1000)}
+    assert len(seeds) == 20_000
+
+
+def test_seed_is_the_same_in_every_process(python, tmp_path) -> None:
+    code = "from rnnexp.tasks import batch_seed; print(batch_seed(7, 'train', 5))"
+    found = {python("-c", code, cwd=tmp_path, PYTHONHASHSEED=str(n)).out for n in (1, 2)}
+    assert found == {f"{batch_seed(7, 'train', 5)}\n"}
+    assert 0 <= batch_seed(7, "train", 5) < 2**56
+
+
+def test_batch_moves_its_tensors() -> None:
+    batch = Batch(torch.zeros(2, 1, 1), torch.zeros(1), fresh=False, seed=3)
+    moved = batch.to(torch.float64)
+    assert (moved.inputs_TBI.dtype, moved.targets.dtype) == (torch.float64, torch.float64)
+    assert (moved.fresh, moved.seed, batch.inputs_TBI.dtype) == (False, 3, torch.float32)
+
+
+@pytest.mark.parametrize(
+    "option", ["length", "batch_size", "train_batches", "val_batches", "test_batches"]
+)
+def test_count_below_one_is_refused(plugins: Registry, option: str) -> None:
+    with pytest.raises(ConfigError, match=rf"task\.{option}: must be at least \d, got 0\."):
+        plugins.get("task", "adding").cls(0, **{option: 0})
+
+
+def test_targets_of_adding_cannot_be_fed_back(plugins: Registry) -> None:
+    task = plugins.get("task", "adding").cls()
+    with pytest.raises(ConfigError, match="targets of Adding cannot be fed back"):
+        task.encode_target(torch.zeros(1))
+    assert task.baseline == 1 / 6
+
+
+def test_batch_of_a_number_is_always_the_same(plugins: Registry) -> None:
+    cls = plugins.get("task", "adding").cls
+    one, two, other = cls(1), cls(1), cls(2)
+    torch.manual_seed(5)
+    first = one.batch("train", 700)
+    one.batch("train", 1)
+    torch.manual_seed(6)
+    assert torch.equal(first.inputs_TBI, two.batch("train", 700).inputs_TBI)
+    assert not torch.equal(first.inputs_TBI, other.batch("train", 700).inputs_TBI)
+    assert torch.equal(one.batch("val", 0).inputs_TBI, other.batch("val", 0).inputs_TBI)
+    assert first.seed == batch_seed(1, "train", 700)

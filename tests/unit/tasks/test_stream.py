@@ -1,0 +1,107 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnexp.tasks import Batch, GeneratedTask
+from rnnexp.tasks.datamodule import TaskData
+from rnnexp.tasks.stream import BatchStream, window_of
+
+
+class Echo(GeneratedTask):
+    """Targets are the inputs: easy to see where a window was cut."""
+
+    @property
+    def input_size(self) -> int:
+        return 2
+
+    @property
+    def output_size(self) -> int:
+        return 2
+
+    def generate(self, rng):
+        inputs = torch.rand(self.length, self.batch_size, 2, generator=rng)
+        return inputs, inputs.clone()
+
+    def loss(self, outputs, targets):
+        return (outputs - targets).square().mean()
+
+
+def _echo(length: int = 7, batches: int = 3) -> Echo:
+    counts = {"train_batches": batches, "val_batches": batches, "test_batches": batches}
+    return Echo(0, length=length, batch_size=2, **counts)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 3))
+def test_windows_put_together_are_the_sequence(length: int, window: int, batches: int) -> None:
+    task = _echo(length, batches)
+    stream = BatchStream(task, "train", "every_step", window)
+    parts = list(stream)
+    assert len(parts) == len(stream) == batches * stream.windows
+    for index in range(batches):
+        own = parts[index * stream.windows : (index + 1) * stream.windows]
+        whole = task.batch("train", index)
+        assert torch.equal(torch.cat([p.inputs_TBI for p in own]), whole.inputs_TBI)
+        assert torch.equal(torch.cat([p.targets for p in own]), whole.targets)
+        assert [p.fresh for p in own] == [True] + [False] * (stream.windows - 1)
+        assert all(p.supervised and 1 <= len(p.inputs_TBI) <= window for p in own)
+
+
+@given(st.integers(1, 12), st.integers(1, 12))
+def test_targets_of_the_last_step_belong_to_the_last_window(length: int, window: int) -> None:
+    batch = Batch(torch.zeros(length, 2, 1), torch.arange(2))
+    count = -(-length // window)
+    parts = [window_of(batch, part, window, "last") for part in range(count)]
+    assert [p.supervised for p in parts] == [False] * (count - 1) + [True]
+    assert all(torch.equal(p.targets, batch.targets) for p in parts)
+
+
+def test_text_that_goes_on_stays_unfresh() -> None:
+    batch = Batch(torch.zeros(4, 2, 1), torch.zeros(4, 2), fresh=False)
+    assert not window_of(batch, 0, 2, "every_step").fresh
+
+
+@given(st.integers(0, 40))
+def test_stream_goes_on_from_any_position(position: int) -> None:
+    through = BatchStream(_echo(), "train", "every_step", 3)
+    batches = [b for _ in range(6) for b in through]
+    resumed = BatchStream(_echo(), "train", "every_step", 3)
+    resumed.load_state_dict({"position": position})
+    rest = list(resumed)
+    assert len(rest) == 9 - position % 9
+    for got, wanted in zip(rest, batches[position:], strict=False):
+        assert torch.equal(got.inputs_TBI, wanted.inputs_TBI)
+
+
+def test_position_counts_what_was_taken() -> None:
+    stream = BatchStream(_echo(), "train", "every_step")
+    assert stream.state_dict() == {"position": 0}
+    taken = iter(stream)
+    next(taken)
+    next(taken)
+    assert stream.state_dict() == {"position": 2}
+    list(taken)
+    list(stream)
+    assert stream.state_dict() == {"position": 6}
+
+
+def test_second_epoch_has_new_batches_in_training_only() -> None:
+    train, val = (BatchStream(_echo(), split, "every_step") for split in ("train", "val"))
+    firsts = [[next(iter(list(s))).inputs_TBI for _ in range(2)] for s in (train, val)]
+    assert not torch.equal(*firsts[0])
+    assert torch.equal(*firsts[1])
+
+
+def test_interrupted_validation_begins_anew() -> None:
+    val = BatchStream(_echo(), "val", "every_step")
+    first = next(iter(val))
+    assert torch.equal(next(iter(val)).inputs_TBI, first.inputs_TBI)
+    assert len(list(val)) == 3
+
+
+def test_data_windows_training_only() -> None:
+    longer = _echo(11)
+    data = TaskData(_echo(), "every_step", window=3, test_tasks=(longer,))
+    assert {len(b.inputs_TBI) for b in data.train_dataloader()} == {3, 1}
+    assert {len(b.inputs_TBI) for b in data.val_dataloader()} == {7}
+    tests = data.test_dataloader()
+    assert [{len(b.inputs_TBI) for b in stream} for stream in tests] == [{7}, {11}]

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+
+from rnnexp.errors import PluginError, UnknownNameError
+from rnnexp.registry import Entry, Failure, Registry, register_cell, register_task
+
+
+class Documented:
+    """One line says it.
+
+        h_t = f(x_t)
+        y_t = h_t
+
+    More words.
+
+    Args:
+        width: units.
+            Indented more.
+    """
+
+    def __init__(self, size: int, *, width: int = 4) -> None: ...
+
+
+class Other:
+    pass
+
+
+def _entry(cls: type = Documented) -> Entry:
+    return Entry("cell", "documented", cls, Path(__file__))
+
+
+def test_entry_reads_docstring() -> None:
+    entry = _entry()
+    assert entry.summary == "One line says it."
+    assert entry.equation == "h_t = f(x_t)\ny_t = h_t"
+    assert [(o.name, o.default) for o in entry.options] == [("width", 4)]
+
+
+def test_entry_without_docstring_is_empty() -> None:
+    assert (_entry(Other).doc, _entry(Other).summary, _entry(Other).equation) == ("", "", "")
+
+
+def test_names_are_sorted_and_kinds_apart() -> None:
+    registry = Registry()
+    registry.add("cell", "b", Documented)
+    registry.add("cell", "a", Documented)
+    registry.add("task", "a", Other)
+    assert registry.names("cell") == ["a", "b"]
+    assert [entry.cls for entry in registry.all("task")] == [Other]
+    assert registry.get("task", "a").cls is Other
+
+
+def test_unknown_name_suggests() -> None:
+    registry = Registry()
+    registry.add("cell", "gru", Documented)
+    with pytest.raises(UnknownNameError, match=r"Unknown cell 'gur'. Did you mean 'gru'\?"):
+        registry.get("cell", "gur")
+
+
+def test_name_of_a_broken_file_says_why() -> None:
+    registry = Registry(failures=[Failure("/p/cells/mine.py", "NameError: x", 3)])
+    with pytest.raises(PluginError, match=r"'mine' cannot be used.*/p/cells/mine.py:3: NameError"):
+        registry.get("cell", "mine")
+
+
+def test_failure_without_line_names_the_file() -> None:
+    assert str(Failure("f.py", "E: x")) == "f.py: E: x"
+
+
+def test_two_classes_under_one_name_are_refused_in_one_file() -> None:
+    registry = Registry()
+    registry.add("cell", "a", Documented)
+    with pytest.raises(PluginError, match=r"'a' is registered twice.*Documented.*Other"):
+        registry.add("cell", "a", Other)
+
+
+def test_same_class_may_be_registered_again() -> None:
+    registry = Registry()
+    registry.add("cell", "a", Documented)
+    registry.add("cell", "a", Documented)
+    assert registry.names("cell") == ["a"]
+
+
+@pytest.mark.parametrize("name", ["", "a-b", "a b", "../x", "1a", "a.b"])
+@pytest.mark.parametrize("register", [register_cell, register_task])
+def test_bad_name_is_refused(register, name: str) -> None:
+    with pytest.raises(PluginError, match="use letters, digits and underscores"):
+        register(name)
+
+
+def test_decorator_returns_the_class(registry: Registry) -> None:
+    assert register_cell("documented_here")(Documented) is Documented
+    assert registry.get("cell", "documented_here").file == Path(__file__)

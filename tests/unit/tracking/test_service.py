@@ -1,0 +1,181 @@
+"""The sink process: an owner that is killed, a store that is away."""
+
+import os
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from rnnexp.tracking import RunHeader, Tracking, delivered, load_run
+from rnnexp.tracking.records import ERROR_TAG
+from rnnexp.tracking.service import LOG_FILE
+
+EXPERIMENT = "study"
+HEADER = RunHeader("a-run", EXPERIMENT, {"lr": "0.1"}, {})
+
+
+def _wait(until: Callable[[], object], seconds: float = 30.0) -> bool:
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _runs(uri: str) -> list:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    return client.search_runs([experiment.experiment_id]) if experiment else []
+
+
+def _steps(uri: str, run) -> list[int]:
+    return [m.step for m in MlflowClient(uri).get_metric_history(run.info.run_id, "loss")]
+
+
+def test_two_runs_share_one_sink(tmp_path: Path, store_uri: str) -> None:
+    tracking = Tracking(store_uri, tmp_path / "artifacts")
+    logs = [tracking.open_run(tmp_path / name, HEADER) for name in ("one", "two")]
+    for step in range(20):
+        for log in logs:
+            log.metrics({"loss": 1.0}, step)
+    (tmp_path / "a.txt").write_text("x")
+    logs[0].artifact(tmp_path / "a.txt")
+    for log in logs:
+        log.end("FINISHED")
+    assert tracking.close(timeout=60) == []
+    runs = _runs(store_uri)
+    assert {run.info.run_id for run in runs} == {log.run_id(timeout=1) for log in logs}
+    assert [_steps(store_uri, run) for run in runs] == [list(range(20))] * 2
+    assert len(list((tmp_path / "artifacts").rglob("a.txt"))) == 1
+    assert not (tmp_path / "two" / LOG_FILE).exists()
+
+
+def test_run_id_gives_up_in_time(tmp_path: Path) -> None:
+    tracking = Tracking("http://127.0.0.1:1", None)
+    log = tracking.open_run(tmp_path, HEADER)
+    begun = time.monotonic()
+    assert log.run_id(timeout=0.2) is None
+    assert time.monotonic() - begun < 2
+    log.end("FINISHED")
+    assert tracking.close(timeout=0.1) == [tmp_path]
+    assert tracking._sink is not None
+    os.kill(tracking._sink.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_dead_sink_is_replaced(tmp_path: Path, store_uri: str, runs: int) -> None:
+    tracking = Tracking(store_uri, None)
+    logs = [tracking.open_run(tmp_path / "0", HEADER)]
+    assert tracking._sink is not None
+    tracking._sink.kill()
+    tracking._sink.wait(10)
+    logs += [tracking.open_run(tmp_path / str(n), HEADER) for n in range(1, runs)]
+    for log in logs:
+        log.metrics({"loss": 1.0}, 0)
+        log.end("FINISHED")
+    assert tracking.close(timeout=60) == []
+    assert [run.info.status for run in _runs(store_uri)] == ["FINISHED"] * runs
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from rnnexp.tracking import RunHeader, Tracking
+
+uri, folder = sys.argv[1], Path(sys.argv[2])
+tracking = Tracking(uri, None)
+logs = [tracking.open_run(folder / n, RunHeader(n, "study", {}, {})) for n in ("done", "open")]
+logs[0].metrics({"loss": 1.0}, 0)
+logs[0].end("FINISHED")
+for step in range(3000):
+    logs[1].metrics({"loss": 1.0}, step)
+    if step == 2000:
+        logs[1]._journal.flush()
+        print(tracking._sink.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_kill_of_the_owner_loses_nothing(start_python, tmp_path: Path, store_uri: str) -> None:
+    owner = start_python("-c", OWNER, store_uri, str(tmp_path), cwd=tmp_path)
+    sink = int(owner.stdout.readline())
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.wait(10)
+    assert _wait(lambda: not _alive(sink), 60)
+    assert delivered(tmp_path / "done")
+    by_name = {run.info.run_name: run for run in _runs(store_uri)}
+    assert by_name["done"].info.status == "FINISHED"
+    assert by_name["open"].info.status == "FAILED"
+    assert by_name["open"].data.tags[ERROR_TAG] == "the process was killed"
+    written = [step for step, _ in load_run(tmp_path / "open").metrics["loss"]]
+    assert len(written) > 2000
+    assert sorted(_steps(store_uri, by_name["open"])) == written
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state != "Z"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _answers(uri: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{uri}/health", timeout=1) as reply:
+            return reply.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest.fixture
+def start_server(start_python, tmp_path: Path, store_uri: str) -> Callable[[int], object]:
+    def start(port: int) -> object:
+        options = ["--backend-store-uri", store_uri, "--artifacts-destination", "served"]
+        options += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        server = start_python("-m", "mlflow", "server", *options, cwd=tmp_path)
+        assert _wait(lambda: _answers(f"http://127.0.0.1:{port}"), 60)
+        return server
+
+    return start
+
+
+def test_server_that_is_away_at_first_gets_everything_once(
+    start_server, tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    port = _free_port()
+    tracking = Tracking(f"http://127.0.0.1:{port}", None)
+    log = tracking.open_run(tmp_path / "run", HEADER)
+    slowest = 0.0
+    for step in range(1500):
+        begun = time.perf_counter()
+        log.metrics({"loss": 1.0, "norm": 2.0}, step)
+        slowest = max(slowest, time.perf_counter() - begun)
+    log._journal.flush()
+    assert slowest < 0.5  # training does not wait
+    assert _wait(lambda: (tmp_path / "run" / LOG_FILE).stat().st_size > 0)  # it has been tried
+    start_server(port)
+    (tmp_path / "a.txt").write_text("x")
+    log.artifact(tmp_path / "a.txt")
+    log.metrics({"loss": 1.0}, 1500)
+    log.end("FINISHED")
+    assert tracking.close(timeout=60) == []
+    (run,) = _runs(store_uri)
+    assert run.info.status == "FINISHED"
+    assert sorted(_steps(store_uri, run)) == list(range(1501))
+    assert len(list((tmp_path / "served").rglob("a.txt"))) == 1
