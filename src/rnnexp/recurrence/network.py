@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import Cell
+from rnnexp.errors import ConfigError
 from rnnexp.recurrence.feed import Feed
 from rnnexp.recurrence.unroll import unroll
 from rnnexp.types import State
 
 Readout = Literal["every_step", "last"]
+Head = Literal["linear", "identity"]
 MakeCell = Callable[[int], Cell]
 EncodeOutput = Callable[[Tensor], Tensor]
 
@@ -44,6 +46,8 @@ class RecurrentNetwork(nn.Module):
                                        has a state
         last                           y = V h_T + c
 
+    The head ``identity`` has no V and c: y = h.
+
     Args:
         make_cell: makes the cell of a layer from its input size.
         input_size: input features I.
@@ -51,9 +55,13 @@ class RecurrentNetwork(nn.Module):
         layers: how many cells are stacked.
         dropout: probability of dropping an output between two layers.
         readout: where the output is read.
+        head: what makes y of h.
         feedback: whether y_{t-1} is part of the input of step t.
         encode_output: makes what is fed back from an output, such as the one-hot of its largest.
         backend: see `unroll`.
+
+    Raises:
+        ConfigError: the head ``identity`` with O unlike H.
     """
 
     def __init__(
@@ -65,6 +73,7 @@ class RecurrentNetwork(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
         readout: Readout = "every_step",
+        head: Head = "linear",
         feedback: bool = False,
         encode_output: EncodeOutput | None = None,
         backend: str = "auto",
@@ -73,7 +82,8 @@ class RecurrentNetwork(nn.Module):
         cells = [make_cell(input_size + (output_size if feedback else 0))]
         cells += [make_cell(cells[0].hidden_size) for _ in range(layers - 1)]
         self.cells = nn.ModuleList(cells)
-        self.readout = nn.Linear(cells[-1].hidden_size, output_size)
+        self.readout = make_head(head, cells[-1].hidden_size, output_size)
+        self.output_size = output_size
         self.dropout = nn.Dropout(dropout)
         self.readout_at: Readout = readout
         self.feedback = feedback
@@ -90,8 +100,8 @@ class RecurrentNetwork(nn.Module):
         states = tuple(cell.initial_state(batch_shape) for cell in self.layers)
         if not self.feedback:
             return NetworkState(states)
-        weight = self.readout.weight
-        return NetworkState(states, weight.new_zeros(*batch_shape, self.readout.out_features))
+        weight = next(self.parameters())
+        return NetworkState(states, weight.new_zeros(*batch_shape, self.output_size))
 
     def forward(
         self,
@@ -153,6 +163,22 @@ class RecurrentNetwork(nn.Module):
             state = NetworkState(state.layers, _mix(own_BO, targets_TBO, t, feed))
         stacked = torch.stack(outputs)
         return (stacked[-1] if self.readout_at == "last" else stacked), state
+
+
+def make_head(head: Head, hidden_size: int, output_size: int) -> nn.Module:
+    """Make what turns h into y.
+
+    Raises:
+        ConfigError: ``identity`` with O unlike H.
+    """
+    if head == "linear":
+        return nn.Linear(hidden_size, output_size)
+    if hidden_size != output_size:
+        raise ConfigError(
+            f"model.head=identity hands h on as y, but the cell has {hidden_size} hidden units "
+            f"and the task asks for {output_size} outputs. Use model.head=linear."
+        )
+    return nn.Identity()
 
 
 def _mix(own_BO: Tensor, targets_TBO: Tensor | None, t: int, feed: Feed) -> Tensor:
