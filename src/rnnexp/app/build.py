@@ -7,7 +7,7 @@ from typing import Any, cast
 from rnnexp.app.targets import maker
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import RecurrentNetwork, Schedule, choose_backend
+from rnnexp.recurrence import RecurrentNetwork, Schedule, choose_backend, make_head
 from rnnexp.registry import REGISTRY
 from rnnexp.tasks import Pattern, Task
 from rnnexp.tasks.datamodule import TaskData
@@ -37,7 +37,7 @@ def make_plan(values: Values) -> Plan:
     """Resolve ``auto`` and refuse combinations that cannot work.
 
     Raises:
-        ConfigError: readout, feedback, window or backend do not fit task and cell.
+        ConfigError: readout, head, feedback, window or backend do not fit task and cell.
     """
     task = build_task(values)
     plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
@@ -46,6 +46,7 @@ def make_plan(values: Values) -> Plan:
         _check_bidirectional(plan)
     probe = build_cell(values, 1)
     choose_backend(probe, values["unroll"]["backend"])
+    make_head(values["model"]["head"], probe.hidden_size, task.output_size)
     return plan
 
 
@@ -75,6 +76,7 @@ def build_network(plan: Plan) -> RecurrentNetwork:
         layers=model["layers"],
         dropout=model["dropout"],
         readout=plan.pattern,
+        head=model["head"],
         feedback=plan.feedback,
         encode_output=plan.task.encode_output,
         bidirectional=model["bidirectional"],

@@ -19,6 +19,7 @@ class ModelOptions:
         layers: how many cells are stacked.
         dropout: probability of dropping an output between two layers.
         readout: every_step | last; auto takes what the task asks for.
+        head: linear maps h to y by a trained matrix; identity takes h itself, where O equals H.
         feedback: output feeds y_{t-1} into step t; auto does so for cells that have no other
             recurrence.
         bidirectional: run each layer in both directions of time and join their outputs.
@@ -27,6 +28,7 @@ class ModelOptions:
     layers: int = 1
     dropout: float = 0.0
     readout: Literal["auto", "every_step", "last"] = "auto"
+    head: Literal["linear", "identity"] = "linear"
     feedback: Literal["auto", "none", "output"] = "auto"
     bidirectional: bool = False
 

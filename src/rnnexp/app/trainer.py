@@ -12,6 +12,7 @@ from rnnexp.app.build import Plan, run_name
 from rnnexp.app.progress import RunProgress
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.monitors.weights import WeightPath
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.interrupt import StopOnSignal, StopRequest
@@ -62,7 +63,7 @@ def _callbacks(plan: Plan, folder: Path, stop: StopRequest) -> list[Callback]:
         snapshot_every=monitor_options["snapshot_every"],
     )
     monitor = StepMonitor(guard)
-    callbacks: list[Callback] = [monitor, *_checkpoints(folder)]
+    callbacks: list[Callback] = [monitor, WeightPath(), *_checkpoints(folder)]
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
     if options["progress"] != "none":

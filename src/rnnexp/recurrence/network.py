@@ -1,6 +1,6 @@
 """Stacked layers of one cell, a readout, and the way the output is fed back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence.feed import Feed
+from rnnexp.recurrence.head import Head, make_head
 from rnnexp.recurrence.lengths import blank, last_step, reverse_time
+from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.unroll import unroll
 from rnnexp.types import State
 
@@ -39,6 +41,18 @@ class NetworkState:
         return NetworkState(layers, fed_back)
 
 
+@dataclass(frozen=True)
+class _Along:
+    """What goes along with a sequence through all layers."""
+
+    lengths_B: Tensor | None = None
+    traces: Sequence[Trace] | None = None
+
+    def at(self, t: int, steps: int) -> "_Along":
+        """Make what goes along with step t alone, of T."""
+        return _Along(None, self.traces and [trace.part(t, steps) for trace in self.traces])
+
+
 class RecurrentNetwork(nn.Module):
     """The three patterns of a recurrent network.
 
@@ -50,6 +64,8 @@ class RecurrentNetwork(nn.Module):
     A bidirectional layer reads the sequence once more from its end, and gives [h_t, h'_t]; the
     readout ``last`` then takes h_T and h'_1, after which each has seen the whole sequence.
 
+    The head ``identity`` has no V and c: y = h.
+
     Args:
         make_cell: makes the cell of a layer from its input size.
         input_size: input features I.
@@ -57,6 +73,7 @@ class RecurrentNetwork(nn.Module):
         layers: how many cells are stacked.
         dropout: probability of dropping an output between two layers.
         readout: where the output is read.
+        head: what makes y of h.
         feedback: whether y_{t-1} is part of the input of step t.
         encode_output: makes what is fed back from an output, such as the one-hot of its largest.
         bidirectional: whether each layer runs in both directions of time.
@@ -66,6 +83,7 @@ class RecurrentNetwork(nn.Module):
 
     Raises:
         ConfigError: bidirectional with feedback, which would need outputs of the future.
+        ConfigError: the head ``identity`` with O unlike H.
     """
 
     def __init__(
@@ -77,6 +95,7 @@ class RecurrentNetwork(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
         readout: Readout = "every_step",
+        head: Head = "linear",
         feedback: bool = False,
         encode_output: EncodeOutput | None = None,
         bidirectional: bool = False,
@@ -96,7 +115,8 @@ class RecurrentNetwork(nn.Module):
         width = cells[0].hidden_size * self.directions
         cells += [make_cell(width) for _ in range((layers - 1) * self.directions)]
         self.cells = nn.ModuleList(cells)
-        self.readout = nn.Linear(width, output_size)
+        self.readout = make_head(head, width, output_size)
+        self.output_size = output_size
         self.dropout = nn.Dropout(dropout)
         self.readout_at: Readout = readout
         self.feedback = feedback
@@ -115,8 +135,8 @@ class RecurrentNetwork(nn.Module):
         states = tuple(cell.initial_state(batch_shape) for cell in self.layers)
         if not self.feedback:
             return NetworkState(states)
-        weight = self.readout.weight
-        return NetworkState(states, weight.new_zeros(*batch_shape, self.readout.out_features))
+        weight = next(self.parameters())
+        return NetworkState(states, weight.new_zeros(*batch_shape, self.output_size))
 
     def forward(
         self,
@@ -126,6 +146,7 @@ class RecurrentNetwork(nn.Module):
         targets_TBO: Tensor | None = None,
         feed: Feed | None = None,
         lengths_B: Tensor | None = None,
+        traces: Sequence[Trace] | None = None,
     ) -> tuple[Tensor, NetworkState]:
         """Run a sequence, or a window of one.
 
@@ -136,42 +157,46 @@ class RecurrentNetwork(nn.Module):
             feed: what is fed back, the targets by default; without feedback it has no effect.
             lengths_B: the steps of each row, as in `unroll`; outputs beyond are zero, and the
                 readout ``last`` reads each row at its own last step.
+            traces: one for each of `layers`; the backward pass fills them, that of a layer which
+                runs backwards in its own direction of time.
 
         Returns:
             The outputs, shape (T, ..., B, O), or (..., B, O) where the readout is ``last``, and
             the state after the last step.
         """
         state = state or self.initial_state(tuple(inputs_TBI.shape[1:-1]))
+        along = _Along(lengths_B, traces)
         if not self.feedback:
-            return self._run_layers(inputs_TBI, state, lengths_B)
+            return self._run_layers(inputs_TBI, state, along)
         feed = feed or Feed.teacher()
         if feed.mode == "teacher":
-            return self._run_teacher_forced(inputs_TBI, state, _required(targets_TBO), lengths_B)
-        return self._run_stepwise(inputs_TBI, state, targets_TBO, feed, lengths_B)
+            return self._run_teacher_forced(inputs_TBI, state, _required(targets_TBO), along)
+        return self._run_stepwise(inputs_TBI, state, targets_TBO, feed, along)
 
     def _run_layers(
-        self, inputs_TBI: Tensor, state: NetworkState, lengths_B: Tensor | None
+        self, inputs_TBI: Tensor, state: NetworkState, along: "_Along"
     ) -> tuple[Tensor, NetworkState]:
         hidden, last = [inputs_TBI], list[State]()
         for depth in range(0, len(self.cells), self.directions):
             # [h_t, h'_t] side by side is what the next layer reads.
             below = torch.cat(hidden, -1) if depth == 0 else self.dropout(torch.cat(hidden, -1))
             hidden = [
-                self._run_cell(i, below, state.layers[i], lengths_B, last)
+                self._run_cell(i, below, state.layers[i], along, last)
                 for i in range(depth, depth + self.directions)
             ]
-        output = self._read_out(hidden, lengths_B)
+        output = self._read_out(hidden, along.lengths_B)
         return output, NetworkState(tuple(last), state.fed_back_BO)
 
     def _run_cell(
-        self, i: int, below_TBI: Tensor, state: State, lengths_B: Tensor | None, last: list[State]
+        self, i: int, below_TBI: Tensor, state: State, along: "_Along", last: list[State]
     ) -> Tensor:
-        backwards = i % self.directions == 1
+        backwards, lengths_B = i % self.directions == 1, along.lengths_B
         unrolled = unroll(
             self.layers[i],
             reverse_time(below_TBI, lengths_B) if backwards else below_TBI,
             state,
             backend=self.backend,
+            trace=along.traces[i] if along.traces else None,
             checkpoint_every=self.checkpoint_every,
             lengths_B=lengths_B,
             check_finite=self.check_finite,
@@ -191,13 +216,13 @@ class RecurrentNetwork(nn.Module):
         inputs_TBI: Tensor,
         state: NetworkState,
         targets_TBO: Tensor,
-        lengths_B: Tensor | None,
+        along: "_Along",
     ) -> tuple[Tensor, NetworkState]:
         # What is fed back is known beforehand: shift it by one step and unroll as usual.
         first_BO = _required(state.fed_back_BO)
         fed_TBO = torch.cat([first_BO.unsqueeze(0), targets_TBO[:-1]])
-        outputs, last = self._run_layers(torch.cat([inputs_TBI, fed_TBO], -1), state, lengths_B)
-        return outputs, NetworkState(last.layers, last_step(targets_TBO, lengths_B))
+        outputs, last = self._run_layers(torch.cat([inputs_TBI, fed_TBO], -1), state, along)
+        return outputs, NetworkState(last.layers, last_step(targets_TBO, along.lengths_B))
 
     def _run_stepwise(
         self,
@@ -205,13 +230,13 @@ class RecurrentNetwork(nn.Module):
         state: NetworkState,
         targets_TBO: Tensor | None,
         feed: Feed,
-        lengths_B: Tensor | None,
+        along: "_Along",
     ) -> tuple[Tensor, NetworkState]:
-        outputs: list[Tensor] = []
+        outputs, lengths_B = list[Tensor](), along.lengths_B
         for t, x_BI in enumerate(inputs_TBI.unbind(0)):
             fed_BO = _required(state.fed_back_BO)
             x_TBI = torch.cat([x_BI, fed_BO], -1).unsqueeze(0)
-            output_TBO, new = self._run_layers(x_TBI, state, None)
+            output_TBO, new = self._run_layers(x_TBI, state, along.at(t, len(inputs_TBI)))
             output_BO = output_TBO[-1] if self.readout_at == "every_step" else output_TBO
             outputs.append(output_BO)
             own_BO = self._encode_output(output_BO)

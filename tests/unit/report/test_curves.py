@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnexp.errors import StoreError
-from rnnexp.report.curves import _drawable, _window_maxima, draw_curves
+from rnnexp.report.curves import draw_curves
 from rnnexp.report.load import Summary
 from rnnexp.tracking import RunHeader, RunLog
 
@@ -64,23 +64,3 @@ def test_run_without_journal_is_said(tmp_path: Path) -> None:
     summary = Summary("n", str(tmp_path), "FINISHED", {}, {}, 1.0, None, None)
     with pytest.raises(StoreError, match="is no run"):
         draw_curves([summary], tmp_path / "p.png")
-
-
-def test_cliff_of_one_step_is_kept() -> None:
-    series = [(step, 1.0) for step in range(10_000)]
-    series[7777] = (7777, 50.0)
-    thinned = _window_maxima(series)
-    assert len(thinned) <= 200
-    assert (7777, 50.0) in thinned
-
-
-def test_cliff_beside_a_nan_is_kept() -> None:
-    series = [(step, 1.0) for step in range(3000)]
-    series[100:103] = [(100, math.nan), (101, 50.0), (102, math.inf)]
-    assert (101, 50.0) in _window_maxima(_drawable(series))
-
-
-def test_short_series_is_left_as_it_is() -> None:
-    series = [(0, 3.0), (1, 2.0)]
-    assert _window_maxima(series) == series
-    assert _window_maxima([]) == []
