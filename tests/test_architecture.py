@@ -37,7 +37,9 @@ HOMES = {
 TORCHLESS = [
     *("errors", "paths", "registry", "options", "discovery"),
     *("tracking", "tracking.mlflow_store", "tracking.sink"),
-    *("report.table", "report.load", "report.curves", "report.unfolded"),
+    *("report.table", "report.load", "report.curves", "report.unfolded", "report.series"),
+    *("report.norms", "report.flow_map", "report.cliff_surface", "report.cliff_picture"),
+    *("monitors.cliffs", "monitors.flow", "monitors.events"),
 ]
 
 

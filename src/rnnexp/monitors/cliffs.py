@@ -175,15 +175,18 @@ class _Window:
 
     @property
     def is_full(self) -> bool:
+        """Whether a further value drives out the oldest."""
         return len(self.values) == self.values.maxlen
 
     def add(self, value: float) -> None:
+        """Take a value; forget the oldest of a full window."""
         if self.is_full:
             del self._sorted[bisect_left(self._sorted, self.values[0])]
         self.values.append(value)
         insort(self._sorted, value)
 
     def median(self) -> float:
+        """Return the middle value, or the mean of the two in the middle."""
         count = len(self._sorted)
         return (self._sorted[(count - 1) // 2] + self._sorted[count // 2]) / 2
 

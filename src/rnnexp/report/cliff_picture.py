@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LightSource, LogNorm
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
@@ -44,6 +44,7 @@ class Descent:
 
 @dataclass(frozen=True)
 class _Scene:
+    unit: Unit
     w_R: Values
     b_C: Values
     samples: Samples
@@ -68,8 +69,8 @@ def draw_cliff_surface(runs: Sequence[Run], folder: Path) -> list[Path]:
     descents = [_descent(run, label, unit) for run, label in zip(runs, labels, strict=True)]
     scene = _survey(descents, unit)
     file = folder / "cliff_surface.png"
-    _draw(scene, descents, unit, file)
-    return [file, _write_wall(scene, unit, file), _write_paths(descents, file)]
+    _draw(scene, descents, file)
+    return [file, _write_wall(scene, file), _write_paths(descents, file)]
 
 
 def _unit_of(config: Mapping[str, str]) -> Unit:
@@ -103,7 +104,7 @@ def _survey(descents: Sequence[Descent], unit: Unit) -> _Scene:
     b_low, b_high = _span(np.concatenate([d.b for d in descents]), *WIDEST[1])
     w_R, b_C = np.linspace(w_low, w_high, _GRID[0]), np.linspace(b_low, b_high, _GRID[1])
     error_RC, _ = error_and_slope(w_R[:, None], b_C[None, :], unit)
-    return _Scene(w_R, b_C, refine(w_R, b_C, unit), error_RC)
+    return _Scene(unit, w_R, b_C, refine(w_R, b_C, unit), error_RC)
 
 
 def _span(values: Values, low: float, high: float) -> tuple[float, float]:
@@ -115,53 +116,83 @@ def _span(values: Values, low: float, high: float) -> tuple[float, float]:
     return max(low, float(inside.min()) - room), min(high, float(inside.max()) + room)
 
 
-def _draw(scene: _Scene, descents: Sequence[Descent], unit: Unit, file: Path) -> None:
+def _draw(scene: _Scene, descents: Sequence[Descent], file: Path) -> None:
     figure = plt.figure(figsize=(11, 8.6), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(1.5, 1), width_ratios=(1, 1.1))
     _draw_relief(figure.add_subplot(grid[0, 0], projection="3d"), scene, descents)
     _draw_map(figure, figure.add_subplot(grid[0, 1]), scene, descents)
     left, right = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
     for index, descent in enumerate(descents):
-        style: dict[str, Any] = {"color": _colour(index), "linewidth": 1.6}
-        left.plot(descent.error, label=descent.label, **style)
-        right.plot(np.maximum(descent.slope, 1e-12), **style)
+        left.plot(descent.error, label=descent.label, **_style(index))
+        right.plot(np.maximum(descent.slope, 1e-12), **_style(index))
     _dress_step_axes(left, "error E", descents)
     _dress_step_axes(right, "gradient norm  |∂E/∂(w, b)|", descents)
     figure.suptitle(
-        f"One unit, $x_t = w\\,\\sigma(x_{{t-1}}) + b$,  $x_0$ = {unit.x0:g},  "
-        f"$E = (\\sigma(x_{{{unit.steps}}}) - {unit.target:g})^2$",
+        _formula(scene.unit),
         fontsize="x-large",
     )
     figure.savefig(file, dpi=120)
     plt.close(figure)
 
 
+def _formula(unit: Unit) -> str:
+    recurrence = r"x_t = w\,\sigma(x_{t-1}) + b"
+    error = rf"E = (\sigma(x_{{{unit.steps}}}) - {unit.target:g})^2"
+    return f"One unit:  ${recurrence}$,  $x_0 = {unit.x0:g}$,  ${error}$"
+
+
 def _draw_relief(axes: Axes3D, scene: _Scene, descents: Sequence[Descent]) -> None:
-    w_RC, b_RC = np.meshgrid(scene.w_R, scene.b_C, indexing="ij")
+    w_RC, b_RC, error_RC = (values[::-1] for values in _relief(scene))  # lit from above
     axes.computed_zorder = False  # paths lie on the surface: drawn after it, not sorted into it
+    colours = plt.get_cmap("cividis")(_norm(scene)(error_RC))
     axes.plot_surface(
-        w_RC, b_RC, scene.error_RC, cmap="cividis", rcount=120, ccount=160,
-        linewidth=0, antialiased=False, alpha=0.95,
+        w_RC, b_RC, error_RC, facecolors=colours, shade=True, lightsource=LightSource(300, 60),
+        rstride=2, cstride=1, linewidth=0, antialiased=False,
     )  # fmt: skip
     for index, descent in enumerate(descents):
         w, b, error = _inside(scene, descent)
-        axes.plot(w, b, error + 0.006, color=_colour(index), linewidth=1.8, zorder=5)
+        axes.plot(w, b, error + 0.004, zorder=5, **_style(index))
     axes.set(xlabel="recurrent weight w", ylabel="bias b", zlabel="error E")
-    axes.view_init(elev=34, azim=-128)
-    axes.set_box_aspect((1, 1.15, 0.75), zoom=0.92)
+    axes.view_init(elev=32, azim=35)
+    axes.set_box_aspect((1, 1.15, 0.75))
+
+
+def _relief(scene: _Scene) -> tuple[Values, Values, Values]:
+    # Columns stand close on both sides of the wall: one smooth face, however steep it is.
+    foot_R = _wall_line(scene)
+    gap = 1e-3
+    low, high = scene.b_C[0], scene.b_C[-1]
+    foot_R = np.clip(foot_R, low + 2 * gap, high - 2 * gap)
+    below = np.linspace(np.full_like(foot_R, low), foot_R - gap, 60, axis=1)
+    above = np.linspace(foot_R + gap, np.full_like(foot_R, high), 90, axis=1)
+    b_RC = np.concatenate([below, above], axis=1)
+    w_RC = np.broadcast_to(scene.w_R[:, None], b_RC.shape)
+    return w_RC, b_RC, error_and_slope(w_RC, b_RC, scene.unit)[0]
+
+
+def _wall_line(scene: _Scene) -> Values:
+    # Below its begin the wall goes on as a slope, along b = -w / 2.
+    wall_w, wall_b, _ = wall(scene.samples)
+    if not len(wall_w):
+        return -scene.w_R / 2
+    before = np.maximum(wall_w[0] - scene.w_R, 0)
+    return np.interp(scene.w_R, wall_w, wall_b) + before / 2
+
+
+def _norm(scene: _Scene) -> LogNorm:
+    return LogNorm(max(float(scene.error_RC.min()), 1e-4), float(scene.error_RC.max()))
 
 
 def _draw_map(figure: Figure, axes: Axes, scene: _Scene, descents: Sequence[Descent]) -> None:
-    norm = LogNorm(max(float(scene.error_RC.min()), 1e-4), float(scene.error_RC.max()))
     mesh = axes.pcolormesh(
-        scene.w_R, scene.b_C, scene.error_RC.T, norm=norm, cmap="cividis", rasterized=True
+        scene.w_R, scene.b_C, scene.error_RC.T, norm=_norm(scene), cmap="cividis", rasterized=True
     )
     figure.colorbar(mesh, ax=axes, pad=0.02, extend="min").set_label("error E", fontsize="large")
     wall_w, wall_b, _ = wall(scene.samples)
     axes.plot(wall_w, wall_b, color="white", linewidth=2.5)
     axes.plot(wall_w, wall_b, color="black", linewidth=1, label="cliff: |∂E/∂(w, b)| > 5")
     for index, descent in enumerate(descents):
-        _draw_path(axes, descent, _colour(index))
+        _draw_path(axes, descent, index)
     start = descents[0]
     axes.plot(start.w[0], start.b[0], "*", color="white", markeredgecolor="black", markersize=14)
     axes.annotate(
@@ -175,13 +206,13 @@ def _draw_map(figure: Figure, axes: Axes, scene: _Scene, descents: Sequence[Desc
     axes.legend(loc="upper left", fontsize="medium", framealpha=0.9)
 
 
-def _draw_path(axes: Axes, descent: Descent, colour: str) -> None:
-    axes.plot(descent.w, descent.b, color="black", linewidth=2.6)
+def _draw_path(axes: Axes, descent: Descent, index: int) -> None:
+    style = _style(index)
+    axes.plot(descent.w, descent.b, color="black", linewidth=style["linewidth"] + 1.2)
+    axes.plot(descent.w, descent.b, label=descent.label, **style)
     axes.plot(
-        descent.w, descent.b, color=colour, linewidth=1.5, marker=".", markersize=5,
-        label=descent.label,
-    )  # fmt: skip
-    axes.plot(descent.w[-1], descent.b[-1], "o", color=colour, markeredgecolor="black")
+        descent.w[-1], descent.b[-1], "o", color=style["color"], markeredgecolor="black", zorder=6
+    )
 
 
 def _dress_step_axes(axes: Axes, what: str, descents: Sequence[Descent]) -> None:
@@ -200,15 +231,17 @@ def _inside(scene: _Scene, descent: Descent) -> tuple[Values, Values, Values]:
     return descent.w * holes, descent.b * holes, descent.error * holes
 
 
-def _colour(index: int) -> str:
-    return _COLOURS[index % len(_COLOURS)]
+def _style(index: int) -> dict[str, Any]:
+    # The first path is wide, so that it shows under a second that goes the same way.
+    colour = _COLOURS[index % len(_COLOURS)]
+    return {"color": colour, "linewidth": 3.6 if index == 0 else 1.5}
 
 
-def _write_wall(scene: _Scene, unit: Unit, file: Path) -> Path:
+def _write_wall(scene: _Scene, file: Path) -> Path:
     w, b, slope = wall(scene.samples)
     steepest_R = pool(scene.samples, len(scene.w_R), scene.b_C).max(axis=1)
     numbers = {
-        "unit": {"steps": unit.steps, "x0": unit.x0, "target": unit.target},
+        "unit": asdict(scene.unit),
         "wall": {"w": w.tolist(), "b": b.tolist(), "slope": slope.tolist()},
         "rows": {"w": scene.w_R.tolist(), "steepest": steepest_R.tolist()},
         "points": len(scene.samples.b),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Values = NDArray[np.float64]
-JUMP = 0.02
+JUMP = 0.004
 """Neighbours whose errors differ by more are looked between."""
 FINEST = 1e-9
 """Distance in b at which refinement ends."""
@@ -59,7 +59,7 @@ def error_and_slope(w: ArrayLike, b: ArrayLike, unit: Unit) -> tuple[Values, Val
     dh_t/db = s_t (1       + w dh_{t-1}/db),    s_t = h_t (1 - h_t)
     """
     w, b = np.broadcast_arrays(np.asarray(w, np.float64), np.asarray(b, np.float64))
-    h = np.full(w.shape, _sigmoid(np.float64(unit.x0)))
+    h = np.full(w.shape, 1 / (1 + np.exp(-unit.x0)))
     by_w, by_b = np.zeros(w.shape), np.zeros(w.shape)
     for _ in range(unit.steps):
         new = _sigmoid(w * h + b)
@@ -77,8 +77,8 @@ def refine(w_R: Values, b_C: Values, unit: Unit) -> Samples:
         b_C: its columns, ascending.
         unit: whose surface it is.
     """
-    row, b = (a.ravel() for a in np.meshgrid(np.arange(len(w_R)), b_C, indexing="ij"))
-    samples = _sampled(row, b, w_R, unit)
+    rows = np.repeat(np.arange(len(w_R)), len(b_C))
+    samples = _sampled(rows, np.tile(b_C, len(w_R)), w_R, unit)
     while True:
         between = np.diff(samples.b) > FINEST
         between &= np.diff(samples.row) == 0

@@ -81,7 +81,7 @@ def _thinned(steps_N: Matrix, norms_NT: Matrix) -> tuple[Matrix, Matrix]:
 
 def _draw_mesh(axes: Axes, steps_N: Matrix, norms_NT: Matrix) -> QuadMesh:
     low, high = _limits(norms_NT)
-    drawn_NT = np.where(norms_NT <= low, low * (1 - 1e-9), norms_NT)  # zeros are below the scale
+    drawn_NT = np.where(norms_NT < low, low * (1 - 1e-9), norms_NT)  # zeros are below the scale
     drawn_NT = np.ma.masked_invalid(drawn_NT)
     colours = plt.get_cmap("viridis").with_extremes(bad="white", under="black")
     t_edges = np.arange(norms_NT.shape[1] + 1) + 0.5
