@@ -11,10 +11,12 @@ import yaml
 from pytorch_lightning import Callback, Trainer, seed_everything
 
 from rnnexp.app.build import Plan, build_data, build_module, run_name
-from rnnexp.app.outcome import Outcome
+from rnnexp.app.outcome import Outcome, describe_outcome
+from rnnexp.app.pictures import draw_run_pictures
 from rnnexp.app.resume import Origin, locate
 from rnnexp.app.trainer import make_trainer
 from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.watch import CliffWatch
 from rnnexp.recurrence import choose_backend
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import RunHeader, RunLog, Tracking, config_hash, provenance
@@ -67,6 +69,7 @@ def run(
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
     finally:
         outcome.seconds = time.perf_counter() - begun
+        _draw(plan, folder, log, alone=parent_run_id is None)
         _close(outcome, folder, log)
     outcome.run_id = log.run_id(timeout=float(plan.values["tracking"]["wait"]))
     outcome.write()
@@ -151,12 +154,24 @@ def _test(
     for name, text in plan.task.samples(module.network).items():
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
-    return {**at_end, **figures, **_monitor_of(trainer).summary()}
+    summary = _summary_of(trainer)
+    log.metrics(summary, step)
+    return {**at_end, **figures, **summary}
 
 
-def _monitor_of(trainer: Trainer) -> StepMonitor:
+def _summary_of(trainer: Trainer) -> dict[str, float]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped in Lightning
-    return next(c for c in callbacks if isinstance(c, StepMonitor))
+    watching = [c for c in callbacks if isinstance(c, (StepMonitor, CliffWatch))]
+    return {key: value for callback in watching for key, value in callback.summary().items()}
+
+
+def _draw(plan: Plan, folder: Path, log: RunLog, alone: bool) -> None:
+    wanted = plan.values["monitor"]["pictures"]
+    if wanted == "never" or (wanted == "auto" and not alone):
+        return
+    log.flush()
+    for file in draw_run_pictures(folder, plan.values["clip"]["max_norm"]):
+        log.artifact(file, "pictures")
 
 
 def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:
@@ -173,6 +188,9 @@ def _prepare_torch(plan: Plan) -> None:
 
 
 def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
+    log.tags({"mlflow.note.content": describe_outcome(outcome)})
+    if (folder / "cliffs.jsonl").is_file():
+        log.artifact(folder / "cliffs.jsonl")
     if (folder / "error.txt").is_file():
         log.artifact(folder / "error.txt")
     outcome.write()

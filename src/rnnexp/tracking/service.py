@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from rnnexp.tracking.records import (
     artifact_record,
     end_record,
     metrics_record,
+    profile_record,
     start_record,
     tags_record,
 )
@@ -51,6 +52,14 @@ class RunLog:
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log figures of a step."""
         self._journal.append(metrics_record(values, step, milliseconds()))
+
+    def profile(self, values: Mapping[str, Sequence[float]], step: int) -> None:
+        """Keep norms over time in the journal; no store has a place for them."""
+        self._journal.append(profile_record(values, step))
+
+    def flush(self) -> None:
+        """Put on disk what has been logged so far."""
+        self._journal.flush()
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
