@@ -26,6 +26,8 @@ from rnnexp.training.module import RecurrentModule
 CONFIG_FILE = "config.yaml"
 _VARYING = ("resume", "plugin_dirs", "tracking")
 """Keys that do not change what is computed."""
+_AT_EVERY_STEP = ("grad/clipped_fraction",)
+"""Figures of the summary that the last step has logged already."""
 
 
 def run(
@@ -155,7 +157,7 @@ def _test(
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
     summary = _summary_of(trainer)
-    log.metrics(summary, step)
+    log.metrics({k: v for k, v in summary.items() if k not in _AT_EVERY_STEP}, step)
     return {**at_end, **figures, **summary}
 
 
