@@ -14,7 +14,9 @@ from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
+from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.interrupt import StopOnSignal, StopRequest
+from rnnexp.training.resume import ResumePoint
 
 
 def make_trainer(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> Trainer:
@@ -38,6 +40,7 @@ def make_trainer(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> Tr
         logger=JournalLogger(log),
         log_every_n_steps=1,
         callbacks=_callbacks(plan, folder, stop),
+        plugins=[SafeCheckpointIO()],
         default_root_dir=folder,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -62,19 +65,24 @@ def _callbacks(plan: Plan, folder: Path, stop: StopRequest) -> list[Callback]:
         snapshot_every=monitor_options["snapshot_every"],
     )
     monitor = StepMonitor(guard)
-    callbacks: list[Callback] = [monitor, *_checkpoints(folder)]
+    point = ResumePoint(folder / "checkpoints" / LAST)
+    # These two look at the state between two batches: before any other touches the next one.
+    callbacks: list[Callback] = [StopOnSignal(stop, point), point, monitor, _best(folder)]
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
     if options["progress"] != "none":
         callbacks.append(RunProgress(monitor, run_name(plan.values), options["progress"]))
-    return [*callbacks, StopOnSignal(stop, folder / "checkpoints" / "last.ckpt")]
+    return callbacks
 
 
-def _checkpoints(folder: Path) -> list[Callback]:
-    where: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor="val/loss", save_top_k=1, **where)
-    last = ModelCheckpoint(filename="last", monitor=None, save_top_k=1, **where)
-    return [best, last]
+def _best(folder: Path) -> Callback:
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        filename="best",
+        monitor="val/loss",
+        save_top_k=1,
+        enable_version_counter=False,
+    )
 
 
 def _quiet() -> None:

@@ -1,13 +1,18 @@
 """Ctrl-C and SIGTERM end a run in order: a checkpoint, an honest status, an exit code."""
 
 import signal
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+
+from rnnexp.training.resume import ResumePoint
+
+PATIENCE_SECONDS = 5.0
+"""How long a validation may go on after a signal; a scheduler kills after some ten seconds."""
 
 
 class Stopped(BaseException):
@@ -59,41 +64,45 @@ class StopOnSignal(Callback):
 
     Args:
         request: tells whether one has.
-        checkpoint: where to save.
+        point: saves the checkpoint.
     """
 
-    def __init__(self, request: StopRequest, checkpoint: Path) -> None:
+    def __init__(self, request: StopRequest, point: ResumePoint) -> None:
         self.request = request
-        self.checkpoint = checkpoint
+        self.point = point
+        self._since: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From now on a signal waits for the end of the batch."""
+        """From now on a signal waits for the next batch."""
         del trainer, pl_module
         self.request.can_wait = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From now on a signal stops at once."""
-        del trainer, pl_module
+        """From now on a signal stops at once; one that came at the last step does so now."""
+        del pl_module
         self.request.can_wait = False
+        if self.request.signum is not None:
+            trainer.save_checkpoint(self.point.checkpoint)
+            raise Stopped(self.request.signum)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Stop after a training batch."""
-        del pl_module, args, kwargs
-        self._stop_if_asked(trainer)
+        """Stop before a training batch."""
+        del pl_module, batch, batch_idx
+        if self.request.signum is not None:
+            self.request.can_wait = False
+            self.point.save(trainer)
+            raise Stopped(self.request.signum)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """Stop after a validation batch."""
-        del pl_module, args, kwargs
-        self._stop_if_asked(trainer)
-
-    def _stop_if_asked(self, trainer: Trainer) -> None:
+        """Let a validation end, but not for long: the last checkpoint before it stands."""
+        del trainer, pl_module, args, kwargs
         if self.request.signum is None:
             return
-        self.request.can_wait = False
-        if not trainer.sanity_checking:
-            trainer.save_checkpoint(self.checkpoint)
-        raise Stopped(self.request.signum)
+        self._since = self._since or time.monotonic()
+        if time.monotonic() - self._since > PATIENCE_SECONDS:
+            self.request.can_wait = False
+            raise Stopped(self.request.signum)
