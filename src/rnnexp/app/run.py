@@ -54,7 +54,7 @@ def run(
     Raises:
         Stopped: a signal ended it; checkpoint and record are complete.
     """
-    origin = _origin(plan, folder)
+    origin = _origin(plan)
     outcome = Outcome(run_name(plan.values), str(folder), config=flatten(plan.values))
     log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent_run_id))
     _store_config(plan, folder, log)
@@ -116,7 +116,7 @@ def _header(
     )
 
 
-def _origin(plan: Plan, folder: Path) -> Origin | None:
+def _origin(plan: Plan) -> Origin | None:
     if not plan.values["resume"]:
         return None
     origin = locate(str(plan.values["resume"]))

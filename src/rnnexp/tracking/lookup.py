@@ -131,7 +131,9 @@ def _add(run: RunRecord, record: Record) -> None:
     kind = record["kind"]
     if kind == "start":
         run.status, run.reason = None, None
-        if record["run_id"] is None and not record.get("continues"):  # another run in the same folder: the earlier one is over
+        if record["run_id"] is None and not record.get(
+            "continues"
+        ):  # another run in the same folder: the earlier one is over
             run.metrics = {}
         run.name, run.params, run.tags = record["name"], record["params"], dict(record["tags"])
     elif kind == "tags":

@@ -42,12 +42,17 @@ class ResumePoint(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the generators: later hooks come after the first draws."""
+        del trainer, pl_module
+        if self._states is not None:
+            restore_random_states(self._states)
+            self._states = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the gradients of a step that was begun."""
         del trainer
         for name, gradient in self._gradients.items():
             pl_module.get_parameter(name).grad = gradient.to(pl_module.device)
-        if self._states is not None:
-            restore_random_states(self._states)
-        self._states, self._gradients = None, {}
+        self._gradients = {}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have the next batch begin with a checkpoint."""
