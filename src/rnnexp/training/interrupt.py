@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from rnnexp.training.resume import ResumePoint
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_SECONDS = 5.0
 """How long a validation may go on after a signal; a scheduler kills after some ten seconds."""
 
@@ -38,6 +39,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signum: int | None = None
         self.can_wait = False
+        self.listens = False
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
         """Note the first signal while a step runs; at any other moment stop at once."""
@@ -50,13 +52,20 @@ class StopRequest:
     @contextmanager
     def listening(self) -> Generator["StopRequest"]:
         """Take SIGINT and SIGTERM for the time of the block."""
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(signum, self.receive) for signum in signals]
+        before = [signal.getsignal(signum) for signum in SIGNALS]
+        self.take_signals()
+        self.listens = True
         try:
             yield self
         finally:
-            for signum, handler in zip(signals, before, strict=True):
+            self.listens = False
+            for signum, handler in zip(SIGNALS, before, strict=True):
                 signal.signal(signum, handler)
+
+    def take_signals(self) -> None:
+        """Have signals come here, whoever took them before."""
+        for signum in SIGNALS:
+            signal.signal(signum, self.receive)
 
 
 class StopOnSignal(Callback):
@@ -75,6 +84,8 @@ class StopOnSignal(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From now on a signal waits for the next batch."""
         del trainer, pl_module
+        if self.request.listens:
+            self.request.take_signals()  # Lightning has put its own in between
         self.request.can_wait = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
