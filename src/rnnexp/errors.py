@@ -7,7 +7,7 @@ RnnexpError
 │   ├── PluginError        a plugin that cannot be loaded or used
 │   └── StoreError         a tracking store that cannot be used
 └── RunError           a run that started and could not end well: exit code 1
-    └── NonFiniteError     a loss or gradient that is NaN or infinite
+    └── NonFiniteError     a loss, gradient or state that is NaN or infinite
 """
 
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ class RunError(RnnexpError, RuntimeError):
 
 
 class NonFiniteError(RunError):
-    """A loss or a gradient that is NaN or infinite."""
+    """A loss, a gradient, an input or a state that is NaN or infinite."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -105,9 +105,11 @@ def series(folder: Path) -> dict[str, list[tuple[int, float]]]:
     for line in (folder / "journal.jsonl").read_text().splitlines():
         record = json.loads(line)
         for key, value in record.get("values", {}).items() if record["kind"] == "metrics" else ():
-            points = found.setdefault(key, [])
+            if key.startswith("time/"):
+                continue
             # Two validations can fall into one accumulated step: the same weights, logged once.
-            if not key.startswith("time/") and (record["step"], value) not in points:
+            points = found.setdefault(key, [])
+            if (record["step"], value) not in points:
                 points.append((record["step"], value))
     return found
 

@@ -1,19 +1,55 @@
 """Every named study composes, and runs for two steps."""
 
+import csv
 from pathlib import Path
 
 import pytest
 
 from rnnexp.paths import conf_dir
+from rnnexp.tracking.journal import read_all
 
 NAMES = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
-SHORT = ["trainer.max_steps=2", "trainer.val_every=2", "tracking.wait=0", "cell.hidden_size=8"]
+SHORT = ["trainer.max_steps=2", "trainer.val_every=2", "tracking.wait=0"]
+SMALL = "cell.hidden_size=8"
+SIZED = ("cliff_surface",)
+"""Studies of one unit, which are what they are by their size."""
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs_two_steps(rnnexp, workdir: Path, store_uri: str, name: str) -> None:
-    done = rnnexp("train", f"experiment={name}", *SHORT, timeout=150)
+    done = rnnexp(
+        "train", f"experiment={name}", *SHORT, *([] if name in SIZED else [SMALL]), timeout=150
+    )
     assert done.code == 0, done.err
     files = list(workdir.rglob("checkpoints/last.ckpt"))
     assert files
     assert all(file.stat().st_size > 0 for file in files)
+
+
+def test_cliff_surface_shows_what_clipping_is_for(rnnexp, workdir: Path, store_uri: str) -> None:
+    done = rnnexp("train", "experiment=cliff_surface", timeout=150)
+    assert done.code == 0, done.err
+    (picture,) = workdir.glob("outputs/*/*/cliff_surface.png")
+    assert len(list(workdir.glob("outputs/mlflow/**/cliff_surface.png"))) == 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    sent = [
+        r["path"] for r in read_all(picture.parent / "journal.jsonl") if r["kind"] == "artifact"
+    ]
+    assert {Path(path).suffix for path in sent} == {".png", ".json", ".csv"}
+    with picture.with_suffix(".csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    raw, clipped = ([row for row in rows if row["run"] == f"clip={by}"] for by in ("none", "norm"))
+    assert len(raw) == len(clipped) == 121
+    # Both come down to the same cliff; without clipping one step leads 1.9 away from it for good.
+    assert max(float(row["gradient_norm"]) for row in raw) > 5
+    assert max(float(row["b"]) for row in raw) > -0.7
+    assert min(float(row["error"]) for row in raw[-30:]) > 0.08
+    assert max(float(row["b"]) for row in clipped) == -1.5
+    assert max(float(row["error"]) for row in clipped[-30:]) < 0.03
+    assert min(float(row["error"]) for row in clipped[-30:]) < 1e-3
+
+
+def test_identity_head_is_refused_where_it_does_not_fit(rnnexp) -> None:
+    done = rnnexp("train", "task=adding", "model.head=identity")
+    assert done.code == 2
+    assert "64 hidden units and the task asks for 1 outputs" in done.err

@@ -136,7 +136,7 @@ def test_a_sweep_is_one_parent_with_a_child_per_job(rnnexp, workdir: Path, store
     [
         ("raise", "RuntimeError: the cell broke"),
         ("exit", "SystemExit"),
-        ("nan", "The gradient norm is nan at step 5."),
+        ("nan", "The loss is nan at step 5."),
     ],
 )
 def test_a_failed_run_is_failed(

@@ -9,11 +9,14 @@ from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
 
+# Not ru_maxrss: a child inherits that of the process that started it.
 PEAK = """
-import resource, sys
+import sys
+from pathlib import Path
 from rnnexp.__main__ import run
 code = run(["train", *sys.argv[1:]])
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+status = Path("/proc/self/status").read_text()
+print("peak", int(status.partition("VmHWM:")[2].split()[0]) // 1024, file=sys.stderr)
 sys.exit(code)
 """
 SMALL = ["task=copy_memory", "task.batch_size=2", "task.val_batches=1", "task.test_batches=1"]

@@ -7,7 +7,7 @@ from typing import Any, cast
 from rnnexp.app.targets import maker
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import RecurrentNetwork, Schedule, choose_backend
+from rnnexp.recurrence import RecurrentNetwork, Schedule, choose_backend, make_head
 from rnnexp.registry import REGISTRY
 from rnnexp.tasks import Pattern, Task
 from rnnexp.tasks.datamodule import TaskData
@@ -37,13 +37,16 @@ def make_plan(values: Values) -> Plan:
     """Resolve ``auto`` and refuse combinations that cannot work.
 
     Raises:
-        ConfigError: readout, feedback, window or backend do not fit task and cell.
+        ConfigError: readout, head, feedback, window or backend do not fit task and cell.
     """
     task = build_task(values)
     plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
     _check_window(values, plan)
+    if values["model"]["bidirectional"]:
+        _check_bidirectional(plan)
     probe = build_cell(values, 1)
     choose_backend(probe, values["unroll"]["backend"])
+    make_head(values["model"]["head"], probe.hidden_size, task.output_size)
     return plan
 
 
@@ -65,7 +68,7 @@ def build_cell(values: Values, input_size: int) -> Cell:
 
 def build_network(plan: Plan) -> RecurrentNetwork:
     """Make the layers and the readout; draws the initial weights."""
-    model = plan.values["model"]
+    model, unroll = plan.values["model"], plan.values["unroll"]
     return RecurrentNetwork(
         lambda input_size: build_cell(plan.values, input_size),
         plan.task.input_size,
@@ -73,9 +76,13 @@ def build_network(plan: Plan) -> RecurrentNetwork:
         layers=model["layers"],
         dropout=model["dropout"],
         readout=plan.pattern,
+        head=model["head"],
         feedback=plan.feedback,
         encode_output=plan.task.encode_output,
-        backend=plan.values["unroll"]["backend"],
+        bidirectional=model["bidirectional"],
+        backend=unroll["backend"],
+        checkpoint_every=unroll["checkpoint_every"],
+        check_finite=unroll["check_finite"],
     )
 
 
@@ -166,3 +173,18 @@ def _check_window(values: Values, plan: Plan) -> None:
             f"unroll.window={window} is longer than the task's {length} steps. "
             f"Give at most {length}, or unroll=full."
         )
+
+
+def _check_bidirectional(plan: Plan) -> None:
+    task, window = plan.values["task"]["name"], plan.values["unroll"]["window"]
+    reasons = {
+        "model.feedback=output, which feeds back outputs that do not exist yet": plan.feedback,
+        f"unroll.window={window}, which hides the steps to come": window is not None,
+        f"task={task}, whose text goes on beyond each batch": plan.task.carries_state,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise ConfigError(
+                f"model.bidirectional=true reads the future, and cannot go with {reason}. "
+                "Use model.bidirectional=false."
+            )

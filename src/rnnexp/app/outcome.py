@@ -1,9 +1,10 @@
 """How a run ended, kept as ``summary.json`` in its folder."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from rnnexp.tracking.files import write_json
 
 FILE = "summary.json"
 
@@ -34,4 +35,4 @@ class Outcome:
 
     def write(self) -> None:
         """Write ``summary.json``."""
-        Path(self.folder, FILE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        write_json(Path(self.folder, FILE), asdict(self), indent=1)

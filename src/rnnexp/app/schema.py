@@ -19,14 +19,18 @@ class ModelOptions:
         layers: how many cells are stacked.
         dropout: probability of dropping an output between two layers.
         readout: every_step | last; auto takes what the task asks for.
+        head: linear maps h to y by a trained matrix; identity takes h itself, where O equals H.
         feedback: output feeds y_{t-1} into step t; auto does so for cells that have no other
             recurrence.
+        bidirectional: run each layer in both directions of time and join their outputs.
     """
 
     layers: int = 1
     dropout: float = 0.0
     readout: Literal["auto", "every_step", "last"] = "auto"
+    head: Literal["linear", "identity"] = "linear"
     feedback: Literal["auto", "none", "output"] = "auto"
+    bidirectional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,10 @@ class UnrollOptions:
         teacher_floor: where the linear schedule stops.
         teacher_steps: optimizer steps that set its pace.
         backend: what runs the recurrence; auto takes the fastest that is valid.
+        checkpoint_every: keep activations of every so many steps only, and compute the others
+            again in the backward pass: the same gradients in less memory, least at the square
+            root of the steps; null keeps all.
+        check_finite: stop at the first input or state that is NaN or infinite, and say where.
     """
 
     window: int | None = None
@@ -50,6 +58,8 @@ class UnrollOptions:
     teacher_floor: float = 0.0
     teacher_steps: float = 1000.0
     backend: str = "auto"
+    checkpoint_every: int | None = None
+    check_finite: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from rnnexp.app.compose import Job
 from rnnexp.app.outcome import Outcome
+from rnnexp.app.pictures import draw_sweep_picture
 from rnnexp.app.run import run
 from rnnexp.app.validate import validate
 from rnnexp.report.table import print_table, summary_line
@@ -66,6 +67,7 @@ class Session:
     def finish(self) -> None:
         """Close the record and print what came out."""
         if self._parent is not None:
+            self._draw(self._parent)
             done = f"{sum(o.status == 'FINISHED' for o in self.outcomes)} of {len(self.jobs)}"
             self._parent.tags({"rnnexp.sweep.finished": done})
             status = "KILLED" if self.stopped else "FAILED" if self.exit_code else "FINISHED"
@@ -81,6 +83,15 @@ class Session:
     def resume_hint(self) -> str:
         """Say how to go on with the run that was stopped."""
         return f"Go on: rnnexp train resume={self._folder}"
+
+    def _draw(self, parent: RunLog) -> None:
+        name = self.jobs[0].plan.task.sweep_picture
+        if name is None or self.stopped:
+            return
+        for file in draw_sweep_picture(name, self.outcomes, parent.folder):
+            parent.artifact(file)
+            if file.suffix == ".png":
+                print(f"Picture: {file}")
 
     def _say(self, outcome: Outcome) -> None:
         if outcome.error:

@@ -12,6 +12,7 @@ from rnnexp.app.build import Plan, run_name
 from rnnexp.app.progress import RunProgress
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.monitors.weights import WeightPath
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
@@ -67,7 +68,8 @@ def _callbacks(plan: Plan, folder: Path, stop: StopRequest) -> list[Callback]:
     monitor = StepMonitor(guard)
     point = ResumePoint(folder / "checkpoints" / LAST)
     # These two look at the state between two batches: before any other touches the next one.
-    callbacks: list[Callback] = [StopOnSignal(stop, point), point, monitor, _best(folder)]
+    callbacks: list[Callback] = [StopOnSignal(stop, point), point, monitor, WeightPath()]
+    callbacks.append(_best(folder))
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
     if options["progress"] != "none":

@@ -22,6 +22,7 @@ _POSITIVE = {
     "clip.max_value": False,
     "unroll.window": False,
     "unroll.teacher_steps": False,
+    "unroll.checkpoint_every": False,
     "model.layers": False,
     "model.dropout": True,
     "threads": False,

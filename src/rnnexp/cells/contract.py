@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.cells.init import RecurrentInit, init_input_, init_recurrent_
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
@@ -126,6 +127,22 @@ class PointwiseCell(Cell):
     def project_recurrent(self, h_BH: Tensor) -> Tensor:
         """Compute ``R h (+ b_r)``, shape (..., B, G, H)."""
         return self._gates(nn.functional.linear(h_BH, self.weight_hh, self.bias_hh))
+
+    def local_derivatives(
+        self, wx_BGH: Tensor, rh_BGH: Tensor, state: State, new_state: State
+    ) -> LocalDerivatives | None:
+        """Derive `update` by formula, if that is faster than what autograd makes of it.
+
+        Only for an `update` that uses no parameters.
+
+        Args:
+            wx_BGH: as `update` took it.
+            rh_BGH: likewise.
+            state: likewise.
+            new_state: what `update` returned.
+        """
+        del wx_BGH, rh_BGH, state, new_state
+        return None
 
     def initial_state(self, batch_shape: Sequence[int]) -> State:
         """Start from zeros."""

@@ -2,6 +2,7 @@
 
 from rnnexp.recurrence.backends import BACKENDS, BackendName
 from rnnexp.recurrence.feed import Feed, FeedMode, Schedule, ScheduleKind
+from rnnexp.recurrence.head import Head, make_head
 from rnnexp.recurrence.network import NetworkState, Readout, RecurrentNetwork
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.unroll import Unrolled, choose_backend, unroll
@@ -11,6 +12,7 @@ __all__ = [
     "BackendName",
     "Feed",
     "FeedMode",
+    "Head",
     "NetworkState",
     "Readout",
     "RecurrentNetwork",
@@ -19,5 +21,6 @@ __all__ = [
     "Trace",
     "Unrolled",
     "choose_backend",
+    "make_head",
     "unroll",
 ]

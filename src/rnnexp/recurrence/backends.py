@@ -1,6 +1,9 @@
 """The ways to run a cell over time; all give the same outputs and gradients.
 
 parallel   a cell without state: no step depends on another, all T run at once
+native     loops in C, generated from the cell's `update` and compiled here: any PointwiseCell
+pointwise  loops of its own for a cell that is elementwise beside its products; derivatives of all
+           steps at once
 vendor     torch's own RNN, LSTM or GRU with the cell's weights
 loop       one step after the other under autograd: any cell, and the reference for the rest
 """
@@ -12,12 +15,15 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, Twin
+from rnnexp.recurrence.native import reason_against as native_reason_against
+from rnnexp.recurrence.native import run_native
+from rnnexp.recurrence.pointwise import reason_against as pointwise_reason_against
+from rnnexp.recurrence.pointwise import run_pointwise
+from rnnexp.recurrence.segments import Run
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
 BackendName = str
-Run = Callable[[Cell, Tensor, State, Trace | None], tuple[Tensor, State]]
-"""Cell, inputs_TBI, state, trace: the outputs of every step, and the last state."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,24 @@ def _against_loop(cell: Cell) -> str | None:
 
 BACKENDS: dict[str, Backend] = {
     "parallel": Backend(run_parallel, _against_parallel),
+    "native": Backend(run_native, native_reason_against),
+    "pointwise": Backend(run_pointwise, pointwise_reason_against),
     "vendor": Backend(run_vendor, _against_vendor, traces=False),
     "loop": Backend(run_loop, _against_loop),
 }
-AUTO_ORDER: tuple[BackendName, ...] = ("parallel", "vendor", "loop")
+AUTO_ORDER: tuple[BackendName, ...] = ("parallel", "native", "pointwise", "vendor", "loop")
+
+
+def auto_order(cell: Cell) -> tuple[BackendName, ...]:
+    """List the backends as ``auto`` tries them for a cell, the fastest first."""
+    if not _vendor_is_faster(cell):
+        return AUTO_ORDER
+    others = [name for name in AUTO_ORDER if name != "vendor"]
+    place = others.index("pointwise")
+    return (*others[:place], "vendor", *others[place:])
+
+
+def _vendor_is_faster(cell: Cell) -> bool:
+    # Of torch's own on a CPU the LSTM is one fused operation, the RNN and the GRU are slow loops.
+    twin = cell.twin()
+    return twin is not None and (twin.kind == "LSTM" or twin.weight_hh.device.type != "cpu")

@@ -1,6 +1,6 @@
 """Stacked layers of one cell, a readout, and the way the output is fed back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import Cell
+from rnnexp.errors import ConfigError
 from rnnexp.recurrence.feed import Feed
+from rnnexp.recurrence.head import Head, make_head
+from rnnexp.recurrence.lengths import blank, last_step, reverse_time
+from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.unroll import unroll
 from rnnexp.types import State
 
@@ -22,7 +26,8 @@ class NetworkState:
     """What a network carries from one window of a sequence to the next.
 
     Args:
-        layers: the state of each layer's cell.
+        layers: the state of each layer's cell; of both cells of a layer, forwards then backwards,
+            where the network is bidirectional.
         fed_back_BO: y of the last step as it is fed back; empty without feedback.
     """
 
@@ -42,6 +47,18 @@ class NetworkState:
         return NetworkState(layers, fed_back)
 
 
+@dataclass(frozen=True)
+class _Along:
+    """What goes along with a sequence through all layers."""
+
+    lengths_B: Tensor | None = None
+    traces: Sequence[Trace] | None = None
+
+    def at(self, t: int, steps: int) -> "_Along":
+        """Make what goes along with step t alone, of T."""
+        return _Along(None, self.traces and [trace.part(t, steps) for trace in self.traces])
+
+
 class RecurrentNetwork(nn.Module):
     """The three patterns of a recurrent network.
 
@@ -50,6 +67,11 @@ class RecurrentNetwork(nn.Module):
                                        has a state
         last                           y = V h_T + c
 
+    A bidirectional layer reads the sequence once more from its end, and gives [h_t, h'_t]; the
+    readout ``last`` then takes h_T and h'_1, after which each has seen the whole sequence.
+
+    The head ``identity`` has no V and c: y = h.
+
     Args:
         make_cell: makes the cell of a layer from its input size.
         input_size: input features I.
@@ -57,9 +79,17 @@ class RecurrentNetwork(nn.Module):
         layers: how many cells are stacked.
         dropout: probability of dropping an output between two layers.
         readout: where the output is read.
+        head: what makes y of h.
         feedback: whether y_{t-1} is part of the input of step t.
         encode_output: makes what is fed back from an output, such as the one-hot of its largest.
+        bidirectional: whether each layer runs in both directions of time.
         backend: see `unroll`.
+        checkpoint_every: see `unroll`.
+        check_finite: see `unroll`.
+
+    Raises:
+        ConfigError: bidirectional with feedback, which would need outputs of the future.
+        ConfigError: the head ``identity`` with O unlike H.
     """
 
     def __init__(
@@ -71,24 +101,39 @@ class RecurrentNetwork(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
         readout: Readout = "every_step",
+        head: Head = "linear",
         feedback: bool = False,
         encode_output: EncodeOutput | None = None,
+        bidirectional: bool = False,
         backend: str = "auto",
+        checkpoint_every: int | None = None,
+        check_finite: bool = False,
     ) -> None:
         super().__init__()
-        cells = [make_cell(input_size + (output_size if feedback else 0))]
-        cells += [make_cell(cells[0].hidden_size) for _ in range(layers - 1)]
+        if bidirectional and feedback:
+            raise ConfigError(
+                "bidirectional: cannot go with feedback, because the future outputs do not exist "
+                "yet. Use one of them."
+            )
+        self.directions = 2 if bidirectional else 1
+        below = input_size + (output_size if feedback else 0)
+        cells = [make_cell(below) for _ in range(self.directions)]
+        width = cells[0].hidden_size * self.directions
+        cells += [make_cell(width) for _ in range((layers - 1) * self.directions)]
         self.cells = nn.ModuleList(cells)
-        self.readout = nn.Linear(cells[-1].hidden_size, output_size)
+        self.readout = make_head(head, width, output_size)
+        self.output_size = output_size
         self.dropout = nn.Dropout(dropout)
         self.readout_at: Readout = readout
         self.feedback = feedback
         self.backend = backend
+        self.checkpoint_every = checkpoint_every
+        self.check_finite = check_finite
         self._encode_output: EncodeOutput = encode_output or (lambda output: output)
 
     @property
     def layers(self) -> list[Cell]:
-        """The cells from the input upwards."""
+        """The cells from the input upwards; forwards then backwards where there are both."""
         return [cell for cell in self.cells if isinstance(cell, Cell)]
 
     def initial_state(self, batch_shape: tuple[int, ...]) -> NetworkState:
@@ -96,8 +141,8 @@ class RecurrentNetwork(nn.Module):
         states = tuple(cell.initial_state(batch_shape) for cell in self.layers)
         if not self.feedback:
             return NetworkState(states)
-        weight = self.readout.weight
-        return NetworkState(states, weight.new_zeros(*batch_shape, self.readout.out_features))
+        weight = next(self.parameters())
+        return NetworkState(states, weight.new_zeros(*batch_shape, self.output_size))
 
     def forward(
         self,
@@ -106,6 +151,8 @@ class RecurrentNetwork(nn.Module):
         *,
         targets_TBO: Tensor | None = None,
         feed: Feed | None = None,
+        lengths_B: Tensor | None = None,
+        traces: Sequence[Trace] | None = None,
     ) -> tuple[Tensor, NetworkState]:
         """Run a sequence, or a window of one.
 
@@ -114,51 +161,112 @@ class RecurrentNetwork(nn.Module):
             state: where to start; zeros if not given.
             targets_TBO: the targets as they are fed back; needed by teacher and scheduled feeding.
             feed: what is fed back, the targets by default; without feedback it has no effect.
+            lengths_B: the steps of each row, as in `unroll`; outputs beyond are zero, and the
+                readout ``last`` reads each row at its own last step.
+            traces: one for each of `layers`; the backward pass fills them, that of a layer which
+                runs backwards in its own direction of time.
 
         Returns:
             The outputs, shape (T, ..., B, O), or (..., B, O) where the readout is ``last``, and
             the state after the last step.
         """
         state = state or self.initial_state(tuple(inputs_TBI.shape[1:-1]))
+        along = _Along(lengths_B, traces)
         if not self.feedback:
-            return self._run_layers(inputs_TBI, state)
+            return self._run_layers(inputs_TBI, state, along)
         feed = feed or Feed.teacher()
         if feed.mode == "teacher":
-            return self._run_teacher_forced(inputs_TBI, state, _required(targets_TBO))
-        return self._run_stepwise(inputs_TBI, state, targets_TBO, feed)
+            return self._run_teacher_forced(inputs_TBI, state, _required(targets_TBO), along)
+        return self._run_stepwise(inputs_TBI, state, targets_TBO, feed, along)
 
-    def _run_layers(self, hidden: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
-        last: list[State] = []
-        for depth, cell in enumerate(self.layers):
-            hidden = self.dropout(hidden) if depth else hidden
-            unrolled = unroll(cell, hidden, state.layers[depth], backend=self.backend)
-            hidden = unrolled.outputs_TBH
-            last.append(unrolled.state)
-        hidden = hidden[-1] if self.readout_at == "last" else hidden
-        return self.readout(hidden), NetworkState(tuple(last), state.fed_back_BO)
+    def _run_layers(
+        self, inputs_TBI: Tensor, state: NetworkState, along: "_Along"
+    ) -> tuple[Tensor, NetworkState]:
+        hidden, last = [inputs_TBI], list[State]()
+        for depth in range(0, len(self.cells), self.directions):
+            # [h_t, h'_t] side by side is what the next layer reads.
+            below = torch.cat(hidden, -1) if depth == 0 else self.dropout(torch.cat(hidden, -1))
+            hidden = [
+                self._run_cell(i, below, state.layers[i], along, last)
+                for i in range(depth, depth + self.directions)
+            ]
+        output = self._read_out(hidden, along.lengths_B)
+        return output, NetworkState(tuple(last), state.fed_back_BO)
+
+    def _run_cell(
+        self, i: int, below_TBI: Tensor, state: State, along: "_Along", last: list[State]
+    ) -> Tensor:
+        backwards, lengths_B = i % self.directions == 1, along.lengths_B
+        unrolled = unroll(
+            self.layers[i],
+            reverse_time(below_TBI, lengths_B) if backwards else below_TBI,
+            state,
+            backend=self.backend,
+            trace=along.traces[i] if along.traces else None,
+            checkpoint_every=self.checkpoint_every,
+            lengths_B=lengths_B,
+            check_finite=self.check_finite,
+        )
+        last.append(unrolled.state)
+        outputs_TBH = unrolled.outputs_TBH
+        return reverse_time(outputs_TBH, lengths_B) if backwards else outputs_TBH
+
+    def _read_out(self, hidden: list[Tensor], lengths_B: Tensor | None) -> Tensor:
+        if self.readout_at == "every_step":
+            return blank(self.readout(torch.cat(hidden, -1)), lengths_B)
+        ends = [last_step(hidden[0], lengths_B), *(backward[0] for backward in hidden[1:])]
+        return self.readout(torch.cat(ends, -1))
 
     def _run_teacher_forced(
-        self, inputs_TBI: Tensor, state: NetworkState, targets_TBO: Tensor
+        self,
+        inputs_TBI: Tensor,
+        state: NetworkState,
+        targets_TBO: Tensor,
+        along: "_Along",
     ) -> tuple[Tensor, NetworkState]:
         # What is fed back is known beforehand: shift it by one step and unroll as usual.
         first_BO = _required(state.fed_back_BO)
         fed_TBO = torch.cat([first_BO.unsqueeze(0), targets_TBO[:-1]])
-        outputs, last = self._run_layers(torch.cat([inputs_TBI, fed_TBO], -1), state)
-        return outputs, NetworkState(last.layers, targets_TBO[-1])
+        outputs, last = self._run_layers(torch.cat([inputs_TBI, fed_TBO], -1), state, along)
+        return outputs, NetworkState(last.layers, last_step(targets_TBO, along.lengths_B))
 
     def _run_stepwise(
-        self, inputs_TBI: Tensor, state: NetworkState, targets_TBO: Tensor | None, feed: Feed
+        self,
+        inputs_TBI: Tensor,
+        state: NetworkState,
+        targets_TBO: Tensor | None,
+        feed: Feed,
+        along: "_Along",
     ) -> tuple[Tensor, NetworkState]:
-        outputs: list[Tensor] = []
+        outputs, lengths_B = list[Tensor](), along.lengths_B
         for t, x_BI in enumerate(inputs_TBI.unbind(0)):
             fed_BO = _required(state.fed_back_BO)
-            output_TBO, state = self._run_layers(torch.cat([x_BI, fed_BO], -1).unsqueeze(0), state)
+            x_TBI = torch.cat([x_BI, fed_BO], -1).unsqueeze(0)
+            output_TBO, new = self._run_layers(x_TBI, state, along.at(t, len(inputs_TBI)))
             output_BO = output_TBO[-1] if self.readout_at == "every_step" else output_TBO
             outputs.append(output_BO)
             own_BO = self._encode_output(output_BO)
-            state = NetworkState(state.layers, _mix(own_BO, targets_TBO, t, feed))
-        stacked = torch.stack(outputs)
-        return (stacked[-1] if self.readout_at == "last" else stacked), state
+            new = NetworkState(new.layers, _mix(own_BO, targets_TBO, t, feed))
+            state = _advanced(state, new, t, lengths_B)
+        stacked_TBO = torch.stack(outputs)
+        if self.readout_at == "last":
+            return last_step(stacked_TBO, lengths_B), state
+        return blank(stacked_TBO, lengths_B), state
+
+
+def _advanced(
+    old: NetworkState, new: NetworkState, t: int, lengths_B: Tensor | None
+) -> NetworkState:
+    """Take the new state of the rows that have not ended before step t."""
+    if lengths_B is None:
+        return new
+    fed_back_BO = _required(new.fed_back_BO)
+    runs_B1 = (t < lengths_B).to(fed_back_BO.device).unsqueeze(-1)
+    layers = tuple(
+        tuple(torch.where(runs_B1, *pair) for pair in zip(*states, strict=True))
+        for states in zip(new.layers, old.layers, strict=True)
+    )
+    return NetworkState(layers, torch.where(runs_B1, fed_back_BO, _required(old.fed_back_BO)))
 
 
 def _mix(own_BO: Tensor, targets_TBO: Tensor | None, t: int, feed: Feed) -> Tensor:

@@ -6,7 +6,10 @@ from torch import Tensor
 
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError, suggest
-from rnnexp.recurrence.backends import AUTO_ORDER, BACKENDS, BackendName, reason_against
+from rnnexp.recurrence.backends import BACKENDS, BackendName, auto_order, reason_against
+from rnnexp.recurrence.finite import check_state, check_steps
+from rnnexp.recurrence.lengths import blank, check_lengths
+from rnnexp.recurrence.segments import run_segments
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -33,6 +36,9 @@ def unroll(
     *,
     backend: str = "auto",
     trace: Trace | None = None,
+    checkpoint_every: int | None = None,
+    lengths_B: Tensor | None = None,
+    check_finite: bool = False,
 ) -> Unrolled:
     """Apply a cell to each time step of a sequence, carrying its state.
 
@@ -44,15 +50,35 @@ def unroll(
         state: where to start; the cell's initial state if not given.
         backend: ``auto`` takes the fastest that is valid for this cell.
         trace: is filled with the norm of dL/dh_t of each step by the backward pass.
+        checkpoint_every: keep the state of every so many steps, and compute what lies between
+            again in the backward pass; the square root of T needs the least memory.
+        lengths_B: the steps of each row, shape (..., B): what lies beyond changes neither state
+            nor gradient, its outputs are zero, and the state returned is that after each row's
+            own last step.
+        check_finite: look for NaN and infinity in what goes in and comes out.
 
     Raises:
-        ConfigError: the backend asked for cannot run this cell, or the input has the wrong shape.
+        ConfigError: the backend asked for cannot run this cell, or the input or the lengths have
+            the wrong shape or impossible values.
+        NonFiniteError: ``check_finite`` has found some; says in which tensor, at which step.
     """
     _check_inputs(cell, inputs_TBI)
+    _check_every(checkpoint_every)
+    if lengths_B is not None:
+        check_lengths(lengths_B, inputs_TBI)
     if state is None:
         state = cell.initial_state(inputs_TBI.shape[1:-1])
     name = choose_backend(cell, backend, traced=trace is not None)
-    outputs_TBH, last = BACKENDS[name].run(cell, inputs_TBI, state, trace)
+    if check_finite:
+        check_steps("inputs", blank(inputs_TBI, lengths_B))
+        check_state(state, "before time step 0")
+    run, every = BACKENDS[name].run, checkpoint_every
+    outputs_TBH, last = run_segments(
+        run, cell, inputs_TBI, state, trace, every=every, lengths_B=lengths_B
+    )
+    if check_finite:
+        check_steps("outputs", outputs_TBH)
+        check_state(last, f"after time step {len(inputs_TBI) - 1}")
     return Unrolled(outputs_TBH, last, name)
 
 
@@ -63,7 +89,8 @@ def choose_backend(cell: Cell, wanted: str = "auto", traced: bool = False) -> Ba
         ConfigError: the backend asked for cannot run it; says why.
     """
     if wanted == "auto":
-        return next(name for name in AUTO_ORDER if reason_against(name, cell, traced) is None)
+        order = auto_order(cell)
+        return next(name for name in order if reason_against(name, cell, traced) is None)
     if wanted not in BACKENDS:
         raise ConfigError(
             f"unroll.backend={wanted} is unknown. {suggest(wanted, ['auto', *BACKENDS])}"
@@ -80,3 +107,8 @@ def _check_inputs(cell: Cell, inputs_TBI: Tensor) -> None:
         raise ConfigError(
             f"inputs: expected shape (T, ..., B, {cell.input_size}) with T >= 1, got {shape}."
         )
+
+
+def _check_every(checkpoint_every: int | None) -> None:
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise ConfigError(f"checkpoint_every: must be at least 1, got {checkpoint_every}.")

@@ -11,12 +11,12 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from rnnexp.report.load import Summary
+from rnnexp.report.series import Series, drawable, window_maxima
 from rnnexp.report.table import differing
 from rnnexp.tracking import load_run
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-Series = Sequence[tuple[int, float]]
 
 
 def draw_curves(runs: Sequence[Summary], file: Path) -> None:
@@ -32,12 +32,14 @@ def draw_curves(runs: Sequence[Summary], file: Path) -> None:
         label = ", ".join(run.config.get(key, "") for key in keys) or run.name
         colour, style = COLOURS[index % len(COLOURS)], "-" if index < len(COLOURS) else "--"
         metrics = load_run(Path(run.folder)).metrics
-        _line(above, metrics.get("val/loss", ()), colour, style, label)
-        _line(below, _window_maxima(metrics.get("grad/raw_norm", ())), colour, style, label)
+        losses, norms = (drawable(metrics.get(key, ())) for key in ("val/loss", "grad/raw_norm"))
+        _line(above, losses, colour, style, label)
+        _line(below, window_maxima(norms), colour, style, label)
     _label(above, "validation loss")
     _label(below, "raw gradient norm,\nlargest of each window")
     below.set_xlabel("optimizer step")
-    above.legend(fontsize="small", ncols=2)
+    for axes in [axes for axes in (above, below) if axes.lines][:1]:
+        axes.legend(fontsize="small", ncols=2)
     figure.savefig(file, dpi=130)
     plt.close(figure)
 
@@ -52,10 +54,3 @@ def _label(axes: Axes, text: str) -> None:
     axes.set_yscale("log")
     axes.set_ylabel(text)
     axes.grid(alpha=0.3)
-
-
-def _window_maxima(series: Series, points: int = 150) -> list[tuple[int, float]]:
-    # A cliff is one step wide: a sampled line would lose it, the largest of a window keeps it.
-    width = max(1, len(series) // points)
-    windows = (series[i : i + width] for i in range(0, len(series), width))
-    return [max(window, key=lambda point: point[1]) for window in windows]

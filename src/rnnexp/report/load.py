@@ -1,8 +1,10 @@
 """Find finished runs by their ``summary.json``."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+
+from rnnexp.errors import UserError
 
 
 @dataclass
@@ -20,12 +22,23 @@ class Summary:
 
 
 def load_summaries(root: Path) -> list[Summary]:
-    """Load every run at or below a folder, oldest first."""
+    """Load every run at or below a folder, oldest first.
+
+    Raises:
+        UserError: a ``summary.json`` cannot be read.
+    """
     files = sorted(root.rglob("summary.json"), key=lambda file: file.stat().st_mtime)
     return [_load(file) for file in files]
 
 
 def _load(file: Path) -> Summary:
-    summary = Summary(**json.loads(file.read_text(encoding="utf-8")))
+    known = {field.name for field in fields(Summary)}
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        summary = Summary(**{key: value for key, value in values.items() if key in known})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{file} is no summary of a run: {error}. Remove it, or name other folders."
+        ) from error
     summary.folder = str(file.parent)  # the folder may have been moved
     return summary

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 WIDTH = 120
@@ -79,7 +80,7 @@ def table_of(runs: Sequence[Run]) -> Table:
     for column in ("status", "run id") if with_status else ("run id",):
         table.add_column(column, no_wrap=True)
     for run in runs:
-        named = [run.config.get(key, "") for key in keys] or [run.name]
+        named = [escape(run.config.get(key, "")) for key in keys] or [escape(run.name)]
         shown = [show(key, run.metrics.get(key)) for key in figures]
         end = [run.status] if with_status else []
         table.add_row(*named, *shown, f"{run.seconds:.0f} s", *end, (run.run_id or "")[:8])
@@ -96,8 +97,17 @@ def differing(configs: Iterable[Mapping[str, str]]) -> list[str]:
     rows = list(configs)
     keys = {key: None for row in rows for key in row}
     found = [key for key in keys if len({row.get(key) for row in rows}) > 1]
-    named = {key.partition(".")[0] for key in found if key.endswith((".name", ".by"))}
-    return [k for k in found if k.partition(".")[0] not in named or k.endswith((".name", ".by"))]
+    return [key for key in found if not _follows_from_name(key, found, rows)]
+
+
+def _follows_from_name(key: str, found: Sequence[str], rows: Sequence[Mapping[str, str]]) -> bool:
+    # Cells have options of their own: the name tells them, unless they differ under one name.
+    group = key.partition(".")[0]
+    names = {f"{group}.name", f"{group}.by"} & set(found) - {key}
+    return any(
+        len({(row.get(name), row.get(key)) for row in rows}) == len({row.get(name) for row in rows})
+        for name in names
+    )
 
 
 def show(key: str, value: float | None) -> str:

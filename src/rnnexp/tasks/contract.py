@@ -57,6 +57,8 @@ class Task(ABC):
     """Whether a target can be fed back as input of the next step."""
     carries_state: ClassVar[bool] = False
     """Whether consecutive batches are one long text, so that the state goes on."""
+    sweep_picture: ClassVar[str | None] = None
+    """A picture that a sweep over this task ends with, by its name in `rnnexp.app.pictures`."""
 
     length: int
     """Time steps T of a training sequence."""

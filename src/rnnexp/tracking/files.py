@@ -12,11 +12,12 @@ CURSOR = "cursor.json"
 RUN = "run.json"
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, indent: int | None = None) -> None:
     """Replace a file in one step: write beside it, sync, rename."""
+    text = json.dumps(value, indent=indent)
     beside = path.with_suffix(f".{os.getpid()}.tmp")
     with beside.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)

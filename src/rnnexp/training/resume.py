@@ -112,5 +112,5 @@ def _put_back(loop: dict[str, Any]) -> None:
     for count in (progress["total"], progress["current"]):
         count["ready"] = count["completed"]
     progress["is_last_batch"] = False
-    for state in loop["state_dict"]["combined_loader"]:
+    for state in loop["state_dict"].get("combined_loader", ()):
         state["position"] -= 1

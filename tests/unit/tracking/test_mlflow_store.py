@@ -249,7 +249,7 @@ def test_sync_to_another_store_delivers_the_whole_run(
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("file:///tmp/x", "not a store MLflow can write to. Use sqlite:///FILE or the http"),
+        ("file:///runs", "not a store MLflow can write to. Use sqlite:///FILE or the http"),
         ("", "not a store"),
         ("sqlite:///no/such/folder/x.db", "the folder no/such/folder does not exist. Create it."),
         ("sqlite:///.", "cannot be written"),

@@ -1,0 +1,190 @@
+"""How long a training step of a recurrence takes, against torch's own modules.
+
+Claims, each for forward and backward together, float32 on the CPU, at one and at two threads:
+
+    lstm   at most the time of nn.LSTM at every size
+    gru    at most half the time of nn.GRU
+    elman  at most 0.7 of the time of nn.RNN
+    leaky, which torch does not have: at most 1.5 times the lstm's time scaled by multiply-adds
+
+The last one fails where the multiply-adds are few: a call costs some 0.2 ms in Python whatever its
+size, and the elementwise part of a cell does not shrink with its number of gates.
+
+All ways of running a cell are interleaved in one process and the shortest of many repetitions
+counts: other programs can only lengthen a time. The table goes to ``results/recurrence.md``.
+"""
+
+import argparse
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.discovery import load_plugins
+from rnnexp.recurrence import BACKENDS, unroll
+from rnnexp.recurrence.backends import reason_against
+from rnnexp.recurrence.native.build import find_compiler
+from rnnexp.registry import REGISTRY
+
+SIZES = [(50, 32, 2, 32), (100, 32, 32, 64), (100, 32, 128, 256)]
+SIZES += [(784, 32, 1, 128), (200, 64, 2, 128), (1000, 8, 8, 64)]
+MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "elman": nn.RNN, "leaky": nn.LSTM}
+MOST = {"lstm": 1.0, "gru": 0.5, "elman": 0.7}
+MOST_OF_LSTM = 1.5
+RESULTS = Path(__file__).parent / "results" / "recurrence.md"
+Step = Callable[[], Tensor]
+Size = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The seconds of each way to run one cell at one size."""
+
+    cell: str
+    threads: int
+    size: Size
+    seconds: dict[str, float]
+
+    def over(self, way: str) -> float:
+        """Time of the native backend over that of another way."""
+        return self.seconds["native"] / self.seconds[way]
+
+
+def ways(name: str, size: Size, compiled: bool) -> dict[str, Step]:
+    """Make one function per way to run a cell forward; each returns its outputs."""
+    steps, rows, inputs, units = size
+    x_TBI = torch.randn(steps, rows, inputs)
+    cell = REGISTRY.get("cell", name).cls(inputs, hidden_size=units)
+    module = MODULES[name](inputs, units)
+    backends = [b for b in ("native", "pointwise", "loop") if b in BACKENDS]
+    found: dict[str, Step] = {
+        b: lambda b=b: unroll(cell, x_TBI, backend=b).outputs_TBH
+        for b in backends
+        if reason_against(b, cell) is None
+    }
+    found["torch.nn"] = lambda: module(x_TBI)[0]
+    found["python loop"] = lambda: by_hand(cell, x_TBI)
+    if compiled:
+        loop = torch.compile(lambda: unroll(cell, x_TBI, backend="loop").outputs_TBH)
+        found["torch.compile"] = loop
+    return found
+
+
+def by_hand(cell: PointwiseCell, x_TBI: Tensor) -> Tensor:
+    """Write the loop that one writes first: a step of the cell per time step."""
+    state, outputs = cell.initial_state(x_TBI.shape[1:-1]), []
+    for x_BI in x_TBI:
+        out_BH, state = cell.step(x_BI, state)
+        outputs.append(out_BH)
+    return torch.stack(outputs)
+
+
+def shortest(steps: dict[str, Step], budget_s: float) -> dict[str, float]:
+    """Time forward and backward of each, in turns, until the time is spent."""
+    best = dict.fromkeys(steps, float("inf"))
+    end, turn = time.perf_counter() + budget_s, 0
+    while turn < 3 or time.perf_counter() < end:
+        for way, step in steps.items():
+            # The slow ones are there for orientation: a few turns are enough.
+            if turn < 3 or way in ("native", "pointwise", "torch.nn"):
+                best[way] = min(best[way], one(step))
+        turn += 1
+    return best
+
+
+def one(step: Step) -> float:
+    """Time one forward and backward pass."""
+    start = time.perf_counter()
+    step().sum().backward()
+    return time.perf_counter() - start
+
+
+def measure(threads: list[int], budget_s: float, compiled: bool) -> list[Row]:
+    """Measure every cell at every size."""
+    rows: list[Row] = []
+    for count in threads:
+        torch.set_num_threads(count)
+        for size in SIZES:
+            for name in MODULES:
+                seconds = shortest(ways(name, size, compiled), budget_s)
+                rows.append(Row(name, count, size, seconds))
+                print(rows[-1].cell, count, size, f"{rows[-1].over('torch.nn'):.2f}", flush=True)
+    return rows
+
+
+def share_of_lstm(row: Row, rows: list[Row]) -> float:
+    """Time over the lstm's, scaled by its share of the multiply-adds, which is 1 / 4 per gate."""
+    lstm = next(r for r in rows if (r.cell, r.threads, r.size) == ("lstm", row.threads, row.size))
+    gates = REGISTRY.get("cell", row.cell).cls.num_gates
+    return row.seconds["native"] / (lstm.seconds["native"] * gates / 4)
+
+
+def verdict(row: Row, rows: list[Row]) -> str:
+    """Compare with the claim."""
+    if row.cell in MOST:
+        ratio, most = row.over("torch.nn"), MOST[row.cell]
+        return f"{'holds' if ratio <= most else 'FAILS'} (at most {most})"
+    ratio = share_of_lstm(row, rows)
+    word = "holds" if ratio <= MOST_OF_LSTM else "FAILS"
+    return f"{word} ({ratio:.2f} of the lstm's share, at most {MOST_OF_LSTM})"
+
+
+def table(rows: list[Row]) -> str:
+    """Lay the results out as markdown: times of native, ratios to the other ways."""
+    others = [way for way in rows[0].seconds if way != "native"]
+    heads = ["cell", "threads", "T, B, I, H", "native ms", *(f"/ {way}" for way in others), "claim"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in rows:
+        size = ", ".join(map(str, row.size))
+        ratios = [f"{row.over(way):.2f}" for way in others]
+        cells = [row.cell, str(row.threads), size, f"{row.seconds['native'] * 1e3:.2f}"]
+        lines.append("| " + " | ".join([*cells, *ratios, verdict(row, rows)]) + " |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Say on what this was measured."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    compiler = find_compiler() or "none"
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    facts = {
+        "CPU": named[0] if named else platform.processor(),
+        "cores": str(len(named)) if named else "?",
+        "widest registers": "AVX-512" if any("avx512f" in line for line in lines) else "narrower",
+        "torch": torch.__version__,
+        "compiler": version.partition("\n")[0],
+    }
+    return "\n".join(f"- {key}: {value}" for key, value in facts.items())
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    """Measure, print the table, and write it to a file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=1.5, help="per cell and size")
+    parser.add_argument("--compile", action="store_true", help="torch.compile too; takes long")
+    options = parser.parse_args(arguments)
+    load_plugins()
+    rows = measure(options.threads, options.seconds, options.compile)
+    text = (
+        "# Recurrence: time of a training step\n\nForward and backward, float32. Ratios are the "
+        "native backend's time over the other's; below 1 it is faster.\n"
+        "For leaky, torch.nn stands for nn.LSTM: torch has no such cell.\n\n"
+        f"{machine()}\n\n{table(rows)}\n"
+    )
+    print(text)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

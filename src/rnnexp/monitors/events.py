@@ -1,0 +1,112 @@
+"""What is kept of a cliff: one line of ``cliffs.jsonl`` in the run's folder. Imports no torch."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rnnexp.errors import ConfigError
+from rnnexp.tracking.journal import cut_torn_tail, read_all
+
+FILE = "cliffs.jsonl"
+_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""JSON has no such numbers: they are written as words, so that any reader can take the file."""
+_TEXTS = ("kind", "group")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CliffEvent:
+    """All that is known of a cliff.
+
+    Args:
+        step: the optimizer step, from 1.
+        kind: ``spike`` or ``nonfinite``.
+        loss_before: loss of the batch whose gradient it is.
+        loss_after: loss of the batch after it, with the weights that the step left; None where
+            there was none.
+        raw_norm: global norm before clipping.
+        clipped_norm: global norm after clipping.
+        median: running median of the raw norm; NaN before the warm-up is over.
+        ratio: raw norm over that median.
+        group: the parameter group with the largest norm, such as ``recurrent``.
+        layer: its layer, from 0; None for the readout.
+        time_step: index t at which the norm of dL/dh_t is largest; None without a trace.
+        grad_norm_T: norm of dL/dh_t over t, in units of the loss; empty without a trace.
+        lr: learning rate of the step.
+        batch_seed: the seed that the batch can be made from again.
+    """
+
+    step: int
+    kind: Literal["spike", "nonfinite"]
+    loss_before: float
+    loss_after: float | None
+    raw_norm: float
+    clipped_norm: float
+    median: float
+    ratio: float
+    group: str
+    layer: int | None
+    time_step: int | None
+    grad_norm_T: tuple[float, ...]
+    lr: float
+    batch_seed: int
+
+    def to_json(self) -> str:
+        """Write the event as one line of strict JSON."""
+        values = {key: _to_word(value) for key, value in asdict(self).items()}
+        return json.dumps(values, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "CliffEvent":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: it is no such line.
+        """
+        try:
+            return cls._from_record(json.loads(text))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(f"Not a cliff event: {text[:80]!r} ({error}).") from error
+
+    @classmethod
+    def _from_record(cls, record: dict[str, Any]) -> "CliffEvent":
+        values = {key: _to_number(key, value) for key, value in record.items()}
+        return cls(**values)
+
+
+def append_event(folder: Path, event: CliffEvent) -> Path:
+    """Append an event to ``cliffs.jsonl`` in a run's folder.
+
+    Returns:
+        The file.
+    """
+    file = folder / FILE
+    cut_torn_tail(file)  # half a line of a killed run would swallow this one
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(event.to_json() + "\n")
+    return file
+
+
+def load_events(folder: Path) -> list[CliffEvent]:
+    """Load the events of a run, in order; none where it had no cliff."""
+    file = folder / FILE
+    if not file.is_file():
+        return []
+    return [CliffEvent.from_json(json.dumps(record)) for record in read_all(file)]
+
+
+def _to_word(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_to_word(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _to_number(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_to_number(key, item) for item in value)
+    if isinstance(value, str) and key not in _TEXTS:
+        return _WORDS[value] if value in _WORDS else float(value)
+    return value

@@ -1,0 +1,84 @@
+"""Which part of a network a gradient comes from: norms of groups of parameters."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import nn
+
+from rnnexp.recurrence import RecurrentNetwork
+
+_KINDS = {"weight_ih": "input", "weight_hh": "recurrent", "bias": "bias"}
+"""What a parameter's name begins with, and the group that it belongs to; ``cell`` for others."""
+KINDS = (*_KINDS.values(), "cell")
+READOUT = "readout"
+
+
+def group_of(name: str) -> str:
+    """Name the group of a parameter of a `RecurrentNetwork`.
+
+        cells.0.weight_hh  ->  layer0.recurrent
+        readout.weight     ->  readout
+
+    Args:
+        name: as in ``network.named_parameters()``.
+
+    Returns:
+        ``readout``, or ``layer{n}.{kind}`` with a kind of input, recurrent, bias, cell.
+    """
+    parts = name.split(".")
+    if parts[0] != "cells":
+        return READOUT if parts[0] == READOUT else "cell"
+    kinds = (kind for begin, kind in _KINDS.items() if parts[-1].startswith(begin))
+    return f"layer{parts[1]}.{next(kinds, 'cell')}"
+
+
+def split_group(group: str) -> tuple[str, int | None]:
+    """Split ``layer0.recurrent`` into ``recurrent`` and 0; the readout has no layer."""
+    layer, _, kind = group.rpartition(".")
+    return kind, int(layer.removeprefix("layer")) if layer else None
+
+
+def dominating(norms: Mapping[str, float]) -> str:
+    """Name the group with the largest norm, a norm that is not finite before all others."""
+    return max(norms, key=lambda group: norms[group] if math.isfinite(norms[group]) else math.inf)
+
+
+class GroupNorms:
+    """The gradient norms of all groups of a network's parameters.
+
+        ||g||_group = sqrt(sum over the group's p of ||dL/dp||^2)
+
+    Args:
+        network: its parameters are grouped once, here.
+    """
+
+    def __init__(self, network: RecurrentNetwork) -> None:
+        self._members: list[tuple[str, nn.Parameter]] = [
+            (group_of(name), parameter) for name, parameter in network.named_parameters()
+        ]
+        self.groups = tuple(dict.fromkeys(group for group, _ in self._members))
+
+    def measure(self) -> dict[str, float]:
+        """Compute the norm of every group, with one transfer from the device.
+
+        Returns:
+            Norms by group, in the units of the loss; 0 for a group without gradients.
+        """
+        squares = dict.fromkeys(self.groups, 0.0)
+        for group, norm in self._norms():
+            squares[group] += norm * norm
+        return {group: math.sqrt(square) for group, square in squares.items()}
+
+    def _norms(self) -> Iterator[tuple[str, float]]:
+        present = [(group, p.grad) for group, p in self._members if p.grad is not None]
+        if not present:
+            return
+        norms = torch._foreach_norm([grad for _, grad in present])  # pyright: ignore[reportPrivateUsage]
+        for (group, _), norm in zip(present, torch.stack(norms).tolist(), strict=True):
+            yield group, norm
+
+
+def total(norms: Mapping[str, float]) -> float:
+    """Compute the global norm from the norms of the groups."""
+    return math.hypot(*norms.values())

@@ -1,0 +1,77 @@
+"""A fast way to run a cell against the cell itself, on a few random numbers.
+
+Every fast backend takes for granted that `update` is elementwise and a plain function. A sum over
+units, chance, a custom autograd Function or a part under no_grad breaks that, and nothing else
+would say so: such a cell shows itself here.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.types import State
+
+_STEPS, _ROWS = 2, 3
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
+"""Relative to the largest entry. Rounding stays below, also that of torch, which keeps some
+constants as float32 (the 1/6 of hardsigmoid); another gradient does not."""
+
+PLAIN = (int, float, str, bool, type(None), tuple)
+Guard = tuple[object, ...]
+
+
+def guard_of(cell: PointwiseCell) -> Guard:
+    """Collect what `update` may depend on: the weights' type, and the plain options of the cell."""
+    plain = [item for item in vars(cell).items() if isinstance(item[1], PLAIN)]
+    return (cell.weight_hh.dtype, *plain)
+
+
+def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: PointwiseCell) -> bool:
+    """Compare outputs and gradients of a way to run a cell with those of its steps.
+
+    Args:
+        run: takes inputs_TBI and the initial state, gives outputs and the last state.
+        cell: whose steps are right.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        inputs_TBI, state = _random_inputs(cell)
+        leaves = [inputs_TBI, *state, *(p for p in cell.parameters() if p.requires_grad)]
+        outputs, last = run(inputs_TBI, state)
+        mine = _with_gradients((outputs, *last), leaves)
+        theirs = _with_gradients(_unrolled(cell, inputs_TBI, state), leaves)
+    return all(_close(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def _random_inputs(cell: PointwiseCell) -> tuple[Tensor, State]:
+    generator = torch.Generator().manual_seed(0)
+    dtype = cell.weight_hh.dtype
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()
+
+    state = tuple(normal(_ROWS, cell.hidden_size) for _ in range(cell.num_states))
+    return normal(_STEPS, _ROWS, cell.input_size), state
+
+
+def _unrolled(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> tuple[Tensor, ...]:
+    outputs: list[Tensor] = []
+    for x_BI in inputs_TBI:
+        out_BH, state = cell.step(x_BI, state)
+        outputs.append(out_BH)
+    return torch.stack(outputs), *state
+
+
+def _with_gradients(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tensor]:
+    # Weights that differ from entry to entry, so that errors do not cancel.
+    loss = sum((r * torch.arange(1.0, r.numel() + 1).to(r).view_as(r).sin()).sum() for r in results)
+    assert isinstance(loss, Tensor)
+    grads = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+    return [r.detach() for r in results] + list(grads)
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    largest = b.nan_to_num().abs().max().clamp(min=1e-3).item()
+    tolerance = _TOLERANCE[a.dtype]
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance * largest, equal_nan=True)

@@ -1,0 +1,25 @@
+"""What torch knows and does not tell officially; each question has a safe answer without it."""
+
+import operator
+from typing import Any
+
+import torch
+
+
+def graph_is_kept() -> bool:
+    """Tell whether the backward pass under way keeps its graph for another (retain_graph)."""
+    ask = _find("_C._autograd._get_current_graph_task_keep_graph")
+    return True if ask is None else ask()
+
+
+def is_transformed() -> bool:
+    """Tell whether a torch.func transform, such as vmap or grad, is under way."""
+    ask = _find("_C._functorch.peek_interpreter_stack")
+    return ask is not None and ask() is not None
+
+
+def _find(name: str) -> Any:
+    try:
+        return operator.attrgetter(name)(torch)
+    except AttributeError:
+        return None

@@ -1,0 +1,122 @@
+"""Compile C text with the system's compiler; keep what was built in the user's cache folder."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+from rnnexp.errors import RnnexpError
+
+_FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math")
+_LIBRARY = ("-shared", "-fPIC", "-w", "-lm")
+_THREADS = (("-fopenmp",), ("-pthread",))
+_SHOWN_LINES = 5
+_DIGEST_BYTES = 32
+_TIMEOUT_S = 120
+
+
+class BuildError(RnnexpError):
+    """What keeps this machine from compiling, as a sentence."""
+
+
+def cache_dir() -> Path:
+    """Return the folder of built kernels: in ``$RNNEXP_CACHE``, else in the user's cache."""
+    named = os.environ.get("RNNEXP_CACHE")
+    if named:
+        return Path(named).expanduser() / "native"
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "rnnexp" / "native"
+
+
+def find_compiler() -> str | None:
+    """Find ``$CC``, cc, gcc or clang, in this order; None if there is none."""
+    named = os.environ.get("CC")
+    names = [named] if named else ["cc", "gcc", "clang"]
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def build(source: str) -> ctypes.CDLL:
+    """Compile and load a C file, or load what an earlier build of the same left behind.
+
+    The name of the result is the sha256 of the text, the compiler, its flags and the CPU.
+
+    Raises:
+        BuildError: there is no compiler, or it fails; with its last lines.
+    """
+    compiler = find_compiler()
+    if compiler is None:
+        raise BuildError("there is no C compiler; install gcc or clang, or set $CC.")
+    key = "\0".join((source, *_FLAGS, _identity(compiler), _cpu()))
+    file = cache_dir() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
+    if not _is_whole(file):
+        _compile(compiler, source, file)
+    try:
+        return ctypes.CDLL(str(file))
+    except OSError as error:
+        raise BuildError(f"the kernel {file} cannot be loaded: {error}") from error
+
+
+def _is_whole(file: Path) -> bool:
+    """Check the digest at the end of a built file: loading a damaged one could end the process."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return False
+    return content[-_DIGEST_BYTES:] == hashlib.sha256(content[:-_DIGEST_BYTES]).digest()
+
+
+def _seal(file: Path) -> None:
+    with file.open("r+b") as opened:
+        digest = hashlib.sha256(opened.read()).digest()
+        opened.write(digest)  # the loader does not look behind the sections of a library
+
+
+def _compile(compiler: str, source: str, file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Built beside its place and moved there: a reader sees all of it or nothing.
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            text = Path(folder) / "kernel.c"
+            text.write_text(source, encoding="utf-8")
+            result = Path(folder) / "kernel.so"
+            _run_compiler(compiler, text, result)
+            _seal(result)
+            result.replace(file)
+    except OSError as error:
+        raise BuildError(f"the kernel cannot be stored in {file.parent}: {error}") from error
+
+
+def _run_compiler(compiler: str, text: Path, result: Path) -> None:
+    said = ""
+    for threads in _THREADS:
+        command = [compiler, *_FLAGS, *threads, str(text), "-o", str(result), *_LIBRARY]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise BuildError(f"{compiler} took more than {_TIMEOUT_S} s.") from None
+        if done.returncode == 0:
+            return
+        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
+    raise BuildError(f"the C compiler {compiler} failed: {said}")
+
+
+@lru_cache
+def _identity(compiler: str) -> str:
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return f"{compiler} {done.stdout.partition(chr(10))[0]}"
+
+
+@lru_cache
+def _cpu() -> str:
+    """Describe what -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    kinds = ("flags", "Features", "model name")
+    return "\n".join(sorted({line for line in lines if line.startswith(kinds)}))

@@ -1,0 +1,125 @@
+"""The native backend: the compiled time loops of a cell, where it can have them."""
+
+import logging
+from functools import lru_cache
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence.check import Guard, agrees, guard_of
+from rnnexp.recurrence.inside_torch import is_transformed
+from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.function import unroll_natively
+from rnnexp.recurrence.native.grid import UnsupportedError
+from rnnexp.recurrence.native.kernel import Kernel, make_kernel
+from rnnexp.recurrence.trace import Trace
+from rnnexp.types import State
+
+_log = logging.getLogger(__name__)
+
+
+def run_native(
+    cell: Cell, inputs_TBI: Tensor, state: State, trace: Trace | None = None
+) -> tuple[Tensor, State]:
+    """Run all time steps in compiled loops, forward and backward.
+
+    Args:
+        cell: one that `reason_against` has nothing against.
+        inputs_TBI: shape (T, ..., B, I).
+        state: S tensors of shape (..., B, H).
+        trace: is filled with the norm of dL/dh_t of each step by the backward pass.
+
+    Returns:
+        The outputs, shape (T, ..., B, H), and the last state.
+    """
+    assert isinstance(cell, PointwiseCell)
+    kernel = _kernel_of(cell)
+    assert isinstance(kernel, Kernel)
+    _check_types(cell, inputs_TBI, state)
+    return unroll_natively(kernel, cell, inputs_TBI, state, trace)
+
+
+def _check_types(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> None:
+    # The loops read memory as it was promised: everything is checked that the caller chose.
+    dtype, shape = cell.weight_hh.dtype, (*inputs_TBI.shape[1:-1], cell.hidden_size)
+    for name, tensor in (("inputs", inputs_TBI), *(("state", s) for s in state)):
+        if tensor.dtype != dtype or tensor.device.type != "cpu":
+            raise ConfigError(
+                f"{name}: expected {dtype} on the CPU like the weights of the cell, got "
+                f"{tensor.dtype} on {tensor.device}; convert it or the cell."
+            )
+    if len(state) != cell.num_states or any(s.shape != shape for s in state):
+        raise ConfigError(
+            f"state: expected {cell.num_states} tensors of shape {tuple(shape)}, got "
+            f"{[tuple(s.shape) for s in state]}."
+        )
+    if inputs_TBI.shape[-1] != cell.input_size:
+        raise ConfigError(f"inputs: expected {cell.input_size} features, got {inputs_TBI.shape}.")
+
+
+def reason_against(cell: Cell) -> str | None:
+    """Say why a cell cannot run natively here; None if it can."""
+    if not isinstance(cell, PointwiseCell):
+        return "only a PointwiseCell can be compiled; this one states its own step."
+    if type(cell).project_recurrent is not PointwiseCell.project_recurrent:
+        return "its recurrent product is its own (project_recurrent), which is not compiled."
+    weight = cell.weight_hh
+    if weight.device.type != "cpu":
+        return f"its weights are on {weight.device}; native loops run on the CPU."
+    if weight.dtype not in (torch.float32, torch.float64):
+        return f"its weights are of type {weight.dtype}; native loops know float32 and float64."
+    found = _reason_against_mode() or _kernel_of(cell)
+    return found if isinstance(found, str) else None
+
+
+def _reason_against_mode() -> str | None:
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast is on, and native loops compute in the type of the weights."
+    if torch.compiler.is_compiling():
+        return "torch.compile cannot look into a native loop."
+    if is_transformed():
+        return "torch.func transforms cannot look into a native loop."
+    return None
+
+
+_kernels: WeakKeyDictionary[PointwiseCell, tuple[Guard, Kernel | str]] = WeakKeyDictionary()
+
+
+def _kernel_of(cell: PointwiseCell) -> Kernel | str:
+    """Find or make the kernel of a cell; the reason in words where there can be none."""
+    guard = guard_of(cell)
+    known = _kernels.get(cell)
+    if known is None or known[0] != guard:
+        known = (guard, _made(cell))
+        _kernels[cell] = known
+    return known[1]
+
+
+def _made(cell: PointwiseCell) -> Kernel | str:
+    try:
+        kernel = make_kernel(cell)
+        _check(kernel, cell)
+    except BuildError as error:
+        say_once(str(error))
+        return str(error)
+    except UnsupportedError as error:
+        return str(error)
+    return kernel
+
+
+def _check(kernel: Kernel, cell: PointwiseCell) -> None:
+    # A trace cannot see everything: another gradient than the operators have shows itself here.
+    if not agrees(lambda x, state: unroll_natively(kernel, cell, x, state, None), cell):
+        raise UnsupportedError(
+            "its update has another value or gradient than its operators have; does it use "
+            "an autograd Function of its own, no_grad, or numbers that change?"
+        )
+
+
+@lru_cache
+def say_once(reason: str) -> None:
+    """Tell that this machine cannot compile; the caller is not stopped by it."""
+    _log.warning("Native loops are not available, slower ones run instead: %s", reason)

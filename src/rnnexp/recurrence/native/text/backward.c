@@ -1,0 +1,131 @@
+/* One register of hidden units j.. of row b at step t; adds to sums and to the squares of dL/dh. */
+INLINE vec backward_at(const Call *c, long t, long b, long j, long n, vec product, vec *sums) {
+  const long H = c->units;
+  const long place = (t * c->rows + b) * H;
+  vec grad[STATES], old[STATES], new[STATES], fixed[AT_LEAST_1(THETAS)], saved[AT_LEAST_1(SAVES)];
+  vec d_wx[GATES], d_rh[AT_LEAST_1(DIFFERING)], d_old[STATES], d_fixed[AT_LEAST_1(THETAS)];
+  real *gates = c->gates + place * GATES + j;
+  real *extra = c->extra + place * EXTRAS + j;
+  for (int s = 0; s < STATES; s++) {
+    const real *past = c->states[s] + t * c->stride[s] + b * H + j;
+    old[s] = load(past, n);
+    new[s] = load(past + c->stride[s], n);
+    grad[s] = load(c->carry[s] + b * H + j, n);
+  }
+  grad[0] += product;
+  if (c->grad_out) grad[0] += load(c->grad_out + place + j, n);
+  for (int k = 0; k < SAVES; k++)
+    saved[k] = load(k < GATES ? gates + k * H : extra + (k - GATES) * H, n);
+  for (int p = 0; p < THETAS; p++) fixed[p] = load(c->theta + p * H + j, n);
+  point_backward(grad, old, new, fixed, saved, d_wx, d_rh, d_old, d_fixed);
+  for (int s = 0; s < STATES; s++) store(c->carry[s] + b * H + j, n, d_old[s]);
+  for (int g = 0; g < GATES; g++) store(gates + g * H, n, d_wx[g]), sums[g] += d_wx[g];
+  for (int d = 0; d < DIFFERING; d++) store(extra + d * H, n, d_rh[d]), sums[GATES + d] += d_rh[d];
+  for (int p = 0; p < THETAS; p++) sums[GATES + DIFFERING + p] += d_fixed[p];
+  return grad[0] * grad[0];
+}
+
+/* The gradients of R h at step t, gate by gate, as left factors: most lie where W x did. */
+INLINE void left_of(const Call *c, long t, Left *left) {
+  const long H = c->units, place = t * c->rows * H;
+  for (int g = 0; g < GATES; g++) {
+    left[g].step = 1;
+    left[g].depth = H;
+    if (DIFFERING_SLOT[g] < 0) {
+      left[g].rows = c->gates + place * GATES + g * H;
+      left[g].stride = GATES * H;
+    } else {
+      left[g].rows = c->extra + place * EXTRAS + DIFFERING_SLOT[g] * H;
+      left[g].stride = EXTRAS * H;
+    }
+  }
+}
+
+static double add_lanes(vec x) {
+  double sum = 0;
+  for (int i = 0; i < LANES; i++) sum += x[i];
+  return sum;
+}
+
+static void backward_block(const Call *c, long t, long b, long rows, long j, long n, long width,
+                           const vec *product, real *sums, vec *squares) {
+  vec sum[SUMS];
+  for (int k = 0; k < SUMS; k++) sum[k] = (vec){0};
+  for (long r = 0; r < rows; r++) {
+    vec x = product[r * width];
+    *squares += n == LANES ? backward_at(c, t, b + r, j, LANES, x, sum)
+                           : backward_at(c, t, b + r, j, n, x, sum);
+  }
+  for (int k = 0; k < SUMS; k++) {
+    real *to = sums + k * c->units + j;
+    store(to, n, load(to, n) + sum[k]);
+  }
+}
+
+/* dL/d(initial h), once dL/d(rh) of the first step is known. */
+static void finish_rows(const Call *c, long b, long rows, long j, long n, long width,
+                        const vec *product) {
+  for (long r = 0; r < rows; r++) {
+    real *to = c->carry[0] + (b + r) * c->units + j;
+    store(to, n, load(to, n) + product[r * width]);
+  }
+}
+
+static void backward_step(const Call *c, long t, long thread, long first, long last) {
+  const long H = c->units;
+  const real *group = c->packed_hh;
+  vec out[MAX_ROWS * PANEL], squares = {0};
+  Left left[GATES];
+  left_of(c, t + 1, left);
+  memset(out, 0, sizeof out);
+  for (long j0 = 0; j0 < H; j0 += PANEL * LANES) {
+    long width = fewer(PANEL, registers(H - j0));
+    long block = block_of(last - first, width);
+    for (long b = first; b < last; b += block) {
+      long rows = fewer(block, last - b);
+      if (t + 1 < c->steps)
+        product(left, GATES, GATES * H, b, rows, group, width, out);
+      for (long v = 0; v < width; v++) {
+        long j = j0 + v * LANES, n = fewer(LANES, H - j);
+        if (t < 0)
+          finish_rows(c, b, rows, j, n, width, out + v);
+        else
+          backward_block(c, t, b, rows, j, n, width, out + v, c->sums + thread * SUMS * H,
+                         &squares);
+      }
+    }
+    group += GATES * H * width * LANES;
+  }
+  if (c->squares && t >= 0) c->squares[thread * c->steps + t] = add_lanes(squares);
+}
+
+/* dL/dx_t = W^T dL/d(wx_t) */
+static void input_gradient(const Call *c, long t, long first, long last) {
+  const long depth = GATES * c->units;
+  const real *group = c->packed_ih;
+  vec out[MAX_ROWS * PANEL];
+  Left left = {c->gates + t * c->rows * depth, depth, 1, depth};
+  for (long i0 = 0; i0 < c->inputs; i0 += PANEL * LANES) {
+    long width = fewer(PANEL, registers(c->inputs - i0));
+    long block = block_of(last - first, width);
+    for (long b = first; b < last; b += block) {
+      long rows = fewer(block, last - b);
+      product(&left, 1, depth, b, rows, group, width, out);
+      for (long r = 0; r < rows; r++) {
+        for (long v = 0; v < width; v++) {
+          long i = i0 + v * LANES;
+          store(c->d_x + (t * c->rows + b + r) * c->inputs + i, fewer(LANES, c->inputs - i),
+                out[r * width + v]);
+        }
+      }
+    }
+    group += depth * width * LANES;
+  }
+}
+
+static void backward_rows(const Call *c, long thread, long first, long last) {
+  for (long t = c->steps - 1; t >= -1; t--) {
+    backward_step(c, t, thread, first, last);
+    if (c->d_x && t >= 0) input_gradient(c, t, first, last);
+  }
+}

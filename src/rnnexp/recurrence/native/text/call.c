@@ -1,0 +1,32 @@
+/* The time loops. Rows of the batch never meet: each thread takes its rows through all of time.
+
+   The columns are taken in groups of PANELS * LANES hidden units with all G gates of each, so that
+   the product of a group is still in the first cache when the elementwise part consumes it. */
+#define WX_ROWS 32
+#define FORWARD_PANELS (GATES >= PANEL ? 1 : PANEL / GATES)
+#define AT_LEAST_1(n) ((n) > 0 ? (n) : 1)
+
+typedef struct {
+  long steps, rows, inputs, units, threads;
+  long saving;           /* whether a backward pass will follow */
+  const real *x;         /* (T, B, I), or null where `gates` holds W x + b from the start */
+  const real *weight_ih; /* W, (G, H, I) */
+  const real *bias_ih;   /* (G, H) or null */
+  const real *weight_hh; /* R, (G, H, H) */
+  const real *bias_hh;   /* (G, H) or null */
+  const real *theta;     /* (P, H): what depends on parameters only */
+  real *packed_ih;       /* room for W in panels */
+  real *packed_hh;       /* room for R in panels */
+  real *gates;           /* (T, B, G, H): W x + b, then what forward saves, then dL/d(wx) */
+  real *extra;           /* (T, B, E, H): more of the saved, then dL/d(rh) where it differs */
+  real *states[STATES];  /* (T+1, B, H), or one slot of (B, H) where stride is 0 */
+  long stride[STATES];
+  const real *grad_out;  /* dL/d(outputs), (T, B, H), or null */
+  real *carry[STATES];   /* dL/d(last state) at first, dL/d(initial state) at last, (B, H) */
+  real *d_x;             /* (T, B, I), or null */
+  real *d_weight_ih;     /* (I, G, H filled up to registers), zero at first, or null */
+  real *d_weight_hh;     /* (H, G, H filled up to registers), zero at first, or null */
+  real *strips;          /* (threads, DEEP, I + H): room for factors of those two */
+  real *sums;            /* (threads, SUMS, H), zero at first */
+  double *squares;       /* (threads, T): of dL/dh_t, or null */
+} Call;

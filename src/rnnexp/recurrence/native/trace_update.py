@@ -1,0 +1,162 @@
+"""Read a cell's `update` by running it once on tensors that record what is done to them."""
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.native.aten import Value, translate
+from rnnexp.recurrence.native.derive import Update, leaves
+from rnnexp.recurrence.native.grid import Grid, UnsupportedError
+from rnnexp.recurrence.native.ir import Node
+from rnnexp.recurrence.native.theta import Fixed
+
+_ROWS = 2
+
+
+@dataclass(frozen=True)
+class Traced:
+    """An update as expressions, and what it takes from the cell's parameters.
+
+    Args:
+        update: the expressions.
+        theta_names: the parameters and buffers that enter, as dotted names.
+        thetas: computes the parameter-only values from those, shape (thetas, H).
+    """
+
+    update: Update
+    theta_names: tuple[str, ...]
+    thetas: Callable[..., Tensor]
+
+
+def trace_update(cell: PointwiseCell) -> Traced:
+    """Translate a cell's update.
+
+    Raises:
+        UnsupportedError: it does what the generator does not know; says what.
+    """
+    tensors = dict((*cell.named_parameters(), *cell.named_buffers()))
+    module = _record(cell, tensors)
+    inputs = [n for n in module.graph.nodes if n.op == "placeholder"]
+    count = 2 + cell.num_states
+    parameters = dict(zip(inputs[count:], tensors.items(), strict=True))
+    fixed = Fixed(module, parameters, cell.hidden_size)
+    values: dict[fx.Node, Value] = dict(zip(inputs[:count], _data_grids(cell), strict=True))
+    states = _Reader(cell.weight_hh.dtype, fixed, values).read(cell.num_states)
+    update = Update(cell.num_gates, states, fixed.rows)
+    return Traced(update, *fixed.function())
+
+
+class _UpdateOf(nn.Module):
+    def __init__(self, cell: PointwiseCell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, wx_BGH: Tensor, rh_BGH: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return self.cell.update(wx_BGH, rh_BGH, state)
+
+
+def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
+    # Imported late: it takes a second, and only a process that builds a kernel needs it.
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    module = _UpdateOf(cell)
+
+    def run(data: list[Tensor], values: list[Tensor]) -> tuple[Tensor, ...]:
+        replaced = {f"cell.{name}": v for name, v in zip(tensors, values, strict=True)}
+        return torch.func.functional_call(module, replaced, tuple(data))
+
+    values = [tensor.detach() for tensor in tensors.values()]
+    try:
+        with torch.no_grad():
+            return make_fx(run)(_example(cell), values)
+    except Exception as error:
+        raise UnsupportedError(f"its update cannot be recorded: {error}") from error
+
+
+def _example(cell: PointwiseCell) -> list[Tensor]:
+    like = cell.weight_hh.detach()
+    products = [like.new_zeros(_ROWS, cell.num_gates, cell.hidden_size) for _ in range(2)]
+    return products + [like.new_zeros(_ROWS, cell.hidden_size) for _ in range(cell.num_states)]
+
+
+def _data_grids(cell: PointwiseCell) -> list[Grid]:
+    gates = cell.num_gates
+    products = [
+        Grid.of(("B", "G", "H"), leaves(kind, gates), (1, gates, 1)) for kind in ("wx", "rh")
+    ]
+    states = [Grid.of(("B", "H"), [s], (1, 1)) for s in leaves("old", cell.num_states)]
+    return [*products, *states]
+
+
+@dataclass
+class _Reader:
+    """Walks a recorded graph once, from inputs to outputs."""
+
+    dtype: torch.dtype
+    fixed: Fixed
+    values: dict[fx.Node, Value]
+
+    def read(self, count: int) -> tuple[Node, ...]:
+        """Translate the whole graph; returns the new states."""
+        nodes = self.fixed.module.graph.nodes
+        _check_deterministic(nodes)
+        for this in nodes:
+            if this.op == "get_attr":
+                _check_written_out(this)
+                self.fixed.nodes.add(this)
+            elif this.op == "call_function":
+                self._visit(this)
+            elif this.op == "output":
+                return self._states(this.args[0], count)
+        raise AssertionError("a recorded graph has an output")
+
+    def _visit(self, this: fx.Node) -> None:
+        if all(arg in self.fixed.nodes for arg in this.all_input_nodes):
+            self.fixed.nodes.add(this)
+        else:
+            self.values[this] = self._apply(this)
+
+    def _apply(self, this: fx.Node) -> Value:
+        value: Any = self._value
+        args: Any = map_arg(this.args, value)
+        kwargs: Any = map_arg(this.kwargs, value)
+        if this.target is operator.getitem:
+            return args[0][args[1]]
+        if kwargs.get("dtype", self.dtype) not in (self.dtype, None):
+            raise UnsupportedError(f"its update converts to {kwargs['dtype']}.")
+        name = str(this.target).rpartition(".")[0]
+        return args[0] if name == "aten._to_copy" else translate(name, args, kwargs)
+
+    def _value(self, this: fx.Node) -> Value:
+        if this not in self.values:
+            self.values[this] = self.fixed.enter(this)
+        return self.values[this]
+
+    def _states(self, results: Any, count: int) -> tuple[Node, ...]:
+        if len(results) != count:
+            raise UnsupportedError(f"its update returns {len(results)} states, not {count}.")
+        grids: list[Any] = [self._value(this) for this in results]
+        if any(grid.nodes.size != 1 or len(grid.axes) > 2 for grid in grids):
+            raise UnsupportedError("its update returns a state that is not of shape (B, H).")
+        return tuple(grid.nodes.item() for grid in grids)
+
+
+def _check_deterministic(nodes: Iterable[fx.Node]) -> None:
+    for this in nodes:
+        if torch.Tag.nondeterministic_seeded in getattr(this.target, "tags", ()):
+            raise UnsupportedError(f"its update draws random numbers ({this.target}).")
+
+
+def _check_written_out(this: fx.Node) -> None:
+    # A tensor written out in `update` is copied on use; any other could change unseen.
+    if any("lift_fresh" not in str(user.target) for user in this.users):
+        raise UnsupportedError(
+            "its update reads a tensor that is neither a parameter nor a buffer; "
+            "register it with register_buffer."
+        )

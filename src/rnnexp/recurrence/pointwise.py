@@ -1,0 +1,165 @@
+"""A fast forward and backward pass for any `PointwiseCell`, derived from its `update` alone.
+
+    forward    rh_t = R h_{t-1};  s_t = update(wx_t, rh_t, s_{t-1})               for t = 1..T
+    backward   dL/drh_t    = sum_j dL/ds_t[j] * ds_t[j]/drh_t                     for t = T..1
+               dL/ds_{t-1} = sum_j dL/ds_t[j] * ds_t[j]/ds_{t-1}  (+ dL/drh_t R   for h)
+
+The loops carry the state alone. What does not depend on other steps is computed for many steps
+at once: the products with W, the derivatives of each step, dL/dwx and dL/dR.
+"""
+
+from copy import deepcopy
+from functools import partial
+from math import prod
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.recurrence.check import Guard, agrees, guard_of
+from rnnexp.recurrence.inside_torch import is_transformed
+from rnnexp.recurrence.product import gram, linear, product_with, refuse_second_derivative
+from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
+from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.workspace import buffer
+from rnnexp.types import State
+
+
+def run_pointwise(
+    cell: Cell, inputs_TBI: Tensor, state: State, trace: Trace | None = None
+) -> tuple[Tensor, State]:
+    """Run a cell by loops of its own, without autograd's record of each operation."""
+    assert isinstance(cell, PointwiseCell)
+    lead = inputs_TBI.shape[1:-1]
+    wx_TBGH = _project(cell, inputs_TBI)
+    wx_TBGH = wx_TBGH.reshape(wx_TBGH.shape[0], prod(lead), *wx_TBGH.shape[-2:])
+    # Under autocast the input product is of low precision; the state keeps that of the weights.
+    wx_TBGH = wx_TBGH.to(cell.weight_hh.dtype)
+    flat = tuple(s.reshape(prod(lead), s.shape[-1]) for s in state)
+    with torch.autocast(wx_TBGH.device.type, enabled=False):
+        outputs_TBH, *last = _run(cell, trace, wx_TBGH, flat)
+    restored = tuple(s.reshape(*lead, s.shape[-1]) for s in last)
+    return outputs_TBH.reshape(-1, *lead, outputs_TBH.shape[-1]), restored
+
+
+_checked: WeakKeyDictionary[PointwiseCell, tuple[Guard, bool]] = WeakKeyDictionary()
+
+
+def reason_against(cell: Cell) -> str | None:
+    """Say why a cell cannot run in loops of this backend's; None if it can."""
+    if not isinstance(cell, PointwiseCell):
+        return "it is no PointwiseCell, from whose update the passes could be derived."
+    if is_transformed():
+        return "torch.func transforms cannot look into its loops."
+    if not _is_elementwise(cell):
+        return (
+            "its update is no plain elementwise function of (B, H); does it mix units or rows, "
+            "draw numbers, or use an autograd Function of its own?"
+        )
+    return None
+
+
+def _is_elementwise(cell: PointwiseCell) -> bool:
+    guard = guard_of(cell)
+    known = _checked.get(cell)
+    if known is None or known[0] != guard:
+        known = (guard, _agrees(cell))
+        _checked[cell] = known
+    return known[1]
+
+
+def _agrees(cell: PointwiseCell) -> bool:
+    try:
+        # In double precision, wherever and in whatever type the cell computes.
+        double = deepcopy(cell).to("cpu", torch.float64)
+        return agrees(partial(run_pointwise, double), double)
+    except (RuntimeError, NotImplementedError):  # the loop says better what is wrong, if it is
+        return False
+
+
+def _project(cell: PointwiseCell, inputs_TBI: Tensor) -> Tensor:
+    if type(cell).project_input is not PointwiseCell.project_input:
+        return cell.project_input(inputs_TBI)
+    flat = linear(inputs_TBI, cell.weight_ih, cell.bias_ih)
+    return flat.unflatten(-1, (cell.num_gates, cell.hidden_size))
+
+
+def _run(cell: PointwiseCell, trace: Trace | None, wx_TBGH: Tensor, state: State) -> State:
+    arguments = (wx_TBGH, cell.weight_hh, cell.bias_hh, *state, *cell.parameters())
+    if torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in arguments):
+        return _Recurrence.apply(cell, trace, *arguments)  # type: ignore[no-any-return]
+    states = _roll(cell, wx_TBGH, state, None)
+    return (torch.stack([s[0] for s in states[1:]]), *states[-1])
+
+
+def _roll(
+    cell: PointwiseCell, wx_TBGH: Tensor, state: State, rh_TBGH: Tensor | None
+) -> list[State]:
+    """Compute s_0..s_T, and write ``R h_{t-1}`` of each step where there is room for it."""
+    bias_hh, recur = cell.bias_hh, product_with(cell.weight_hh, wx_TBGH.shape[1])
+    states = [state]
+    rows = [None] * len(wx_TBGH) if rh_TBGH is None else rh_TBGH.flatten(2).unbind(0)
+    for wx_BGH, row in zip(wx_TBGH.unbind(0), rows, strict=True):
+        rh = recur(state[0], bias_hh, row)
+        state = cell.update(wx_BGH, rh.view(wx_BGH.shape), state)
+        states.append(state)
+    return states
+
+
+def _stack(tensors: tuple[Tensor, ...]) -> Tensor:
+    shape = (len(tensors), *tensors[0].shape)
+    return torch.stack(tensors, out=buffer(tensors[-1], shape))
+
+
+class _Recurrence(torch.autograd.Function):
+    """All T steps as one operation of autograd's.
+
+    Its arguments are the cell, the trace, wx, R, b_r, the S initial states, and all parameters of
+    the cell, any of which `update` may use.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        cell: PointwiseCell,
+        trace: Trace | None,
+        wx_TBGH: Tensor,
+        weight_hh: Tensor,
+        bias_hh: Tensor | None,
+        *rest: Tensor,
+    ) -> State:
+        """Compute the outputs and the last state, and keep what the way back needs."""
+        del bias_hh
+        state = rest[: cell.num_states]
+        rh_TBGH = buffer(wx_TBGH, wx_TBGH.shape)
+        states = _roll(cell, wx_TBGH, state, rh_TBGH)
+        columns = tuple(_stack(column) for column in zip(*states, strict=True))
+        ctx.save_for_backward(wx_TBGH, rh_TBGH, weight_hh, *columns, *rest[cell.num_states :])
+        ctx.set_materialize_grads(False)
+        ctx.cell, ctx.trace = cell, trace
+        # The last state is copied, so that to keep it is not to keep all states.
+        return (columns[0][1:], *(column[-1].clone() for column in columns))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Compute the gradient of each argument from those of the outputs and the last state."""
+        refuse_second_derivative()
+        wx_TBGH, rh_TBGH, weight_hh, *rest = ctx.saved_tensors
+        columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]
+        tape = Tape(ctx.cell, wx_TBGH, rh_TBGH, tuple(columns), weight_hh)
+        found = Sweep(tape, grads[0], grads[1:]).run(parameters)
+        if ctx.trace is not None:
+            ctx.trace.note_all(found.states[0][1:])
+        return (None, None, *_returned(tape, found, ctx.needs_input_grad[2:]))
+
+
+def _returned(tape: Tape, found: Gradients, needed: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
+    drh = found.rh_TBGH.flatten(2).flatten(0, 1)
+    before = tape.states[0][:-1].flatten(0, 1)
+    weight = gram(drh, before) if needed[1] else None
+    bias = drh.sum(0) if needed[2] else None
+    # Copied, so that to keep one is not to keep the gradients of all steps.
+    first = tuple(grad[0].clone() for grad in found.states)
+    return (found.wx_TBGH, weight, bias, *first, *found.own)

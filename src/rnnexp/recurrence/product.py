@@ -1,0 +1,106 @@
+"""The matrix products of a recurrence, by the faster of the two CPU libraries inside torch.
+
+oneDNN takes half as long as the MKL behind `torch.mm` where MKL does not use AVX-512, as on AMD.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnexp.errors import ConfigError
+
+Product = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+"""From x_MxK, plus and out: ``x y^T (+ plus)``, in ``out`` where it is given."""
+
+# Below so many multiplications torch.mm is faster: a call of oneDNN costs 4 us more.
+_WORTH_ONEDNN = 1 << 20
+# Thin matrices are many times slower in oneDNN.
+_THIN = 8
+
+
+def product_with(y_NxK: Tensor, rows: int) -> Product:
+    """Choose how to multiply with a transposed matrix, for many products of the same shape.
+
+    Args:
+        y_NxK: shape (N, K); the transpose of a contiguous matrix is as fast.
+        rows: M of the matrices x that come.
+    """
+    if not _suits_onednn(y_NxK, rows):
+        y_KxN = y_NxK.t()
+        return lambda x, plus, out: (
+            torch.mm(x, y_KxN, out=out) if plus is None else torch.addmm(plus, x, y_KxN, out=out)
+        )
+    linear = torch.ops.mkldnn._linear_pointwise.default
+    return lambda x, plus, out: _added(linear(x, y_NxK, None, "none", [], ""), plus, out)
+
+
+def product(x_MxK: Tensor, y_NxK: Tensor, plus: Tensor | None = None) -> Tensor:
+    """Multiply with a transposed matrix once: ``x y^T (+ plus)``, shape (M, N)."""
+    return product_with(y_NxK, x_MxK.shape[0])(x_MxK, plus, None)
+
+
+def linear(x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor) -> Tensor:
+    """Compute ``W x + b`` as `torch.nn.functional.linear` does."""
+    rows = x_BI.numel() // max(x_BI.shape[-1], 1)
+    if torch.is_autocast_enabled(x_BI.device.type) or not _suits_onednn(weight_OxI, rows):
+        return torch.nn.functional.linear(x_BI, weight_OxI, bias_O)
+    flat = _Linear.apply(x_BI.reshape(rows, -1), weight_OxI, bias_O)
+    assert isinstance(flat, Tensor)
+    return flat.view(*x_BI.shape[:-1], -1)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor) -> Tensor:
+        """Compute ``W x + b``."""
+        ctx.save_for_backward(x_BI, weight_OxI)
+        return product(x_BI, weight_OxI, bias_O)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute dL/dx, dL/dW and dL/db."""
+        refuse_second_derivative()
+        (grad_BO,) = grads
+        x_BI, weight_OxI = ctx.saved_tensors
+        return (
+            product(grad_BO, weight_OxI.t()) if ctx.needs_input_grad[0] else None,
+            gram(grad_BO, x_BI) if ctx.needs_input_grad[1] else None,
+            grad_BO.sum(0) if ctx.needs_input_grad[2] else None,
+        )
+
+
+def gram(a_BN: Tensor, b_BK: Tensor) -> Tensor:
+    """Sum the outer products of all rows: ``a^T b``, shape (N, K)."""
+    # As (b^T a)^T, because oneDNN takes longer the other way round.
+    return product(b_BK.t(), a_BN.t()).t()
+
+
+def refuse_second_derivative() -> None:
+    """Stop a backward pass whose result is to be derived once more, instead of losing terms of it.
+
+    Raises:
+        ConfigError: autograd was asked for ``create_graph=True``.
+    """
+    if torch.is_grad_enabled():
+        raise ConfigError(
+            "unroll.backend=pointwise has no second derivatives, which create_graph=True asks for. "
+            "Use unroll.backend=loop."
+        )
+
+
+def _added(result: Tensor, plus: Tensor | None, out: Tensor | None) -> Tensor:
+    if plus is not None:
+        return torch.add(result, plus, out=out)
+    return result if out is None else out.copy_(result)
+
+
+def _suits_onednn(y_NxK: Tensor, rows: int) -> bool:
+    return (
+        y_NxK.numel() * rows > _WORTH_ONEDNN
+        and min(rows, *y_NxK.shape) >= _THIN
+        and y_NxK.dtype == torch.float32
+        and y_NxK.device.type == "cpu"
+        and torch.backends.mkldnn.is_available()
+    )

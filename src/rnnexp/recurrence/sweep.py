@@ -1,0 +1,194 @@
+"""The way of the gradient back through time, from the derivatives of each step."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.cells.derivatives import Derivative, LocalDerivatives, differentiate
+from rnnexp.recurrence.product import product_with
+from rnnexp.recurrence.workspace import buffer
+from rnnexp.types import State
+
+# Elements of wx in a span of time steps: its derivatives stay in the cache until they are used.
+_SPAN = 1 << 18
+
+Terms = list[tuple[int, tuple[Tensor, ...]]]
+"""For each state tensor j that counts: j, and the derivative of s_t[j] for each step t."""
+
+_Found = list[Tensor | None]
+"""The gradient of each parameter, so far."""
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What the forward pass leaves for the backward pass.
+
+    Args:
+        cell: whose `update` made the states.
+        wx_TBGH: the products with the inputs.
+        rh_TBGH: the products with the states.
+        states: s_0..s_T of each state tensor, shape (T + 1, B, H).
+        weight_hh: R, shape (G*H, H).
+    """
+
+    cell: PointwiseCell
+    wx_TBGH: Tensor
+    rh_TBGH: Tensor
+    states: tuple[Tensor, ...]
+    weight_hh: Tensor
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.wx_TBGH.shape[0]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What the sweep has found.
+
+    Args:
+        states: dL/ds_0..dL/ds_T of each state tensor, shape (T + 1, B, H).
+        wx_TBGH: dL/dwx of all steps.
+        rh_TBGH: dL/drh of all steps.
+        own: dL/dp of each parameter that `update` uses; None for the others.
+    """
+
+    states: tuple[Tensor, ...]
+    wx_TBGH: Tensor
+    rh_TBGH: Tensor
+    own: tuple[Tensor | None, ...]
+
+
+class Sweep:
+    """One passage from the last step to the first.
+
+    Args:
+        tape: of the forward pass.
+        grad_outputs_TBH: what the loss says of each output; None for nothing.
+        grad_last: what it says of each tensor of the last state; None for nothing.
+    """
+
+    def __init__(
+        self, tape: Tape, grad_outputs_TBH: Tensor | None, grad_last: Sequence[Tensor | None]
+    ) -> None:
+        self.tape = tape
+        self.states = tuple(buffer(s, s.shape) for s in tape.states)
+        self.rh_TBGH = buffer(tape.rh_TBGH, tape.rh_TBGH.shape)
+        self.wx_TBGH = self.rh_TBGH
+        self._outputs = None if grad_outputs_TBH is None else grad_outputs_TBH.unbind(0)
+        self._begin(grad_last)
+        # Views are made once: to index anew at each step costs more than the arithmetic.
+        self._at = [grad.unbind(0) for grad in self.states]
+        self._over_gates = [grad.unsqueeze(-2).unbind(0) for grad in self.states]
+        self._rh = self.rh_TBGH.unbind(0)
+        self._rh_flat = self.rh_TBGH.flatten(2).unbind(0)
+        self._back = product_with(tape.weight_hh.t(), tape.rh_TBGH.shape[1])
+
+    def run(self, own: Sequence[Tensor]) -> Gradients:
+        """Go back through time.
+
+        Args:
+            own: the parameters that `update` may use.
+        """
+        found: _Found = [None] * len(own)
+        for begin, end in _spans(self.tape):
+            new_state, local = self._local(begin, end)
+            self._flow(begin, end, local)
+            self._add_wx(begin, end, local)
+            self._add_own(found, own, new_state, begin)
+        return Gradients(self.states, self.wx_TBGH, self.rh_TBGH, tuple(found))
+
+    def _begin(self, grad_last: Sequence[Tensor | None]) -> None:
+        for grad, last in zip(self.states, grad_last, strict=True):
+            _ = grad[-1].zero_() if last is None else grad[-1].copy_(last)
+        if self._outputs is not None:
+            self.states[0][-1] += self._outputs[-1]
+
+    def _local(self, begin: int, end: int) -> tuple[State, LocalDerivatives]:
+        tape = self.tape
+        wx, rh = tape.wx_TBGH[begin:end], tape.rh_TBGH[begin:end]
+        state = tuple(s[begin:end] for s in tape.states)
+        new_state = tuple(s[begin + 1 : end + 1] for s in tape.states)
+        formula = tape.cell.local_derivatives(wx, rh, state, new_state)
+        if formula is not None:
+            return new_state, formula
+        with torch.enable_grad():
+            wx, rh, *rest = (_leaf(argument) for argument in (wx, rh, *state))
+            state = tuple(rest)
+            new_state = tape.cell.update(wx, rh, state)
+            return new_state, differentiate(new_state, wx, rh, state)
+
+    def _flow(self, begin: int, end: int, local: LocalDerivatives) -> None:
+        by_rh = _terms(local.by_rh)
+        by_state = [_terms(column) for column in zip(*local.by_state, strict=True)]
+        for t in reversed(range(begin, end)):
+            over_gates = [grad[t + 1] for grad in self._over_gates]
+            _weigh(by_rh, over_gates, t - begin, self._rh[t])
+            at = [grad[t + 1] for grad in self._at]
+            for terms, grad in zip(by_state[1:], self._at[1:], strict=True):
+                _weigh(terms, at, t - begin, grad[t])
+            self._back(self._rh_flat[t], self._output(t - 1), self._at[0][t])
+            for j, derivative in by_state[0]:
+                self._at[0][t].addcmul_(at[j], derivative[t - begin])
+
+    def _output(self, t: int) -> Tensor | None:
+        return None if self._outputs is None or t < 0 else self._outputs[t]
+
+    def _add_wx(self, begin: int, end: int, local: LocalDerivatives) -> None:
+        if local.additive:
+            return
+        if self.wx_TBGH is self.rh_TBGH:
+            self.wx_TBGH = torch.zeros_like(self.rh_TBGH)
+        for grad, derivative in zip(self.states, local.by_wx, strict=True):
+            if derivative is not None:
+                over_gates = grad[begin + 1 : end + 1].unsqueeze(-2)
+                self.wx_TBGH[begin:end].addcmul_(over_gates, derivative)
+
+    def _add_own(self, found: _Found, own: Sequence[Tensor], new_state: State, begin: int) -> None:
+        end = begin + len(new_state[0])
+        trained = [i for i, parameter in enumerate(own) if parameter.requires_grad]
+        pairs = [
+            (new, grad[begin + 1 : end + 1])
+            for new, grad in zip(new_state, self.states, strict=True)
+            if new.requires_grad
+        ]
+        if not trained or not pairs:
+            return
+        new, grads = zip(*pairs, strict=True)
+        parts = torch.autograd.grad(new, [own[i] for i in trained], grads, allow_unused=True)
+        for i, part in zip(trained, parts, strict=True):
+            found[i] = part if found[i] is None else _plus(found[i], part)
+
+
+def _spans(tape: Tape) -> Iterator[tuple[int, int]]:
+    per_step = max(tape.wx_TBGH[0].numel(), 1)
+    length = max(_SPAN // per_step, 1)
+    for end in range(tape.steps, 0, -length):
+        yield max(end - length, 0), end
+
+
+def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return a + b if a is not None and b is not None else a
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().requires_grad_()
+
+
+def _terms(derivatives: Sequence[Derivative]) -> Terms:
+    return [(j, d.unbind(0)) for j, d in enumerate(derivatives) if d is not None]
+
+
+def _weigh(terms: Terms, grads: Sequence[Tensor], i: int, out: Tensor) -> None:
+    """Write sum_j grads[j] * derivative[j] of step i."""
+    if not terms:
+        out.zero_()
+        return
+    j, derivative = terms[0]
+    torch.mul(grads[j], derivative[i], out=out)
+    for j, derivative in terms[1:]:
+        out.addcmul_(grads[j], derivative[i])

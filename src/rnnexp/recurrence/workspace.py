@@ -1,0 +1,54 @@
+"""Large buffers on the CPU that are used again at the next training step.
+
+A fresh buffer of megabytes costs more than what is computed in it: the system hands out each of
+its pages at the first touch. CUDA keeps its own memory and needs no help.
+"""
+
+from collections.abc import Sequence
+from threading import local
+
+import torch
+from torch import Tensor
+
+# The system's allocator keeps smaller ones itself.
+_LARGE = 1 << 22
+# Buffers kept at most: enough for the layers of a network, few enough to forget old shapes.
+_KEPT = 32
+# The kept tensor itself, and the handle by which the users are counted.
+_ALONE = 2
+
+
+class _Shelf(local):
+    """The buffers of a thread, longest unused first."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Tensor] = []
+
+
+_SHELF = _Shelf()
+
+
+def buffer(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Make an uninitialised tensor, from memory that nobody holds any more where there is some.
+
+    Args:
+        like: gives device and type.
+        shape: of the new tensor.
+    """
+    size = torch.Size(shape).numel()
+    if like.device.type != "cpu" or size * like.element_size() < _LARGE:
+        return like.new_empty(shape)
+    for i, kept in enumerate(_SHELF.buffers):
+        if kept.numel() == size and kept.dtype == like.dtype and _is_free(kept):
+            _SHELF.buffers.append(_SHELF.buffers.pop(i))
+            return kept.view(*shape)
+    fresh = like.new_empty(size)
+    _SHELF.buffers = [*_SHELF.buffers[-_KEPT + 1 :], fresh]
+    return fresh.view(*shape)
+
+
+def _is_free(kept: Tensor) -> bool:
+    # Whoever holds a view of it, be it a saved tensor of autograd's, counts as a user.
+    storage = kept.untyped_storage()
+    users = torch._C._storage_Use_Count(storage._cdata)  # pyright: ignore[reportPrivateUsage]
+    return users == _ALONE

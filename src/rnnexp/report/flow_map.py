@@ -1,0 +1,134 @@
+"""How the gradient flows back through time, over training: a heat map of ||dL/dh_t||."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from rnnexp.errors import ConfigError
+from rnnexp.report.curves import COLOURS
+from rnnexp.report.series import write_csv
+
+Matrix = NDArray[np.float64]
+COLUMNS = 400
+DECADES = 16
+"""More are not told apart by eye: what lies lower is drawn as the lowest."""
+
+
+def draw_flow_map(
+    steps: Sequence[int],
+    grad_norm_NT: ArrayLike,
+    file: Path,
+    *,
+    cliff_steps: Sequence[int] = (),
+    title: str = "",
+) -> list[Path]:
+    """Draw the norm of dL/dh_t over time steps and training, colours on a log scale.
+
+    Where there are more recordings than columns, each column is the largest of its window.
+
+    Args:
+        steps: the N optimizer steps at which the norms were recorded, ascending.
+        grad_norm_NT: the norms, shape (N, T), NaN where there is none.
+        file: where the PNG goes; the numbers that it shows stand beside it as CSV.
+        cliff_steps: marked at the upper edge.
+        title: stands above the picture.
+
+    Returns:
+        The PNG and the CSV.
+
+    Raises:
+        ConfigError: the shapes do not fit, or there is nothing to draw.
+    """
+    shown_steps, shown_NT = _thinned(*_checked(steps, grad_norm_NT))
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    mesh = _draw_mesh(axes, shown_steps, shown_NT)
+    _add_scale(figure, axes, mesh, _is_cut(shown_NT))
+    _mark_cliffs(axes, cliff_steps)
+    axes.set_xlabel("optimizer step", fontsize="large")
+    axes.set_ylabel("time step t of the sequence", fontsize="large")
+    axes.set_title(title, loc="left", fontsize="medium", pad=12 if len(cliff_steps) else None)
+    figure.savefig(file, dpi=130)
+    plt.close(figure)
+    header = ("step", *(f"t{t + 1}" for t in range(shown_NT.shape[1])))
+    return [file, write_csv(file.with_suffix(".csv"), header, _rows(shown_steps, shown_NT))]
+
+
+def _checked(steps: Sequence[int], grad_norm_NT: ArrayLike) -> tuple[Matrix, Matrix]:
+    norms_NT = np.asarray(grad_norm_NT, dtype=np.float64)
+    if norms_NT.ndim != 2 or len(norms_NT) != len(steps) or norms_NT.shape[1] == 0:
+        raise ConfigError(f"grad_norm_NT: expected ({len(steps)}, T), got {norms_NT.shape}.")
+    if not (np.isfinite(norms_NT) & (norms_NT > 0)).any():
+        raise ConfigError("grad_norm_NT: holds no norm that is finite and above zero.")
+    return np.asarray(steps, dtype=np.float64), norms_NT
+
+
+def _thinned(steps_N: Matrix, norms_NT: Matrix) -> tuple[Matrix, Matrix]:
+    width = -(-len(steps_N) // COLUMNS)
+    begins = np.arange(0, len(steps_N), width)
+    return steps_N[begins], np.fmax.reduceat(norms_NT, begins, axis=0)
+
+
+def _draw_mesh(axes: Axes, steps_N: Matrix, norms_NT: Matrix) -> QuadMesh:
+    low, high = _limits(norms_NT)
+    drawn_NT = np.where(norms_NT < low, low * (1 - 1e-9), norms_NT)  # zeros are below the scale
+    drawn_NT = np.ma.masked_invalid(drawn_NT)
+    colours = plt.get_cmap("viridis").with_extremes(bad="white", under="black")
+    t_edges = np.arange(norms_NT.shape[1] + 1) + 0.5
+    return axes.pcolormesh(
+        _edges(steps_N), t_edges, drawn_NT.T, norm=LogNorm(low, high), cmap=colours, rasterized=True
+    )
+
+
+def _add_scale(figure: Figure, axes: Axes, mesh: QuadMesh, is_cut: bool) -> None:
+    bar = figure.colorbar(mesh, ax=axes, pad=0.02, extend="min" if is_cut else "neither")
+    bar.set_label(r"$\|\partial L\,/\,\partial h_t\|$  (loss per unit of h)", fontsize="large")
+    if is_cut:
+        bar.ax.annotate(
+            "vanished", (0.5, 0), xycoords="axes fraction", xytext=(0, -26),
+            textcoords="offset points", horizontalalignment="center",
+        )  # fmt: skip
+
+
+def _limits(norms_NT: Matrix) -> tuple[float, float]:
+    usable = norms_NT[np.isfinite(norms_NT) & (norms_NT > 0)]
+    high = float(usable.max())
+    low = max(float(usable.min()), high * 10.0**-DECADES)
+    return (low, high) if low < high else (low / 2, high * 2)
+
+
+def _is_cut(norms_NT: Matrix) -> bool:
+    return bool((norms_NT < _limits(norms_NT)[0]).any())
+
+
+def _edges(steps_N: Matrix) -> Matrix:
+    # A column reaches from its own step to the next column's.
+    last = steps_N[-1] + (steps_N[-1] - steps_N[-2] if len(steps_N) > 1 else 1)
+    return np.append(steps_N, last)
+
+
+def _mark_cliffs(axes: Axes, cliff_steps: Sequence[int]) -> None:
+    if len(cliff_steps):
+        axes.plot(
+            cliff_steps, [1.015] * len(cliff_steps), "v", color=COLOURS[1], markersize=6,
+            transform=axes.get_xaxis_transform(), clip_on=False, label="cliff",
+        )  # fmt: skip
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1, 1.03), frameon=False, borderaxespad=0,
+            handletextpad=0.1,
+        )  # fmt: skip
+
+
+def _rows(steps_N: Matrix, norms_NT: Matrix) -> Iterator[list[float]]:
+    for step, norms_T in zip(steps_N.tolist(), norms_NT.tolist(), strict=True):
+        yield [int(step), *(float(f"{norm:.6g}") for norm in norms_T)]

@@ -1,0 +1,117 @@
+"""Raw and clipped gradient norm over training, with the threshold and every cliff."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from rnnexp.report.curves import COLOURS
+from rnnexp.report.series import Series, drawable, window_maxima, window_minima, write_csv
+
+POINTS = 500
+"""Windows over the width of the picture: each about two pixels wide."""
+_RAW, _CLIPPED, _CLIFF = COLOURS[5], COLOURS[0], COLOURS[1]
+
+
+def draw_norms(
+    raw: Series,
+    clipped: Series,
+    file: Path,
+    *,
+    threshold: float | None = None,
+    cliffs: Series = (),
+    title: str = "",
+) -> list[Path]:
+    """Draw the gradient norms of a run on a log scale; a spike of one step stays in sight.
+
+    Args:
+        raw: step and norm before clipping.
+        clipped: step and norm after clipping; equal to ``raw`` where nothing is clipped.
+        file: where the PNG goes; its numbers stand beside it as CSV.
+        threshold: the clipping threshold of the global norm.
+        cliffs: step and raw norm of each cliff; one that is not finite is marked at the top.
+        title: stands above the picture.
+
+    Returns:
+        The PNG and the CSV.
+    """
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    was_clipped = list(raw) != list(clipped)
+    _band(axes, drawable(raw), _RAW, "raw" if was_clipped else "raw (nothing was clipped)")
+    if was_clipped:
+        _band(axes, drawable(clipped), _CLIPPED, "clipped")
+    if threshold is not None:
+        _mark_threshold(axes, threshold)
+    _mark_cliffs(axes, cliffs)
+    _dress(axes, title)
+    figure.savefig(file, dpi=130)
+    plt.close(figure)
+    header = ("step", "raw_norm", "clipped_norm", "cliff")
+    return [file, write_csv(file.with_suffix(".csv"), header, _rows(raw, clipped, cliffs))]
+
+
+def _band(axes: Axes, series: Series, colour: str, label: str) -> None:
+    if not series:
+        return
+    steps, high = zip(*window_maxima(series, POINTS), strict=True)
+    low = [value for _, value in window_minima(series, POINTS)]
+    axes.fill_between(steps, low, high, color=colour, alpha=0.35, linewidth=0)
+    axes.plot(steps, high, color=colour, linewidth=1.2, label=label)
+
+
+def _mark_threshold(axes: Axes, threshold: float) -> None:
+    axes.axhline(threshold, color="black", linestyle=(0, (6, 6)), linewidth=0.8)
+    axes.annotate(
+        f"threshold\n{threshold:g}",
+        (1, threshold),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        verticalalignment="center",
+    )
+
+
+def _mark_cliffs(axes: Axes, cliffs: Series) -> None:
+    spikes = drawable(cliffs)
+    broken = [step for step, norm in cliffs if not math.isfinite(norm)]
+    style: dict[str, Any] = {"linestyle": "none", "color": _CLIFF, "markeredgecolor": "black"}
+    if spikes:
+        steps, norms = zip(*spikes, strict=True)
+        label = f"cliff ({len(spikes)})"
+        axes.plot(steps, norms, marker="v", markersize=6, markeredgewidth=0.5, label=label, **style)
+    if broken:
+        style["markeredgecolor"] = "none"
+        tops = [1.0] * len(broken)
+        label = f"not finite ({len(broken)})"
+        at_the_top = axes.get_xaxis_transform()
+        axes.plot(
+            broken, tops, "X", markersize=8, label=label, transform=at_the_top, clip_on=False,
+            **style,
+        )  # fmt: skip
+
+
+def _dress(axes: Axes, title: str) -> None:
+    axes.set_yscale("log")
+    axes.margins(x=0.01, y=0.12)
+    axes.set_xlabel("optimizer step", fontsize="large")
+    axes.set_ylabel("global gradient norm\n(loss per unit of weight)", fontsize="large")
+    axes.grid(alpha=0.3)
+    axes.set_title(title, loc="left", fontsize="medium", pad=24)
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(
+        handles, labels, ncols=4, fontsize="medium", frameon=False, loc="lower left",
+        bbox_to_anchor=(-0.01, 1), borderaxespad=0.2,
+    )  # fmt: skip
+
+
+def _rows(raw: Series, clipped: Series, cliffs: Series) -> Iterator[tuple[Any, ...]]:
+    after, at = dict(clipped), {step for step, _ in cliffs}
+    for step, norm in raw:
+        yield step, norm, after.get(step, ""), int(step in at)

@@ -1,0 +1,53 @@
+"""A metric over steps, thinned out for a picture without losing its spikes."""
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+Point = tuple[int, float]
+Series = Sequence[Point]
+
+
+def windows(series: Series, points: int) -> Iterator[Series]:
+    """Cut a series into windows of equal length, at most ``points`` of them."""
+    width = max(1, math.ceil(len(series) / points))
+    for begin in range(0, len(series), width):
+        yield series[begin : begin + width]
+
+
+def window_maxima(series: Series, points: int = 150) -> list[Point]:
+    """Keep the largest point of each window, at its own step.
+
+    A cliff is one step wide: a sampled line would lose it, the largest of a window keeps it.
+    """
+    return [max(window, key=_value) for window in windows(series, points)]
+
+
+def window_minima(series: Series, points: int = 150) -> list[Point]:
+    """Keep the smallest value of each window, at the step where `window_maxima` has its own."""
+    pairs = ((max(w, key=_value), min(w, key=_value)) for w in windows(series, points))
+    return [(high[0], low[1]) for high, low in pairs]
+
+
+def drawable(series: Series) -> list[Point]:
+    """Keep the points that a log scale can show: finite and above zero."""
+    return [(step, value) for step, value in series if math.isfinite(value) and value > 0]
+
+
+def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """Write the numbers behind a picture.
+
+    Returns:
+        The file.
+    """
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return file
+
+
+def _value(point: Point) -> float:
+    return point[1]

@@ -1,0 +1,103 @@
+import math
+import time
+
+import pytest
+import torch
+
+from rnnexp.monitors.groups import GroupNorms, dominating, group_of, split_group, total
+from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.registry import Registry
+
+
+def network_of(plugins: Registry, cell: str, layers: int = 1) -> RecurrentNetwork:
+    torch.manual_seed(0)
+    make = plugins.get("cell", cell).cls
+    return RecurrentNetwork(lambda size: make(size, hidden_size=16), 3, 2, layers=layers)
+
+
+def with_gradients(network: RecurrentNetwork) -> GroupNorms:
+    outputs, _ = network(torch.randn(10, 4, 3))
+    outputs.square().sum().backward()
+    return GroupNorms(network)
+
+
+@pytest.mark.parametrize("cell", ["elman", "leaky", "lstm", "gru", "jordan"])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_groups_make_up_the_global_norm(plugins, cell: str, layers: int) -> None:
+    network = network_of(plugins, cell, layers)
+    norms = with_gradients(network).measure()
+    grads = [p.grad for p in network.parameters() if p.grad is not None]
+    assert total(norms) == pytest.approx(float(torch.nn.utils.get_total_norm(grads)), rel=1e-6)
+    assert all(norm > 0 for norm in norms.values())
+
+
+def test_names_of_the_groups(plugins) -> None:
+    norms = with_gradients(network_of(plugins, "leaky", 2)).measure()
+    assert set(norms) == {
+        *(f"layer{n}.{kind}" for n in (0, 1) for kind in ("input", "recurrent", "bias", "cell")),
+        "readout",
+    }
+
+
+def test_a_group_holds_the_norm_of_its_parameters(plugins) -> None:
+    network = network_of(plugins, "gru")
+    norms = with_gradients(network).measure()
+    cell = network.layers[0]
+    biases = torch.cat([cell.bias_ih.grad, cell.bias_hh.grad])
+    assert norms["layer0.bias"] == pytest.approx(float(biases.norm()), rel=1e-6)
+    assert norms["layer0.recurrent"] == pytest.approx(float(cell.weight_hh.grad.norm()), rel=1e-6)
+
+
+def test_without_gradients_all_are_zero(plugins) -> None:
+    norms = GroupNorms(network_of(plugins, "elman")).measure()
+    assert set(norms.values()) == {0.0}
+    assert len(norms) == 4
+
+
+def test_a_frozen_group_is_zero(plugins) -> None:
+    network = network_of(plugins, "elman")
+    network.layers[0].weight_ih.requires_grad_(False)
+    norms = with_gradients(network).measure()
+    assert norms["layer0.input"] == 0.0
+    assert norms["layer0.recurrent"] > 0.0
+
+
+def test_large_norms_do_not_overflow(plugins) -> None:
+    network = network_of(plugins, "elman")
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, 1e16)
+    assert math.isfinite(total(GroupNorms(network).measure()))
+
+
+def test_dominating_and_its_parts() -> None:
+    assert (
+        dominating({"layer0.input": 1.0, "layer1.recurrent": 3.0, "readout": 2.0})
+        == "layer1.recurrent"
+    )
+    assert dominating({"layer0.input": 9.0, "readout": math.nan}) == "readout"
+    assert split_group("layer11.recurrent") == ("recurrent", 11)
+    assert split_group("readout") == ("readout", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("cells.0.weight_hh", "layer0.recurrent"),
+        ("cells.12.bias_ih", "layer12.bias"),
+        ("cells.1.inner.weight_ih", "layer1.input"),
+        ("cells.1.leak_logit", "layer1.cell"),
+        ("readout.bias", "readout"),
+    ],
+)
+def test_group_of(name: str, group: str) -> None:
+    assert group_of(name) == group
+
+
+def test_is_cheap(plugins) -> None:
+    norms = with_gradients(network_of(plugins, "lstm", 2))
+    seconds = []
+    for _ in range(300):
+        begun = time.perf_counter()
+        norms.measure()
+        seconds.append(time.perf_counter() - begun)
+    assert min(seconds) < 100e-6

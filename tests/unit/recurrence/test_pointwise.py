@@ -1,0 +1,409 @@
+"""The pointwise backend against the loop: outputs, gradients, traces; and what it must survive."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.cells.derivatives import differentiate
+from rnnexp.discovery import load_plugins
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence import RecurrentNetwork, Trace, choose_backend, unroll
+from rnnexp.recurrence.backends import BACKENDS, auto_order
+from rnnexp.registry import REGISTRY
+from rnnexp.types import State
+
+load_plugins()
+SHIPPED = [e.name for e in REGISTRY.all("cell") if issubclass(e.cls, PointwiseCell)]
+TOLERANCE = {
+    torch.float32: {"rtol": 1e-4, "atol": 1e-5},
+    torch.float64: {"rtol": 1e-9, "atol": 1e-12},
+}
+
+
+class SumOfUnits(PointwiseCell):
+    """Breaks its promise: units are mixed."""
+
+    num_gates = 1
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        del state
+        sum_BH = (wx_BGH + rh_BGH).squeeze(-2)
+        return (torch.tanh(sum_BH - sum_BH.mean(-1, keepdim=True)),)
+
+
+class Peephole(PointwiseCell):
+    """Two states that see each other, a parameter of its own, and a product used twice."""
+
+    num_gates = 2
+    num_states = 2
+    recurrent_bias = True
+
+    def __init__(self, input_size: int, **options: Any) -> None:
+        super().__init__(input_size, **options)
+        self.peep = nn.Parameter(torch.full((self.hidden_size,), 0.3))
+        self.frozen = nn.Parameter(torch.ones(self.hidden_size), requires_grad=False)
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        wx_a, wx_b = wx_BGH.unbind(-2)
+        rh_a, rh_b = rh_BGH.unbind(-2)
+        c = torch.sigmoid(wx_a * rh_a + torch.exp(self.peep) * state[1]) * state[0] + wx_a
+        return torch.tanh(wx_b * self.frozen - rh_b + self.peep * c), c
+
+
+class Stubborn(PointwiseCell):
+    """States that never change, that are constant, and that are a product itself."""
+
+    num_gates = 1
+    num_states = 4
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        # Two views of the same memory; the loop's trace would count one tensor twice over.
+        return rh_BGH.squeeze(-2), state[1], torch.ones_like(state[2]), rh_BGH.squeeze(-2)
+
+
+class Deaf(PointwiseCell):
+    """A cell that does not listen to its own past."""
+
+    num_gates = 1
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        return (torch.relu(wx_BGH.squeeze(-2)),)
+
+
+CELLS: dict[str, Callable[..., PointwiseCell]] = {
+    **{name: REGISTRY.get("cell", name).cls for name in SHIPPED},
+    **{cls.__name__: cls for cls in (Peephole, Stubborn, Deaf)},
+}
+any_cell = pytest.mark.parametrize("name", CELLS)
+
+
+def make(name: str, inputs: int = 3, hidden: int = 4, dtype: Any = torch.float64) -> PointwiseCell:
+    torch.manual_seed(0)
+    return CELLS[name](inputs, hidden_size=hidden).to(dtype)
+
+
+def draw(cell: PointwiseCell, steps: int, lead: tuple[int, ...]) -> tuple[Tensor, State]:
+    """A sequence and an initial state, both leaves that want a gradient."""
+    generator = torch.Generator().manual_seed(1)
+    dtype = cell.weight_hh.dtype
+
+    def leaf(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()
+
+    x = leaf(steps, *lead, cell.input_size)
+    return x, tuple(leaf(*lead, cell.hidden_size) for _ in range(cell.num_states))
+
+
+def results(
+    cell: PointwiseCell, x: Tensor, state: State, backend: str, parts: str = "outputs state"
+) -> list[Tensor]:
+    """Everything one pass gives: outputs, last state, every gradient (zero if none), the trace."""
+    leaves = [x, *state, *(p for p in cell.parameters() if p.requires_grad)]
+    for leaf in leaves:
+        leaf.grad = None
+    trace = Trace()
+    run = unroll(cell, x, state, backend=backend, trace=trace)
+    weigh(
+        ([run.outputs_TBH] if "outputs" in parts else [])
+        + (list(run.state) if "state" in parts else [])
+    ).backward()
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in leaves]
+    assert trace.grad_norm_T is not None
+    return [run.outputs_TBH.detach(), *(s.detach() for s in run.state), *grads, trace.grad_norm_T]
+
+
+def weigh(tensors: list[Tensor]) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    weights = [torch.randn(t.shape, generator=generator).to(t.dtype) for t in tensors]
+    return torch.stack([(w * t).sum() for w, t in zip(weights, tensors, strict=True)]).sum()
+
+
+def compare(cell: PointwiseCell, x: Tensor, state: State, **options: Any) -> None:
+    found = results(cell, x, state, "pointwise", **options)
+    wanted = results(cell, x, state, "loop", **options)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, **TOLERANCE[x.dtype])
+
+
+def test_every_shipped_pointwise_cell_is_seen() -> None:
+    assert {"elman", "gru", "leaky", "lstm"} <= set(SHIPPED)
+
+
+@any_cell
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    steps=st.integers(1, 9),
+    batch=st.integers(1, 4),
+    inputs=st.integers(1, 4),
+    size=st.integers(1, 5),
+)
+def test_equals_the_loop(
+    name: str, dtype: torch.dtype, steps: int, batch: int, inputs: int, size: int
+) -> None:
+    cell = make(name, inputs, size, dtype)
+    compare(cell, *draw(cell, steps, (batch,)))
+
+
+@any_cell
+@pytest.mark.parametrize("lead", [(), (2, 3), (2, 1, 2)])
+def test_any_leading_axes(name: str, lead: tuple[int, ...]) -> None:
+    cell = make(name)
+    compare(cell, *draw(cell, 5, lead))
+
+
+@any_cell
+def test_gradients_against_finite_differences(name: str) -> None:
+    cell = make(name, 2, 3)
+    x, state = draw(cell, 4, (2,))
+    trained = [p for p in cell.parameters() if p.requires_grad]
+
+    def run(x: Tensor, *rest: Tensor) -> State:
+        # gradcheck perturbs the parameters where they are.
+        found = unroll(cell, x, rest[: cell.num_states], backend="pointwise")
+        return (found.outputs_TBH, *(s for s in found.state if s.requires_grad))
+
+    assert torch.autograd.gradcheck(run, (x, *state, *trained))
+
+
+@any_cell
+@pytest.mark.parametrize("parts", ["outputs", "state"])
+def test_a_missing_gradient_is_nought(name: str, parts: str) -> None:
+    cell = make(name)
+    x, state = draw(cell, 5, (2,))
+    compare(cell, x, state, parts=parts)
+
+
+@any_cell
+def test_long_sequences_go_in_several_spans(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = make(name)
+    x, state = draw(cell, 11, (2,))
+    monkeypatch.setattr("rnnexp.recurrence.sweep._SPAN", 4 * cell.num_gates * 2 * 4)
+    compare(cell, x, state)
+
+
+@any_cell
+def test_large_products(name: str) -> None:
+    # These sizes take the other product library and the kept buffers.
+    cell = make(name, 16, 96, torch.float32)
+    x, state = draw(cell, 40, (64,))
+    for _ in range(2):
+        found = results(cell, x, state, "pointwise")
+        double = make(name, 16, 96)
+        double.load_state_dict(cell.state_dict())
+        leaves = [a.detach().double().requires_grad_() for a in (x, *state)]
+        wanted = results(double, leaves[0], tuple(leaves[1:]), "loop")
+        for a, b in zip(found, wanted, strict=True):
+            scale = float(b.abs().max())
+            torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=2e-5 * max(scale, 1))
+
+
+def test_inputs_need_not_be_contiguous() -> None:
+    cell = make("lstm")
+    x, state = draw(cell, 5, (6,))
+    strided = x.detach()[:, ::2].requires_grad_()
+    halves = tuple(s.detach()[::2].requires_grad_() for s in state)
+    compare(cell, strided, halves)
+
+
+def test_first_state_may_be_expanded() -> None:
+    cell = make("gru")
+    x, _ = draw(cell, 5, (3,))
+    start = torch.randn(1, 4, dtype=x.dtype)
+    outputs = [
+        unroll(cell, x, (start.expand(3, 4),), backend=backend).outputs_TBH
+        for backend in ("pointwise", "loop")
+    ]
+    torch.testing.assert_close(*outputs)
+
+
+@any_cell
+def test_frozen_parameters_get_no_gradient(name: str) -> None:
+    cell = make(name)
+    cell.weight_hh.requires_grad_(False)
+    cell.bias_ih.requires_grad_(False)
+    compare(cell, *draw(cell, 5, (2,)))
+    assert cell.weight_hh.grad is None
+
+
+def test_all_parameters_frozen() -> None:
+    cell = make("Peephole").requires_grad_(False)
+    compare(cell, *draw(cell, 5, (2,)))
+
+
+def test_nothing_wants_a_gradient() -> None:
+    cell = make("leaky").requires_grad_(False)
+    x, state = draw(cell, 5, (2,))
+    run = unroll(cell, x.detach(), tuple(s.detach() for s in state), backend="pointwise")
+    assert not run.outputs_TBH.requires_grad
+
+
+@any_cell
+def test_without_gradients_the_values_are_the_same(name: str) -> None:
+    cell = make(name)
+    x, state = draw(cell, 6, (2,))
+    with torch.no_grad():
+        quiet = unroll(cell, x, state, backend="pointwise")
+    loud = unroll(cell, x, state, backend="loop")
+    torch.testing.assert_close(quiet.outputs_TBH, loud.outputs_TBH)
+    torch.testing.assert_close(quiet.state, loud.state)
+    assert not quiet.outputs_TBH.requires_grad
+
+
+@any_cell
+def test_state_is_carried_with_its_gradient(name: str) -> None:
+    cell = make(name)
+    x, state = draw(cell, 8, (2,))
+
+    def halves(backend: str) -> tuple[Tensor, ...]:
+        first = unroll(cell, x[:3], state, backend=backend)
+        second = unroll(cell, x[3:], first.state, backend=backend)
+        loss = weigh([first.outputs_TBH, second.outputs_TBH, *second.state])
+        return torch.autograd.grad(loss, (x, cell.bias_ih, *state), materialize_grads=True)
+
+    torch.testing.assert_close(halves("pointwise"), halves("loop"))
+
+
+def test_several_forwards_before_one_backward() -> None:
+    cell = make("lstm", 8, 32, torch.float32)
+    x, _ = draw(cell, 300, (32,))
+
+    def gradient(backend: str) -> Tensor:
+        runs = [unroll(cell, x * k, backend=backend).outputs_TBH for k in (1.0, 2.0, 3.0)]
+        loss = torch.stack([weigh([run]) for run in runs]).sum()
+        return torch.autograd.grad(loss, cell.weight_hh)[0]
+
+    torch.testing.assert_close(gradient("pointwise"), gradient("loop"), rtol=1e-4, atol=1e-2)
+
+
+def test_backward_twice_through_a_kept_graph() -> None:
+    cell = make("lstm", 8, 64, torch.float32)
+    x, _ = draw(cell, 200, (32,))
+    loss = weigh([unroll(cell, x, backend="pointwise").outputs_TBH])
+    first = torch.autograd.grad(loss, x, retain_graph=True)[0].clone()
+    unroll(cell, x * 2, backend="pointwise").outputs_TBH.sum().backward()
+    assert torch.equal(torch.autograd.grad(loss, x)[0], first)
+
+
+def test_second_derivative_is_refused() -> None:
+    cell = make("gru")
+    x, _ = draw(cell, 3, (2,))
+    outputs = unroll(cell, x, backend="pointwise").outputs_TBH
+    with pytest.raises(ConfigError, match=r"no second derivatives.*unroll\.backend=loop"):
+        torch.autograd.grad(outputs.sum(), x, create_graph=True)
+
+
+def test_changed_outputs_give_right_gradients_or_an_error() -> None:
+    cell = make("elman")
+    x, _ = draw(cell, 4, (2,))
+    outputs = unroll(cell, x, backend="pointwise").outputs_TBH
+    with pytest.raises(RuntimeError, match=r"inplace|in-place"):
+        outputs.mul_(2).sum().backward()
+
+
+def test_trace_sees_the_whole_gradient_of_each_step() -> None:
+    cell = make("lstm")
+    x, state = draw(cell, 6, (2,))
+    norms = []
+    for backend in ("pointwise", "loop"):
+        trace = Trace()
+        unroll(cell, x, state, backend=backend, trace=trace).state[0].sum().backward()
+        norms.append(trace.grad_norm_T)
+    torch.testing.assert_close(norms[0], norms[1])
+    assert norms[0].shape == (6,)
+    assert norms[0][-1] == pytest.approx(8**0.5)
+
+
+def test_several_layers() -> None:
+    torch.manual_seed(0)
+
+    def build(backend: str) -> RecurrentNetwork:
+        cell = REGISTRY.get("cell", "gru").cls
+        return RecurrentNetwork(
+            lambda size: cell(size, hidden_size=5), 3, 2, layers=3, backend=backend
+        ).double()
+
+    fast, slow = build("pointwise"), build("loop")
+    slow.load_state_dict(fast.state_dict())
+    x = torch.randn(6, 4, 3, dtype=torch.float64)
+    for network in (fast, slow):
+        weigh([network(x)[0]]).backward()
+    for a, b in zip(fast.parameters(), slow.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_low_precision(name: str) -> None:
+    cell = make(name, 3, 4, torch.float32)
+    x, _ = draw(cell, 5, (2,))
+    wanted = unroll(cell, x, backend="loop").outputs_TBH
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = unroll(cell, x, backend="pointwise").outputs_TBH
+        loss = outputs.sum()
+    loss.backward()
+    assert cell.weight_hh.grad is not None
+    assert cell.weight_hh.grad.dtype == torch.float32
+    torch.testing.assert_close(outputs, wanted, rtol=0.1, atol=0.03)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_half_width_weights(name: str) -> None:
+    cell = make(name, 3, 4, torch.float32).to(torch.bfloat16)
+    x = torch.randn(5, 2, 3, dtype=torch.bfloat16)
+    grads = []
+    for backend in ("pointwise", "loop"):
+        cell.zero_grad()
+        unroll(cell, x, backend=backend).outputs_TBH.sum().backward()
+        grads.append(cell.weight_ih.grad)
+    torch.testing.assert_close(grads[0], grads[1], rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_formula_equals_autograd(name: str) -> None:
+    cell = make(name)
+    generator = torch.Generator().manual_seed(4)
+    shape = (3, 2, cell.num_gates, 4)
+    wx, rh = (torch.randn(shape, generator=generator).double() for _ in range(2))
+    state = tuple(
+        torch.randn(3, 2, 4, generator=generator).double() for _ in range(cell.num_states)
+    )
+    formula = cell.local_derivatives(wx, rh, state, cell.update(wx, rh, state))
+    leaves = [a.clone().requires_grad_() for a in (wx, rh, *state)]
+    new_state = cell.update(leaves[0], leaves[1], tuple(leaves[2:]))
+    derived = differentiate(new_state, leaves[0], leaves[1], tuple(leaves[2:]))
+    if formula is None:
+        assert len(derived.by_rh) == cell.num_states
+        return
+    torch.testing.assert_close(formula.by_rh, derived.by_rh)
+    torch.testing.assert_close(formula.by_wx, derived.by_wx)
+    for a, b in zip(formula.by_state, derived.by_state, strict=True):
+        assert [d is None for d in a] == [d is None for d in b]
+        for given_by, wanted in zip(a, b, strict=True):
+            if wanted is not None:
+                torch.testing.assert_close(given_by, wanted)
+
+
+def test_auto_takes_the_fastest_where_nothing_can_be_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without = replace(BACKENDS["native"], reason_against=lambda cell: "no compiler")
+    monkeypatch.setitem(BACKENDS, "native", without)
+    assert choose_backend(make("gru")) == "pointwise"
+    assert choose_backend(make("Peephole")) == "pointwise"
+    assert choose_backend(make("lstm")) == "vendor"
+    assert choose_backend(make("lstm"), traced=True) == "pointwise"
+    assert auto_order(make("gru")) != auto_order(make("lstm"))
+
+
+def test_an_update_that_mixes_units_is_refused_and_runs_by_the_loop() -> None:
+    cell = SumOfUnits(3, hidden_size=5)
+    assert choose_backend(cell) == "loop"
+    with pytest.raises(ConfigError, match="no plain elementwise function"):
+        unroll(cell, torch.zeros(2, 3, 3), backend="pointwise")

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from rnnexp.recurrence import workspace
+from rnnexp.recurrence.workspace import buffer
+
+LIKE = torch.zeros((), dtype=torch.float32)
+SHAPE = (3, 1 << 20)
+
+
+@pytest.fixture(autouse=True)
+def _empty_shelf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace, "_SHELF", workspace._Shelf())
+
+
+def test_memory_is_used_again_once_nobody_holds_it() -> None:
+    first = buffer(LIKE, SHAPE)
+    place, row = first.data_ptr(), first[1]
+    del first
+    second = buffer(LIKE, SHAPE)
+    assert second.data_ptr() != place, "a view still holds it"
+    del row
+    assert buffer(LIKE, (1 << 20, 3)).data_ptr() == place
+
+
+def test_old_shapes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace, "_KEPT", 2)
+    for rows in range(2, 9):
+        buffer(LIKE, (rows, 1 << 20))
+    assert [kept.numel() >> 20 for kept in workspace._SHELF.buffers] == [7, 8]
+
+
+def test_two_holders_never_share() -> None:
+    held = [buffer(LIKE, SHAPE) for _ in range(5)]
+    assert len({tensor.data_ptr() for tensor in held}) == 5
+
+
+def test_saved_tensors_hold_their_memory() -> None:
+    leaf = torch.ones(SHAPE, requires_grad=True)
+    saved = buffer(LIKE, SHAPE).fill_(3.0)
+    product = leaf * saved
+    del saved
+    buffer(LIKE, SHAPE).fill_(5.0)
+    product.sum().backward()
+    assert leaf.grad is not None
+    assert (leaf.grad == 3.0).all()
+
+
+def test_small_tensors_and_other_types_are_new() -> None:
+    assert buffer(LIKE, (2, 3)).shape == (2, 3)
+    double = buffer(LIKE.double(), SHAPE)
+    assert double.dtype == torch.float64
+    assert double.shape == SHAPE

@@ -1,0 +1,52 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rnnexp.app.outcome import Outcome
+from rnnexp.errors import UserError
+from rnnexp.report.load import load_summaries
+
+
+def _write(folder: Path, name: str, time: int) -> None:
+    folder.mkdir(parents=True)
+    Outcome(name, str(folder), "FINISHED", {"a": "1"}, {"test/loss": 0.5}, 2.0, "id").write()
+    os.utime(folder / "summary.json", (time, time))
+
+
+def test_runs_are_loaded_oldest_first(tmp_path: Path) -> None:
+    _write(tmp_path / "b" / "deep", "first", 1)
+    _write(tmp_path / "a", "second", 2)
+    one, two = load_summaries(tmp_path)
+    assert (one.name, two.name) == ("first", "second")
+    assert (one.config, one.metrics, one.run_id) == ({"a": "1"}, {"test/loss": 0.5}, "id")
+    assert load_summaries(tmp_path / "none") == []
+
+
+def test_moved_folder_is_where_it_is(tmp_path: Path) -> None:
+    _write(tmp_path / "old", "x", 1)
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert load_summaries(tmp_path)[0].folder == str(tmp_path / "new")
+
+
+@pytest.mark.parametrize("text", ["", '{"name": "x"', '{"name": "x"}', "[]"])
+def test_unreadable_summary_is_said_in_words(tmp_path: Path, text: str) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(UserError, match=r"summary\.json is no summary of a run.*Remove it"):
+        load_summaries(tmp_path)
+
+
+def test_later_versions_may_add_to_a_summary(tmp_path: Path) -> None:
+    _write(tmp_path / "a", "x", 1)
+    file = tmp_path / "a" / "summary.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"new": 1}))
+    assert load_summaries(tmp_path)[0].name == "x"
+
+
+def test_summary_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path / "a", "x", 1)
+    outcome = Outcome("y", str(tmp_path / "a"), metrics={"bad": object()})  # type: ignore[dict-item]
+    with pytest.raises(TypeError):
+        outcome.write()
+    assert load_summaries(tmp_path)[0].name == "x"

@@ -1,0 +1,66 @@
+import csv
+import math
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+
+from rnnexp.report.norms import draw_norms
+
+BLUE = np.array([0x56, 0xB4, 0xE9]) / 255
+
+
+def noisy(steps: int) -> list[tuple[int, float]]:
+    rng = np.random.default_rng(0)
+    return [(step, float(norm)) for step, norm in enumerate(np.exp(rng.normal(0, 0.3, steps)))]
+
+
+def highest_blue(file: Path) -> float:
+    """Where the raw curve reaches highest: 0 at the picture's upper edge, 1 at the lower."""
+    pixels = matplotlib.image.imread(file)[..., :3]
+    body = pixels[70:]  # below title and legend
+    rows = np.flatnonzero((np.abs(body - BLUE).max(-1) < 0.02).any(1))
+    return (rows[0] + 70) / len(pixels)
+
+
+def test_a_spike_of_one_step_among_ten_thousand_is_seen(tmp_path: Path) -> None:
+    raw = noisy(10_000)
+    raw[7777] = (7777, 1e4)
+    calm = noisy(10_000)
+    calm[7776:7779] = [(step, 1e4) for step in (7776, 7777, 7778)]  # the same scale
+    draw_norms(raw, [], tmp_path / "one.png")
+    draw_norms(calm, [], tmp_path / "three.png")
+    assert highest_blue(tmp_path / "one.png") < 0.25
+    assert abs(highest_blue(tmp_path / "one.png") - highest_blue(tmp_path / "three.png")) < 0.01
+
+
+def test_numbers_stand_beside_the_picture(tmp_path: Path) -> None:
+    raw = [(1, 2.0), (2, math.inf), (3, 40.0)]
+    clipped = [(1, 1.0), (3, 1.0)]
+    cliffs = [(2, math.inf), (3, 40.0)]
+    files = draw_norms(raw, clipped, tmp_path / "n.png", threshold=1.0, cliffs=cliffs)
+    assert files == [tmp_path / "n.png", tmp_path / "n.csv"]
+    with files[1].open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["step"] for row in rows] == ["1", "2", "3"]
+    assert [float(row["raw_norm"]) for row in rows] == [2.0, math.inf, 40.0]
+    assert [row["clipped_norm"] for row in rows] == ["1.0", "", "1.0"]
+    assert [row["cliff"] for row in rows] == ["0", "1", "1"]
+
+
+def test_a_cliff_is_marked(tmp_path: Path) -> None:
+    raw = noisy(200)
+    draw_norms(raw, raw, tmp_path / "without.png")
+    draw_norms(raw, raw, tmp_path / "with.png", cliffs=[(100, 1.0)])
+    vermillion = np.array([0xD5, 0x5E, 0x00]) / 255
+    counts = [
+        int((np.abs(matplotlib.image.imread(file)[..., :3] - vermillion).max(-1) < 0.02).sum())
+        for file in (tmp_path / "without.png", tmp_path / "with.png")
+    ]
+    assert counts[0] == 0
+    assert counts[1] > 20
+
+
+def test_nothing_to_draw_is_an_empty_picture(tmp_path: Path) -> None:
+    files = draw_norms([(1, math.nan), (2, 0.0)], [], tmp_path / "n.png")
+    assert all(file.stat().st_size > 0 for file in files)

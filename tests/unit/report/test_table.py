@@ -1,0 +1,126 @@
+import math
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from rnnexp.report.table import differing, show, summary_line, table_of
+
+
+@dataclass
+class Row:
+    name: str = "a-run"
+    folder: str = "outputs/x"
+    status: str = "FINISHED"
+    config: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 1.25
+    run_id: str | None = "0123456789abcdef"
+
+
+def _text(runs: list[Row]) -> str:
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    with console.file:
+        console.print(table_of(runs))
+        return console.export_text()
+
+
+def _lines(runs: list[Row]) -> list[list[str]]:
+    return [line.split() for line in _text(runs).splitlines() if line.strip(" ─━")]
+
+
+def test_equal_keys_are_left_out() -> None:
+    assert differing([{"a": "1", "b": "1"}, {"a": "2", "b": "1"}]) == ["a"]
+    assert differing([{"a": "1"}, {}]) == ["a"]
+    assert differing([{"a": "1"}]) == differing([]) == []
+
+
+def test_details_of_a_group_hide_behind_its_name() -> None:
+    configs = [
+        {"cell.name": "lstm", "cell.forget_bias": "1.0", "seed": "0"},
+        {"cell.name": "gru", "seed": "0"},
+    ]
+    assert differing(configs) == ["cell.name"]
+    assert differing([{"clip.by": "none"}, {"clip.by": "norm", "clip.max_norm": "1"}]) == [
+        "clip.by"
+    ]
+
+
+def test_details_that_differ_within_one_name_are_shown() -> None:
+    configs = [
+        {"cell.name": name, "cell.hidden_size": size}
+        for name in ("lstm", "gru")
+        for size in ("32", "64")
+    ]
+    assert differing(configs) == ["cell.name", "cell.hidden_size"]
+
+
+CONFIG = st.fixed_dictionaries(
+    {
+        "cell.name": st.sampled_from("ab"),
+        "cell.size": st.sampled_from("12"),
+        "clip.by": st.sampled_from(["none", "norm"]),
+        "clip.max": st.sampled_from("34"),
+        "seed": st.sampled_from("56"),
+    }
+)
+
+
+@given(st.lists(CONFIG, max_size=6))
+def test_the_columns_tell_all_different_runs_apart(configs: list[dict[str, str]]) -> None:
+    keys = differing(configs)
+    whole = {tuple(sorted(config.items())) for config in configs}
+    shown = {tuple(config[key] for key in keys) for config in configs}
+    assert len(shown) == len(whole)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("test/accuracy", 0.5, "50.0%"),
+        ("test/loss", 0.123456, "0.123"),
+        ("test/loss", None, ""),
+        ("test/loss", math.nan, "nan"),
+        ("grad/largest_raw_norm", math.inf, "inf"),
+    ],
+)
+def test_figures_are_shown(key: str, value: float | None, text: str) -> None:
+    assert show(key, value) == text
+
+
+def test_table_has_a_row_per_run() -> None:
+    runs = [
+        Row(config={"cell.name": "lstm", "seed": "0"}, metrics={"test/loss": 0.25}),
+        Row(config={"cell.name": "gru", "seed": "0"}, metrics={"test/accuracy": 0.5}, run_id=None),
+    ]
+    head, lstm, gru = _lines(runs)
+    assert head == ["cell", "test", "loss", "test", "accuracy", "time", "run", "id"]
+    assert lstm == ["lstm", "0.25", "1", "s", "01234567"]
+    assert gru == ["gru", "50.0%", "1", "s"]
+
+
+def test_status_is_shown_where_a_run_did_not_finish() -> None:
+    rows = _lines([Row(config={"seed": "0"}), Row(config={"seed": "1"}, status="FAILED")])
+    assert "status" in rows[0]
+    assert "FAILED" in rows[2]
+
+
+def test_equal_runs_are_named() -> None:
+    assert _lines([Row(), Row(name="other")])[2][0] == "other"
+
+
+def test_markup_in_a_value_is_shown_as_it_is() -> None:
+    rows = [Row(config={"k": "[1, 2]"}), Row(config={"k": "[red]x[/red]"})]
+    assert "[1, 2]" in _text(rows)
+    assert "[red]x[/red]" in _text(rows)
+
+
+def test_summary_line_says_where_to_look() -> None:
+    line = summary_line(Row(metrics={"test/loss": 0.5, "test/accuracy": 1.0}), "rnnexp ui")
+    assert line == (
+        "a-run: test loss 0.5, test accuracy 100.0% | run 0123456789abcdef | outputs/x | rnnexp ui"
+    )
+    failed = summary_line(Row(status="FAILED", run_id=None), "rnnexp ui")
+    assert failed == "a-run: FAILED | run not yet in the store | outputs/x | rnnexp ui"

@@ -1,0 +1,127 @@
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer
+
+from rnnexp.training.interrupt import StopOnSignal, Stopped, StopRequest
+from rnnexp.training.resume import ResumePoint
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_exit_code_is_the_shells(signum: int, code: int) -> None:
+    error = Stopped(signum)
+    assert error.exit_code == code
+    assert str(error) == f"stopped by {signal.Signals(signum).name}"
+    assert not isinstance(error, Exception)
+
+
+def test_signal_stops_at_once_where_it_cannot_wait() -> None:
+    with StopRequest().listening(), pytest.raises(Stopped):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_first_signal_waits_and_the_second_does_not() -> None:
+    request = StopRequest()
+    request.can_wait = True
+    with request.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request.signum == signal.SIGTERM
+        with pytest.raises(Stopped) as caught:
+            os.kill(os.getpid(), signal.SIGINT)
+    assert caught.value.signum == signal.SIGINT
+
+
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    with StopRequest().listening() as request:
+        assert signal.getsignal(signal.SIGTERM) == request.receive
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+class Steps:
+    def __len__(self) -> int:
+        return 4
+
+    def __iter__(self):
+        yield from torch.ones(4, 1, 1)
+
+
+class Plain(LightningModule):
+    """Sends itself a signal at a named moment."""
+
+    def __init__(self, moment: str) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.moment = moment
+
+    def _signal(self, moment: str) -> None:
+        if moment == self.moment:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        self._signal(f"train {batch_idx}")
+        return self.layer(batch).sum()
+
+    def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+        self._signal(f"validation {batch_idx}")
+
+    def on_validation_end(self) -> None:
+        self._signal("after validation")
+
+    def on_train_epoch_end(self) -> None:
+        self._signal("epoch end")
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def train_dataloader(self) -> Steps:
+        return Steps()
+
+    def val_dataloader(self) -> Steps:
+        return Steps()
+
+
+def _fit(moment: str, tmp_path: Path) -> tuple[Trainer, Path]:
+    request, checkpoint = StopRequest(), tmp_path / "last.ckpt"
+    point = ResumePoint(checkpoint, seconds_between=1000.0)
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=tmp_path,
+        callbacks=[StopOnSignal(request, point), point],
+    )
+    with request.listening():
+        trainer.fit(Plain(moment))
+    return trainer, checkpoint
+
+
+@pytest.mark.parametrize(
+    ("moment", "steps"),
+    [
+        ("train 0", 1),
+        ("train 2", 3),
+        ("validation 1", 4),
+        ("after validation", 4),
+        ("epoch end", 4),
+    ],
+)
+def test_signal_saves_a_checkpoint_and_stops(tmp_path: Path, moment: str, steps: int) -> None:
+    with pytest.raises(Stopped):
+        _fit(moment, tmp_path)
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert state["global_step"] == steps
+
+
+def test_without_a_signal_nothing_is_stopped(tmp_path: Path) -> None:
+    trainer, checkpoint = _fit("never", tmp_path)
+    assert trainer.global_step == 4
+    assert not checkpoint.exists()
