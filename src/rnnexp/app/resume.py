@@ -9,6 +9,7 @@ import yaml
 from rnnexp.app.compose import parse
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import find_run, load_run
+from rnnexp.training.checkpoints import find_checkpoint
 
 OUTPUTS = "outputs"
 
@@ -18,14 +19,22 @@ class Origin:
     """Where a resumed run comes from.
 
     Args:
-        checkpoint: what is loaded.
+        checkpoint: what is loaded; None begins with the first step.
         run_id: the MLflow run that goes on; None starts a new one.
         folder: the earlier run's folder, if it is known.
+        notes: what was found damaged, in words.
     """
 
-    checkpoint: Path
+    checkpoint: Path | None
     run_id: str | None = None
     folder: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def in_folder(folder: Path) -> Origin:
+    """Go on from what a run has left in its own folder."""
+    found = find_checkpoint(folder)
+    return Origin(found.path, folder=folder, notes=found.notes)
 
 
 def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
@@ -46,16 +55,16 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
             f"resume={resume}: no such file, and no run with this id below {outputs.resolve()}. "
             "Give the run's folder instead."
         )
-    checkpoint = folder / "checkpoints" / "last.ckpt"
-    if not checkpoint.is_file():
-        raise ConfigError(f"resume={resume}: the run left no checkpoint at {checkpoint}.")
-    return Origin(checkpoint, load_run(folder).run_id, folder)
+    found = find_checkpoint(folder)
+    if found.path is None and not found.notes:
+        raise ConfigError(f"resume={resume}: the run left no checkpoint in {folder}.")
+    return Origin(found.path, load_run(folder).run_id, folder, found.notes)
 
 
 def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     """Put the overrides of the run that is resumed before the new ones, which win.
 
-    So ``rnnexp train resume=RUN_ID`` goes on with the config that the run had.
+    So ``rnnexp train resume=RUN_ID`` goes on with the config that the run had, in its folder.
     """
     given = parse(overrides)
     wanted = next((o.value() for o in given if o.key_or_group == "resume"), None)
@@ -66,4 +75,11 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     earlier = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
     new = {o.key_or_group for o in given}
     kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
+    if "hydra.run.dir" not in new:
+        kept.append(f"hydra.run.dir={_quoted(str(origin.folder.resolve()))}")
     return [*kept, *overrides]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"

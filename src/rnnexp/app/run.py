@@ -1,10 +1,11 @@
 """One run: open its record, train, test, and say honestly how it ended."""
 
+import sys
 import time
 import traceback
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -22,7 +23,9 @@ from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import RunHeader, RunLog, Tracking, config_hash, provenance
 from rnnexp.training.interrupt import Stopped, StopRequest
 from rnnexp.training.module import RecurrentModule
+from rnnexp.training.resume import ResumePoint
 
+C = TypeVar("C", bound=Callback)
 CONFIG_FILE = "config.yaml"
 _VARYING = ("resume", "plugin_dirs", "tracking")
 """Keys that do not change what is computed."""
@@ -55,9 +58,9 @@ def run(
     Raises:
         Stopped: a signal ended it; checkpoint and record are complete.
     """
-    origin = locate(str(plan.values["resume"])) if plan.values["resume"] else None
+    origin = _origin(plan)
     outcome = Outcome(run_name(plan.values), str(folder), config=flatten(plan.values))
-    log = tracking.open_run(folder, _header(plan, origin, tags, parent_run_id))
+    log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent_run_id))
     _store_config(plan, folder, log)
     begun = time.perf_counter()
     try:
@@ -93,21 +96,42 @@ def flatten(values: Any, prefix: str = "") -> dict[str, str]:
 
 
 def _header(
-    plan: Plan, origin: Origin | None, tags: dict[str, str], parent_run_id: str | None
+    plan: Plan,
+    folder: Path,
+    origin: Origin | None,
+    tags: dict[str, str],
+    parent_run_id: str | None,
 ) -> RunHeader:
     values = plan.values
     identity = {key: value for key, value in values.items() if key not in _VARYING}
     more = {**tags, **plan.task.facts, "rnnexp.config_hash": config_hash(identity)}
+    continues = origin is not None and _is_in(origin, folder)
     if origin is not None:
         more["rnnexp.resumed_from"] = str(origin.checkpoint)
+    if origin is not None and origin.notes:
+        more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
     return RunHeader(
         name=run_name(values),
         experiment=str(values["tracking"]["experiment"]),
         params=flatten(values),
         tags={**provenance(Path.cwd()), **more},
         parent_run_id=parent_run_id,
-        run_id=origin.run_id if origin else None,
+        run_id=origin.run_id if origin and not continues else None,
+        continues=continues,
     )
+
+
+def _origin(plan: Plan) -> Origin | None:
+    if not plan.values["resume"]:
+        return None
+    origin = locate(str(plan.values["resume"]))
+    for note in origin.notes:
+        print(f"rnnexp: {note}", file=sys.stderr)
+    return origin
+
+
+def _is_in(origin: Origin, folder: Path) -> bool:
+    return origin.folder is not None and origin.folder.resolve() == folder.resolve()
 
 
 def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
@@ -130,7 +154,8 @@ def _train(
     module, data = build_module(plan), build_data(plan)
     log.tags(_backends(plan, module))
     trainer = make_trainer(plan, folder, log, stop)
-    trainer.fit(module, data, ckpt_path=str(origin.checkpoint) if origin else None)
+    checkpoint = origin.checkpoint if origin else None
+    trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint else None)
     trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt")
     return _test(plan, folder, log, trainer, module, data)
 
@@ -144,6 +169,7 @@ def _test(
     data: TaskData,
 ) -> dict[str, float]:
     at_end = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    at_end = {**_callback(trainer, ResumePoint).figures, **at_end}
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
         state = torch.load(best, weights_only=True, map_location=module.device)
@@ -162,8 +188,7 @@ def _test(
 
 
 def _summary_of(trainer: Trainer) -> dict[str, float]:
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped in Lightning
-    watching = [c for c in callbacks if isinstance(c, (StepMonitor, CliffWatch))]
+    watching = (_callback(trainer, StepMonitor), _callback(trainer, CliffWatch))
     return {key: value for callback in watching for key, value in callback.summary().items()}
 
 
@@ -174,6 +199,11 @@ def _draw(plan: Plan, folder: Path, log: RunLog, alone: bool) -> None:
     log.flush()
     for file in draw_run_pictures(folder, plan.values["clip"]["max_norm"]):
         log.artifact(file, "pictures")
+
+
+def _callback(trainer: Trainer, kind: type[C]) -> C:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped in Lightning
+    return next(c for c in callbacks if isinstance(c, kind))
 
 
 def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:

@@ -17,7 +17,9 @@ from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.monitors.weights import WeightPath
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
+from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.interrupt import StopOnSignal, StopRequest
+from rnnexp.training.resume import ResumePoint
 
 CHART_POINTS = 300
 """MLflow's charts show 320 points of a series: a cliff must stand in one that has fewer."""
@@ -44,6 +46,7 @@ def make_trainer(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> Tr
         logger=JournalLogger(log),
         log_every_n_steps=1,
         callbacks=_callbacks(plan, folder, log, stop),
+        plugins=[SafeCheckpointIO()],
         default_root_dir=folder,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -63,12 +66,15 @@ def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list
     options = plan.values["trainer"]
     monitor = StepMonitor(_guard(plan.values["monitor"]))
     watch = _watch(plan, monitor, folder, log)
-    callbacks: list[Callback] = [monitor, watch, WeightPath(), *_checkpoints(folder)]
+    point = ResumePoint(folder / "checkpoints" / LAST)
+    # The first two look at the state between two batches: before any other touches the next one.
+    callbacks: list[Callback] = [StopOnSignal(stop, point), point, monitor, watch, WeightPath()]
+    callbacks.append(_best(folder))
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
     if options["progress"] != "none":
         callbacks.append(RunProgress(monitor, run_name(plan.values), options["progress"]))
-    return [*callbacks, StopOnSignal(stop, folder / "checkpoints" / "last.ckpt")]
+    return callbacks
 
 
 def _guard(options: dict[str, Any]) -> NonFiniteGuard:
@@ -93,11 +99,14 @@ def _watch(plan: Plan, monitor: StepMonitor, folder: Path, log: RunLog) -> Cliff
     return CliffWatch(monitor, watched, CliffDetector(rule))
 
 
-def _checkpoints(folder: Path) -> list[Callback]:
-    where: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor="val/loss", save_top_k=1, **where)
-    last = ModelCheckpoint(filename="last", monitor=None, save_top_k=1, **where)
-    return [best, last]
+def _best(folder: Path) -> Callback:
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        filename="best",
+        monitor="val/loss",
+        save_top_k=1,
+        enable_version_counter=False,
+    )
 
 
 def _quiet() -> None:
@@ -107,3 +116,4 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*val_check_interval.*")
+    warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # a new run from a file

@@ -40,6 +40,12 @@ class NetworkState:
         fed_back = None if self.fed_back_BO is None else self.fed_back_BO.detach()
         return NetworkState(layers, fed_back)
 
+    def to(self, device: torch.device) -> "NetworkState":
+        """Move the values to a device."""
+        layers = tuple(tuple(s.to(device) for s in state) for state in self.layers)
+        fed_back = None if self.fed_back_BO is None else self.fed_back_BO.to(device)
+        return NetworkState(layers, fed_back)
+
 
 @dataclass(frozen=True)
 class _Along:

@@ -134,8 +134,11 @@ def check_store(uri: str) -> None:
 def _add(run: RunRecord, record: Record) -> None:
     kind = record["kind"]
     if kind == "start":
-        if record["run_id"] is None:  # another run in the same folder: the earlier one is over
-            run.metrics, run.status, run.reason = {}, None, None
+        run.status, run.reason = None, None
+        if record["run_id"] is None and not record.get(
+            "continues"
+        ):  # another run in the same folder: the earlier one is over
+            run.metrics = {}
         run.name, run.params, run.tags = record["name"], record["params"], dict(record["tags"])
     elif kind == "tags":
         run.tags |= record["values"]

@@ -39,11 +39,14 @@ class MlflowStore:
     def open_run(self, start: Record) -> str:
         """Create the run of a start record, or find it by its key if a create went through."""
         if start["run_id"] is not None:
-            return self._reopen(start)
+            return self._reopen(str(start["run_id"]), start)
         experiment = self._experiment(start["experiment"], start["artifacts"])
         found = self._find(experiment, start["key"])
+        if found and start.get("continues"):
+            return self._reopen(found[0], start)
         if not found:
             tags = {**_cut(start["tags"], _MAX_TAG), _KEY: start["key"]}
+            tags |= self._parent_tag(experiment, start.get("parent_key"))
             name = start["name"]
             self._client.create_run(experiment, start["time"], tags=tags, run_name=name)
             found = self._find(experiment, start["key"])
@@ -101,8 +104,11 @@ class MlflowStore:
         runs = self._client.search_runs([experiment], query, order_by=["start_time ASC"])
         return [str(run.info.run_id) for run in runs]
 
-    def _reopen(self, start: Record) -> str:
-        run_id = str(start["run_id"])
+    def _parent_tag(self, experiment: str, key: str | None) -> dict[str, str]:
+        found = self._find(experiment, key) if key else []
+        return {"mlflow.parentRunId": found[0]} if found else {}
+
+    def _reopen(self, run_id: str, start: Record) -> str:
         run: Any = self._client.get_run(run_id)
         self._client.update_run(run_id, status="RUNNING")
         if ERROR_TAG in run.data.tags:  # why it ended before is no longer true

@@ -21,6 +21,8 @@ class RunHeader:
         tags: where the run comes from.
         parent_run_id: the MLflow run of the sweep it belongs to.
         run_id: an existing MLflow run that goes on; None creates one.
+        continues: the run whose journal stands in the folder goes on.
+        parent_key: as parent_run_id, where the store has not named the parent yet.
     """
 
     name: str
@@ -29,6 +31,8 @@ class RunHeader:
     tags: Mapping[str, str]
     parent_run_id: str | None = None
     run_id: str | None = None
+    continues: bool = False
+    parent_key: str | None = None
 
 
 def start_record(header: RunHeader, key: str, uri: str, artifacts: str | None, now: int) -> Record:
@@ -55,6 +59,8 @@ def start_record(header: RunHeader, key: str, uri: str, artifacts: str | None, n
         "params": dict(header.params),
         "tags": tags,
         "run_id": header.run_id,
+        "continues": header.continues,
+        "parent_key": header.parent_key,
     }
 
 

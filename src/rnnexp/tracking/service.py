@@ -8,10 +8,11 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rnnexp.tracking.files import CURSOR, RUN, read_json
-from rnnexp.tracking.journal import FILE, JournalWriter
+from rnnexp.tracking.journal import FILE, JournalWriter, read_all
 from rnnexp.tracking.records import (
     RunHeader,
     Status,
@@ -45,12 +46,18 @@ class RunLog:
     def __init__(self, folder: Path, header: RunHeader, uri: str, artifacts: str | None) -> None:
         self.folder = folder
         self._journal = JournalWriter(folder)
-        self._key = uuid.uuid4().hex
-        self._journal.append(start_record(header, self._key, uri, artifacts, milliseconds()))
+        earlier = _earlier(folder) if header.continues else _Earlier()
+        self.key = earlier.key or uuid.uuid4().hex
+        self._recorded = earlier.steps
+        self._journal.append(start_record(header, self.key, uri, artifacts, milliseconds()))
         self._journal.flush()
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Log figures of a step."""
+        """Log figures of a step; what a run that goes on has logged before is left out."""
+        if self._recorded:
+            values = {k: v for k, v in values.items() if step > self._recorded.get(k, -1)}
+        if not values:
+            return
         self._journal.append(metrics_record(values, step, milliseconds()))
 
     def profile(self, values: Mapping[str, Sequence[float]], step: int) -> None:
@@ -83,11 +90,28 @@ class RunLog:
         """Wait until the store has named the run; None if it has not in time (seconds)."""
         until = time.monotonic() + timeout
         # An earlier run may have left its file in the same folder.
-        while (found := read_json(self.folder / RUN)).get("key") != self._key:
+        while (found := read_json(self.folder / RUN)).get("key") != self.key:
             if time.monotonic() > until:
                 return None
             time.sleep(_POLL_SECONDS)
         return str(found["run_id"])
+
+
+@dataclass
+class _Earlier:
+    key: str | None = None
+    steps: dict[str, int] = field(default_factory=dict[str, int])
+
+
+def _earlier(folder: Path) -> _Earlier:
+    # A killed run was ahead of its checkpoint: what it repeats stands in the journal already.
+    found = _Earlier()
+    for record in read_all(folder / FILE):
+        if record["kind"] == "start" and not record.get("continues"):
+            found = _Earlier(str(record["key"]))
+        elif record["kind"] == "metrics":
+            found.steps |= dict.fromkeys(record["values"], int(record["step"]))
+    return found
 
 
 class Tracking:

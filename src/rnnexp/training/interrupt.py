@@ -1,13 +1,19 @@
 """Ctrl-C and SIGTERM end a run in order: a checkpoint, an honest status, an exit code."""
 
 import signal
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+
+from rnnexp.training.resume import ResumePoint
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE_SECONDS = 5.0
+"""How long a validation may go on after a signal; a scheduler kills after some ten seconds."""
 
 
 class Stopped(BaseException):
@@ -33,6 +39,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signum: int | None = None
         self.can_wait = False
+        self.listens = False
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
         """Note the first signal while a step runs; at any other moment stop at once."""
@@ -45,13 +52,20 @@ class StopRequest:
     @contextmanager
     def listening(self) -> Generator["StopRequest"]:
         """Take SIGINT and SIGTERM for the time of the block."""
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(signum, self.receive) for signum in signals]
+        before = [signal.getsignal(signum) for signum in SIGNALS]
+        self.take_signals()
+        self.listens = True
         try:
             yield self
         finally:
-            for signum, handler in zip(signals, before, strict=True):
+            self.listens = False
+            for signum, handler in zip(SIGNALS, before, strict=True):
                 signal.signal(signum, handler)
+
+    def take_signals(self) -> None:
+        """Have signals come here, whoever took them before."""
+        for signum in SIGNALS:
+            signal.signal(signum, self.receive)
 
 
 class StopOnSignal(Callback):
@@ -59,50 +73,47 @@ class StopOnSignal(Callback):
 
     Args:
         request: tells whether one has.
-        checkpoint: where to save.
+        point: saves the checkpoint.
     """
 
-    def __init__(self, request: StopRequest, checkpoint: Path) -> None:
+    def __init__(self, request: StopRequest, point: ResumePoint) -> None:
         self.request = request
-        self.checkpoint = checkpoint
+        self.point = point
+        self._since: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From now on a signal waits for the end of the batch."""
+        """From now on a signal waits for the next batch."""
         del trainer, pl_module
+        if self.request.listens:
+            self.request.take_signals()  # Lightning has put its own in between
         self.request.can_wait = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From now on a signal stops at once; one that came after the last batch does now."""
+        """From now on a signal stops at once; one that came at the last step does so now."""
         del pl_module
-        self._stop_if_asked(trainer)
         self.request.can_wait = False
+        if self.request.signum is not None:
+            trainer.save_checkpoint(self.point.checkpoint)
+            raise Stopped(self.request.signum)
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Stop as asked where Lightning, which hears SIGTERM too, would exit by itself."""
-        del pl_module
-        if isinstance(exception, SystemExit):
-            self._stop_if_asked(trainer)
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
-    ) -> None:
-        """Stop after a training batch."""
-        del pl_module, args, kwargs
-        self._stop_if_asked(trainer)
+        """Stop before a training batch."""
+        del pl_module, batch, batch_idx
+        if self.request.signum is not None:
+            self.request.can_wait = False
+            self.point.save(trainer)
+            raise Stopped(self.request.signum)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """Stop after a validation batch."""
-        del pl_module, args, kwargs
-        self._stop_if_asked(trainer)
-
-    def _stop_if_asked(self, trainer: Trainer) -> None:
+        """Let a validation end, but not for long: the last checkpoint before it stands."""
+        del trainer, pl_module, args, kwargs
         if self.request.signum is None:
             return
-        self.request.can_wait = False
-        if not trainer.sanity_checking:
-            trainer.save_checkpoint(self.checkpoint)
-        raise Stopped(self.request.signum)
+        self._since = self._since or time.monotonic()
+        if time.monotonic() - self._since > PATIENCE_SECONDS:
+            self.request.can_wait = False
+            raise Stopped(self.request.signum)

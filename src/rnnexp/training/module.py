@@ -64,6 +64,12 @@ class RecurrentModule(LightningModule):
         self.traces: list[Trace] = []
         self._carried: dict[str, NetworkState | None] = {}
 
+    def on_train_start(self) -> None:
+        """Move what a checkpoint brought to the device of the weights."""
+        kept = self._carried.get("train")
+        if kept is not None:
+            self._carried["train"] = kept.to(self.device)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Compute the loss of a window; one without targets only carries the state on."""
         del batch_idx

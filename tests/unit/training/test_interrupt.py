@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from rnnexp.training.interrupt import StopOnSignal, Stopped, StopRequest
+from rnnexp.training.resume import ResumePoint
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -86,6 +87,7 @@ class Plain(LightningModule):
 
 def _fit(moment: str, tmp_path: Path) -> tuple[Trainer, Path]:
     request, checkpoint = StopRequest(), tmp_path / "last.ckpt"
+    point = ResumePoint(checkpoint, seconds_between=1000.0)
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -95,7 +97,7 @@ def _fit(moment: str, tmp_path: Path) -> tuple[Trainer, Path]:
         enable_model_summary=False,
         num_sanity_val_steps=0,
         default_root_dir=tmp_path,
-        callbacks=[StopOnSignal(request, checkpoint)],
+        callbacks=[StopOnSignal(request, point), point],
     )
     with request.listening():
         trainer.fit(Plain(moment))

@@ -1,0 +1,130 @@
+"""Checkpoint files that are old or new, never half, and known to be whole."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+LAST, PREVIOUS = "last.ckpt", "last.previous.ckpt"
+SUFFIX = ".sha256"
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Write beside the target, sync, rename; keep a digest, and the previous ``last.ckpt``.
+
+    Lightning's own way goes through the system's temporary folder without a sync: a full disk
+    there can cost the good checkpoint.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Save so that a kill at any moment leaves a checkpoint that can be loaded."""
+        del storage_options
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f"{target.name}.tmp")
+        with beside.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        _note_digests(target, beside)
+        if target.name == LAST and target.exists():
+            target.replace(target.with_name(PREVIOUS))
+        beside.replace(target)
+        _sync_folder(target.parent)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Load plain tensors, numbers and text only: a checkpoint cannot run code."""
+        del weights_only
+        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint to go on from.
+
+    Args:
+        path: None where none is whole.
+        notes: what was found wrong on the way, in words.
+    """
+
+    path: Path | None
+    notes: tuple[str, ...] = ()
+
+
+def find_checkpoint(run_folder: Path) -> Found:
+    """Find the newest whole checkpoint of a run: the last one, else the one before."""
+    folder, notes = run_folder / "checkpoints", list[str]()
+    for name in (LAST, PREVIOUS):
+        path = folder / name
+        if not path.is_file():
+            continue
+        if is_whole(path):
+            return Found(path, tuple(notes))
+        notes.append(f"{path} is damaged: its sha256 is not the one noted when it was written.")
+    if notes:
+        notes.append("No whole checkpoint is left: the run begins anew.")
+    return Found(None, tuple(notes))
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a file is what was written: its digest is one of those noted for it."""
+    noted = _noted(path.with_name(LAST if path.name == PREVIOUS else path.name))
+    return digest_of(path) in noted.values() if noted else _is_archive(path)
+
+
+def digest_of(path: Path) -> str:
+    """Compute the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _note_digests(target: Path, beside: Path) -> None:
+    # Old and new stand together, so that at every moment of the exchange the file fits one.
+    digests = {target.name: digest_of(beside)}
+    old = _noted(target).get(target.name)
+    if old is not None:
+        digests[PREVIOUS if target.name == LAST else f"{target.name}.before"] = old
+    note = target.with_name(target.name + SUFFIX)
+    fresh = note.with_name(f"{note.name}.tmp")
+    with fresh.open("w", encoding="ascii") as file:
+        file.write("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(note)
+
+
+def _noted(target: Path) -> Mapping[str, str]:
+    with suppress(FileNotFoundError):
+        lines = target.with_name(target.name + SUFFIX).read_text(encoding="ascii").splitlines()
+        pairs = (line.split("  ", 1) for line in lines)
+        return {name: digest for digest, name in pairs}
+    return {}
+
+
+def _is_archive(path: Path) -> bool:
+    # Written by something that notes no digest; torch itself does not look at the checksums.
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,116 @@
+"""Checkpoints from which a run goes on as if nothing had happened.
+
+They are taken at one kind of moment only: when a training batch has been fetched and nothing has
+been done with it. Then the step before it, its validation included, is complete. Lightning counts
+the fetched batch already; the checkpoint says that it is still to come.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from rnnexp.training.randomness import random_states, restore_random_states
+
+SECONDS_BETWEEN = 1.0
+"""A checkpoint costs milliseconds; validations that follow one another closely share one."""
+
+
+class ResumePoint(Callback):
+    """Save after validations what an exact continuation needs beside Lightning's own state.
+
+    Lightning keeps weights, optimizer, schedule, loop counters and callbacks. Added here: the
+    states of all random generators, gradients in the middle of an accumulation, and the latest
+    validation figures.
+
+    Args:
+        checkpoint: where to save.
+        seconds_between: a checkpoint that is due waits until the last one is so old.
+    """
+
+    def __init__(self, checkpoint: Path, seconds_between: float = SECONDS_BETWEEN) -> None:
+        self.checkpoint = checkpoint
+        self.seconds_between = seconds_between
+        self.figures: dict[str, float] = {}
+        self._due = False
+        self._before_batch = False
+        self._saved = time.monotonic()
+        self._states: dict[str, Any] | None = None
+        self._gradients: dict[str, Tensor] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the generators: later hooks come after the first draws."""
+        del trainer, pl_module
+        if self._states is not None:
+            restore_random_states(self._states)
+            self._states = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the gradients of a step that was begun."""
+        del trainer
+        for name, gradient in self._gradients.items():
+            pl_module.get_parameter(name).grad = gradient.to(pl_module.device)
+        self._gradients = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Have the next batch begin with a checkpoint."""
+        del pl_module
+        figures = trainer.callback_metrics.items()
+        self.figures = {key: float(value) for key, value in figures if key.startswith("val/")}
+        self._due = not trainer.sanity_checking
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if a checkpoint is due."""
+        del pl_module, batch, batch_idx
+        if self._due and time.monotonic() - self._saved >= self.seconds_between:
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Save now; called between the fetching of a training batch and its use."""
+        self._before_batch = True
+        try:
+            trainer.save_checkpoint(self.checkpoint)
+        finally:
+            self._before_batch = False
+        self._due, self._saved = False, time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the generators and the latest figures."""
+        return {"random": random_states(), "figures": self.figures}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back; the generators are set when the fit starts."""
+        self._states, self.figures = state_dict["random"], dict(state_dict["figures"])
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add gradients in the middle of an accumulation; count the fetched batch as to come."""
+        if not self._before_batch:
+            return
+        loop = checkpoint["loops"]["fit_loop"]
+        _put_back(loop)
+        done = loop["epoch_loop.batch_progress"]["current"]["completed"]
+        if done % trainer.accumulate_grad_batches:
+            named = pl_module.named_parameters()
+            checkpoint["gradients"] = {n: p.grad for n, p in named if p.grad is not None}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take the gradients back."""
+        del trainer, pl_module
+        self._gradients = checkpoint.get("gradients", {})
+
+
+def _put_back(loop: dict[str, Any]) -> None:
+    progress = loop["epoch_loop.batch_progress"]
+    for count in (progress["total"], progress["current"]):
+        count["ready"] = count["completed"]
+    progress["is_last_batch"] = False
+    for state in loop["state_dict"].get("combined_loader", ()):
+        state["position"] -= 1

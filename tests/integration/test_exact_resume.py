@@ -1,0 +1,197 @@
+"""A run that is stopped or killed and goes on gives the same bits as one left alone."""
+
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+
+from rnnexp.app.build import build_data, build_module
+from rnnexp.app.compose import check_jobs, prepare
+from rnnexp.app.trainer import make_trainer
+from rnnexp.tracking import RunHeader
+from rnnexp.tracking.service import RunLog
+from rnnexp.training.checkpoints import LAST, PREVIOUS, find_checkpoint
+from rnnexp.training.interrupt import Stopped, StopRequest
+from rnnexp.training.resume import ResumePoint
+
+SIZE = ["task.length=12", "task.batch_size=4", "cell.hidden_size=5", "task.val_batches=2"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A random configuration, and the training batch at which the run is broken off."""
+
+    overrides: tuple[str, ...]
+    broken_at: int
+    how: str
+
+
+def draw_case(number: int) -> Case:
+    rng = random.Random(number)
+    steps, accumulate = rng.randint(8, 14), rng.choice([1, 1, 2, 3])
+    words = [
+        f"cell={rng.choice(['elman', 'lstm', 'gru', 'leaky'])}",
+        f"task={rng.choice(['adding', 'copy_memory', 'temporal_order'])}",
+        f"model.layers={rng.choice([1, 2])}",
+        f"model.dropout={rng.choice([0.0, 0.4])}",
+        f"optimizer={rng.choice(['adam', 'sgd', 'rmsprop'])}",
+        f"scheduler={rng.choice(['none', 'cosine', 'step', 'warmup'])}",
+        f"unroll.window={rng.choice(['null', 'null', 5])}",
+        f"clip={rng.choice(['none', 'norm'])}",
+        f"trainer.accumulate={accumulate}",
+        f"trainer.max_steps={steps}",
+        f"trainer.val_every={rng.randint(2, 9)}",
+        f"task.train_batches={rng.choice([4, 5, 100])}",
+        f"seed={rng.randint(0, 9)}",
+    ]
+    broken_at = rng.randint(1, steps - 3)  # an epoch's last step accumulates less
+    return Case(tuple(words), broken_at, rng.choice(["signal", "kill"]))
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing is saved."""
+
+
+class BreakOff(Callback):
+    """Break the run off in the middle of a training batch; draw from every generator before."""
+
+    def __init__(self, at: int | None, how: str, stop: StopRequest) -> None:
+        self.at, self.how, self.stop = at, how, stop
+        self.draws: list[float] = []
+
+    def on_before_backward(self, trainer: Trainer, *args: Any) -> None:
+        import numpy as np
+
+        self.draws += [random.random(), float(np.random.rand()), float(torch.rand(()))]
+        if self.at is not None and trainer.fit_loop.total_batch_idx >= self.at:
+            if self.how == "kill":
+                raise Killed
+            self.stop.signum = signal.SIGTERM
+
+
+def train(case: Case, folder: Path, at: int | None, log: RunLog, checkpoint: Path | None) -> str:
+    plan = check_jobs([*SIZE, *case.overrides], multirun=False, config_dir=None)[0].plan
+    seed_everything(plan.values["seed"], verbose=False)
+    stop = StopRequest()
+    trainer = make_trainer(plan, folder, log, stop)
+    for callback in trainer.callbacks:
+        if isinstance(callback, ResumePoint):
+            callback.seconds_between = 0.0
+    trainer.callbacks.append(BreakOff(at, case.how, stop))
+    module: LightningModule = build_module(plan)
+    path = str(checkpoint) if checkpoint else None
+    trainer.fit(module, build_data(plan), ckpt_path=path)
+    state = module.state_dict()
+    optimizer = json.dumps(trainer.optimizers[0].state_dict(), default=lambda t: t.tolist())
+    content = b"".join(state[key].numpy().tobytes() for key in sorted(state))
+    best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    content += b"".join(best[key].numpy().tobytes() for key in sorted(best))
+    return hashlib.sha256(content + optimizer.encode()).hexdigest()
+
+
+def series(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    found: dict[str, list[tuple[int, float]]] = {}
+    for line in (folder / "journal.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        for key, value in record.get("values", {}).items() if record["kind"] == "metrics" else ():
+            if key.startswith("time/"):
+                continue
+            # Two validations can fall into one accumulated step: the same weights, logged once.
+            points = found.setdefault(key, [])
+            if (record["step"], value) not in points:
+                points.append((record["step"], value))
+    return found
+
+
+def open_log(folder: Path, continues: bool = False) -> RunLog:
+    return RunLog(folder, RunHeader("case", "test", {}, {}, continues=continues), "none", None)
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_a_broken_run_goes_on_bit_for_bit(number: int, tmp_path: Path) -> None:
+    case = draw_case(number)
+    assert prepare([]) == []
+    control, broken = tmp_path / "control", tmp_path / "broken"
+    log = open_log(control)
+    expected = train(case, control, None, log, None)
+    log.end("FINISHED")
+    log = open_log(broken)
+    try:
+        train(case, broken, case.broken_at, log, None)
+    except Stopped:
+        assert case.how == "signal"
+        assert (broken / "checkpoints" / LAST).is_file()
+    except Killed:
+        assert case.how == "kill"
+    else:
+        pytest.fail("the run was not broken off")
+    log.end("KILLED")
+    log = open_log(broken, continues=True)
+    assert train(case, broken, None, log, find_checkpoint(broken).path) == expected, case
+    log.end("FINISHED")
+    assert series(broken) == series(control), case
+
+
+def test_the_comparison_can_fail(tmp_path: Path) -> None:
+    case = Case(("cell=elman", "trainer.max_steps=4", "trainer.val_every=2"), 0, "kill")
+    prepare([])
+    digests: set[str] = set()
+    for seed in (0, 1):
+        log = open_log(tmp_path / str(seed))
+        other = replace(case, overrides=(*case.overrides, f"seed={seed}"))
+        digests.add(train(other, tmp_path / str(seed), None, log, None))
+        log.end("FINISHED")
+    assert len(digests) == 2
+    assert series(tmp_path / "0") != series(tmp_path / "1")
+
+
+LONG = ["task.length=10", "cell=gru", "cell.hidden_size=8", "model.layers=2", "model.dropout=0.2"]
+LONG += ["trainer.max_steps=2500", "trainer.val_every=100", "task.val_batches=2"]
+LONG += ["task.test_batches=2", "tracking.wait=0", "scheduler=cosine"]
+
+
+def digest_of_last(folder: Path) -> str:
+    state = torch.load(folder / "checkpoints" / LAST, weights_only=True)["state_dict"]
+    return hashlib.sha256(b"".join(state[k].numpy().tobytes() for k in sorted(state))).hexdigest()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_killed_process_goes_on_from_an_older_checkpoint(
+    rnnexp, workdir: Path, store_uri: str
+) -> None:
+    assert rnnexp("train", "hydra.run.dir=control", *LONG).code == 0
+    control, folder = workdir / "control", workdir / "killed"
+    command = [sys.executable, "-m", "rnnexp", "train", "hydra.run.dir=killed", *LONG]
+    process = subprocess.Popen(command, cwd=workdir, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: (folder / "checkpoints" / PREVIOUS).is_file())
+        time.sleep(random.random() / 2)
+    finally:
+        process.kill()
+        process.wait()
+    damaged = folder / "checkpoints" / LAST
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    done = rnnexp("train", "resume=killed")
+    assert done.code == 0, done.err
+    assert "last.ckpt is damaged: its sha256" in done.err
+    assert digest_of_last(folder) == digest_of_last(control)
+    assert series(folder) == series(control)
