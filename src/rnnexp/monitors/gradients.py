@@ -87,7 +87,7 @@ class StepMonitor(Callback):
         """Measure the clipped norm and hand everything to the logger."""
         del batch, batch_idx
         if self._raw is None or not outputs:  # accumulating, or a window without targets
-            self._raw = None
+            self._raw, self.groups = None, {}
             return
         self.latest = {"train/loss": float(outputs["loss"]), **self._norms(pl_module, self._raw)}
         self.latest["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])

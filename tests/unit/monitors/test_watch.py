@@ -28,7 +28,8 @@ class Scaled(RecurrentModule):
 
     def training_step(self, batch, batch_idx: int) -> Tensor | None:
         loss = super().training_step(batch, batch_idx)
-        return loss * (self.factor if self.global_step == CLIFF - 1 else 1.0)
+        at_cliff = loss is not None and self.global_step == CLIFF - 1
+        return loss * self.factor if at_cliff else loss
 
 
 class Log:
@@ -46,7 +47,12 @@ def watch_of(folder: Path, log: Log, **options) -> tuple[StepMonitor, CliffWatch
 
 
 def train(
-    plugins, folder: Path, callbacks: Sequence[Callback], steps: int, factor: float = 1000.0
+    plugins,
+    folder: Path,
+    callbacks: Sequence[Callback],
+    steps: int,
+    factor: float = 1000.0,
+    window: int | None = None,
 ) -> Scaled:
     torch.manual_seed(0)
     task = plugins.get("task", "adding").cls(length=12, batch_size=8)
@@ -65,8 +71,16 @@ def train(
         accelerator="cpu",
         default_root_dir=folder,
     )
-    trainer.fit(module, TaskData(task, "last"))
+    trainer.fit(module, TaskData(task, "last", window))
     return module
+
+
+def test_windows_without_targets_are_no_steps_to_judge(plugins, tmp_path: Path) -> None:
+    log = Log()
+    monitor, watch = watch_of(tmp_path, log, flow_every=1)
+    train(plugins, tmp_path, [monitor, watch], steps=9, window=4)
+    # Of three windows of a sequence the last alone has a target, hence a gradient.
+    assert [step for step, _ in log.profiles] == [3, 6, 9]
 
 
 def test_the_one_cliff_is_found_located_and_kept(plugins, tmp_path: Path) -> None:
