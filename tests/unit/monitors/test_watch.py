@@ -75,6 +75,7 @@ def train(
     return module
 
 
+@pytest.mark.filterwarnings("ignore:.*returned .None.*:UserWarning")  # on purpose
 def test_windows_without_targets_are_no_steps_to_judge(plugins, tmp_path: Path) -> None:
     log = Log()
     monitor, watch = watch_of(tmp_path, log, flow_every=1)
