@@ -12,6 +12,8 @@ rnnexp: experiments on recurrent networks
   rnnexp tasks [NAME ...]          the tasks that can be named by task=, with their options
   rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
   rnnexp unfold [KEY=VALUE ...]    draw the unfolded graph of the network that would be trained
+  rnnexp replay RUN [STEP]         make a step again: its gradient by parameter and by time step
+  rnnexp landscape RUN [STEP]      draw the loss along the gradient at a recorded cliff
   rnnexp ui [--port N]             open the records in MLflow's UI on 127.0.0.1
   rnnexp sync [FOLDER ...]         deliver to MLflow what an interrupted run left behind
 
@@ -31,6 +33,8 @@ COMMANDS = {
     "tasks": "rnnexp.app.listing",
     "compare": "rnnexp.app.compare",
     "unfold": "rnnexp.app.unfold",
+    "replay": "rnnexp.app.replay",
+    "landscape": "rnnexp.app.landscape",
     "ui": "rnnexp.app.ui",
     "sync": "rnnexp.app.sync",
 }

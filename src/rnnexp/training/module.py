@@ -1,6 +1,7 @@
 """Back-propagation through time as a LightningModule; clipping is left to Lightning."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,6 +122,15 @@ class RecurrentModule(LightningModule):
         if kept is not None:
             layers = tuple(tuple(state) for state in kept["layers"])
             self._carried["train"] = NetworkState(layers, kept["fed_back"])
+
+    @contextmanager
+    def keeping_state(self) -> Generator[None]:
+        """Put the carried states back at the end of the block, so that a batch can be run again."""
+        kept = dict(self._carried)
+        try:
+            yield
+        finally:
+            self._carried = kept
 
     def _run_in_windows(self, batch: Batch, stream: str, feed: Feed) -> Tensor:
         # Evaluation looks at whole sequences, whose hidden states need not stand in memory at once.
