@@ -1,12 +1,8 @@
 """``rnnexp landscape``: a slice of the loss along the raw gradient at a recorded cliff."""
 
-import argparse
-
 import torch
 
-from rnnexp.app.rebuild import Rebuilt, folder_of, rebuild
-from rnnexp.errors import ConfigError
-from rnnexp.monitors.events import load_events
+from rnnexp.app.rebuild import Rebuilt, asked_for, rebuild
 from rnnexp.report.slice import Slice, draw_slice
 
 POINTS = 201
@@ -14,15 +10,7 @@ POINTS = 201
 
 def main(command: str, arguments: list[str]) -> int:
     """Draw the loss of a step's batch along its gradient, into the run's folder."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
-    parser.add_argument("run", help="MLflow run id, or the run's folder")
-    parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
-    args = parser.parse_args(arguments)
-    folder = folder_of(args.run)
-    events = load_events(folder)
-    if not events and args.step is None:
-        raise ConfigError(f"{folder} has no recorded cliff. Name a step.")
-    step = args.step or max(events, key=lambda event: event.raw_norm).step
+    folder, step = asked_for(command, arguments, __doc__)
     files = draw_slice(slice_of(rebuild(folder, step), step), folder / f"landscape_{step}.png")
     for file in files:
         print(f"Drawn: {file}")

@@ -1,5 +1,6 @@
 """A recorded step of a run made again: its very weights and batch, from config and seed."""
 
+import argparse
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from rnnexp.app.resume import OUTPUTS
 from rnnexp.app.trainer import make_trainer
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError
+from rnnexp.monitors.events import load_events
 from rnnexp.recurrence import Trace
 from rnnexp.tasks import Batch
 from rnnexp.tracking import RunHeader, RunLog, find_run, load_run
@@ -37,6 +39,25 @@ class Rebuilt:
     batch: Batch
     loss: float
     plan: Plan
+
+
+def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path, int]:
+    """Read a command line of a run and a step; the run's largest cliff is the default.
+
+    Raises:
+        ConfigError: there is no such run, or no step is named and no cliff recorded.
+    """
+    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=doc)
+    parser.add_argument("run", help="MLflow run id, or the run's folder")
+    parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
+    args = parser.parse_args(arguments)
+    folder = folder_of(args.run)
+    if args.step is not None:
+        return folder, args.step
+    events = load_events(folder)
+    if not events:
+        raise ConfigError(f"{folder} has no recorded cliff. Name a step.")
+    return folder, max(events, key=lambda event: event.raw_norm).step
 
 
 def folder_of(run: str) -> Path:

@@ -1,11 +1,9 @@
 """``rnnexp replay``: make a recorded step again, and show where its gradient comes from."""
 
-import argparse
 import math
 from collections.abc import Sequence
 
-from rnnexp.app.rebuild import Rebuilt, folder_of, rebuild
-from rnnexp.monitors.events import load_events
+from rnnexp.app.rebuild import Rebuilt, asked_for, rebuild
 from rnnexp.monitors.groups import GroupNorms, total
 
 BAR = 40
@@ -14,14 +12,7 @@ ROWS = 25
 
 def main(command: str, arguments: list[str]) -> int:
     """Print loss, norms, and the norm of dL/dh_t over time; a cliff's step is the default."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
-    parser.add_argument("run", help="MLflow run id, or the run's folder")
-    parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
-    args = parser.parse_args(arguments)
-    folder = folder_of(args.run)
-    events = load_events(folder)
-    largest = max(events, key=lambda event: event.raw_norm).step if events else 1
-    step = args.step or largest
+    folder, step = asked_for(command, arguments, __doc__)
     print("\n".join(describe(rebuild(folder, step), step)))
     return 0
 
