@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import hydra
+import torch
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -37,9 +38,13 @@ def main(command: str, arguments: list[str]) -> int:
     if _only_informs(args):
         return _inform(command, arguments, args)
     args.overrides = with_earlier_overrides(args.overrides)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a process whose torch has a pool of threads cannot be copied
     jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_stores(jobs)
     multirun = args.multirun or len(jobs) > 1
+    if not multirun:
+        torch.set_num_threads(threads)
     session = Session([f"rnnexp {command}", *arguments], jobs, args.overrides, multirun)
     for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
         OmegaConf.register_new_resolver(resolver, find, replace=True)
