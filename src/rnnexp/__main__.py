@@ -12,6 +12,7 @@ rnnexp: experiments on recurrent networks
   rnnexp tasks [NAME ...]          the tasks that can be named by task=, with their options
   rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
   rnnexp unfold [KEY=VALUE ...]    draw the unfolded graph of the network that would be trained
+  rnnexp sweep plan|status|retry   what a sweep would do, has done, and its failed jobs again
   rnnexp ui [--port N]             open the records in MLflow's UI on 127.0.0.1
   rnnexp sync [FOLDER ...]         deliver to MLflow what an interrupted run left behind
 
@@ -31,6 +32,7 @@ COMMANDS = {
     "tasks": "rnnexp.app.listing",
     "compare": "rnnexp.app.compare",
     "unfold": "rnnexp.app.unfold",
+    "sweep": "rnnexp.app.sweeps",
     "ui": "rnnexp.app.ui",
     "sync": "rnnexp.app.sync",
 }

@@ -151,7 +151,7 @@ class Session:
 
     def _sum_up(self, sweep: Sweep) -> None:
         self.outcomes = [item.outcome for item in sweep.items]
-        print_table(self.outcomes)
+        print_table([outcome for outcome in self.outcomes if outcome.error != NOT_RUN])
         counts = ", ".join(f"{value} {key}" for key, value in sweep.count().items() if value)
         print(f"{sweep.name}: {counts} | {sweep.folder} | {self._ui_command()}")
         for outcome in self.outcomes:

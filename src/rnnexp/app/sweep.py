@@ -52,7 +52,9 @@ class Item:
     @property
     def outcome(self) -> Outcome:
         """How it ended; FAILED with a reason where it left nothing."""
-        found = outcome_of(self.folder) or Outcome(self.name, str(self.folder), error=NOT_RUN)
+        config = flatten(self.job.plan.values)
+        unknown = Outcome(self.name, str(self.folder), config=config, error=NOT_RUN)
+        found = outcome_of(self.folder) or unknown
         found.run_id = read_json(self.folder / RUN).get("run_id", found.run_id)
         return found
 
