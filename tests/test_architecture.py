@@ -196,3 +196,10 @@ def test_public_names_have_docstrings(path: Path) -> None:
 def test_a_missing_docstring_is_found() -> None:
     text = "def f():\n    pass\nclass A:\n    'Doc.'\n    def g(self):\n        pass\n"
     assert list(_undocumented(ast.parse(text))) == ["f", "g"]
+
+
+def test_the_launcher_shell_is_light(python, tmp_path: Path) -> None:
+    # Hydra imports it at every start of every program.
+    code = "import hydra_plugins.rnnexp_local_launcher.local_launcher, sys; "
+    code += "assert not {'torch', 'rnnexp', 'rich'} & set(sys.modules)"
+    assert python("-c", code, cwd=tmp_path).err == ""

@@ -14,6 +14,7 @@ rnnexp: experiments on recurrent networks
   rnnexp unfold [KEY=VALUE ...]    draw the unfolded graph of the network that would be trained
   rnnexp replay RUN [STEP]         make a step again: its gradient by parameter and by time step
   rnnexp landscape RUN [STEP]      draw the loss along the gradient at a recorded cliff
+  rnnexp sweep plan|status|retry   what a sweep would do, has done, and its failed jobs again
   rnnexp ui [--port N]             open the records in MLflow's UI on 127.0.0.1
   rnnexp sync [FOLDER ...]         deliver to MLflow what an interrupted run left behind
 
@@ -35,6 +36,7 @@ COMMANDS = {
     "unfold": "rnnexp.app.unfold",
     "replay": "rnnexp.app.replay",
     "landscape": "rnnexp.app.landscape",
+    "sweep": "rnnexp.app.sweeps",
     "ui": "rnnexp.app.ui",
     "sync": "rnnexp.app.sync",
 }

@@ -1,5 +1,6 @@
 """Find what a run goes on from: ``resume=RUN_ID`` or a path."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.tracking import find_run, load_run
 from rnnexp.training.checkpoints import find_checkpoint
 
-OUTPUTS = "outputs"
+OUTPUTS, JOURNAL = "outputs", "journal.jsonl"
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,22 @@ class Origin:
     notes: tuple[str, ...] = ()
 
 
-def in_folder(folder: Path) -> Origin:
-    """Go on from what a run has left in its own folder."""
-    found = find_checkpoint(folder)
-    return Origin(found.path, folder=folder, notes=found.notes)
+def origin_of(resume: str | None, folder: Path, own: bool = False) -> Origin | None:
+    """Say what a run goes on from, and what was found damaged.
+
+    Args:
+        resume: of the config.
+        folder: the run's folder.
+        own: whether a record that stands in the folder is an earlier part of this very run.
+    """
+    if own and (folder / JOURNAL).is_file():
+        found = find_checkpoint(folder)
+        origin = Origin(found.path, folder=folder, notes=found.notes)
+    else:
+        origin = locate(resume) if resume else None
+    for note in origin.notes if origin else ():
+        print(f"rnnexp: {note}", file=sys.stderr)
+    return origin
 
 
 def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:

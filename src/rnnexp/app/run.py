@@ -1,6 +1,5 @@
 """One run: open its record, train, test, and say honestly how it ended."""
 
-import sys
 import time
 import traceback
 from importlib.metadata import distributions
@@ -12,23 +11,22 @@ import yaml
 from pytorch_lightning import Callback, Trainer, seed_everything
 
 from rnnexp.app.build import Plan, build_data, build_module, run_name
+from rnnexp.app.identity import identity
 from rnnexp.app.outcome import Outcome, describe_outcome
 from rnnexp.app.pictures import draw_run_pictures
-from rnnexp.app.resume import Origin, locate
+from rnnexp.app.resume import Origin
 from rnnexp.app.trainer import make_trainer
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.recurrence import choose_backend
 from rnnexp.tasks.datamodule import TaskData
-from rnnexp.tracking import RunHeader, RunLog, Tracking, config_hash, provenance
+from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
 from rnnexp.training.interrupt import Stopped, StopRequest
 from rnnexp.training.module import RecurrentModule
 from rnnexp.training.resume import ResumePoint
 
 C = TypeVar("C", bound=Callback)
 CONFIG_FILE = "config.yaml"
-_VARYING = ("resume", "plugin_dirs", "tracking")
-"""Keys that do not change what is computed."""
 _AT_EVERY_STEP = ("grad/clipped_fraction",)
 """Figures of the summary that the last step has logged already."""
 
@@ -36,11 +34,12 @@ _AT_EVERY_STEP = ("grad/clipped_fraction",)
 def run(
     plan: Plan,
     folder: Path,
-    tracking: Tracking,
+    tracking: Journals,
     stop: StopRequest,
     *,
     tags: dict[str, str],
-    parent_run_id: str | None = None,
+    origin: Origin | None = None,
+    parent: str | None = None,
 ) -> Outcome:
     """Train and test one network, and leave its record.
 
@@ -50,7 +49,8 @@ def run(
         tracking: takes the record.
         stop: tells whether a signal has come.
         tags: what is known of the command.
-        parent_run_id: the MLflow run of the sweep.
+        origin: what the run goes on from.
+        parent: key of the record of the sweep.
 
     Returns:
         How it ended; an exception of the run is in it, not raised.
@@ -58,9 +58,8 @@ def run(
     Raises:
         Stopped: a signal ended it; checkpoint and record are complete.
     """
-    origin = _origin(plan)
     outcome = Outcome(run_name(plan.values), str(folder), config=flatten(plan.values))
-    log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent_run_id))
+    log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent))
     _store_config(plan, folder, log)
     begun = time.perf_counter()
     try:
@@ -74,7 +73,7 @@ def run(
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
     finally:
         outcome.seconds = time.perf_counter() - begun
-        _draw(plan, folder, log, alone=parent_run_id is None)
+        _draw(plan, folder, log, alone=parent is None)
         _close(outcome, folder, log)
     outcome.run_id = log.run_id(timeout=float(plan.values["tracking"]["wait"]))
     outcome.write()
@@ -100,11 +99,10 @@ def _header(
     folder: Path,
     origin: Origin | None,
     tags: dict[str, str],
-    parent_run_id: str | None,
+    parent: str | None,
 ) -> RunHeader:
     values = plan.values
-    identity = {key: value for key, value in values.items() if key not in _VARYING}
-    more = {**tags, **plan.task.facts, "rnnexp.config_hash": config_hash(identity)}
+    more = {**tags, **plan.task.facts, "rnnexp.config_hash": config_hash(identity(values))}
     continues = origin is not None and _is_in(origin, folder)
     if origin is not None:
         more["rnnexp.resumed_from"] = str(origin.checkpoint)
@@ -115,19 +113,10 @@ def _header(
         experiment=str(values["tracking"]["experiment"]),
         params=flatten(values),
         tags={**provenance(Path.cwd()), **more},
-        parent_run_id=parent_run_id,
+        parent_key=parent,
         run_id=origin.run_id if origin and not continues else None,
         continues=continues,
     )
-
-
-def _origin(plan: Plan) -> Origin | None:
-    if not plan.values["resume"]:
-        return None
-    origin = locate(str(plan.values["resume"]))
-    for note in origin.notes:
-        print(f"rnnexp: {note}", file=sys.stderr)
-    return origin
 
 
 def _is_in(origin: Origin, folder: Path) -> bool:

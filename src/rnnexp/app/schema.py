@@ -152,6 +152,24 @@ class MonitorOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """How a sweep, ``-m``, goes about its jobs; hydra.launcher says how many run at once.
+
+    Args:
+        name: its folder, outputs/sweeps/NAME, and its run in MLflow; null makes one of the
+            overrides, the same for more values of the same keys.
+        retry_failed: run those again that failed by themselves; interrupted ones always go on.
+        fail_fast: end the sweep at the first job that fails.
+        timeout: seconds after which a job is ended as failed; null never.
+    """
+
+    name: str | None = None
+    retry_failed: bool = False
+    fail_fast: bool = False
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RootOptions:
     """What stands at the top of the config.
 
@@ -178,4 +196,5 @@ GROUPS: dict[str, type] = {
     "trainer": TrainerOptions,
     "tracking": TrackingOptions,
     "monitor": MonitorOptions,
+    "sweep": SweepOptions,
 }

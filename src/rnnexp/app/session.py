@@ -1,24 +1,29 @@
 """One command: its runs, their shared record keeper, their common ending."""
 
-import hashlib
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from hydra_plugins.rnnexp_local_launcher._pool import Limits
 from rnnexp.app.compose import Job
+from rnnexp.app.jobs import LOG, artifact_root
 from rnnexp.app.outcome import Outcome
 from rnnexp.app.pictures import draw_sweep_picture
+from rnnexp.app.resume import origin_of
 from rnnexp.app.run import run
+from rnnexp.app.sweep import NOT_RUN, Item, Sweep
 from rnnexp.app.validate import validate
+from rnnexp.app.watch import JobTask, SweepWatcher
+from rnnexp.app.worker import run_folder
+from rnnexp.errors import RunError
 from rnnexp.report.table import print_table, summary_line
-from rnnexp.tracking import RunHeader, RunLog, Tracking, provenance
-from rnnexp.training.interrupt import Stopped, StopRequest
-
-PARENT_SECONDS = 30.0
-"""How long the first run of a sweep waits for MLflow to name the parent run."""
+from rnnexp.tracking import Tracking
+from rnnexp.training.interrupt import StopRequest
 
 
 class Session:
@@ -27,9 +32,13 @@ class Session:
     Args:
         command: the words that were typed.
         jobs: what they ask for.
+        overrides: the command's.
+        multirun: whether they are a sweep, be it of one job.
     """
 
-    def __init__(self, command: list[str], jobs: list[Job]) -> None:
+    def __init__(
+        self, command: list[str], jobs: list[Job], overrides: Sequence[str], multirun: bool
+    ) -> None:
         self.command = " ".join(command)
         self.jobs = jobs
         self.stop = StopRequest()
@@ -37,59 +46,125 @@ class Session:
         self.stopped = False
         options = jobs[0].plan.values["tracking"]
         self.uri, self.wait = str(options["uri"]), float(options["wait"])
-        self.experiment = str(options["experiment"])
-        self.tracking = Tracking(self.uri, _artifact_root(self.uri))
-        self._parent: RunLog | None = None
+        self.tracking = Tracking(self.uri, artifact_root(self.uri))
+        self.tags = {"rnnexp.command": self.command}
+        self.sweep = Sweep(jobs, overrides, self.tracking, self.tags) if multirun else None
+        self._watcher: SweepWatcher | None = None
         self._folder = Path()
 
     @property
     def exit_code(self) -> int:
         """0 if every run finished."""
-        return int(any(outcome.status != "FINISHED" for outcome in self.outcomes))
+        known = self.sweep.elsewhere if self.sweep else ()
+        return int(
+            any(o.status != "FINISHED" and Path(o.folder).name not in known for o in self.outcomes)
+        )
 
-    def run_one(self, config: DictConfig) -> None:
-        """Run one job; a failure is kept and does not stop the others."""
-        plan = validate(config)
+    def __call__(self, config: DictConfig) -> None:
+        """Run one job in this process; a failure is kept and does not stop the others."""
         hydra = HydraConfig.get()
         self._folder = Path(hydra.runtime.output_dir)
-        parent = self._parent_id(hydra) if len(self.jobs) > 1 else None
-        tags = {"rnnexp.command": self.command, "rnnexp.overrides": " ".join(hydra.overrides.task)}
-        try:
-            outcome = run(
-                plan, self._folder, self.tracking, self.stop, tags=tags, parent_run_id=parent
-            )
-        except Stopped:
-            self.stopped = True
-            raise
+        if self.sweep is not None:
+            self._run_item(self.sweep, self.sweep.all_items[int(hydra.job.num)])
+            return
+        plan = validate(config)
+        tags = {**self.tags, "rnnexp.overrides": " ".join(hydra.overrides.task)}
+        origin = origin_of(plan.values["resume"], self._folder)
+        outcome = run(plan, self._folder, self.tracking, self.stop, tags=tags, origin=origin)
         self.outcomes.append(outcome)
         self._say(outcome)
 
+    def sweep_name(self) -> str:
+        """Return the name of the sweep, for Hydra's folders."""
+        return self.sweep.name if self.sweep else "one"
+
+    def job_key(self, number: int) -> str:
+        """Return the key of a job by its number, for Hydra's folders."""
+        return self.sweep.all_items[number].key if self.sweep else str(number)
+
+    def sweep_tasks(
+        self, job_overrides: Sequence[Sequence[str]], first: int, config: DictConfig
+    ) -> tuple[list[JobTask], SweepWatcher, Limits]:
+        """Make the tasks that ``hydra/launcher=local`` runs: what is left of the sweep."""
+        del job_overrides, first
+        assert self.sweep is not None
+        threads = int(config.hydra.launcher.threads)
+        left = self._begin(self.sweep)
+        for item in left:
+            self.sweep.freeze(item, threads)
+        moving = self.jobs[0].plan.values["trainer"]["progress"] in ("auto", "bar")
+        self._watcher = SweepWatcher(self.sweep, moving)
+        options = self.sweep.options
+        limits = Limits(timeout=options["timeout"], fail_fast=options["fail_fast"])
+        return [JobTask(item) for item in left], self._watcher, limits
+
     def finish(self) -> None:
         """Close the record and print what came out."""
-        if self._parent is not None:
-            self._draw(self._parent)
-            done = f"{sum(o.status == 'FINISHED' for o in self.outcomes)} of {len(self.jobs)}"
-            self._parent.tags({"rnnexp.sweep.finished": done})
-            status = "KILLED" if self.stopped else "FAILED" if self.exit_code else "FINISHED"
-            reason = None if status == "FINISHED" else f"{done} runs finished"
-            self._parent.end(status, reason)
+        if self._watcher is not None:
+            self._watcher.close()
+        if self.sweep is not None:
+            self.outcomes = [item.outcome for item in self.sweep.items]
+            self._draw(self.sweep)
+            self.sweep.close(self.stopped)
         for folder in self.tracking.close(self.wait):
             where = f"rnnexp: {folder}: not all of it reached {self.uri} yet"
             print(f"{where}; later: rnnexp sync {folder}", file=sys.stderr)
-        if len(self.jobs) > 1 and self.outcomes:
-            print_table(self.outcomes)
-            print(f"Compare them in MLflow's UI: {self._ui_command()}")
+        if self.sweep is not None and self.sweep.lease is not None:
+            self._sum_up(self.sweep)
 
     def resume_hint(self) -> str:
-        """Say how to go on with the run that was stopped."""
+        """Say how to go on with what was stopped."""
+        if self.sweep is not None:
+            return "Go on: the same command again."
         return f"Go on: rnnexp train resume={self._folder}"
 
-    def _draw(self, parent: RunLog) -> None:
-        name = self.jobs[0].plan.task.sweep_picture
-        if name is None or self.stopped:
+    def _begin(self, sweep: Sweep) -> list[Item]:
+        sweep.open()
+        left = sweep.left()
+        counts = Counter(sweep.states().values())
+        if counts["done"] or counts["failed"]:
+            again = (
+                "run again" if sweep.options["retry_failed"] else "sweep.retry_failed=true reruns"
+            )
+            failed = f", {counts['failed']} failed before ({again})" if counts["failed"] else ""
+            print(
+                f"rnnexp: {sweep.name}: {counts['done']} of {len(sweep.items)} jobs done{failed}",
+                file=sys.stderr,
+            )
+        return left
+
+    def _run_item(self, sweep: Sweep, item: Item) -> None:
+        if sweep.lease is None:
+            self._begin(sweep)
+        if item not in sweep.left():
             return
-        for file in draw_sweep_picture(name, self.outcomes, parent.folder):
-            parent.artifact(file)
+        sweep.freeze(item, torch.get_num_threads())
+        try:
+            code = run_folder(item.folder, self.stop)
+        finally:
+            self.tracking.forward(item.folder)
+        sweep.judge(item, f"exit code {code}", code, False)
+        sweep.tell()
+        self._say(item.outcome)
+        if code and sweep.options["fail_fast"]:
+            raise RunError(f"{item.name} failed, and sweep.fail_fast ends the sweep with it.")
+
+    def _sum_up(self, sweep: Sweep) -> None:
+        self.outcomes = [item.outcome for item in sweep.items]
+        print_table([outcome for outcome in self.outcomes if outcome.error != NOT_RUN])
+        counts = ", ".join(f"{value} {key}" for key, value in sweep.count().items() if value)
+        print(f"{sweep.name}: {counts} | {sweep.folder} | {self._ui_command()}")
+        for outcome in self.outcomes:
+            if outcome.status != "FINISHED" and outcome.error != NOT_RUN:
+                print(f"rnnexp: {outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
+                print(f"        its log: {outcome.folder}/{LOG}", file=sys.stderr)
+
+    def _draw(self, sweep: Sweep) -> None:
+        name = self.jobs[0].plan.task.sweep_picture
+        if name is None or self.stopped or sweep.lease is None:
+            return
+        for file in draw_sweep_picture(name, self.outcomes, sweep.folder):
+            sweep.open().artifact(file)
             if file.suffix == ".png":
                 print(f"Picture: {file}")
 
@@ -99,27 +174,6 @@ class Session:
         if outcome.error or len(self.jobs) == 1:
             print(summary_line(outcome, self._ui_command()))
 
-    def _parent_id(self, hydra: Any) -> str | None:
-        if self._parent is None:
-            overrides = [o for o in hydra.overrides.task if "=" in o]
-            self._parent = self.tracking.open_run(
-                Path(hydra.sweep.dir), self._parent_header(overrides)
-            )
-        return self._parent.run_id(timeout=PARENT_SECONDS)
-
-    def _parent_header(self, overrides: list[str]) -> RunHeader:
-        digest = hashlib.sha256("\n".join(job.overrides.__str__() for job in self.jobs).encode())
-        tags = {**provenance(Path.cwd()), "rnnexp.command": self.command}
-        tags["rnnexp.sweep.jobs"] = str(len(self.jobs))
-        name = f"sweep-{digest.hexdigest()[:8]}"
-        keys = sorted({o.partition("=")[0] for o in overrides})
-        return RunHeader(name, self.experiment, {"sweep.keys": ", ".join(keys)}, tags)
-
     def _ui_command(self) -> str:
         default = self.uri == "sqlite:///mlflow.db"
         return "rnnexp ui" if default else f"rnnexp ui tracking.uri={self.uri}"
-
-
-def _artifact_root(uri: str) -> Path | None:
-    """Keep artifacts beside a local store; a server knows its own place."""
-    return Path("outputs", "mlflow").resolve() if uri.startswith("sqlite:") else None

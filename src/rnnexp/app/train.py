@@ -6,16 +6,17 @@ import sys
 from pathlib import Path
 
 import hydra
+import torch
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rnnexp.app.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
 from rnnexp.app.resume import with_earlier_overrides
 from rnnexp.app.session import Session
-from rnnexp.errors import ConfigError
+from rnnexp.errors import EXIT_FAILED, ConfigError, RunError
 from rnnexp.paths import conf_dir
 from rnnexp.tracking import check_store
 from rnnexp.training.interrupt import Stopped
@@ -37,9 +38,16 @@ def main(command: str, arguments: list[str]) -> int:
     if _only_informs(args):
         return _inform(command, arguments, args)
     args.overrides = with_earlier_overrides(args.overrides)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a process whose torch has a pool of threads cannot be copied
     jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_stores(jobs)
-    session = Session([f"rnnexp {command}", *arguments], jobs)
+    multirun = args.multirun or len(jobs) > 1
+    if not multirun:
+        torch.set_num_threads(threads)
+    session = Session([f"rnnexp {command}", *arguments], jobs, args.overrides, multirun)
+    for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
+        OmegaConf.register_new_resolver(resolver, find, replace=True)
     flags = [a for a in arguments if a.startswith("-") and a != "--"]
     return _run(session, [command, *_with_values(flags, args), *args.overrides])
 
@@ -68,10 +76,16 @@ def _run(session: Session, argv: list[str]) -> int:
     try:
         with session.stop.listening():
             try:
-                _hydra_main(session.run_one, argv)
+                _hydra_main(session, argv)
+            except Stopped:
+                session.stopped = True
+                raise
             finally:
                 session.stop.can_wait = False
                 session.finish()
+    except RunError as error:  # of sweep.fail_fast
+        print(f"rnnexp: {error}", file=sys.stderr)
+        return EXIT_FAILED
     except Stopped as error:
         print(
             f"rnnexp: {error}; checkpoint and record are saved. {session.resume_hint()}",

@@ -9,7 +9,9 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from rnnexp.app.build import Plan, run_name
+from rnnexp.app.jobs import STATUS, is_frozen
 from rnnexp.app.progress import RunProgress
+from rnnexp.app.status import StatusFile
 from rnnexp.monitors.cliffs import CliffDetector, CliffOptions
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
@@ -72,6 +74,8 @@ def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list
     callbacks.append(_best(folder))
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
+    if is_frozen(folder):
+        callbacks.append(StatusFile(monitor, folder / STATUS))
     if options["progress"] != "none":
         callbacks.append(RunProgress(monitor, run_name(plan.values), options["progress"]))
     return callbacks

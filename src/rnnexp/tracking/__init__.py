@@ -6,15 +6,17 @@ Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the
 from rnnexp.tracking.lookup import RunRecord, check_store, find_run, load_run, sync
 from rnnexp.tracking.provenance import config_hash, provenance
 from rnnexp.tracking.records import RunHeader, Status
-from rnnexp.tracking.service import RunLog, Tracking, delivered
+from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
 
 __all__ = [
+    "Journals",
     "RunHeader",
     "RunLog",
     "RunRecord",
     "Status",
     "Tracking",
     "check_store",
+    "close_journal",
     "config_hash",
     "delivered",
     "find_run",

@@ -23,9 +23,10 @@ class JournalWriter:
 
     Args:
         folder: the run's folder.
+        background: whether a thread of its own writes; else every `append` does.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, background: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
         cut_torn_tail(self.path)
@@ -36,8 +37,10 @@ class JournalWriter:
         self._closed = threading.Event()
         self._writing = threading.Lock()
         self.error: OSError | None = None
-        self._thread = threading.Thread(target=self._keep_writing, name="journal", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        if background:
+            self._thread = threading.Thread(target=self._keep_writing, name="journal", daemon=True)
+            self._thread.start()
 
     def append(self, record: Record) -> None:
         """Take a record; it is on disk within a second.
@@ -46,6 +49,8 @@ class JournalWriter:
             TypeError: it holds something that JSON cannot.
         """
         self._waiting.append(json.dumps(record).encode() + b"\n")
+        if self._thread is None:
+            self.flush()
 
     def flush(self) -> None:
         """Write and sync what has been taken so far; a full disk is noted, not raised."""
@@ -64,7 +69,8 @@ class JournalWriter:
         if self._closed.is_set():
             return
         self._closed.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self.flush()
         self._file.close()
 

@@ -41,11 +41,19 @@ class RunLog:
         header: what is known of the run.
         uri: the store it goes to.
         artifacts: URI of the folder for artifacts of a new experiment.
+        background: False writes at each call, without a thread: a process with one cannot fork.
     """
 
-    def __init__(self, folder: Path, header: RunHeader, uri: str, artifacts: str | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        header: RunHeader,
+        uri: str,
+        artifacts: str | None,
+        background: bool = True,
+    ) -> None:
         self.folder = folder
-        self._journal = JournalWriter(folder)
+        self._journal = JournalWriter(folder, background)
         earlier = _earlier(folder) if header.continues else _Earlier()
         self.key = earlier.key or uuid.uuid4().hex
         self._recorded = earlier.steps
@@ -114,7 +122,24 @@ def _earlier(folder: Path) -> _Earlier:
     return found
 
 
-class Tracking:
+class Journals:
+    """The record keeper of a job of a sweep: it only writes; the sweep's process forwards.
+
+    Args:
+        uri: the store, as the records name it.
+        artifact_root: folder for the artifacts of new experiments; None leaves it to the store.
+    """
+
+    def __init__(self, uri: str, artifact_root: Path | None) -> None:
+        self.uri = uri
+        self._artifacts = artifact_root.resolve().as_uri() if artifact_root else None
+
+    def open_run(self, folder: Path, header: RunHeader, *, background: bool = True) -> RunLog:
+        """Begin the record of a run in its folder."""
+        return RunLog(folder, header, self.uri, self._artifacts, background)
+
+
+class Tracking(Journals):
     """The record keeper of one command: its runs, and the process that forwards them.
 
     Args:
@@ -123,18 +148,23 @@ class Tracking:
     """
 
     def __init__(self, uri: str, artifact_root: Path | None) -> None:
-        self.uri = uri
-        self._artifacts = artifact_root.resolve().as_uri() if artifact_root else None
+        super().__init__(uri, artifact_root)
         self._sink: subprocess.Popen[str] | None = None
         self._logs: list[RunLog] = []
+        self._folders: list[Path] = []
 
-    def open_run(self, folder: Path, header: RunHeader) -> RunLog:
+    def open_run(self, folder: Path, header: RunHeader, *, background: bool = True) -> RunLog:
         """Begin the record of a run in its folder."""
-        log = RunLog(folder, header, self.uri, self._artifacts)
+        log = super().open_run(folder, header, background=background)
         self._logs.append(log)
+        self.forward(folder)
+        return log
+
+    def forward(self, folder: Path) -> None:
+        """Forward a journal, whoever writes it; it has been begun."""
+        self._folders.append(folder)
         if self._sink is None or not _tell(self._sink, [folder]):
             self._engage()
-        return log
 
     def close(self, timeout: float) -> list[Path]:
         """Wait until the store has everything.
@@ -153,14 +183,31 @@ class Tracking:
                 self._sink.wait(timeout)
             except subprocess.TimeoutExpired:
                 self._sink.returncode = 0  # left running on purpose: it ends by itself
-        return [log.folder for log in self._logs if log.error or not delivered(log.folder)]
+        lost = {log.folder for log in self._logs if log.error}
+        return [f for f in self._folders if f in lost or not delivered(f)]
 
     def _engage(self) -> None:
         # A sink that died, of memory or by a stray kill, leaves its runs to the next.
         if self._sink is not None:
             _hang_up(self._sink)
-        self._sink = _start_sink(self.uri, self._logs[-1].folder / LOG_FILE)
-        _tell(self._sink, [log.folder for log in self._logs if not delivered(log.folder)])
+        self._sink = _start_sink(self.uri, self._folders[-1] / LOG_FILE)
+        _tell(self._sink, [folder for folder in self._folders if not delivered(folder)])
+
+
+def close_journal(folder: Path, status: Status, reason: str, log: Path | None = None) -> None:
+    """Say in the journal of a run whose process has died how it ended.
+
+    Args:
+        folder: the run's folder.
+        status: how it ended.
+        reason: why.
+        log: a file that may tell more, kept as an artifact.
+    """
+    journal = JournalWriter(folder, background=False)
+    if log is not None and log.is_file():
+        journal.append(artifact_record(str(log.resolve()), ""))
+    journal.append(end_record(status, reason, milliseconds()))
+    journal.close()
 
 
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:

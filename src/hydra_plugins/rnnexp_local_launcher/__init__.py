@@ -1,0 +1,1 @@
+"""A Hydra launcher: one operating-system process per job, on this machine."""

@@ -1,0 +1,177 @@
+"""From Hydra's batch of jobs to processes and back."""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits, Pool
+from hydra_plugins.rnnexp_local_launcher._processes import (
+    Lifeline,
+    Start,
+    Task,
+    fork_is_safe,
+    forking,
+    spawning,
+)
+
+if TYPE_CHECKING:
+    from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def launch(
+    launcher: "LocalLauncher", job_overrides: Sequence[Sequence[str]], first: int
+) -> list[JobReturn]:
+    """Run a batch of jobs.
+
+    A task function with a method ``sweep_tasks(job_overrides, first, config)`` makes its own
+    tasks, watches them and judges them; any other function is forked, once per job, with the
+    config that Hydra composes for it.
+    """
+    setup_globals()
+    assert launcher.config is not None
+    assert launcher.task_function is not None
+    assert launcher.hydra_context is not None
+    own = getattr(launcher.task_function, "sweep_tasks", None)
+    tasks: Sequence[Task]
+    if own is not None:
+        tasks, watcher, limits = own(job_overrides, first, launcher.config)
+        _pool(launcher.options, tasks, watcher, limits).run(tasks)
+        return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
+    jobs = [_hydra_task(launcher, list(o), first + i) for i, o in enumerate(job_overrides)]
+    _pool(launcher.options, jobs, Lines(len(jobs)), Limits()).run(jobs)
+    return [job.result() for job in jobs]
+
+
+def _pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
+    gpus = _gpus(options, any(getattr(task, "wants_gpu", False) for task in tasks))
+    timeout = own.timeout if own.timeout is not None else options["timeout"]
+    limits = Limits(options["stagger"], timeout, own.fail_fast or options["fail_fast"])
+    start = _start(options["start"], bool(gpus), all(task.command for task in tasks))
+    return Pool(slots_of(options, gpus), start, watcher, limits)
+
+
+def slots_of(options: dict[str, Any], gpus: Sequence[str]) -> list[dict[str, str]]:
+    """List the places for jobs: one per GPU and share of it, or one per so many cores."""
+    threads: dict[str, str] = {name: str(options["threads"]) for name in THREADS}
+    if gpus:
+        places = [{**threads, "CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus]
+        slots = places * int(options["jobs_per_gpu"])
+        return slots[: options["jobs"]] if options["jobs"] else slots
+    count = (
+        int(options["jobs"])
+        if options["jobs"]
+        else max(1, len(os.sched_getaffinity(0)) // int(options["threads"]))
+    )
+    return [threads] * count
+
+
+def _gpus(options: dict[str, Any], wanted: bool) -> list[str]:
+    if options["gpus"] is not None:
+        return [str(gpu) for gpu in options["gpus"]]
+    if not wanted:
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [gpu for gpu in visible.split(",") if gpu]
+    try:  # not through torch: a CUDA context here would be a burden to every job
+        query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+
+
+def _start(wanted: str, on_gpu: bool, has_commands: bool) -> Start:
+    lifeline = Lifeline()
+    fork = wanted == "fork" or (wanted == "auto" and fork_is_safe() and not on_gpu)
+    return forking(lifeline) if fork or not has_commands else spawning(lifeline)
+
+
+@dataclass
+class HydraTask:
+    """A job of any Hydra program, run in a copy of its process."""
+
+    function: TaskFunction
+    context: HydraContext
+    config: DictConfig
+    overrides: list[str]
+    log: Path
+    command: list[str] | None = None
+    succeeded: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its overrides."""
+        return " ".join(self.overrides)
+
+    def run(self) -> int:
+        """Run it as Hydra would, and keep what it returns."""
+        done = run_job(
+            hydra_context=self.context,
+            task_function=self.function,
+            config=self.config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        value = done.return_value  # raises what the function has raised
+        self._file.write_bytes(pickle.dumps(value))
+        return 0
+
+    def result(self) -> JobReturn:
+        """Read back what it returned; a job that left nothing has failed."""
+        done = JobReturn(overrides=self.overrides, cfg=self.config, status=JobStatus.FAILED)
+        done.return_value = RuntimeError(f"{self.name} failed; see {self.log}")
+        if self.succeeded:
+            done.return_value = pickle.loads(self._file.read_bytes())
+            done.status = JobStatus.COMPLETED
+        return done
+
+    @property
+    def _file(self) -> Path:
+        return self.log.with_suffix(".result")
+
+
+def _hydra_task(launcher: "LocalLauncher", overrides: list[str], number: int) -> HydraTask:
+    assert launcher.config is not None
+    assert launcher.hydra_context is not None
+    assert launcher.task_function is not None
+    loader = launcher.hydra_context.config_loader
+    config = loader.load_sweep_config(launcher.config, overrides)
+    with open_dict(config):
+        config.hydra.job.id = config.hydra.job.num = number
+    folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
+    log = folder / "log.txt"
+    return HydraTask(launcher.task_function, launcher.hydra_context, config, overrides, log)
+
+
+class Lines:
+    """Say in plain lines what happens."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+
+    def started(self, task: Task) -> None:
+        """Say nothing: the end tells more."""
+
+    def ended(self, ended: Ended) -> bool:
+        """Say how a job ended."""
+        self.done += 1
+        task = ended.task
+        if isinstance(task, HydraTask):
+            task.succeeded = ended.succeeded
+        print(f"[{self.done}/{self.total}] {task.name}: {ended}", file=sys.stderr)
+        return ended.succeeded
+
+    def turn(self, running: Sequence[Task], waiting: int) -> None:
+        """Say nothing."""

@@ -1,0 +1,192 @@
+"""Run tasks in processes, a few at a time: start, watch, end. Knows neither Hydra nor torch."""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hydra_plugins.rnnexp_local_launcher._processes import Start, Task
+
+POLL_SECONDS = 0.02
+GRACE_SECONDS = 20.0
+"""How long a job that is asked to end may take to save its state."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the process of a task ended.
+
+    Args:
+        task: what it ran.
+        code: its exit code; None where a signal ended it.
+        signum: that signal.
+        seconds: from its start to its end.
+        timed_out: whether it was ended for its time.
+    """
+
+    task: Task
+    code: int | None
+    signum: int | None
+    seconds: float
+    timed_out: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the exit code says so."""
+        return self.code == 0 and not self.timed_out
+
+    def __str__(self) -> str:
+        if self.timed_out:
+            return f"ended after {self.seconds:.0f} s, its timeout"
+        if self.signum is not None:
+            hint = " (out of memory?)" if self.signum == signal.SIGKILL else ""
+            return f"killed by {signal.Signals(self.signum).name}{hint}"
+        return f"exit code {self.code}"
+
+
+class Watcher(Protocol):
+    """Is told what happens; its calls must be short."""
+
+    def started(self, task: Task) -> None:
+        """A process was started."""
+        ...
+
+    def ended(self, ended: Ended) -> bool:
+        """Take note of an end, and tell whether the task did well."""
+        ...
+
+    def turn(self, running: Sequence[Task], waiting: int) -> None:
+        """Called many times a second."""
+        ...
+
+
+@dataclass
+class _Running:
+    task: Task
+    slot: dict[str, str]
+    pid: int
+    since: float
+    asked: float | None = None
+    timed_out: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What holds for all tasks of a pool.
+
+    Args:
+        stagger: seconds between two starts.
+        timeout: seconds after which a task is ended; None never.
+        fail_fast: end the others at the first that does not do well.
+    """
+
+    stagger: float = 0.0
+    timeout: float | None = None
+    fail_fast: bool = False
+
+
+@dataclass
+class Pool:
+    """Run tasks, one per free slot.
+
+    Args:
+        slots: what each place gives its task: environment variables.
+        start: makes a process of a task and a slot, and returns its id.
+        watcher: is told what happens.
+        limits: of all tasks.
+    """
+
+    slots: Sequence[dict[str, str]]
+    start: Start
+    watcher: Watcher
+    limits: Limits = field(default_factory=Limits)
+
+    def run(self, tasks: Sequence[Task]) -> list[Ended]:
+        """Run all tasks; whatever ends this call ends their processes first.
+
+        Returns:
+            How each ended, in order of their ends; shorter than the tasks after fail_fast.
+        """
+        self._waiting = deque(tasks)
+        self._free = deque(self.slots)
+        self._running: list[_Running] = []
+        self._ended: list[Ended] = []
+        self._latest = -float("inf")
+        try:
+            while self._waiting or self._running:
+                self._fill()
+                self._reap()
+                self._hurry()
+                self.watcher.turn([r.task for r in self._running], len(self._waiting))
+                time.sleep(POLL_SECONDS)
+        finally:
+            self._end_all()
+        return self._ended
+
+    def _fill(self) -> None:
+        while self._waiting and self._free:
+            if time.monotonic() - self._latest < self.limits.stagger:
+                return
+            task, slot = self._waiting.popleft(), self._free.popleft()
+            self._latest = time.monotonic()
+            pid = self.start(task, slot)
+            self._running.append(_Running(task, slot, pid, self._latest))
+            self.watcher.started(task)
+
+    def _reap(self) -> None:
+        for running in list(self._running):
+            pid, status = os.waitpid(running.pid, os.WNOHANG)
+            if pid == 0:
+                continue
+            self._running.remove(running)
+            self._free.append(running.slot)
+            _signal(running.pid, signal.SIGKILL)  # what it may have started itself
+            ended = _ended(running, status)
+            self._ended.append(ended)
+            if not self.watcher.ended(ended) and self.limits.fail_fast:
+                self._waiting.clear()
+                self._ask_all()
+
+    def _hurry(self) -> None:
+        now = time.monotonic()
+        for running in self._running:
+            limit = self.limits.timeout
+            if running.asked is None and limit is not None and now - running.since > limit:
+                running.timed_out = True
+                self._ask(running)
+            if running.asked is not None and now - running.asked > GRACE_SECONDS:
+                _signal(running.pid, signal.SIGKILL)
+
+    def _ask(self, running: _Running) -> None:
+        if running.asked is None:
+            running.asked = time.monotonic()
+            _signal(running.pid, signal.SIGTERM)
+
+    def _ask_all(self) -> None:
+        for running in self._running:
+            self._ask(running)
+
+    def _end_all(self) -> None:
+        self._ask_all()
+        while self._running:
+            self._reap()
+            self._hurry()
+            time.sleep(POLL_SECONDS)
+
+
+def _signal(pid: int, signum: signal.Signals) -> None:
+    # A job leads a process group of its own: nothing that it started is left over.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signum)
+
+
+def _ended(running: _Running, status: int) -> Ended:
+    code = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - running.since
+    if code < 0:
+        return Ended(running.task, None, -code, seconds, running.timed_out)
+    return Ended(running.task, code, None, seconds, running.timed_out)

@@ -1,0 +1,162 @@
+"""Two ways to make a process of a task: a copy of this one, or a new interpreter."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+LIFELINE = "RNNEXP_LIFELINE"
+"""Number of the pipe that ends when the launcher does, in a new interpreter."""
+
+
+class Task(Protocol):
+    """One job.
+
+    A task that is to run in a new interpreter says by which command.
+    """
+
+    @property
+    def name(self) -> str:
+        """How it is called before a person."""
+        ...
+
+    @property
+    def log(self) -> Path:
+        """The file that takes what it prints."""
+        ...
+
+    @property
+    def command(self) -> list[str] | None:
+        """What starts it in a new interpreter; None where only a copy can run it."""
+        ...
+
+    def run(self) -> int:
+        """Do the work, in its own process; return the exit code."""
+        ...
+
+
+Start = Callable[[Task, dict[str, str]], int]
+
+
+class Lifeline:
+    """A pipe whose writing end only the launcher holds: it ends when the launcher dies."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+
+    def tie(self) -> None:
+        """In a job's process: ask it to end when the launcher is gone."""
+        os.close(self.writing)
+        end_with(self.reading)
+
+
+def end_with(pipe: int) -> None:
+    """Send this process SIGTERM when a pipe ends, then SIGKILL."""
+
+    def wait() -> None:
+        os.read(pipe, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def tie_to_launcher() -> None:
+    """In a new interpreter: end with the launcher that started it, if one did."""
+    number = os.environ.pop(LIFELINE, None)
+    if number is not None:
+        end_with(int(number))
+
+
+def fork_is_safe() -> bool:
+    """Tell whether a copy of this process would work: Linux, one thread, no CUDA context.
+
+    A process in which torch has computed with several threads cannot be copied: their pool is
+    gone in the copy, which waits for it for ever.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and (torch.cuda.is_initialized() or torch.get_num_threads() > 1):
+        return False
+    return sys.platform == "linux" and threading.active_count() == 1
+
+
+def forking(lifeline: Lifeline) -> Start:
+    """Start tasks as copies of this process: what is imported is imported already."""
+
+    def start(task: Task, slot: dict[str, str]) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            _be_child(task, slot, lifeline)
+        return pid
+
+    return start
+
+
+def spawning(lifeline: Lifeline) -> Start:
+    """Start tasks in new interpreters, whose environment is set before anything is imported."""
+
+    def start(task: Task, slot: dict[str, str]) -> int:
+        command = task.command
+        if command is None:
+            raise ValueError(f"{task.name} has no command: it can only be forked.")
+        environment = {**_without_ranks(os.environ), **slot, LIFELINE: str(lifeline.reading)}
+        task.log.parent.mkdir(parents=True, exist_ok=True)
+        with task.log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[lifeline.reading],
+            )
+        process.returncode = 0  # the pool waits for it
+        return process.pid
+
+    return start
+
+
+def _be_child(task: Task, slot: dict[str, str], lifeline: Lifeline) -> None:
+    code = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _redirect(task.log)
+        lifeline.tie()
+        for name in set(os.environ) - set(_without_ranks(os.environ)):
+            del os.environ[name]
+        os.environ.update(slot)
+        code = task.run()
+    except SystemExit as error:
+        print(f"SystemExit: {error}", file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _redirect(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+
+
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def _without_ranks(environment: Mapping[str, str]) -> dict[str, str]:
+    # A job that finds them takes itself for a part of the launcher's own process group.
+    return {k: v for k, v in environment.items() if k not in _RANKS}

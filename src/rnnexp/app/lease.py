@@ -1,0 +1,151 @@
+"""One job, one process: a lease with a heartbeat, and a token that grows with every holder."""
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from rnnexp.tracking.files import read_json, write_json
+
+FILE, LOCK = "lease.json", ".lease.lock"
+BEAT_SECONDS = 10.0
+LEASE_SECONDS = 60.0
+"""How long the lease of a process on another machine stands without a beat."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds, or held, a lease.
+
+    Args:
+        host: its machine.
+        pid: its process there.
+        started: when that process began, so that a number used again is no other.
+        token: how often the lease has changed hands.
+        beat: seconds since 1970 of the latest sign of life.
+    """
+
+    host: str
+    pid: int
+    started: float
+    token: int
+    beat: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still at work: looked up on this machine, judged by the beat elsewhere."""
+        if self.host != platform.node():
+            return abs(time.time() - self.beat) < LEASE_SECONDS
+        return process_start(self.pid) == self.started
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Lease:
+    """The right to run the job of a folder.
+
+    Args:
+        folder: the job's.
+        token: of this holding.
+    """
+
+    def __init__(self, folder: Path, token: int) -> None:
+        self.folder = folder
+        self.token = token
+        self._ended = threading.Event()
+        self._beaten = time.monotonic()
+
+    def is_mine(self) -> bool:
+        """Tell whether nobody has taken the lease over, while this process slept for example."""
+        holder = holder_of(self.folder)
+        return holder is not None and holder.token == self.token
+
+    def beat(self) -> None:
+        """Give a sign of life, if the last one is old."""
+        if time.monotonic() - self._beaten < BEAT_SECONDS:
+            return
+        self._beaten = time.monotonic()
+        with FileLock(self.folder / LOCK):
+            if self.is_mine():
+                _write(self.folder, self.token)
+
+    def release(self) -> None:
+        """Hand the lease back; the token stays, for the next holder to count on."""
+        with FileLock(self.folder / LOCK):
+            if self.is_mine():
+                write_json(self.folder / FILE, {"token": self.token})
+
+    @contextmanager
+    def beating(self) -> Generator[None]:
+        """Give signs of life from a thread for the time of the block, then hand the lease back."""
+        thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+            self.release()
+
+    def _keep_beating(self) -> None:
+        while not self._ended.wait(1.0):
+            self.beat()
+
+
+def acquire(folder: Path, patience: float = 0.0) -> Lease | None:
+    """Take the lease of a folder; None where a living process holds it for so many seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + patience
+    while (lease := _try(folder)) is None and time.monotonic() < until:
+        time.sleep(0.2)
+    return lease
+
+
+def _try(folder: Path) -> Lease | None:
+    with FileLock(folder / LOCK):
+        holder = holder_of(folder)
+        if holder is not None and holder.alive:
+            return None
+        token = int(read_json(folder / FILE).get("token", 0)) + 1
+        _write(folder, token)
+        return Lease(folder, token)
+
+
+def holder_of(folder: Path) -> Holder | None:
+    """Read who holds the lease; None where it was handed back."""
+    values = read_json(folder / FILE)
+    return Holder(**values) if "pid" in values else None
+
+
+def process_start(pid: int) -> float | None:
+    """Return when a process of this machine began, in a unit of the system; None if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return _start_without_proc(pid)
+    return None if fields[0] == "Z" else float(fields[19])
+
+
+def _start_without_proc(pid: int) -> float | None:
+    if Path("/proc/self").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return 0.0
+
+
+def _write(folder: Path, token: int) -> None:
+    pid = os.getpid()
+    values = {"host": platform.node(), "pid": pid, "started": process_start(pid)}
+    write_json(folder / FILE, {**values, "token": token, "beat": time.time()})

@@ -1,0 +1,40 @@
+"""How far a job of a sweep has come, for whoever watches the sweep."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.tracking.files import replace_json
+
+_REFRESH_SECONDS = 0.5
+
+
+class StatusFile(Callback):
+    """Keep the latest step and loss in a small file, at most twice a second.
+
+    Args:
+        monitor: has the figures.
+        path: the file.
+    """
+
+    def __init__(self, monitor: StepMonitor, path: Path) -> None:
+        self.monitor = monitor
+        self.path = path
+        self._written = 0.0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """Write it if it is old."""
+        del pl_module, args, kwargs
+        now = time.monotonic()
+        if now - self._written < _REFRESH_SECONDS:
+            return
+        self._written = now
+        loss = self.monitor.latest.get("train/loss")
+        replace_json(
+            self.path, {"step": trainer.global_step, "of": trainer.max_steps, "loss": loss}
+        )

@@ -1,0 +1,200 @@
+"""A sweep: its jobs, which of them are left to do, its record above theirs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnexp.app.build import run_name
+from rnnexp.app.compose import Job
+from rnnexp.app.identity import job_key
+from rnnexp.app.jobs import (
+    COMPLETE,
+    LOG,
+    SWEEPS,
+    Frozen,
+    State,
+    default_name,
+    log_tail,
+    outcome_of,
+    state_of,
+)
+from rnnexp.app.lease import Lease, acquire, holder_of
+from rnnexp.app.outcome import Outcome
+from rnnexp.app.run import flatten
+from rnnexp.errors import ConfigError
+from rnnexp.tracking import RunHeader, RunLog, Tracking, close_journal, provenance
+from rnnexp.tracking.files import RUN, read_json, write_json
+
+DEFINITION, NOT_RUN = "sweep.json", "not run"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One job of a sweep.
+
+    Args:
+        job: what it runs.
+        key: its identity.
+        folder: where it lives, whichever command runs it.
+    """
+
+    job: Job
+    key: str
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The name of its run."""
+        return run_name(self.job.plan.values)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended; FAILED with a reason where it left nothing."""
+        config = flatten(self.job.plan.values)
+        unknown = Outcome(self.name, str(self.folder), config=config, error=NOT_RUN)
+        found = outcome_of(self.folder) or unknown
+        found.run_id = read_json(self.folder / RUN).get("run_id", found.run_id)
+        return found
+
+
+class Sweep:
+    """What ``rnnexp train -m`` asks for.
+
+    Args:
+        jobs: all of them, checked.
+        overrides: the command's, from which the name follows where none is given.
+        tracking: takes the records.
+        tags: what is known of the command.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        overrides: Sequence[str],
+        tracking: Tracking,
+        tags: Mapping[str, str],
+    ) -> None:
+        values = jobs[0].plan.values
+        self.options: Mapping[str, Any] = values["sweep"]
+        self.name = str(self.options["name"] or default_name(overrides))
+        self.overrides = list(overrides)
+        self.folder = SWEEPS / self.name
+        self.tracking = tracking
+        self.tags = dict(tags)
+        self.experiment = str(values["tracking"]["experiment"])
+        keys = [job_key(job.plan) for job in jobs]
+        self.all_items = [Item(j, k, self.folder / k) for j, k in zip(jobs, keys, strict=True)]
+        self.items = list({item.key: item for item in self.all_items}.values())
+        self.elsewhere: set[str] = set()
+        self.lease: Lease | None = None
+        self._parent: RunLog | None = None
+
+    def states(self) -> dict[str, State]:
+        """Tell how far each job has come, by key."""
+        return {item.key: state_of(item.folder) for item in self.items}
+
+    def left(self) -> list[Item]:
+        """List the jobs that are to be run now."""
+        wanted = {"new", "interrupted"} | ({"failed"} if self.options["retry_failed"] else set())
+        states = self.states()
+        self.elsewhere |= {key for key, state in states.items() if state == "running"}
+        return [item for item in self.items if states[item.key] in wanted]
+
+    def open(self) -> RunLog:
+        """Begin the record of the sweep, or go on with it if the sweep was started before."""
+        if self._parent is None:
+            self.lease = acquire(self.folder)
+            if self.lease is None:
+                raise ConfigError(
+                    f"The sweep {self.name} is running already: {holder_of(self.folder)}. See how "
+                    f"it does: rnnexp sweep status {self.name}; or give this one a sweep.name."
+                )
+            keys = [item.key for item in self.items]
+            definition = {"name": self.name, "overrides": self.overrides, "jobs": keys}
+            write_json(self.folder / DEFINITION, definition, indent=1)
+            # No thread of its own: this process is copied for every job.
+            self._parent = self.tracking.open_run(self.folder, self._header(), background=False)
+            self._parent.artifact(self.folder / DEFINITION)
+        return self._parent
+
+    def freeze(self, item: Item, threads: int) -> None:
+        """Put everything that a process needs to run a job into the job's folder."""
+        tags = {**self.tags, "rnnexp.job_key": item.key, "rnnexp.sweep.name": self.name}
+        tags["rnnexp.overrides"] = " ".join(item.job.overrides)
+        values = dict(item.job.plan.values)
+        Frozen(values, tags, self.tracking.uri, self.open().key, threads).write(item.folder)
+
+    def judge(self, item: Item, how: str, code: int | None, timed_out: bool) -> Outcome:
+        """Say how a job has ended, also where its process could not.
+
+        Args:
+            item: the job.
+            how: how its process ended, in words.
+            code: its exit code; None where a signal ended it.
+            timed_out: whether it was ended for its time.
+        """
+        outcome = outcome_of(item.folder)
+        complete = (item.folder / COMPLETE).is_file()
+        if complete or (outcome is not None and outcome.error and not timed_out):
+            return outcome or item.outcome
+        outcome = outcome or Outcome(item.name, str(item.folder))
+        outcome.config = flatten(item.job.plan.values)
+        outcome.status = "KILLED" if code is None and not timed_out else "FAILED"
+        outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
+        tail = log_tail(item.folder, 3)
+        close_journal(
+            item.folder,
+            outcome.status,
+            f"{outcome.error}\n{tail}".strip(),
+            item.folder / LOG,
+        )
+        outcome.write()
+        return outcome
+
+    def count(self, running: int = 0) -> dict[str, int]:
+        """Count the jobs by what has become of them."""
+        counts = Counter(self.states().values())
+        done, failed = counts["done"], counts["failed"]
+        left = len(self.items) - done - failed - running
+        return {"done": done, "running": running, "failed": failed, "left": max(0, left)}
+
+    def tell(self, running: int = 0) -> None:
+        """Put the counts into the record of the sweep."""
+        counts = {f"rnnexp.sweep.{k}": str(v) for k, v in self.count(running).items()}
+        self.open().tags(counts)
+
+    def close(self, stopped: bool) -> None:
+        """End the record: counts, the best job, a summary of all."""
+        if self._parent is None:
+            return
+        self.tell()
+        outcomes = [item.outcome for item in self.items]
+        done = sum(outcome.status == "FINISHED" for outcome in outcomes)
+        finished = f"{done} of {len(self.items)}"
+        self._parent.tags({"rnnexp.sweep.finished": finished, **_best(outcomes)})
+        file = self.folder / "sweep_summary.json"
+        write_json(file, [o.__dict__ for o in outcomes], indent=1)
+        self._parent.artifact(file)
+        whole = done + len(self.elsewhere) >= len(self.items)
+        status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
+        self._parent.end(status, None if whole else f"{finished} runs finished")
+        if self.lease is not None:
+            self.lease.release()
+
+    def _header(self) -> RunHeader:
+        tags = {**provenance(Path.cwd()), **self.tags, "rnnexp.sweep.name": self.name}
+        tags["rnnexp.sweep.jobs"] = str(len(self.items))
+        params = {"sweep.name": self.name}
+        continues = (self.folder / "journal.jsonl").is_file()
+        return RunHeader(self.name, self.experiment, params, tags, continues=continues)
+
+
+def _best(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    known = [o for o in outcomes if o.status == "FINISHED" and "val/loss" in o.metrics]
+    if not known:
+        return {}
+    best = min(known, key=lambda o: o.metrics["val/loss"])
+    figures = f"{best.name}, val/loss {best.metrics['val/loss']:.4g}"
+    return {"rnnexp.sweep.best": figures, "rnnexp.sweep.best_run": best.run_id or best.folder}
