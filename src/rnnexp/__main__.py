@@ -13,6 +13,8 @@ rnnexp: experiments on recurrent networks
   rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
   rnnexp unfold [KEY=VALUE ...]    draw the unfolded graph of the network that would be trained
   rnnexp sweep plan|status|retry   what a sweep would do, has done, and its failed jobs again
+  rnnexp replay RUN [STEP]         make a step again: its gradient by parameter and by time step
+  rnnexp landscape RUN [STEP]      draw the loss along the gradient at a recorded cliff
   rnnexp ui [--port N]             open the records in MLflow's UI on 127.0.0.1
   rnnexp sync [FOLDER ...]         deliver to MLflow what an interrupted run left behind
 
@@ -33,6 +35,8 @@ COMMANDS = {
     "compare": "rnnexp.app.compare",
     "unfold": "rnnexp.app.unfold",
     "sweep": "rnnexp.app.sweeps",
+    "replay": "rnnexp.app.replay",
+    "landscape": "rnnexp.app.landscape",
     "ui": "rnnexp.app.ui",
     "sync": "rnnexp.app.sync",
 }

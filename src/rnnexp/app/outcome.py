@@ -36,3 +36,17 @@ class Outcome:
     def write(self) -> None:
         """Write ``summary.json``."""
         write_json(Path(self.folder, FILE), asdict(self), indent=1)
+
+
+def describe_outcome(outcome: Outcome) -> str:
+    """Describe a run in markdown, for the page that MLflow shows of it."""
+    config, metrics = outcome.config, outcome.metrics
+    keys = ("task.name", "cell.name", "cell.hidden_size", "clip.by", "optimizer.lr", "seed")
+    line = ", ".join(f"{key}={config[key]}" for key in keys if key in config)
+    results = [f"{k} {v:.4g}" for k, v in metrics.items() if k.startswith("test/")]
+    cliffs = int(metrics.get("cliffs/count", 0))
+    largest = f", the largest {metrics['cliffs/largest']:.3g}" if cliffs else ""
+    at = f" at step {int(metrics['cliffs/largest_step'])}" if cliffs else ""
+    lines = [f"**{outcome.status}**  {outcome.error or ''}".rstrip(), f"`{line}`"]
+    lines += [", ".join(results)] if results else []
+    return "\n\n".join([*lines, f"Gradient cliffs: {cliffs}{largest}{at}."])

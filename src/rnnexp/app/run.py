@@ -12,10 +12,12 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 
 from rnnexp.app.build import Plan, build_data, build_module, run_name
 from rnnexp.app.identity import identity
-from rnnexp.app.outcome import Outcome
+from rnnexp.app.outcome import Outcome, describe_outcome
+from rnnexp.app.pictures import draw_run_pictures
 from rnnexp.app.resume import Origin
 from rnnexp.app.trainer import make_trainer
 from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.watch import CliffWatch
 from rnnexp.recurrence import choose_backend
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
@@ -25,6 +27,8 @@ from rnnexp.training.resume import ResumePoint
 
 C = TypeVar("C", bound=Callback)
 CONFIG_FILE = "config.yaml"
+_AT_EVERY_STEP = ("grad/clipped_fraction",)
+"""Figures of the summary that the last step has logged already."""
 
 
 def run(
@@ -69,6 +73,7 @@ def run(
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
     finally:
         outcome.seconds = time.perf_counter() - begun
+        _draw(plan, folder, log, alone=parent is None)
         _close(outcome, folder, log)
     outcome.run_id = log.run_id(timeout=float(plan.values["tracking"]["wait"]))
     outcome.write()
@@ -166,7 +171,23 @@ def _test(
     for name, text in plan.task.samples(module.network).items():
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
-    return {**at_end, **figures, **_callback(trainer, StepMonitor).summary()}
+    summary = _summary_of(trainer)
+    log.metrics({k: v for k, v in summary.items() if k not in _AT_EVERY_STEP}, step)
+    return {**at_end, **figures, **summary}
+
+
+def _summary_of(trainer: Trainer) -> dict[str, float]:
+    watching = (_callback(trainer, StepMonitor), _callback(trainer, CliffWatch))
+    return {key: value for callback in watching for key, value in callback.summary().items()}
+
+
+def _draw(plan: Plan, folder: Path, log: RunLog, alone: bool) -> None:
+    wanted = plan.values["monitor"]["pictures"]
+    if wanted == "never" or (wanted == "auto" and not alone):
+        return
+    log.flush()
+    for file in draw_run_pictures(folder, plan.values["clip"]["max_norm"]):
+        log.artifact(file, "pictures")
 
 
 def _callback(trainer: Trainer, kind: type[C]) -> C:
@@ -188,6 +209,9 @@ def _prepare_torch(plan: Plan) -> None:
 
 
 def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
+    log.tags({"mlflow.note.content": describe_outcome(outcome)})
+    if (folder / "cliffs.jsonl").is_file():
+        log.artifact(folder / "cliffs.jsonl")
     if (folder / "error.txt").is_file():
         log.artifact(folder / "error.txt")
     outcome.write()

@@ -127,15 +127,24 @@ class TrackingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class MonitorOptions:
-    """What is done about a loss or gradient that is NaN or infinite.
+    """What is watched at every step, and what is done about a NaN or an infinity.
 
     Args:
+        flow_every: steps between two records of the gradient's flow through time, the norm of
+            dL/dh_t; null records none. unroll.backend=vendor does not show it.
+        cliff_ratio: how many times the running median a norm must be to count as a cliff.
+        cliff_deviations: how many robust standard deviations it must lie above, too.
+        pictures: draw norms and flow at the end; auto does so for a run that is no part of a sweep.
         nonfinite: raise | skip | rollback.
         rollback_factor: by which a rollback multiplies the learning rate.
         max_rollbacks: after so many the run ends.
         snapshot_every: steps between two snapshots that a rollback can return to.
     """
 
+    flow_every: int | None = 10
+    cliff_ratio: float = 8.0
+    cliff_deviations: float = 5.0
+    pictures: Literal["auto", "always", "never"] = "auto"
     nonfinite: Literal["raise", "skip", "rollback"] = "raise"
     rollback_factor: float = 0.5
     max_rollbacks: int = 3

@@ -12,14 +12,19 @@ from rnnexp.app.build import Plan, run_name
 from rnnexp.app.jobs import STATUS, is_frozen
 from rnnexp.app.progress import RunProgress
 from rnnexp.app.status import StatusFile
+from rnnexp.monitors.cliffs import CliffDetector, CliffOptions
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.monitors.weights import WeightPath
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.interrupt import StopOnSignal, StopRequest
 from rnnexp.training.resume import ResumePoint
+
+CHART_POINTS = 300
+"""MLflow's charts show 320 points of a series: a cliff must stand in one that has fewer."""
 
 
 def make_trainer(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> Trainer:
@@ -42,7 +47,7 @@ def make_trainer(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> Tr
         deterministic=options["deterministic"],
         logger=JournalLogger(log),
         log_every_n_steps=1,
-        callbacks=_callbacks(plan, folder, stop),
+        callbacks=_callbacks(plan, folder, log, stop),
         plugins=[SafeCheckpointIO()],
         default_root_dir=folder,
         enable_progress_bar=False,
@@ -59,18 +64,13 @@ def _clipping(clip: dict[str, Any]) -> dict[str, Any]:
     return {"gradient_clip_val": threshold, "gradient_clip_algorithm": clip["by"]}
 
 
-def _callbacks(plan: Plan, folder: Path, stop: StopRequest) -> list[Callback]:
-    options, monitor_options = plan.values["trainer"], plan.values["monitor"]
-    guard = NonFiniteGuard(
-        monitor_options["nonfinite"],
-        factor=monitor_options["rollback_factor"],
-        max_rollbacks=monitor_options["max_rollbacks"],
-        snapshot_every=monitor_options["snapshot_every"],
-    )
-    monitor = StepMonitor(guard)
+def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list[Callback]:
+    options = plan.values["trainer"]
+    monitor = StepMonitor(_guard(plan.values["monitor"]))
+    watch = _watch(plan, monitor, folder, log)
     point = ResumePoint(folder / "checkpoints" / LAST)
-    # These two look at the state between two batches: before any other touches the next one.
-    callbacks: list[Callback] = [StopOnSignal(stop, point), point, monitor, WeightPath()]
+    # The first two look at the state between two batches: before any other touches the next one.
+    callbacks: list[Callback] = [StopOnSignal(stop, point), point, monitor, watch, WeightPath()]
     callbacks.append(_best(folder))
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
@@ -79,6 +79,28 @@ def _callbacks(plan: Plan, folder: Path, stop: StopRequest) -> list[Callback]:
     if options["progress"] != "none":
         callbacks.append(RunProgress(monitor, run_name(plan.values), options["progress"]))
     return callbacks
+
+
+def _guard(options: dict[str, Any]) -> NonFiniteGuard:
+    return NonFiniteGuard(
+        options["nonfinite"],
+        factor=options["rollback_factor"],
+        max_rollbacks=options["max_rollbacks"],
+        snapshot_every=options["snapshot_every"],
+    )
+
+
+def _watch(plan: Plan, monitor: StepMonitor, folder: Path, log: RunLog) -> CliffWatch:
+    options = plan.values["monitor"]
+    shown = plan.values["unroll"]["backend"] != "vendor"
+    watched = WatchOptions(
+        folder,
+        log.profile,
+        flow_every=options["flow_every"] if shown else None,
+        window=max(1, -(-plan.values["trainer"]["max_steps"] // CHART_POINTS)),
+    )
+    rule = CliffOptions(ratio=options["cliff_ratio"], deviations=options["cliff_deviations"])
+    return CliffWatch(monitor, watched, CliffDetector(rule))
 
 
 def _best(folder: Path) -> Callback:

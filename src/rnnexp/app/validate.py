@@ -33,6 +33,9 @@ _POSITIVE = {
     "trainer.accumulate": False,
     "trainer.early_stop_after": False,
     "trainer.max_epochs": False,
+    "monitor.flow_every": False,
+    "monitor.cliff_ratio": False,
+    "monitor.cliff_deviations": False,
     "monitor.max_rollbacks": True,
     "monitor.snapshot_every": False,
 }

@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from rnnexp.monitors.groups import GroupNorms, total
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 
 # A clipped norm differs from the threshold by rounding; one this close to raw was not clipped.
@@ -41,6 +42,8 @@ class StepMonitor(Callback):
     def __init__(self, guard: NonFiniteGuard) -> None:
         self.guard = guard
         self.latest: dict[str, float] = {}
+        self.groups: dict[str, float] = {}
+        self._groups: GroupNorms | None = None
         self._steps = 0
         self._clipped = 0
         self._largest = 0.0
@@ -66,7 +69,10 @@ class StepMonitor(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Measure the raw norm, before Lightning clips."""
-        self._raw = float(global_norm(pl_module.parameters()))
+        if self._groups is None:
+            self._groups = GroupNorms(getattr(pl_module, "network", pl_module))
+        self.groups = self._groups.measure()
+        self._raw = total(self.groups)
         loss, self._loss = self._loss, 0.0
         self.guard.before_step(self._raw, trainer.global_step, pl_module, optimizer, loss)
 
@@ -81,7 +87,7 @@ class StepMonitor(Callback):
         """Measure the clipped norm and hand everything to the logger."""
         del batch, batch_idx
         if self._raw is None or not outputs:  # accumulating, or a window without targets
-            self._raw = None
+            self._raw, self.groups = None, {}
             return
         self.latest = {"train/loss": float(outputs["loss"]), **self._norms(pl_module, self._raw)}
         self.latest["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import nn
 
-from rnnexp.recurrence import RecurrentNetwork
-
 _KINDS = {"weight_ih": "input", "weight_hh": "recurrent", "bias": "bias"}
 """What a parameter's name begins with, and the group that it belongs to; ``cell`` for others."""
 KINDS = (*_KINDS.values(), "cell")
@@ -53,7 +51,7 @@ class GroupNorms:
         network: its parameters are grouped once, here.
     """
 
-    def __init__(self, network: RecurrentNetwork) -> None:
+    def __init__(self, network: nn.Module) -> None:
         self._members: list[tuple[str, nn.Parameter]] = [
             (group_of(name), parameter) for name, parameter in network.named_parameters()
         ]

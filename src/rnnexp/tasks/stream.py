@@ -44,7 +44,7 @@ class BatchStream:
             self.position = 0
         left = len(self) - self.position % len(self)
         for _ in range(left):
-            batch = self._at(self.position)
+            batch = self.at(self.position)
             self.position += 1
             yield batch
 
@@ -56,7 +56,8 @@ class BatchStream:
         """Go on from a position."""
         self.position = int(state_dict["position"])
 
-    def _at(self, position: int) -> Batch:
+    def at(self, position: int) -> Batch:
+        """Make the batch at a position: a whole sequence, or a window of one."""
         index, part = divmod(position, self.windows)
         batch = self._batch(index)
         if self.window is None:

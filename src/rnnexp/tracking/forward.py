@@ -115,6 +115,8 @@ class Forwarder:
             if record["kind"] == "metrics":
                 points += _points(record)
                 continue
+            if record["kind"] == "profile":  # for the run's own pictures
+                continue
             self._log(points)
             points = []
             self._deliver_one(record)

@@ -26,6 +26,7 @@ class RunRecord:
         params: its flattened config.
         tags: all tags, the latest value of each.
         metrics: key to (step, value) pairs in the order they were logged.
+        profiles: layer to (step, norm of dL/dh_t over t) pairs.
         status: how it ended; None while it runs, or if it was killed.
         reason: why it did not finish.
         run_id: MLflow's id, once the store has named it.
@@ -36,6 +37,9 @@ class RunRecord:
     tags: dict[str, str] = field(default_factory=dict[str, str])
     metrics: dict[str, list[tuple[int, float]]] = field(
         default_factory=dict[str, list[tuple[int, float]]]
+    )
+    profiles: dict[str, list[tuple[int, list[float]]]] = field(
+        default_factory=dict[str, list[tuple[int, list[float]]]]
     )
     status: str | None = None
     reason: str | None = None
@@ -140,6 +144,11 @@ def _add(run: RunRecord, record: Record) -> None:
         run.tags |= record["values"]
     elif kind == "end":
         run.status, run.reason = record["status"], record["reason"]
-    elif kind == "metrics":
-        for key, value in record["values"].items():
-            run.metrics.setdefault(key, []).append((record["step"], value))
+    else:
+        _add_figures(run, record)
+
+
+def _add_figures(run: RunRecord, record: Record) -> None:
+    places = {"profile": run.profiles, "metrics": run.metrics}
+    for key, value in record["values"].items() if record["kind"] in places else ():
+        places[record["kind"]].setdefault(key, []).append((record["step"], value))

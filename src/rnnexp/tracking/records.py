@@ -1,6 +1,6 @@
 """What a journal holds: one JSON object per line, each with a ``kind``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,6 +67,11 @@ def start_record(header: RunHeader, key: str, uri: str, artifacts: str | None, n
 def metrics_record(values: Mapping[str, float], step: int, now: int) -> Record:
     """Make the record of some figures at a step."""
     return {"kind": "metrics", "step": step, "time": now, "values": dict(values)}
+
+
+def profile_record(values: Mapping[str, Sequence[float]], step: int) -> Record:
+    """Make the record of norms over time at a step; it stays in the journal."""
+    return {"kind": "profile", "step": step, "values": {k: list(v) for k, v in values.items()}}
 
 
 def tags_record(values: Mapping[str, str]) -> Record:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from rnnexp.tracking.records import (
     artifact_record,
     end_record,
     metrics_record,
+    profile_record,
     start_record,
     tags_record,
 )
@@ -55,7 +56,7 @@ class RunLog:
         self._journal = JournalWriter(folder, background)
         earlier = _earlier(folder) if header.continues else _Earlier()
         self.key = earlier.key or uuid.uuid4().hex
-        self._recorded = earlier.steps
+        self._recorded, self._profiled = earlier.steps, earlier.profiles
         self._journal.append(start_record(header, self.key, uri, artifacts, milliseconds()))
         self._journal.flush()
 
@@ -66,6 +67,15 @@ class RunLog:
         if not values:
             return
         self._journal.append(metrics_record(values, step, milliseconds()))
+
+    def profile(self, values: Mapping[str, Sequence[float]], step: int) -> None:
+        """Keep norms over time in the journal; no store has a place for them."""
+        if step > self._profiled:
+            self._journal.append(profile_record(values, step))
+
+    def flush(self) -> None:
+        """Put on disk what has been logged so far."""
+        self._journal.flush()
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
@@ -100,6 +110,7 @@ class RunLog:
 class _Earlier:
     key: str | None = None
     steps: dict[str, int] = field(default_factory=dict[str, int])
+    profiles: int = -1
 
 
 def _earlier(folder: Path) -> _Earlier:
@@ -110,6 +121,8 @@ def _earlier(folder: Path) -> _Earlier:
             found = _Earlier(str(record["key"]))
         elif record["kind"] == "metrics":
             found.steps |= dict.fromkeys(record["values"], int(record["step"]))
+        elif record["kind"] == "profile":
+            found.profiles = int(record["step"])
     return found
 
 

@@ -1,6 +1,7 @@
 """Back-propagation through time as a LightningModule; clipping is left to Lightning."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule
+from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule, Trace
 from rnnexp.tasks import Batch, Task
 from rnnexp.tasks.stream import window_of
 
@@ -61,6 +62,7 @@ class RecurrentModule(LightningModule):
         self.network = network
         self.task = task
         self.recipe = recipe
+        self.traces: list[Trace] = []
         self._carried: dict[str, NetworkState | None] = {}
 
     def on_train_start(self) -> None:
@@ -77,7 +79,7 @@ class RecurrentModule(LightningModule):
             with torch.no_grad():
                 self._run(batch, "train", feed)
             return None
-        return self.task.loss(self._run(batch, "train", feed), batch.targets)
+        return self.task.loss(self._run(batch, "train", feed, self.traces), batch.targets)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss and metrics of the validation split."""
@@ -121,6 +123,15 @@ class RecurrentModule(LightningModule):
             layers = tuple(tuple(state) for state in kept["layers"])
             self._carried["train"] = NetworkState(layers, kept["fed_back"])
 
+    @contextmanager
+    def keeping_state(self) -> Generator[None]:
+        """Put the carried states back at the end of the block, so that a batch can be run again."""
+        kept = dict(self._carried)
+        try:
+            yield
+        finally:
+            self._carried = kept
+
     def _run_in_windows(self, batch: Batch, stream: str, feed: Feed) -> Tensor:
         # Evaluation looks at whole sequences, whose hidden states need not stand in memory at once.
         if self.window is None:
@@ -132,10 +143,12 @@ class RecurrentModule(LightningModule):
         outputs = [self._run(window, stream, feed) for window in windows]
         return torch.cat(outputs) if every_step else outputs[-1]
 
-    def _run(self, batch: Batch, stream: str, feed: Feed) -> Tensor:
+    def _run(self, batch: Batch, stream: str, feed: Feed, traces: Sequence[Trace] = ()) -> Tensor:
         state = None if batch.fresh else self._carried.get(stream)
         fed_TBO = self._targets_as_inputs(batch)
-        outputs, last = self.network(batch.inputs_TBI, state, targets_TBO=fed_TBO, feed=feed)
+        outputs, last = self.network(
+            batch.inputs_TBI, state, targets_TBO=fed_TBO, feed=feed, traces=traces
+        )
         self._carried[stream] = last.detach()
         return outputs
 

@@ -21,7 +21,7 @@ import torch
 from rnnexp.errors import ConfigError
 from rnnexp.monitors.cliffs import Cliff, CliffDetector, CliffOptions
 from rnnexp.monitors.gradients import global_norm
-from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.recurrence import RecurrentNetwork, unroll
 
 STEPS = 2000
 SEEDS = range(50)
@@ -187,9 +187,9 @@ def test_is_cheap() -> None:
     assert best / STEPS < 20e-6
 
 
-def train(plugins, lr: float, steps: int, threshold: float | None) -> list[float]:
-    torch.manual_seed(0)
-    task = plugins.get("task", "temporal_order").cls(0, length=30, batch_size=20)
+def train(plugins, lr: float, steps: int, threshold: float | None, seed: int = 0) -> list[float]:
+    torch.manual_seed(seed)
+    task = plugins.get("task", "temporal_order").cls(seed, length=30, batch_size=20)
     cell = plugins.get("cell", "elman").cls
     network = RecurrentNetwork(
         lambda size: cell(size, hidden_size=30), task.input_size, task.output_size, readout="last"
@@ -207,19 +207,38 @@ def train(plugins, lr: float, steps: int, threshold: float | None) -> list[float
     return norms
 
 
-def test_real_training_without_clipping_meets_cliffs(plugins) -> None:
-    norms = train(plugins, lr=0.5, steps=300, threshold=None)
-    found = detect(norms)
-    highest = int(np.argmax(norms))
-    assert norms[highest] / np.median(norms) > 100
-    # The largest norm is on one of the cliffs told, and all of them are far above the usual.
-    assert any(0 <= highest - cliff.step < 20 for cliff in found)
-    assert all(
-        cliff.norm > 8 * np.median(norms[max(0, c - 20) : c])
-        for cliff in found
-        if (c := cliff.step)
-    )
-    assert len(found) <= 15
+@pytest.mark.parametrize("seed", range(4))
+def test_real_training_without_clipping(plugins, seed: int) -> None:
+    """Judged by what the rule does not see: the median of 50 norms before and 50 behind.
+
+    Which step meets a cliff depends on the last bit of a sum, so on the machine; that far outliers
+    are told, and only outliers, does not. `test_a_real_cliff_is_told` has one in a known place.
+    """
+    norms = np.array(train(plugins, lr=0.7, steps=300, threshold=None, seed=seed))
+    around = [np.median(norms[max(0, t - 50) : t + 51]) for t in range(len(norms))]
+    ratios = norms / np.array(around)
+    told = [cliff.step for cliff in detect(norms)]
+    assert all(ratios[step] > 3 for step in told)
+    far = [step for step in np.flatnonzero(ratios > 30) if step >= 20]
+    assert all(any(0 <= step - begin < 20 for begin in told) for step in far)
+    assert len(told) <= 15
+
+
+def test_a_real_cliff_is_told(plugins) -> None:
+    """One unit comes down to the cliff of figure 6 of Pascanu et al. 2013, and meets it at 81."""
+    cell = plugins.get("cell", "one_unit").cls(1, w=5.0, b=-1.5).double()
+    optimizer = torch.optim.SGD(cell.parameters(), 0.2)
+    norms = []
+    for _ in range(85):
+        optimizer.zero_grad()
+        outputs_TBH = unroll(cell, torch.zeros(50, 1, 1, dtype=torch.float64)).outputs_TBH
+        (outputs_TBH[-1] - 0.7).square().mean().backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(cell.parameters(), 1.0)))
+        optimizer.step()
+    (cliff,) = detect(norms)
+    assert (cliff.step, cliff.kind) == (81, "spike")
+    assert cliff.norm == pytest.approx(9.87, rel=0.01)
+    assert cliff.ratio > 50
 
 
 def test_real_training_with_a_small_rate_meets_none(plugins) -> None:

@@ -1,0 +1,210 @@
+"""Cliffs, and the flow of the gradient through time, watched at every step of a run."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from rnnexp.errors import ConfigError, NonFiniteError
+from rnnexp.monitors.cliffs import Cliff, CliffDetector
+from rnnexp.monitors.events import CliffEvent, append_event
+from rnnexp.monitors.flow import half_life, peak_step, vanishing_ratio
+from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.groups import dominating, split_group
+from rnnexp.recurrence import RecurrentNetwork, Trace, choose_backend
+
+NOTHING_ARRIVES = -45.0
+"""Decades below which float32 has no numbers: what is logged where nothing arrives at all."""
+Profile = Callable[[Mapping[str, Sequence[float]], int], None]
+"""Takes the norms of dL/dh_t over t by layer, and the step they are of."""
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What is watched, and where it goes.
+
+    Args:
+        folder: the run's folder, for ``cliffs.jsonl``.
+        profile: takes the norms over time.
+        flow_every: steps between two records of the flow; None for none.
+        window: steps of which the largest raw norm is logged, so that a chart with few points
+            shows every cliff.
+    """
+
+    folder: Path
+    profile: Profile
+    flow_every: int | None = 10
+    window: int = 10
+
+
+class CliffWatch(Callback):
+    """Find cliffs in the raw norms, locate them in time, and record the flow of the gradient.
+
+    Stands behind the `StepMonitor`, which measures the norms.
+
+    Args:
+        monitor: has the latest figures.
+        options: what is watched.
+        detector: decides what is a cliff.
+    """
+
+    def __init__(
+        self, monitor: StepMonitor, options: WatchOptions, detector: CliffDetector | None = None
+    ) -> None:
+        self.monitor = monitor
+        self.options = options
+        self.detector = detector or CliffDetector()
+        self.count = 0
+        self._largest, self._largest_step = 0.0, 0
+        self._window_max = 0.0
+        self._pending: CliffEvent | None = None
+        self._traced_anyway = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See whether a trace costs another backend."""
+        del trainer
+        network = _network_of(pl_module)
+        self._traced_anyway = self.options.flow_every is not None and _costs_nothing(network)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask for traces of this step, where they cost next to nothing or are due."""
+        del batch, batch_idx
+        wanted = self._traced_anyway or self._is_due(trainer.global_step)
+        layers = _network_of(pl_module).layers if wanted else []
+        cast(Any, pl_module).traces = [Trace() for _ in layers]  # what its next step fills
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Judge the step, and record what is due."""
+        del batch_idx
+        self._complete(float(outputs["loss"]) if outputs else None)
+        if not self.monitor.groups:  # accumulating, or a window without targets
+            return
+        step, raw = trainer.global_step, self.monitor.latest["grad/raw_norm"]
+        figures = {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
+        profiles = _profiles(pl_module)
+        if profiles and self._is_due(step - 1):
+            figures |= _flow(profiles)
+            self.options.profile(profiles, step)
+        cliff = self.detector.observe(step, raw)
+        if cliff is not None:
+            self._note(cliff, profiles, int(batch.seed))
+            figures |= {"grad/cliff": raw, "cliffs/count": float(self.count)}
+        figures |= self._widest(step, raw)
+        self.monitor.groups = {}
+        if trainer.logger is not None:
+            trainer.logger.log_metrics(figures, step=step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last event, which no step follows."""
+        del trainer, pl_module
+        self._complete(None)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Write the last event before the run ends; a gradient that was refused is one too."""
+        if isinstance(exception, NonFiniteError):
+            cliff = self.detector.observe(trainer.global_step + 1, math.nan)
+            if cliff is not None:
+                self._note(cliff, _profiles(pl_module), 0)
+        self._complete(None)
+
+    def summary(self) -> dict[str, float]:
+        """Sum the run up: how many cliffs, the largest, and its step."""
+        largest = {"cliffs/largest": self._largest, "cliffs/largest_step": self._largest_step}
+        return {"cliffs/count": float(self.count), **(largest if self.count else {})}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep what was learned of the norms, and the counts, over a resume."""
+        counts = {"count": self.count, "largest": self._largest, "step": self._largest_step}
+        return {**counts, "window": self._window_max, "detector": self.detector.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with them."""
+        self.count, self._largest = int(state_dict["count"]), float(state_dict["largest"])
+        self._largest_step, self._window_max = int(state_dict["step"]), float(state_dict["window"])
+        self.detector.load_state_dict(state_dict["detector"])
+
+    def _is_due(self, steps_done: int) -> bool:
+        every = self.options.flow_every
+        return every is not None and steps_done % every == 0
+
+    def _widest(self, step: int, raw: float) -> dict[str, float]:
+        self._window_max = max(self._window_max, raw)
+        if step % self.options.window:
+            return {}
+        widest, self._window_max = self._window_max, 0.0
+        return {"grad/raw_norm_max": widest}
+
+    def _note(self, cliff: Cliff, profiles: Mapping[str, Sequence[float]], seed: int) -> None:
+        self.count += 1
+        if math.isfinite(cliff.norm) and cliff.norm > self._largest:
+            self._largest, self._largest_step = cliff.norm, cliff.step
+        kind, layer = split_group(dominating(self.monitor.groups))
+        profile = profiles.get(f"layer{layer}", list(profiles.values())[-1] if profiles else ())
+        latest = self.monitor.latest
+        self._pending = CliffEvent(
+            step=cliff.step,
+            kind=cliff.kind,
+            loss_before=latest.get("train/loss", math.nan),
+            loss_after=None,
+            raw_norm=cliff.norm,
+            clipped_norm=latest.get("grad/clipped_norm", math.nan),
+            median=cliff.median,
+            ratio=cliff.ratio,
+            group=kind,
+            layer=layer,
+            time_step=peak_step(profile) if len(profile) else None,
+            grad_norm_T=tuple(profile),
+            lr=latest.get("train/lr", math.nan),
+            batch_seed=seed,
+        )
+
+    def _complete(self, loss_after: float | None) -> None:
+        if self._pending is not None:
+            append_event(self.options.folder, replace(self._pending, loss_after=loss_after))
+            self._pending = None
+
+
+def _network_of(pl_module: LightningModule) -> RecurrentNetwork:
+    network = pl_module.network
+    assert isinstance(network, RecurrentNetwork)
+    return network
+
+
+def _costs_nothing(network: RecurrentNetwork) -> bool:
+    try:
+        return all(
+            choose_backend(cell, network.backend) == choose_backend(cell, network.backend, True)
+            for cell in network.layers
+        )
+    except ConfigError:  # the backend that was asked for shows no gradients
+        return False
+
+
+def _profiles(pl_module: LightningModule) -> dict[str, list[float]]:
+    traces: list[Trace] = getattr(pl_module, "traces", [])
+    return {
+        f"layer{i}": trace.grad_norm_T.tolist()
+        for i, trace in enumerate(traces)
+        if trace.grad_norm_T is not None
+    }
+
+
+def _flow(profiles: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for layer, profile in profiles.items():
+        suffix = "" if len(profiles) == 1 else f"_{layer}"
+        ratio, life = vanishing_ratio(profile), half_life(profile)
+        if not math.isnan(ratio):
+            figures[f"flow/vanishing_log10{suffix}"] = max(ratio, NOTHING_ARRIVES)
+        if math.isfinite(life):
+            figures[f"flow/half_life{suffix}"] = life
+    return figures

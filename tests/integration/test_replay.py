@@ -1,0 +1,66 @@
+"""A recorded step made again: the same loss, norm and profile, to the bit of what was recorded."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from rnnexp.__main__ import run
+from rnnexp.app.landscape import slice_of
+from rnnexp.app.rebuild import rebuild
+from rnnexp.app.replay import profile_lines
+from rnnexp.monitors.events import CliffEvent, load_events
+from rnnexp.report.slice import Slice
+from rnnexp.tracking import load_run
+
+CLIFFY = ["task=temporal_order", "task.length=30", "cell=elman", "cell.hidden_size=24"]
+CLIFFY += ["clip=none", "optimizer=sgd", "optimizer.lr=0.7", "trainer.max_steps=90"]
+# Chance decides where training meets a true cliff: a low bar finds some step above the usual.
+CLIFFY += ["monitor.cliff_ratio=1.5", "monitor.cliff_deviations=0.5"]
+CLIFFY += ["trainer.val_every=40", "task.val_batches=1", "task.test_batches=1", "threads=1"]
+
+
+@pytest.fixture
+def folder(rnnexp, workdir: Path, store_uri: str) -> Path:
+    done = rnnexp("train", *CLIFFY)
+    assert done.code == 0, done.err
+    (file,) = workdir.rglob("summary.json")
+    return file.parent
+
+
+def test_a_recorded_step_is_made_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = dict(load_run(folder).metrics["train/loss"])
+    for step in (1, 70, 90):  # from the seed, from a checkpoint, the last
+        assert rebuild(folder, step).loss == pytest.approx(recorded[step], rel=1e-5)
+    events = load_events(folder)
+    assert events, "the run met no cliff: the test shows nothing"
+    event = max(events, key=lambda e: e.raw_norm)
+    made = rebuild(folder, event.step)
+    assert made.batch.seed == event.batch_seed
+    assert made.loss == pytest.approx(event.loss_before, rel=1e-5)
+    assert made.module.traces[0].grad_norm_T.tolist() == pytest.approx(event.grad_norm_T, rel=1e-3)
+    check_slice(slice_of(made, event.step), event)
+    assert run(["replay", str(folder)]) == 0
+    assert f"step {event.step}  loss" in capsys.readouterr().out
+    assert run(["landscape", str(folder)]) == 0
+    picture = folder / f"landscape_{event.step}.png"
+    assert (plt.imread(picture)[..., :3] < 0.99).any(-1).mean() > 0.02
+    assert len(picture.with_suffix(".csv").read_text().splitlines()) == 202
+    assert run(["replay", str(folder), "91"]) == 2
+    assert "has steps 1 to 90, not 91" in capsys.readouterr().err
+
+
+def check_slice(along: Slice, event: CliffEvent) -> None:
+    assert along.norm == pytest.approx(event.raw_norm, rel=1e-4)
+    middle = len(along.losses) // 2
+    assert along.losses[middle] == pytest.approx(event.loss_before, rel=1e-5)
+
+
+def test_an_unknown_run_is_refused(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", "nothing"]) == 2
+    assert "No run 'nothing'" in capsys.readouterr().err
+
+
+def test_bars_stand_for_orders_of_magnitude() -> None:
+    lines = profile_lines([1e-4, 1e-2, 1.0, 0.0])
+    assert [line.count("#") for line in lines] == [1, 21, 40, 0]

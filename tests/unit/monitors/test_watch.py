@@ -1,0 +1,145 @@
+"""The watch over a run: cliffs are found, located in time and kept; the flow is recorded."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor
+
+from rnnexp.errors import NonFiniteError
+from rnnexp.monitors.events import load_events
+from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.monitors.watch import CliffWatch, WatchOptions
+from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.tasks.datamodule import TaskData
+from rnnexp.training.module import Recipe, RecurrentModule
+
+CLIFF = 60
+
+
+class Scaled(RecurrentModule):
+    """Its loss is a thousand times larger at one step: a cliff whose place is known."""
+
+    factor = 1000.0
+
+    def training_step(self, batch, batch_idx: int) -> Tensor | None:
+        loss = super().training_step(batch, batch_idx)
+        at_cliff = loss is not None and self.global_step == CLIFF - 1
+        return loss * self.factor if at_cliff else loss
+
+
+class Log:
+    def __init__(self) -> None:
+        self.profiles: list[tuple[int, Mapping[str, Sequence[float]]]] = []
+        self.figures: dict[str, list[tuple[int, float]]] = {}
+
+    def profile(self, values: Mapping[str, Sequence[float]], step: int) -> None:
+        self.profiles.append((step, values))
+
+
+def watch_of(folder: Path, log: Log, **options) -> tuple[StepMonitor, CliffWatch]:
+    monitor = StepMonitor(NonFiniteGuard())
+    return monitor, CliffWatch(monitor, WatchOptions(folder, log.profile, **options))
+
+
+def train(
+    plugins,
+    folder: Path,
+    callbacks: Sequence[Callback],
+    steps: int,
+    factor: float = 1000.0,
+    window: int | None = None,
+) -> Scaled:
+    torch.manual_seed(0)
+    task = plugins.get("task", "adding").cls(length=12, batch_size=8)
+    make_cell = plugins.get("cell", "elman").cls
+    network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=6), 2, 1, readout="last")
+    module = Scaled(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-6)))
+    module.factor = factor
+    trainer = Trainer(
+        max_steps=steps,
+        callbacks=list(callbacks),
+        logger=False,
+        limit_val_batches=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        default_root_dir=folder,
+    )
+    trainer.fit(module, TaskData(task, "last", window))
+    return module
+
+
+@pytest.mark.filterwarnings("ignore:.*returned .None.*:UserWarning")  # on purpose
+def test_windows_without_targets_are_no_steps_to_judge(plugins, tmp_path: Path) -> None:
+    log = Log()
+    monitor, watch = watch_of(tmp_path, log, flow_every=1)
+    train(plugins, tmp_path, [monitor, watch], steps=9, window=4)
+    # Of three windows of a sequence the last alone has a target, hence a gradient.
+    assert [step for step, _ in log.profiles] == [3, 6, 9]
+
+
+def test_the_one_cliff_is_found_located_and_kept(plugins, tmp_path: Path) -> None:
+    log = Log()
+    monitor, watch = watch_of(tmp_path, log, flow_every=7)
+    module = train(plugins, tmp_path, [monitor, watch], steps=80)
+    (event,) = load_events(tmp_path)
+    assert (event.step, event.kind, watch.count) == (CLIFF, "spike", 1)
+    assert event.ratio > 50
+    assert event.loss_before > 100 * event.loss_after
+    assert event.raw_norm == pytest.approx(watch.summary()["cliffs/largest"])
+    assert watch.summary()["cliffs/largest_step"] == CLIFF
+    # The only output is the last: what reaches h_T is larger than what reaches earlier steps.
+    assert len(event.grad_norm_T) == 12
+    assert event.time_step == 11
+    assert event.lr == 1e-6
+    batch = module.task.batch("train", CLIFF - 1)
+    assert event.batch_seed == batch.seed != 0
+
+
+def test_the_flow_is_what_autograd_says(plugins, tmp_path: Path) -> None:
+    log = Log()
+    module = train(plugins, tmp_path, watch_of(tmp_path, log, flow_every=4), steps=9)
+    assert [step for step, _ in log.profiles] == [1, 5, 9]
+    # The learning rate is next to nothing: the weights are still those of the first step.
+    batch = module.task.batch("train", 8)
+    cell, state = module.network.layers[0], module.network.layers[0].initial_state((8,))
+    states: list[Tensor] = []
+    for x_BI in batch.inputs_TBI:
+        out_BH, state = cell.step(x_BI, state)
+        states.append(out_BH)
+    loss = module.task.loss(module.network.readout(states[-1]), batch.targets)
+    norms = [float(g.norm()) for g in torch.autograd.grad(loss, states)]
+    assert log.profiles[-1][1]["layer0"] == pytest.approx(norms, rel=1e-3)
+
+
+def test_nothing_is_traced_where_no_flow_is_asked_for(plugins, tmp_path: Path) -> None:
+    log = Log()
+    module = train(plugins, tmp_path, watch_of(tmp_path, log, flow_every=None), steps=3)
+    assert module.traces == []
+    assert log.profiles == []
+
+
+def test_a_refused_gradient_is_kept_as_a_cliff_of_its_own_kind(plugins, tmp_path: Path) -> None:
+    callbacks = watch_of(tmp_path, Log())
+    with pytest.raises(NonFiniteError):
+        train(plugins, tmp_path, callbacks, steps=80, factor=math.inf)
+    (event,) = load_events(tmp_path)
+    assert (event.step, event.kind) == (CLIFF, "nonfinite")
+    assert not math.isfinite(event.raw_norm)
+
+
+def test_what_was_learned_survives_a_resume(plugins, tmp_path: Path) -> None:
+    monitor, watch = watch_of(tmp_path, Log())
+    train(plugins, tmp_path, [monitor, watch], steps=80)
+    _, again = watch_of(tmp_path, Log())
+    again.load_state_dict(watch.state_dict())
+    assert again.summary() == watch.summary()
+    assert again.state_dict() == watch.state_dict()
+    norm = 100 * watch.detector.median
+    assert again.detector.observe(81, norm) == watch.detector.observe(81, norm)
