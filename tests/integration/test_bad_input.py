@@ -1,10 +1,13 @@
 """What cannot work is refused in words, before anything is trained or stored."""
 
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
 from rnnexp.__main__ import run
+
+Usage = namedtuple("Usage", "total used free")
 
 REFUSED = {
     "cell=gruu": "Unknown cell 'gruu'. Did you mean 'gru'?",
@@ -86,3 +89,19 @@ def test_a_broken_plugin_is_reported_and_its_cell_refused(
     said = capsys.readouterr().err
     assert "broken.py:2: RuntimeError: no luck" in said
     assert "The cell 'broken' cannot be used: its file fails to load." in said
+
+
+def test_an_empty_sweep_is_refused(rnnexp, workdir: Path) -> None:
+    done = rnnexp("train", "-m", "seed=range(0)")
+    assert done.code == 2
+    assert "The sweep is empty" in done.err
+    assert not (workdir / "outputs").exists()
+
+
+def test_runs_that_would_fill_the_disk_are_refused(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Usage(10**9, 10**9 - 10**5, 10**5))
+    assert run(["train", "-m", "seed=0,1"]) == 2
+    assert "2 runs may write" in capsys.readouterr().err
+    assert not (workdir / "mlflow.db").exists()

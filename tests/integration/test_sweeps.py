@@ -16,7 +16,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from rnnexp.__main__ import run
+from rnnexp.__main__ import run as rnnexp_here
 
 SMALL = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
 SMALL += ["task.val_batches=2", "task.test_batches=2", "sweep.name=mine"]
@@ -259,7 +259,7 @@ def test_plan_status_and_retry(
     rnnexp, workdir: Path, store_uri: str, trouble: list[str], registry, capsys
 ) -> None:
     def said(*words: str) -> str:
-        assert run(["sweep", *words]) == 0
+        assert rnnexp_here(["sweep", *words]) == 0
         return capsys.readouterr().out
 
     words = ["cell.fault=none,raise", *trouble]
@@ -277,5 +277,5 @@ def test_plan_status_and_retry(
     source = workdir / "mine" / "trouble.py"
     source.write_text(source.read_text() + "\n# mended\n")
     assert "mine: 2 to run" in said("plan", *words), "another source is another job"
-    assert run(["sweep", "status", "mien"]) == 2
+    assert rnnexp_here(["sweep", "status", "mien"]) == 2
     assert "Did you mean 'mine'?" in capsys.readouterr().err

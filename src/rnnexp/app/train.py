@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rnnexp.app.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
+from rnnexp.app.disk import check_disk
 from rnnexp.app.resume import with_earlier_overrides
 from rnnexp.app.session import Session
 from rnnexp.errors import EXIT_FAILED, ConfigError, RunError
@@ -41,7 +42,9 @@ def main(command: str, arguments: list[str]) -> int:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a process whose torch has a pool of threads cannot be copied
     jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
+    _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)
+    check_disk([job.plan for job in jobs], Path.cwd())
     multirun = args.multirun or len(jobs) > 1
     if not multirun:
         torch.set_num_threads(threads)
@@ -108,6 +111,13 @@ def _with_values(flags: list[str], args: argparse.Namespace) -> list[str]:
     if args.config_dir:
         kept += ["--config-dir", args.config_dir]
     return kept
+
+
+def _check_jobs_exist(jobs: list[Job], overrides: list[str]) -> None:
+    if not jobs:
+        raise ConfigError(
+            f"The sweep is empty: one of {' '.join(overrides)} has no values. Give it some."
+        )
 
 
 def _check_stores(jobs: list[Job]) -> None:

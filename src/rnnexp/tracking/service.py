@@ -56,7 +56,7 @@ class RunLog:
         self._journal = JournalWriter(folder, background)
         earlier = _earlier(folder) if header.continues else _Earlier()
         self.key = earlier.key or uuid.uuid4().hex
-        self._recorded = earlier.steps
+        self._recorded, self._profiled = earlier.steps, earlier.profiles
         self._journal.append(start_record(header, self.key, uri, artifacts, milliseconds()))
         self._journal.flush()
 
@@ -70,7 +70,8 @@ class RunLog:
 
     def profile(self, values: Mapping[str, Sequence[float]], step: int) -> None:
         """Keep norms over time in the journal; no store has a place for them."""
-        self._journal.append(profile_record(values, step))
+        if step > self._profiled:
+            self._journal.append(profile_record(values, step))
 
     def flush(self) -> None:
         """Put on disk what has been logged so far."""
@@ -109,6 +110,7 @@ class RunLog:
 class _Earlier:
     key: str | None = None
     steps: dict[str, int] = field(default_factory=dict[str, int])
+    profiles: int = -1
 
 
 def _earlier(folder: Path) -> _Earlier:
@@ -119,6 +121,8 @@ def _earlier(folder: Path) -> _Earlier:
             found = _Earlier(str(record["key"]))
         elif record["kind"] == "metrics":
             found.steps |= dict.fromkeys(record["values"], int(record["step"]))
+        elif record["kind"] == "profile":
+            found.profiles = int(record["step"])
     return found
 
 

@@ -1,0 +1,108 @@
+"""Checkpoint files: whole or not, found out, and replaced by the one before."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rnnexp.training.checkpoints import LAST, PREVIOUS, SafeCheckpointIO, find_checkpoint
+
+
+def save(folder: Path, value: int, name: str = LAST) -> Path:
+    path = folder / "checkpoints" / name
+    SafeCheckpointIO().save_checkpoint({"value": value, "x": torch.arange(1000)}, path)
+    return path
+
+
+def value_of(path: Path | None) -> Any:
+    assert path is not None
+    return SafeCheckpointIO().load_checkpoint(path)["value"]
+
+
+def test_the_newest_is_found(tmp_path: Path) -> None:
+    assert find_checkpoint(tmp_path).path is None
+    for value in range(3):
+        save(tmp_path, value)
+    found = find_checkpoint(tmp_path)
+    assert value_of(found.path) == 2
+    assert found.notes == ()
+    assert value_of(tmp_path / "checkpoints" / PREVIOUS) == 1
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone"])
+def test_a_damaged_one_gives_way_to_the_one_before(tmp_path: Path, damage: str) -> None:
+    save(tmp_path, 1)
+    path = save(tmp_path, 2)
+    content = bytearray(path.read_bytes())
+    if damage == "gone":
+        path.unlink()
+    elif damage == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    found = find_checkpoint(tmp_path)
+    assert value_of(found.path) == 1
+    assert ("last.ckpt is damaged" in " ".join(found.notes)) == (damage != "gone")
+
+
+def test_when_all_are_damaged_it_is_said(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    for file in (tmp_path / "checkpoints").glob("*.ckpt"):
+        file.write_bytes(b"no checkpoint")
+    found = find_checkpoint(tmp_path)
+    assert found.path is None
+    assert found.notes[-1] == "No whole checkpoint is left: the run begins anew."
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_kill_between_two_steps_of_saving_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    renames = 0
+    rename = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        nonlocal renames
+        renames += 1
+        if renames > step:
+            raise KeyboardInterrupt  # stands for the kill
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    try:
+        save(tmp_path, 3)
+    except KeyboardInterrupt:
+        assert step < 3
+    monkeypatch.undo()
+    assert value_of(find_checkpoint(tmp_path).path) == (3 if step == 3 else 2)
+
+
+def test_a_full_disk_leaves_the_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, 1)
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path, 2)
+    monkeypatch.undo()
+    assert value_of(find_checkpoint(tmp_path).path) == 1
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "canary"),)
+
+    path = tmp_path / "bomb.ckpt"
+    torch.save({"value": Bomb()}, path)
+    with pytest.raises(Exception, match="weights_only"):
+        SafeCheckpointIO().load_checkpoint(path)
+    assert not (tmp_path / "canary").exists()
