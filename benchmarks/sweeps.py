@@ -1,0 +1,107 @@
+"""Claim: a sweep of small jobs takes at most 0.7 of the time of the usual stack.
+
+The same jobs (adding, T=50, B=32, LSTM H=64, validation every 100 steps), two at once with one
+thread each, from the command line to the last record in a fresh sqlite store: by
+``rnnexp train -m``; and by a plain script with Lightning and its MLFlowLogger at every step, under
+joblib.Parallel(n_jobs=2), which is what Hydra's joblib launcher runs (it is not installed here).
+Overhead of a job: its share of the whole, less the time of training it without monitor, logger and
+checkpoints while another trains beside it.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import MLFlowLogger
+
+from benchmarks.machine import keep, table
+from benchmarks.tracking import LogAll
+from rnnexp.app.build import build_data, build_module
+from rnnexp.app.compose import check_jobs, prepare
+
+JOBS, STEPS, WORKERS = 12, 400, 2
+OPTIONS = ["task=adding", "task.length=50", "cell=lstm", "cell.hidden_size=64", "clip=norm"]
+OPTIONS += [f"trainer.max_steps={STEPS}", "trainer.val_every=100", "task.val_batches=4"]
+OPTIONS += ["task.test_batches=4"]
+
+
+def train(seed: int, uri: str | None) -> float:
+    """Train one job; return the seconds of the fit."""
+    warnings.filterwarnings("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    words = [*OPTIONS, f"seed={seed}"]
+    prepare(words)
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    trainer = Trainer(
+        max_steps=STEPS,
+        val_check_interval=100,
+        check_val_every_n_epoch=None,
+        gradient_clip_val=1.0,
+        logger=MLFlowLogger("bench", tracking_uri=uri) if uri else False,
+        callbacks=[LogAll()] if uri else [],
+        enable_checkpointing=uri is not None,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+    )
+    module, data = build_module(plan), build_data(plan)
+    begun = time.perf_counter()
+    trainer.fit(module, data)
+    seconds = time.perf_counter() - begun
+    if uri:
+        trainer.test(module, data, verbose=False)
+    return seconds
+
+
+def pure() -> float:
+    """Measure the training alone, two at once."""
+    seconds = Parallel(n_jobs=WORKERS)(delayed(train)(seed, None) for seed in range(2 * WORKERS))
+    return min(s for s in seconds if s is not None)
+
+
+def ours(folder: Path) -> float:
+    seeds = f"seed=range({JOBS})"
+    words = ["train", "-m", seeds, *OPTIONS, f"hydra.launcher.jobs={WORKERS}"]
+    return _time([sys.executable, "-m", "rnnexp", *words], folder)
+
+
+def peer(folder: Path) -> float:
+    return _time([sys.executable, "-m", "benchmarks.sweeps", "peer", f"{folder}/peer.db"], folder)
+
+
+def _time(command: list[str], folder: Path) -> float:
+    here = Path(__file__).resolve().parent.parent
+    path = os.pathsep.join([str(here), str(here / "src")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    begun = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        walls = {"rnnexp train -m": ours(folder), "joblib, MLFlowLogger": peer(folder)}
+        alone = pure()
+    base = walls["joblib, MLFlowLogger"]
+    rows = [
+        [name, f"{wall:.1f} s", f"{wall / base:.2f}", f"{wall * WORKERS / JOBS - alone:.2f} s"]
+        for name, wall in walls.items()
+    ]
+    head = [f"{JOBS} jobs of {alone:.1f} s, {WORKERS} at once", "whole", "ratio", "overhead a job"]
+    keep("sweeps", table(head, rows))
+
+
+if __name__ == "__main__":
+    uri = f"sqlite:///{sys.argv[2]}"
+    MLFlowLogger("bench", tracking_uri=uri).experiment_id  # noqa: B018  # the tables, before the fan-out
+    Parallel(n_jobs=WORKERS)(delayed(train)(seed, uri) for seed in range(JOBS))
