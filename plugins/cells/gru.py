@@ -16,6 +16,7 @@ class GRU(PointwiseCell):
     Source: Cho et al. 2014; this variant as in cuDNN and torch.nn.GRU, gate order r, z, n.
     """
 
+    family = "gated"
     num_gates = 3
     recurrent_bias = True
 

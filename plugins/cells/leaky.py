@@ -26,6 +26,7 @@ class Leaky(PointwiseCell):
         integrator neurons".
     """
 
+    family = "timescale"
     num_gates = 1
 
     def __init__(

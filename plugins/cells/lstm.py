@@ -22,6 +22,7 @@ class LSTM(PointwiseCell):
         in torch.nn.LSTM.
     """
 
+    family = "lstm"
     num_gates = 4
     num_states = 2
 

@@ -13,6 +13,13 @@ from rnnexp.cells.init import RecurrentInit, init_input_, init_recurrent_
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
+Family = Literal[
+    "simple", "gated", "lstm", "timescale", "orthogonal", "linear", "memory", "reservoir", "grid"
+]
+"""What a cell is for: plain recurrences; gated ones, and those of the LSTM's kind; units with time
+scales of their own, oscillators among them; recurrences that keep the gradient's norm; those linear
+in their state; those with a memory beside h; fixed reservoirs; more than one axis."""
+
 
 class Cell(nn.Module, ABC):
     """One step of a recurrence, for any leading batch axes.
@@ -23,6 +30,9 @@ class Cell(nn.Module, ABC):
     Args:
         hidden_size: hidden units H, which is also the width of the output.
     """
+
+    family: ClassVar[Family] = "simple"
+    """Under which heading `rnnexp cells` lists it."""
 
     recurs_through: ClassVar[Literal["state", "output"]] = "state"
     """``output`` where the cell has no hidden-to-hidden path and needs the model's output back."""
