@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from rnnexp.app.targets import maker
-from rnnexp.cells import Cell
+from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork, Schedule, choose_backend, make_head
 from rnnexp.registry import REGISTRY
@@ -45,6 +45,8 @@ def make_plan(values: Values) -> Plan:
     if values["model"]["bidirectional"]:
         _check_bidirectional(plan)
     probe = build_cell(values, 1)
+    if values["omega"]["flavour"] != "none":
+        _check_omega(plan, probe)
     choose_backend(probe, values["unroll"]["backend"])
     make_head(values["model"]["head"], probe.hidden_size, task.output_size)
     return plan
@@ -173,6 +175,31 @@ def _check_window(values: Values, plan: Plan) -> None:
             f"unroll.window={window} is longer than the task's {length} steps. "
             f"Give at most {length}, or unroll=full."
         )
+
+
+def _check_omega(plan: Plan, cell: Cell) -> None:
+    values, name = plan.values, plan.values["cell"]["name"]
+    unroll = values["unroll"]
+    reasons = {
+        f"cell={name}, whose recurrent matrix is not known: it is no PointwiseCell": not isinstance(
+            cell, PointwiseCell
+        ),
+        f"unroll.checkpoint_every={unroll['checkpoint_every']}": bool(unroll["checkpoint_every"]),
+        f"unroll.feed={unroll['feed']} under feedback": plan.feedback
+        and unroll["feed"] != "teacher",
+        "trainer.precision=16-mixed, which scales gradients": values["trainer"]["precision"]
+        == "16-mixed",
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise ConfigError(
+                f"omega.flavour={values['omega']['flavour']} needs dL/dh_t of a sequence unrolled "
+                f"in one piece, and cannot go with {reason}. Use omega=none."
+            )
+    try:
+        choose_backend(cell, unroll["backend"], "gradients")
+    except ConfigError as error:
+        raise ConfigError(f"{error} Use unroll.backend=auto with omega.") from error
 
 
 def _check_bidirectional(plan: Plan) -> None:

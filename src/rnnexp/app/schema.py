@@ -78,6 +78,22 @@ class ClipOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OmegaOptions:
+    """The regulariser of Pascanu et al. 2013, which keeps dL/dh_t from vanishing on its way back.
+
+    Args:
+        flavour: paper is equation 9; code is what the authors' program computes.
+        weight: by what Omega is multiplied; null takes the flavour's own, 4 or 2.
+        decay_steps: steps after which the weight is halved, as 1 / (1 + step / decay_steps); null
+            keeps it.
+    """
+
+    flavour: Literal["none", "paper", "code"] = "none"
+    weight: float | None = None
+    decay_steps: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainerOptions:
     """How long, on what, and how precisely Lightning trains.
 
@@ -193,6 +209,7 @@ GROUPS: dict[str, type] = {
     "model": ModelOptions,
     "unroll": UnrollOptions,
     "clip": ClipOptions,
+    "omega": OmegaOptions,
     "trainer": TrainerOptions,
     "tracking": TrackingOptions,
     "monitor": MonitorOptions,

@@ -21,6 +21,7 @@ from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.interrupt import StopOnSignal, StopRequest
+from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import ResumePoint
 
 CHART_POINTS = 300
@@ -74,6 +75,8 @@ def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list
     callbacks.append(_best(folder))
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
+    if plan.values["omega"]["flavour"] != "none":
+        callbacks.append(OmegaRegulariser(OmegaTerm(**plan.values["omega"])))
     if is_frozen(folder):
         callbacks.append(StatusFile(monitor, folder / STATUS))
     if options["progress"] != "none":

@@ -20,6 +20,8 @@ _POSITIVE = {
     "optimizer.lr": False,
     "clip.max_norm": False,
     "clip.max_value": False,
+    "omega.weight": True,
+    "omega.decay_steps": False,
     "unroll.window": False,
     "unroll.teacher_steps": False,
     "unroll.checkpoint_every": False,

@@ -20,7 +20,7 @@ from rnnexp.recurrence.native import run_native
 from rnnexp.recurrence.pointwise import reason_against as pointwise_reason_against
 from rnnexp.recurrence.pointwise import run_pointwise
 from rnnexp.recurrence.segments import Run
-from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.trace import Shown, Trace
 from rnnexp.types import State
 
 BackendName = str
@@ -28,18 +28,22 @@ BackendName = str
 
 @dataclass(frozen=True)
 class Backend:
-    """How to run a cell, the reason why a given cell cannot be run so (None: it can), and whether
-    its backward pass can fill a `Trace`."""
+    """How to run a cell, the reason why a given cell cannot be run so (None: it can), and how much
+    of dL/dh_t its backward pass shows a `Trace`."""
 
     run: Run
     reason_against: Callable[[Cell], str | None]
-    traces: bool = True
+    shows: Shown = "gradients"
 
 
-def reason_against(name: BackendName, cell: Cell, traced: bool = False) -> str | None:
-    """Say why a backend cannot run a cell, traced or not; None if it can."""
-    if traced and not BACKENDS[name].traces:
-        return "it does not show the gradient of each time step, which the probe asks for."
+_ORDER: tuple[Shown, ...] = ("nothing", "norms", "gradients")
+
+
+def reason_against(name: BackendName, cell: Cell, needed: Shown = "nothing") -> str | None:
+    """Say why a backend cannot run a cell and show what is needed of dL/dh_t; None if it can."""
+    shows = BACKENDS[name].shows
+    if _ORDER.index(shows) < _ORDER.index(needed):
+        return f"of dL/dh_t at each time step it shows {shows}; what was asked for is {needed}."
     return BACKENDS[name].reason_against(cell)
 
 
@@ -49,10 +53,16 @@ def run_loop(
     """Step through time under autograd."""
     step = _step_of(cell)
     outputs: list[Tensor] = []
+    before: list[State] = []
     for x_BI in _prepared(cell, inputs_TBI).unbind(0):
+        before.append(state)
         out_BH, state = step(x_BI, state)
         _watch(out_BH, trace, len(outputs), inputs_TBI.shape[0])
         outputs.append(out_BH)
+    if trace is not None and trace.needs == "gradients":
+        lead = inputs_TBI.dim() - 2
+        columns = (torch.stack(column) for column in zip(*before, strict=True))
+        trace.note_states(tuple(column.flatten(1, lead) for column in columns))
     return torch.stack(outputs), state
 
 
@@ -131,9 +141,9 @@ def _against_loop(cell: Cell) -> str | None:
 
 BACKENDS: dict[str, Backend] = {
     "parallel": Backend(run_parallel, _against_parallel),
-    "native": Backend(run_native, native_reason_against),
+    "native": Backend(run_native, native_reason_against, shows="norms"),
     "pointwise": Backend(run_pointwise, pointwise_reason_against),
-    "vendor": Backend(run_vendor, _against_vendor, traces=False),
+    "vendor": Backend(run_vendor, _against_vendor, shows="nothing"),
     "loop": Backend(run_loop, _against_loop),
 }
 AUTO_ORDER: tuple[BackendName, ...] = ("parallel", "native", "pointwise", "vendor", "loop")

@@ -137,6 +137,8 @@ class _Recurrence(torch.autograd.Function):
         states = _roll(cell, wx_TBGH, state, rh_TBGH)
         columns = tuple(_stack(column) for column in zip(*states, strict=True))
         ctx.save_for_backward(wx_TBGH, rh_TBGH, weight_hh, *columns, *rest[cell.num_states :])
+        if trace is not None:
+            trace.note_states(tuple(column[:-1] for column in columns))
         ctx.set_materialize_grads(False)
         ctx.cell, ctx.trace = cell, trace
         # The last state is copied, so that to keep it is not to keep all states.

@@ -2,9 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, Literal, NoReturn
 
 import torch
 from torch import Tensor
+
+from rnnexp.errors import ConfigError
+from rnnexp.types import State
+
+Shown = Literal["nothing", "norms", "gradients"]
+"""How much of dL/dh_t a backward pass shows; each shows what stands before it too."""
 
 
 @dataclass
@@ -19,15 +26,27 @@ class Trace:
         grad_norm_T: shape (T,), in units of the loss; None until `Tensor.backward` has run.
     """
 
+    needs: ClassVar[Shown] = "norms"
+
     grad_norm_T: Tensor | None = None
+
+    def note_inputs(self, inputs_TBI: Tensor) -> None:
+        """Take what enters the steps; nothing is kept of it here."""
+
+    def note_states(self, states: State) -> None:
+        """Take s_0..s_{T-1}, shape (T, B, ...); nothing is kept of them here."""
 
     def hook(self, t: int, steps: int) -> Callable[[Tensor], None]:
         """Make the hook that notes dL/dh_t when autograd reaches step t of T."""
 
         def note(grad_BH: Tensor) -> None:
-            self.room(steps, grad_BH)[t] = torch.linalg.vector_norm(grad_BH)
+            self.note(t, steps, grad_BH)
 
         return note
+
+    def note(self, t: int, steps: int, grad_BH: Tensor) -> None:
+        """Note dL/dh_t of step t of T."""
+        self.room(steps, grad_BH)[t] = torch.linalg.vector_norm(grad_BH)
 
     def note_all(self, grad_TBH: Tensor) -> None:
         """Note dL/dh_t of all steps at once."""
@@ -51,6 +70,56 @@ class Trace:
         if self.grad_norm_T is None:
             self.grad_norm_T = torch.zeros(steps, dtype=like.dtype, device=like.device)
         return self.grad_norm_T
+
+
+@dataclass
+class FullTrace(Trace):
+    """A record of one unrolling with the gradients themselves, and what they belong to.
+
+    Args:
+        inputs_TBI: what entered the cell, with one batch axis.
+        states: the state before each step, s_0..s_{T-1}: S tensors of shape (T, B, ...).
+        grad_TBH: dL/dh_t, filled by the backward pass; zero where none has arrived.
+    """
+
+    needs: ClassVar[Shown] = "gradients"
+
+    inputs_TBI: Tensor | None = None
+    states: State = ()
+    grad_TBH: Tensor | None = None
+
+    def note_inputs(self, inputs_TBI: Tensor) -> None:
+        """Keep what enters the steps."""
+        self.inputs_TBI = inputs_TBI.detach().flatten(1, -2)
+
+    def note_states(self, states: State) -> None:
+        """Keep the states before the steps."""
+        self.states = tuple(s.detach() for s in states)
+
+    def note(self, t: int, steps: int, grad_BH: Tensor) -> None:
+        """Keep dL/dh_t of one step."""
+        super().note(t, steps, grad_BH)
+        flat_BH = grad_BH.detach().reshape(-1, grad_BH.shape[-1])
+        if self.grad_TBH is None:
+            self.grad_TBH = flat_BH.new_zeros(steps, *flat_BH.shape)
+        self.grad_TBH[t] = flat_BH
+
+    def note_all(self, grad_TBH: Tensor) -> None:
+        """Keep dL/dh_t of all steps."""
+        super().note_all(grad_TBH)
+        self.grad_TBH = grad_TBH.detach().flatten(1, -2).clone()
+
+    def part(self, begin: int, steps: int) -> NoReturn:
+        """Refuse: the parts would have to be joined.
+
+        Raises:
+            ConfigError: always.
+        """
+        del begin, steps
+        raise ConfigError(
+            "the gradients dL/dh_t are recorded of a sequence unrolled in one piece only: without "
+            "unroll.checkpoint_every, rows of different lengths, or feeding step by step."
+        )
 
 
 class _Part(Trace):

@@ -10,7 +10,7 @@ from rnnexp.recurrence.backends import BACKENDS, BackendName, auto_order, reason
 from rnnexp.recurrence.finite import check_state, check_steps
 from rnnexp.recurrence.lengths import blank, check_lengths
 from rnnexp.recurrence.segments import run_segments
-from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.trace import Shown, Trace
 from rnnexp.types import State
 
 
@@ -68,10 +68,12 @@ def unroll(
         check_lengths(lengths_B, inputs_TBI)
     if state is None:
         state = cell.initial_state(inputs_TBI.shape[1:-1])
-    name = choose_backend(cell, backend, traced=trace is not None)
+    name = choose_backend(cell, backend, trace.needs if trace is not None else "nothing")
     if check_finite:
         check_steps("inputs", blank(inputs_TBI, lengths_B))
         check_state(state, "before time step 0")
+    if trace is not None:
+        trace.note_inputs(inputs_TBI)
     run, every = BACKENDS[name].run, checkpoint_every
     outputs_TBH, last = run_segments(
         run, cell, inputs_TBI, state, trace, every=every, lengths_B=lengths_B
@@ -82,20 +84,20 @@ def unroll(
     return Unrolled(outputs_TBH, last, name)
 
 
-def choose_backend(cell: Cell, wanted: str = "auto", traced: bool = False) -> BackendName:
-    """Name the backend that runs a cell.
+def choose_backend(cell: Cell, wanted: str = "auto", needed: Shown = "nothing") -> BackendName:
+    """Name the backend that runs a cell, and shows as much of dL/dh_t as is needed.
 
     Raises:
         ConfigError: the backend asked for cannot run it; says why.
     """
     if wanted == "auto":
         order = auto_order(cell)
-        return next(name for name in order if reason_against(name, cell, traced) is None)
+        return next(name for name in order if reason_against(name, cell, needed) is None)
     if wanted not in BACKENDS:
         raise ConfigError(
             f"unroll.backend={wanted} is unknown. {suggest(wanted, ['auto', *BACKENDS])}"
         )
-    reason = reason_against(wanted, cell, traced)
+    reason = reason_against(wanted, cell, needed)
     if reason is not None:
         raise ConfigError(f"unroll.backend={wanted} cannot run {type(cell).__name__}: {reason}")
     return wanted

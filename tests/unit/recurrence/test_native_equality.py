@@ -207,4 +207,4 @@ def test_auto_takes_it_where_it_can(name: str) -> None:
     cell = REGISTRY.get("cell", name).cls(3, hidden_size=4)
     native = reason_against(cell) is None
     assert (choose_backend(cell) == "native") == native
-    assert (choose_backend(cell, traced=True) == "native") == native
+    assert (choose_backend(cell, needed="norms") == "native") == native

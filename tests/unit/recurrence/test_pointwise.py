@@ -398,7 +398,7 @@ def test_auto_takes_the_fastest_where_nothing_can_be_compiled(
     assert choose_backend(make("gru")) == "pointwise"
     assert choose_backend(make("Peephole")) == "pointwise"
     assert choose_backend(make("lstm")) == "vendor"
-    assert choose_backend(make("lstm"), traced=True) == "pointwise"
+    assert choose_backend(make("lstm"), needed="norms") == "pointwise"
     assert auto_order(make("gru")) != auto_order(make("lstm"))
 
 

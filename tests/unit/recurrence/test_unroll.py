@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import BACKENDS, Trace, choose_backend, unroll
+from rnnexp.recurrence import BACKENDS, FullTrace, Shown, Trace, choose_backend, unroll
 from rnnexp.recurrence.backends import reason_against
 from rnnexp.registry import Registry
 
@@ -63,15 +63,17 @@ def test_invalid_backend_says_why(plugins: Registry, cell: Cell) -> None:
         choose_backend(leaky, "vendor")
     with pytest.raises(ConfigError, match=r"backend=parallel cannot run LSTM: its state carries"):
         choose_backend(cell, "parallel")
-    with pytest.raises(ConfigError, match=r"backend=vendor cannot run LSTM: it does not show"):
-        choose_backend(cell, "vendor", traced=True)
+    with pytest.raises(
+        ConfigError, match=r"backend=vendor cannot run LSTM: of dL/dh_t .* shows nothing"
+    ):
+        choose_backend(cell, "vendor", needed="norms")
 
 
-@pytest.mark.parametrize("traced", [False, True])
-def test_auto_takes_a_valid_backend(plugins: Registry, traced: bool) -> None:
+@pytest.mark.parametrize("needed", ["nothing", "norms", "gradients"])
+def test_auto_takes_a_valid_backend(plugins: Registry, needed: Shown) -> None:
     for entry in plugins.all("cell"):
         cell = entry.cls(I, hidden_size=H)
-        assert reason_against(choose_backend(cell, traced=traced), cell, traced) is None
+        assert reason_against(choose_backend(cell, needed=needed), cell, needed) is None
 
 
 @pytest.mark.parametrize("backend", ["vendor", "loop"])
@@ -160,3 +162,30 @@ def test_trace_of_a_step_without_gradient_is_zero(cell: Cell) -> None:
     out[2].sum().backward()
     assert trace.grad_norm_T[3:].tolist() == [0.0] * (T - 3)
     assert bool((trace.grad_norm_T[:3] > 0).all())
+
+
+@pytest.mark.parametrize("backend", ["loop", "pointwise"])
+@pytest.mark.parametrize("lead", [(B,), (2, B)])
+def test_full_trace_has_the_gradients_and_the_states(
+    cell: Cell, backend: str, lead: tuple[int, ...]
+) -> None:
+    x, trace = torch.randn(T, *lead, I, dtype=torch.float64), FullTrace()
+    state, states, outputs = cell.initial_state(lead), [], []
+    for x_BI in x:
+        states.append(state)
+        out_BH, state = cell.step(x_BI, state)
+        outputs.append(out_BH)
+    torch.stack(outputs).sin().sum().backward(inputs=outputs)
+    unroll(cell, x, backend=backend, trace=trace).outputs_TBH.sin().sum().backward()
+    wanted = torch.stack([out.grad for out in outputs]).flatten(1, -2)
+    torch.testing.assert_close(trace.grad_TBH, wanted, rtol=1e-12, atol=1e-14)
+    for found, column in zip(trace.states, zip(*states, strict=True), strict=True):
+        torch.testing.assert_close(found, torch.stack(column).flatten(1, -2), rtol=0, atol=1e-12)
+    assert trace.inputs_TBI is not None
+    assert torch.equal(trace.inputs_TBI, x.flatten(1, -2))
+
+
+def test_full_trace_refuses_pieces(cell: Cell) -> None:
+    x = torch.randn(T, B, I, dtype=torch.float64)
+    with pytest.raises(ConfigError, match=r"in one piece only: without unroll\.checkpoint_every"):
+        unroll(cell, x, trace=FullTrace(), checkpoint_every=2)

@@ -1,0 +1,94 @@
+"""Omega added to the gradient of every training step, before it is clipped."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence import FullTrace, RecurrentNetwork
+from rnnexp.training.omega import WEIGHTS, Flavour, omega
+
+
+@dataclass(frozen=True)
+class OmegaTerm:
+    """How strongly Omega pulls.
+
+        weight_n = weight / (1 + n / decay_steps)    at optimizer step n; constant without decay
+
+    Args:
+        flavour: see `omega`.
+        weight: None takes the one that goes with the flavour.
+        decay_steps: steps after which the weight is halved; None keeps it.
+    """
+
+    flavour: Flavour = "paper"
+    weight: float | None = None
+    decay_steps: float | None = None
+
+    def weight_at(self, step: int) -> float:
+        """Say by what Omega is multiplied at an optimizer step."""
+        weight = WEIGHTS[self.flavour] if self.weight is None else self.weight
+        return weight if self.decay_steps is None else weight / (1 + step / self.decay_steps)
+
+
+class OmegaRegulariser(Callback):
+    """Add Omega's gradient to that of the recurrent matrices, after each backward pass.
+
+        dL/dR  <-  dL/dR + weight_n * dOmega/dR        in every layer
+
+    So the raw norm, and what is clipped, includes it. Stands behind the callback that asks for
+    traces, and asks for full ones instead. Logs the sum over layers as ``train/omega``.
+
+    Args:
+        term: flavour and weight.
+    """
+
+    def __init__(self, term: OmegaTerm) -> None:
+        self.term = term
+        self._logged_at = -1
+        self._value = 0.0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask for dL/dh_t itself."""
+        del trainer, batch, batch_idx
+        module = cast(Any, pl_module)
+        module.traces = [FullTrace() for _ in module.network.layers]
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the gradient, averaged over processes as that of the loss is."""
+        network = cast(RecurrentNetwork, pl_module.network)
+        weight = self.term.weight_at(trainer.global_step) / trainer.accumulate_grad_batches
+        values: list[Tensor] = []
+        for cell, trace in zip(network.layers, cast(Any, pl_module).traces, strict=True):
+            matrix = cast(PointwiseCell, cell).weight_hh
+            value, gradient = _gradient(cast(PointwiseCell, cell), trace, self.term.flavour)
+            values.append(value)
+            _add(matrix, trainer.strategy.reduce(gradient, reduce_op="mean") * weight)
+        self._value = float(torch.stack(values).sum())
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log Omega once a step."""
+        del pl_module, batch, batch_idx
+        if outputs and trainer.logger is not None and trainer.global_step > self._logged_at:
+            trainer.logger.log_metrics({"train/omega": self._value}, step=trainer.global_step)
+            self._logged_at = trainer.global_step
+
+
+def _gradient(cell: PointwiseCell, trace: FullTrace, flavour: Flavour) -> tuple[Tensor, Tensor]:
+    assert trace.inputs_TBI is not None
+    assert trace.grad_TBH is not None
+    with torch.enable_grad():
+        value = omega(cell, trace.inputs_TBI, trace.states, trace.grad_TBH, flavour)
+        (gradient,) = torch.autograd.grad(value, cell.weight_hh)
+    return value.detach(), gradient
+
+
+def _add(weight: torch.nn.Parameter, gradient: Tensor) -> None:
+    weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
