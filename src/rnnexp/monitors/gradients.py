@@ -2,12 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterable
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from rnnexp.monitors.groups import GroupNorms, total
@@ -15,18 +13,6 @@ from rnnexp.monitors.nonfinite import NonFiniteGuard
 
 # A clipped norm differs from the threshold by rounding; one this close to raw was not clipped.
 _SAME = 1e-5
-
-
-def global_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """Compute the Euclidean norm of all gradients taken together.
-
-        sqrt(sum_p ||dL/dp||^2)
-
-    Args:
-        parameters: those without a gradient do not count.
-    """
-    grads = [p.grad for p in parameters if p.grad is not None]
-    return torch.nn.utils.get_total_norm(grads) if grads else torch.zeros(())
 
 
 class StepMonitor(Callback):
@@ -41,6 +27,8 @@ class StepMonitor(Callback):
 
     def __init__(self, guard: NonFiniteGuard) -> None:
         self.guard = guard
+        self.logs = True
+        """Whether it logs `latest`; one who adds figures to those of the step does so instead."""
         self.latest: dict[str, float] = {}
         self.groups: dict[str, float] = {}
         self._groups: GroupNorms | None = None
@@ -69,9 +57,7 @@ class StepMonitor(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Measure the raw norm, before Lightning clips."""
-        if self._groups is None:
-            self._groups = GroupNorms(getattr(pl_module, "network", pl_module))
-        self.groups = self._groups.measure()
+        self.groups = self._norms_of(pl_module).measure()
         self._raw = total(self.groups)
         loss, self._loss = self._loss, 0.0
         self.guard.before_step(self._raw, trainer.global_step, pl_module, optimizer, loss)
@@ -92,7 +78,7 @@ class StepMonitor(Callback):
         self.latest = {"train/loss": float(outputs["loss"]), **self._norms(pl_module, self._raw)}
         self.latest["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         self._add_rate(trainer.global_step)
-        if trainer.logger is not None:
+        if self.logs and trainer.logger is not None:
             trainer.logger.log_metrics(self.latest, step=trainer.global_step)
         self._raw = None
 
@@ -117,7 +103,7 @@ class StepMonitor(Callback):
         self.guard.load_state_dict(state_dict["guard"])
 
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
-        clipped = float(global_norm(pl_module.parameters()))
+        clipped = self._norms_of(pl_module).total()
         self._steps += 1
         if math.isfinite(raw):  # another has no size, and was skipped rather than clipped
             self._clipped += clipped < raw * (1 - _SAME)
@@ -127,6 +113,11 @@ class StepMonitor(Callback):
             "grad/clipped_norm": clipped,
             "grad/clipped_fraction": self._clipped / self._steps,
         }
+
+    def _norms_of(self, pl_module: LightningModule) -> GroupNorms:
+        if self._groups is None:
+            self._groups = GroupNorms(getattr(pl_module, "network", pl_module))
+        return self._groups
 
     def _add_rate(self, step: int) -> None:
         now = time.perf_counter()

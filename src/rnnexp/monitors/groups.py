@@ -57,6 +57,10 @@ class GroupNorms:
         ]
         self.groups = tuple(dict.fromkeys(group for group, _ in self._members))
 
+    def total(self) -> float:
+        """Compute the global norm of all gradients: sqrt(sum_p ||dL/dp||^2); 0 without any."""
+        return math.hypot(*(norm for _, norm in self._norms()))
+
     def measure(self) -> dict[str, float]:
         """Compute the norm of every group, with one transfer from the device.
 

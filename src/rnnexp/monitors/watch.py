@@ -55,6 +55,7 @@ class CliffWatch(Callback):
         self, monitor: StepMonitor, options: WatchOptions, detector: CliffDetector | None = None
     ) -> None:
         self.monitor = monitor
+        monitor.logs = False  # one record a step, with the figures of both
         self.options = options
         self.detector = detector or CliffDetector()
         self.count = 0
@@ -87,14 +88,13 @@ class CliffWatch(Callback):
         if not self.monitor.groups:  # accumulating, or a window without targets
             return
         step, raw = trainer.global_step, self.monitor.latest["grad/raw_norm"]
-        figures = {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
-        profiles = _profiles(pl_module)
-        if profiles and self._is_due(step - 1):
-            figures |= _flow(profiles)
-            self.options.profile(profiles, step)
+        figures = dict(self.monitor.latest)
+        figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
+        if self._is_due(step - 1):
+            figures |= self._record_flow(_profiles(pl_module), step)
         cliff = self.detector.observe(step, raw)
         if cliff is not None:
-            self._note(cliff, profiles, int(batch.seed))
+            self._note(cliff, _profiles(pl_module), int(batch.seed))
             figures |= {"grad/cliff": raw, "cliffs/count": float(self.count)}
         figures |= self._widest(step, raw)
         self.monitor.groups = {}
@@ -135,6 +135,11 @@ class CliffWatch(Callback):
     def _is_due(self, steps_done: int) -> bool:
         every = self.options.flow_every
         return every is not None and steps_done % every == 0
+
+    def _record_flow(self, profiles: Mapping[str, Sequence[float]], step: int) -> dict[str, float]:
+        if profiles:
+            self.options.profile(profiles, step)
+        return _flow(profiles)
 
     def _widest(self, step: int, raw: float) -> dict[str, float]:
         self._window_max = max(self._window_max, raw)

@@ -54,7 +54,7 @@ class Trace:
 
     def note_norms(self, norm_T: Tensor) -> None:
         """Note ||dL/dh_t|| of all steps, where a backward pass has taken the norms itself."""
-        self.room(len(norm_T), norm_T).copy_(norm_T)
+        self.grad_norm_T = norm_T
 
     def part(self, begin: int, steps: int) -> "Trace":
         """Make the trace of a run that begins at a later step; what it notes is noted here.
@@ -126,6 +126,10 @@ class _Part(Trace):
     def __init__(self, whole: Trace, begin: int, steps: int) -> None:
         super().__init__()
         self._whole, self._begin, self._steps = whole, begin, steps
+
+    def note_norms(self, norm_T: Tensor) -> None:
+        """Note ||dL/dh_t|| of this part in the whole."""
+        self.room(len(norm_T), norm_T).copy_(norm_T)
 
     def room(self, steps: int, like: Tensor) -> Tensor:
         """Give the place of this part's norms within the whole."""

@@ -33,7 +33,7 @@ class JournalWriter:
         # Unbuffered: after a failed write no remainder is left to be written a second time.
         self._file = self.path.open("ab", buffering=0)
         hold(self._file)
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes | Record] = deque()
         self._closed = threading.Event()
         self._writing = threading.Lock()
         self.error: OSError | None = None
@@ -48,7 +48,16 @@ class JournalWriter:
         Raises:
             TypeError: it holds something that JSON cannot.
         """
-        self._waiting.append(json.dumps(record).encode() + b"\n")
+        self._waiting.append(_line(record))
+        if self._thread is None:
+            self.flush()
+
+    def append_figures(self, record: Record) -> None:
+        """Take a record that holds nothing but texts and numbers: the thread writes it as JSON.
+
+        At every training step the caller has better things to do.
+        """
+        self._waiting.append(record)
         if self._thread is None:
             self.flush()
 
@@ -58,7 +67,7 @@ class JournalWriter:
             # Appends go on meanwhile, at the other end.
             taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
             try:
-                self._write(b"".join(taken))
+                self._write(b"".join(_line(t) if isinstance(t, dict) else t for t in taken))
                 self.error = None
             except OSError as error:
                 self._waiting.extendleft(reversed(taken))  # tried again at the next turn
@@ -90,6 +99,10 @@ class JournalWriter:
         except OSError:
             self._file.truncate(begin)  # no half batch: all of it is written again
             raise
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(record).encode() + b"\n"
 
 
 def cut_torn_tail(path: Path) -> None:

@@ -66,12 +66,12 @@ class RunLog:
             values = {k: v for k, v in values.items() if step > self._recorded.get(k, -1)}
         if not values:
             return
-        self._journal.append(metrics_record(values, step, milliseconds()))
+        self._journal.append_figures(metrics_record(values, step, milliseconds()))
 
     def profile(self, values: Mapping[str, Sequence[float]], step: int) -> None:
         """Keep norms over time in the journal; no store has a place for them."""
         if step > self._profiled:
-            self._journal.append(profile_record(values, step))
+            self._journal.append_figures(profile_record(values, step))
 
     def flush(self) -> None:
         """Put on disk what has been logged so far."""

@@ -20,7 +20,7 @@ import torch
 
 from rnnexp.errors import ConfigError
 from rnnexp.monitors.cliffs import Cliff, CliffDetector, CliffOptions
-from rnnexp.monitors.gradients import global_norm
+from rnnexp.monitors.groups import GroupNorms
 from rnnexp.recurrence import RecurrentNetwork, unroll
 
 STEPS = 2000
@@ -200,7 +200,7 @@ def train(plugins, lr: float, steps: int, threshold: float | None, seed: int = 0
         batch = task.batch("train", step)
         optimizer.zero_grad()
         task.loss(network(batch.inputs_TBI)[0], batch.targets).backward()
-        norms.append(float(global_norm(network.parameters())))
+        norms.append(GroupNorms(network).total())
         if threshold is not None:
             torch.nn.utils.clip_grad_norm_(network.parameters(), threshold)
         optimizer.step()

@@ -10,7 +10,8 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
 from rnnexp.errors import NonFiniteError
-from rnnexp.monitors.gradients import StepMonitor, global_norm
+from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.groups import GroupNorms
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 
 
@@ -21,7 +22,8 @@ def test_global_norm_is_the_norm_of_all_taken_together(grads: list[list[float]])
         parameter.grad = torch.tensor(grad, dtype=torch.float64)
     wanted = math.sqrt(sum(x * x for grad in grads for x in grad))
     without = nn.Parameter(torch.zeros(3))
-    assert float(global_norm([*parameters, without])) == pytest.approx(wanted, abs=1e-9)
+    norm = GroupNorms(nn.ParameterList([*parameters, without])).total()
+    assert norm == pytest.approx(wanted, abs=1e-9)
 
 
 class Line(LightningModule):
