@@ -1,8 +1,9 @@
 """Claim: with every figure of every step recorded in sqlite, a run takes at most 5 % longer.
 
 The same run (adding, T=50, B=32, LSTM H=64, one thread) under Lightning: without monitor and
-logger; with all that this project watches (norms by group, cliffs, dL/dh_t over time) and its journal;
-with Lightning's own MLFlowLogger logging five figures at every step. The three take turns; the median time of a step counts.
+logger; with all that this project watches (norms by group, cliffs, dL/dh_t over time) and its
+journal; with Lightning's own MLFlowLogger logging five figures at every step. The three take
+turns; the median time of a step counts.
 """
 
 import logging
