@@ -214,5 +214,8 @@ def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
         log.artifact(folder / "cliffs.jsonl")
     if (folder / "error.txt").is_file():
         log.artifact(folder / "error.txt")
-    outcome.write()
     log.end(outcome.status, outcome.error)
+    if log.problem is not None:  # still: what has not been written is lost with this process
+        outcome.status = "FAILED"
+        outcome.error = outcome.error or f"{log.problem} What was logged last is missing."
+    outcome.write()

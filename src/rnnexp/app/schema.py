@@ -133,12 +133,15 @@ class TrackingOptions:
         experiment: MLflow experiment.
         name: run name; null makes one of task, cell, clipping and seed.
         wait: seconds to wait at the end for the store to take everything.
+        disk_full: go_on trains on when the run's own record cannot be written, and tries again;
+            stop ends the run.
     """
 
     uri: str = "sqlite:///mlflow.db"
     experiment: str = "rnnexp"
     name: str | None = None
     wait: float = 60.0
+    disk_full: Literal["go_on", "stop"] = "go_on"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from rnnexp.monitors.weights import WeightPath
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
-from rnnexp.training.interrupt import StopOnSignal, StopRequest
+from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import ResumePoint
 
@@ -70,9 +70,11 @@ def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list
     monitor = StepMonitor(_guard(plan.values["monitor"]))
     watch = _watch(plan, monitor, folder, log)
     point = ResumePoint(folder / "checkpoints" / LAST)
-    # The first two look at the state between two batches: before any other touches the next one.
-    callbacks: list[Callback] = [StopOnSignal(stop, point), point, monitor, watch, WeightPath()]
-    callbacks.append(_best(folder))
+    stops = plan.values["tracking"]["disk_full"] == "stop"
+    disk = StopOnFullDisk(lambda: log.problem, point if stops else None)
+    # The first three look at the state between two batches: before any other touches the next one.
+    callbacks: list[Callback] = [StopOnSignal(stop, point), disk, point]
+    callbacks += [monitor, watch, WeightPath(), _best(folder)]
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
     if plan.values["omega"]["flavour"] != "none":

@@ -88,6 +88,17 @@ def append_event(folder: Path, event: CliffEvent) -> Path:
     return file
 
 
+def forget_events_after(folder: Path, step: int) -> None:
+    """Remove the events of later steps: a run that goes on from a checkpoint meets them again."""
+    events = load_events(folder)
+    kept = [event for event in events if event.step <= step]
+    if len(kept) < len(events):
+        text = "".join(event.to_json() + "\n" for event in kept)
+        beside = folder / f"{FILE}.tmp"
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(folder / FILE)
+
+
 def load_events(folder: Path) -> list[CliffEvent]:
     """Load the events of a run, in order; none where it had no cliff."""
     file = folder / FILE

@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from rnnexp.errors import ConfigError, NonFiniteError
 from rnnexp.monitors.cliffs import Cliff, CliffDetector
-from rnnexp.monitors.events import CliffEvent, append_event
+from rnnexp.monitors.events import CliffEvent, append_event, forget_events_after
 from rnnexp.monitors.flow import half_life, peak_step, vanishing_ratio
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.groups import dominating, split_group
@@ -65,8 +65,8 @@ class CliffWatch(Callback):
         self._traced_anyway = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """See whether a trace costs another backend."""
-        del trainer
+        """See whether a trace costs another backend; forget what a checkpoint does not know."""
+        forget_events_after(self.options.folder, trainer.global_step)
         network = _network_of(pl_module)
         self._traced_anyway = self.options.flow_every is not None and _costs_nothing(network)
 
@@ -124,12 +124,16 @@ class CliffWatch(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Keep what was learned of the norms, and the counts, over a resume."""
         counts = {"count": self.count, "largest": self._largest, "step": self._largest_step}
-        return {**counts, "window": self._window_max, "detector": self.detector.state_dict()}
+        pending = None if self._pending is None else self._pending.to_json()
+        rest = {"window": self._window_max, "pending": pending}
+        return {**counts, **rest, "detector": self.detector.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with them."""
         self.count, self._largest = int(state_dict["count"]), float(state_dict["largest"])
         self._largest_step, self._window_max = int(state_dict["step"]), float(state_dict["window"])
+        pending = state_dict["pending"]
+        self._pending = None if pending is None else CliffEvent.from_json(pending)
         self.detector.load_state_dict(state_dict["detector"])
 
     def _is_due(self, steps_done: int) -> bool:

@@ -95,6 +95,14 @@ class RunLog:
         """What kept the latest records from the disk, if anything did."""
         return self._journal.error
 
+    @property
+    def problem(self) -> str | None:
+        """The same in words."""
+        error = self._journal.error
+        if error is None:
+            return None
+        return f"{self.folder}: the record cannot be written ({error.strerror or error})."
+
     def run_id(self, timeout: float) -> str | None:
         """Wait until the store has named the run; None if it has not in time (seconds)."""
         until = time.monotonic() + timeout

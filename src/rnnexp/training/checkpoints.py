@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from rnnexp.errors import StoreError
 
 LAST, PREVIOUS = "last.ckpt", "last.previous.ckpt"
 SUFFIX = ".sha256"
@@ -25,16 +28,21 @@ class SafeCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Save so that a kill at any moment leaves a checkpoint that can be loaded."""
+        """Save so that a kill at any moment leaves a checkpoint that can be loaded.
+
+        Raises:
+            StoreError: the disk does not take it; what stood there before still stands.
+        """
         del storage_options
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f"{target.name}.tmp")
-        with beside.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        _note_digests(target, beside)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(checkpoint, beside)
+            _note_digests(target, beside)
+        except (OSError, RuntimeError) as error:  # torch's writer turns the one into the other
+            beside.unlink(missing_ok=True)
+            raise _refused(target, error) from error
         if target.name == LAST and target.exists():
             target.replace(target.with_name(PREVIOUS))
         beside.replace(target)
@@ -86,6 +94,22 @@ def digest_of(path: Path) -> str:
     """Compute the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(checkpoint: dict[str, Any], file: Path) -> None:
+    with file.open("wb") as opened:
+        torch.save(checkpoint, opened)
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _refused(target: Path, error: Exception) -> StoreError:
+    free = shutil.disk_usage(target.parent).free
+    kept = f" {target} still holds the one before." if target.exists() else ""
+    return StoreError(
+        f"{target}: the checkpoint cannot be written ({error}); {free / 1e6:.0f} MB are free "
+        f"there.{kept} Free some space, and go on with resume=."
+    )
 
 
 def _note_digests(target: Path, beside: Path) -> None:

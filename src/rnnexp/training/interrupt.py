@@ -1,14 +1,16 @@
 """Ctrl-C and SIGTERM end a run in order: a checkpoint, an honest status, an exit code."""
 
 import signal
+import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from rnnexp.errors import StoreError
 from rnnexp.training.resume import ResumePoint
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -31,6 +33,39 @@ class Stopped(BaseException):
     def exit_code(self) -> int:
         """130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signum
+
+
+class StopOnFullDisk(Callback):
+    """Between two batches: say that the record cannot be written; save a checkpoint, and stop.
+
+    Args:
+        problem: what keeps the record from the disk at this moment, in words; None for nothing.
+        point: saves the checkpoint; None has training go on, and the writing tried again.
+    """
+
+    def __init__(self, problem: Callable[[], str | None], point: ResumePoint | None) -> None:
+        self.problem = problem
+        self.point = point
+        self._said = False
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Look before a training batch.
+
+        Raises:
+            StoreError: there is a problem, and training is to stop.
+        """
+        del pl_module, batch, batch_idx
+        problem = None if self._said else self.problem()
+        if problem is None:
+            return
+        self._said = True
+        if self.point is None:
+            print(f"rnnexp: {problem} Training goes on; it is tried again.", file=sys.stderr)
+            return
+        self.point.save(trainer)
+        raise StoreError(f"{problem} Free some space, and go on with resume=.")
 
 
 class StopRequest:

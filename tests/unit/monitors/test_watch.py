@@ -1,7 +1,9 @@
 """The watch over a run: cliffs are found, located in time and kept; the flow is recorded."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,35 @@ def test_what_was_learned_survives_a_resume(plugins, tmp_path: Path) -> None:
     assert again.state_dict() == watch.state_dict()
     norm = 100 * watch.detector.median
     assert again.detector.observe(81, norm) == watch.detector.observe(81, norm)
+
+
+class Snapshot(Callback):
+    """Keeps what a checkpoint taken right after the cliff would hold."""
+
+    def __init__(self, watch: CliffWatch) -> None:
+        self.watch, self.kept = watch, {}
+
+    def on_train_batch_start(self, trainer: Trainer, *args, **kwargs) -> None:
+        if trainer.global_step == CLIFF:
+            self.kept = self.watch.state_dict()
+
+
+def test_a_checkpoint_between_a_cliff_and_the_next_step_keeps_the_cliff(
+    plugins, tmp_path: Path
+) -> None:
+    monitor, watch = watch_of(tmp_path / "one", Log())
+    (tmp_path / "one").mkdir()
+    snapshot = Snapshot(watch)
+    train(plugins, tmp_path / "one", [snapshot, monitor, watch], steps=80)
+    monitor, again = watch_of(tmp_path, Log())
+    again.load_state_dict(json.loads(json.dumps(snapshot.kept)))
+    train(plugins, tmp_path, [monitor, again], steps=1)
+    (told,), (resumed,) = load_events(tmp_path / "one"), load_events(tmp_path)
+    assert replace(resumed, loss_after=told.loss_after) == told
+    assert resumed.loss_after is not None
+
+
+def test_a_cliff_that_is_met_again_is_kept_once(plugins, tmp_path: Path) -> None:
+    for _ in range(2):  # the second as after a kill: the file is ahead of the checkpoint
+        train(plugins, tmp_path, watch_of(tmp_path, Log()), steps=80)
+    assert [event.step for event in load_events(tmp_path)] == [CLIFF]

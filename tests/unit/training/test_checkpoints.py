@@ -1,12 +1,14 @@
 """Checkpoint files: whole or not, found out, and replaced by the one before."""
 
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from rnnexp.errors import StoreError
 from rnnexp.training.checkpoints import LAST, PREVIOUS, SafeCheckpointIO, find_checkpoint
 
 
@@ -83,19 +85,6 @@ def test_a_kill_between_two_steps_of_saving_costs_nothing(
     assert value_of(find_checkpoint(tmp_path).path) == (3 if step == 3 else 2)
 
 
-def test_a_full_disk_leaves_the_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save(tmp_path, 1)
-
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        save(tmp_path, 2)
-    monkeypatch.undo()
-    assert value_of(find_checkpoint(tmp_path).path) == 1
-
-
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> Any:
@@ -106,3 +95,16 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="weights_only"):
         SafeCheckpointIO().load_checkpoint(path)
     assert not (tmp_path / "canary").exists()
+
+
+def test_a_full_disk_is_said_and_the_one_before_stands(tmp_path: Path) -> None:
+    before = save(tmp_path, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before.stat().st_size - 100, hard))
+    try:
+        with pytest.raises(StoreError, match=r"cannot be written .* MB are free .* the one before"):
+            save(tmp_path, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert value_of(find_checkpoint(tmp_path).path) == 1
+    assert not list(tmp_path.rglob("*.tmp"))
