@@ -101,5 +101,7 @@ def test_ui_without_a_store_says_what_to_do(rnnexp) -> None:
 def test_a_picture_that_cannot_be_is_refused(
     workdir: Path, capsys: pytest.CaptureFixture[str], command: list[str], words: str
 ) -> None:
-    assert run(command) == 2
+    with pytest.raises(SystemExit) as ended:
+        run(command)
+    assert ended.value.code == 2
     assert words in capsys.readouterr().err
