@@ -10,6 +10,8 @@ rnnexp: experiments on recurrent networks
   rnnexp train [KEY=VALUE ...]     train one network; -m sweeps over comma-separated values
   rnnexp cells [NAME ...]          the cells that can be named by cell=, with their options
   rnnexp tasks [NAME ...]          the tasks that can be named by task=, with their options
+  rnnexp new-cell NAME             write a cell to begin with; new-task NAME a task
+  rnnexp check NAME|FILE.py        tell what is wrong with a cell or task, in words
   rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
   rnnexp unfold [KEY=VALUE ...]    draw the unfolded graph of the network that would be trained
   rnnexp replay RUN [STEP]         make a step again: its gradient by parameter and by time step
@@ -32,6 +34,9 @@ COMMANDS = {
     "train": "rnnexp.app.train",
     "cells": "rnnexp.app.listing",
     "tasks": "rnnexp.app.listing",
+    "new-cell": "rnnexp.app.new",
+    "new-task": "rnnexp.app.new",
+    "check": "rnnexp.app.check",
     "compare": "rnnexp.app.compare",
     "unfold": "rnnexp.app.unfold",
     "replay": "rnnexp.app.replay",
