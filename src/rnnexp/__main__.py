@@ -15,6 +15,7 @@ rnnexp: experiments on recurrent networks
   rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
   rnnexp unfold [KEY=VALUE ...]    draw the unfolded graph of the network that would be trained
   rnnexp replay RUN [STEP]         make a step again: its gradient by parameter and by time step
+  rnnexp rerun RUN                 run it again, from its config, its plugins' sources and its seed
   rnnexp landscape RUN [STEP]      draw the loss along the gradient at a recorded cliff
   rnnexp sweep plan|status|retry   what a sweep would do, has done, and its failed jobs again
   rnnexp ui [--port N]             open the records in MLflow's UI on 127.0.0.1
@@ -40,6 +41,7 @@ COMMANDS = {
     "compare": "rnnexp.app.compare",
     "unfold": "rnnexp.app.unfold",
     "replay": "rnnexp.app.replay",
+    "rerun": "rnnexp.app.rerun",
     "landscape": "rnnexp.app.landscape",
     "sweep": "rnnexp.app.sweeps",
     "ui": "rnnexp.app.ui",
