@@ -106,6 +106,7 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     values: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     load_as_recorded(folder, values)
     values["trainer"]["progress"] = "none"
+    values.setdefault("callbacks", {})
     plan = make_plan(values)
     module = _trained_up_to(plan, folder, step - 1)
     position = (step - 1) * values["trainer"]["accumulate"]
