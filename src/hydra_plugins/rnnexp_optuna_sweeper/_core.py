@@ -2,24 +2,25 @@
 
 import fcntl
 import json
+import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
-from hydra.plugins.launcher import Launcher
 
 from hydra_plugins.rnnexp_local_launcher._core import make_pool
-from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings, settings_of
 from hydra_plugins.rnnexp_optuna_sweeper._space import Dimension, SearchError, split
 from hydra_plugins.rnnexp_optuna_sweeper._trials import HydraTrials, Trials
 
 if TYPE_CHECKING:
+    from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
     from hydra_plugins.rnnexp_optuna_sweeper.optuna_sweeper import OptunaSweeper
 
 Asked = tuple[Settings, list[str], list[Dimension]]
@@ -51,8 +52,8 @@ def check(options: Mapping[str, Any], arguments: Sequence[str]) -> Asked:
     if settings.sampler == "cmaes" and find_spec("cmaes") is None:
         raise SearchError("sampler=cmaes needs the package cmaes: pip install rnnexp[optuna]")
     if settings.sampler == "grid":
-        for dimension in space:
-            dimension.points()
+        points = math.prod(len(dimension.points()) for dimension in space)
+        settings = replace(settings, trials=min(points, settings.trials))
     return settings, fixed, space
 
 
@@ -89,8 +90,7 @@ def _run(options: dict[str, Any], trials: Trials, asked: Asked, folder: Path) ->
     study = _study.open_study(settings, space, folder)
     if retry:
         _study.enqueue_failed(study)
-    wanted = _study.grid_size(settings, space) or settings.trials
-    left = wanted - _study.used(study.get_trials(deepcopy=False), retry)
+    left = settings.trials - _study.used(study.get_trials(deepcopy=False), retry)
     driver = _driver.Driver(study, settings, fixed, space, trials, left)
     first = driver.supply()
     if first is not None:
@@ -104,21 +104,22 @@ def _run(options: dict[str, Any], trials: Trials, asked: Asked, folder: Path) ->
     return results
 
 
-def _launcher(sweeper: "OptunaSweeper") -> LocalLauncher:
+def _launcher(sweeper: "OptunaSweeper") -> "LocalLauncher":
     assert sweeper.hydra_context is not None
     assert sweeper.task_function is not None
     assert sweeper.config is not None
-    launcher: Launcher = Plugins.instance().instantiate_launcher(
+    launcher = Plugins.instance().instantiate_launcher(
         hydra_context=sweeper.hydra_context,
         task_function=sweeper.task_function,
         config=sweeper.config,
     )
-    if type(launcher) is not LocalLauncher:
+    # By name: Hydra executes the files of plugins once more, which makes another class of each.
+    if type(launcher).__name__ != "LocalLauncher":
         raise SearchError(
             f"hydra/sweeper=optuna starts its trials one by one, which {type(launcher).__name__} "
             "cannot: it waits for whole batches. Use hydra/launcher=local."
         )
-    return launcher
+    return cast("LocalLauncher", launcher)
 
 
 @contextmanager

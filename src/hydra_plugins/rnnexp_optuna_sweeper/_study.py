@@ -179,13 +179,3 @@ def _enqueue_grid(study: optuna.Study, settings: Settings, space: Sequence[Dimen
         values = {d.name: value for d, value in zip(space, point, strict=True)}
         if values not in known:
             study.enqueue_trial(values)
-
-
-def grid_size(settings: Settings, space: Sequence[Dimension]) -> int | None:
-    """Count the points of a grid, as far as trials are wanted; None for another sampler."""
-    if settings.sampler != "grid":
-        return None
-    size = 1
-    for dimension in space:
-        size *= len(dimension.points())
-    return min(size, settings.trials)

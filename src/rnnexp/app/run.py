@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 
 from rnnexp.app.build import Plan, build_data, build_module, run_name
 from rnnexp.app.identity import identity
+from rnnexp.app.jobs import pruned_at
 from rnnexp.app.outcome import Outcome, describe_outcome
 from rnnexp.app.pictures import draw_run_pictures
 from rnnexp.app.resume import Origin
@@ -68,7 +69,9 @@ def run(
         outcome.metrics = _train(plan, folder, log, stop, origin)
         outcome.status = "FINISHED"
     except Stopped as error:
-        outcome.status, outcome.error = "KILLED", str(error)
+        reason = pruned_at(folder)
+        outcome.pruned = reason is not None
+        outcome.status, outcome.error = "KILLED", reason or str(error)
         raise
     except (Exception, SystemExit) as error:  # sys.exit in a plugin is no success either
         outcome.error = describe(error)
@@ -212,6 +215,8 @@ def _prepare_torch(plan: Plan) -> None:
 
 def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
     log.tags({"mlflow.note.content": describe_outcome(outcome)})
+    if outcome.pruned:
+        log.tags({"rnnexp.pruned": "true"})
     if (folder / "cliffs.jsonl").is_file():
         log.artifact(folder / "cliffs.jsonl")
     if (folder / "error.txt").is_file():

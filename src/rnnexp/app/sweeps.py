@@ -17,6 +17,7 @@ _WORDS: dict[State, str] = {
     "done": "done",
     "failed": "failed",
     "running": "running",
+    "pruned": "pruned",
 }
 
 
