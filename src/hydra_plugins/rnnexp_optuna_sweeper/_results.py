@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hydra_plugins.rnnexp_optuna_sweeper._study import quiet
@@ -66,6 +67,7 @@ def draw(study: optuna.Study, folder: Path) -> list[Path]:
             file = folder / f"{name}.png"
             plot()
             figure = plt.gcf()
+            figure.set_size_inches(10, 5.5)  # in Optuna's own size the axes' labels overlap
             figure.savefig(file, dpi=120, bbox_inches="tight")
             plt.close("all")
             files.append(file)
@@ -80,22 +82,26 @@ def _plots(study: optuna.Study) -> Iterator[tuple[str, Callable[[], Any]]]:
     for i, name in enumerate(names):
         end = "" if len(names) == 1 else f"_{name.replace('/', '_')}"
         # Without a target Optuna adds the best value so far, which it knows of one objective only.
-        how: dict[str, Any] = {"target": _value(i), "target_name": name} if end else {}
+        how: dict[str, Any] = {"target": _value(i)} if end else {}
+        how["target_name"] = name
         yield f"history{end}", lambda how=how: drawing.plot_optimization_history(study, **how)
         yield f"parallel{end}", lambda how=how: drawing.plot_parallel_coordinate(study, **how)
-    if _varying(done, len(names)):
-        yield "importances", lambda: drawing.plot_param_importances(study)
+        if _varying(done, i):
+            # Without a target, or of what is to be small: it asks what makes the target low.
+            sign = 1 if study.directions[i] == StudyDirection.MINIMIZE else -1
+            low = {**how, "target": _value(i, sign)} if end else how
+            yield f"importances{end}", lambda low=low: drawing.plot_param_importances(study, **low)
     if len(names) == 2:
         yield "pareto", lambda: drawing.plot_pareto_front(study)
     if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
         yield "reports", lambda: drawing.plot_intermediate_values(study)
 
 
-def _value(i: int) -> Callable[[FrozenTrial], float]:
-    return lambda trial: trial.values[i]
+def _value(i: int, sign: int = 1) -> Callable[[FrozenTrial], float]:
+    return lambda trial: sign * trial.values[i]
 
 
-def _varying(trials: list[FrozenTrial], objectives: int) -> bool:
-    # Importance is defined where something varies, and every objective with it.
+def _varying(trials: list[FrozenTrial], objective: int) -> bool:
+    # Importance is defined where something varies, and the objective with it.
     params = any(len({str(t.params.get(key)) for t in trials}) > 1 for key in trials[0].params)
-    return params and all(len({t.values[i] for t in trials}) > 1 for i in range(objectives))
+    return params and len({t.values[objective] for t in trials}) > 1

@@ -67,9 +67,10 @@ def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> 
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Silence warnings that parts of Optuna are experimental."""
+    """Silence what Optuna warns of whoever does as is done here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes")
         yield
 
 

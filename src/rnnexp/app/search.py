@@ -1,6 +1,7 @@
 """A search: a sweep whose jobs Optuna suggests, one at a time."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits
 from hydra_plugins.rnnexp_local_launcher._processes import Task
 from hydra_plugins.rnnexp_optuna_sweeper._trials import Result
 from hydra_plugins.rnnexp_optuna_sweeper.report import read_reports
+from rnnexp.app.build import Plan, run_name
 from rnnexp.app.compose import Corner, Job, compose_trial
 from rnnexp.app.identity import job_key
 from rnnexp.app.jobs import PRUNED, state_of
@@ -75,11 +77,12 @@ class Search(Sweep):
     def add(self, job: Job) -> Item:
         """Take note of a trial; one of the same config is the same job."""
         key = job_key(job.plan)
-        item = Item(job, key, self.folder / key)
-        if key not in {known.key for known in self.items}:
-            self.items.append(item)
-            write_json(self.folder / DEFINITION, self.definition(), indent=1)
-        return item
+        for item in self.items:
+            if item.key == key:
+                return item
+        self.items.append(Item(job, key, self.folder / key))
+        write_json(self.folder / DEFINITION, self.definition(), indent=1)
+        return self.items[-1]
 
     def refuse(self, overrides: Sequence[str], error: UserError) -> None:
         """Take note of a trial whose config cannot work."""
@@ -108,8 +111,7 @@ class SearchTrials:
 
     def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:
         """Freeze the job of a trial, unless what came of it is known."""
-        del number
-        item = self._item(overrides)
+        item = self._item(number, overrides)
         if item is None:
             return Result("failed")
         state = state_of(item.folder)
@@ -123,8 +125,7 @@ class SearchTrials:
 
     def remember(self, number: int, overrides: Sequence[str]) -> None:
         """Count a trial that an earlier command has ended."""
-        del number
-        self._item(overrides)
+        self._item(number, overrides)
 
     def started(self, task: Task) -> None:
         """Hand it on."""
@@ -162,13 +163,22 @@ class SearchTrials:
         for file in files:
             parent.artifact(file, PICTURES if file.suffix == ".png" else "")
 
-    def _item(self, overrides: Sequence[str]) -> Item | None:
+    def _item(self, number: int, overrides: Sequence[str]) -> Item | None:
         try:
-            return self.search.add(compose_trial([*self.common, *overrides]))
+            job = compose_trial([*self.common, *overrides])
+            return self.search.add(replace(job, plan=_named(job.plan, number)))
         except UserError as error:
             self.search.refuse(overrides, error)
             self.watcher.say(f"{' '.join(overrides)}: {error}")
             return None
+
+
+def _named(plan: Plan, number: int) -> Plan:
+    # By the rest of the name all trials are one. The number stands first: tables cut the end off.
+    name = f"trial{number}-{run_name(plan.values)}"
+    return replace(
+        plan, values={**plan.values, "tracking": {**plan.values["tracking"], "name": name}}
+    )
 
 
 def _figures(outcome: Outcome) -> dict[str, float]:
