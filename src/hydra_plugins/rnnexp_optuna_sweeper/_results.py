@@ -89,7 +89,7 @@ def _plots(study: optuna.Study) -> Iterator[tuple[str, Callable[[], Any]]]:
         if _varying(done, i):
             # Without a target, or of what is to be small: it asks what makes the target low.
             sign = 1 if study.directions[i] == StudyDirection.MINIMIZE else -1
-            low = {**how, "target": _value(i, sign)} if end else how
+            low: dict[str, Any] = {**how, "target": _value(i, sign)} if end else how
             yield f"importances{end}", lambda low=low: drawing.plot_param_importances(study, **low)
     if len(names) == 2:
         yield "pareto", lambda: drawing.plot_pareto_front(study)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
 
@@ -118,7 +118,8 @@ def _dimension(override: Override) -> Dimension:
         return _interval(key, value)
     if isinstance(value, RangeSweep):
         return _range(key, value)
-    if override.is_choice_sweep() and override.is_discrete_sweep():
+    if isinstance(value, ChoiceSweep):
+        value.shuffle = False  # Optuna knows a choice by the order of its values
         return Choice(key, tuple(dict.fromkeys(override.sweep_string_iterator())))
     raise SearchError(f"{override.input_line}: cannot be searched. List the values: {key}=A,B.")
 

@@ -14,8 +14,15 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
+    check_distribution_compatibility,
 )
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+)
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -59,6 +66,7 @@ def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> 
         study.sampler = _sampler(settings, done)
         study.pruner = _made(_PRUNERS[settings.pruner], settings.pruner_options, "pruner")
         _check_objectives(study, settings)
+        _check_space(study, distributions_of(space))
         study.set_metric_names(list(settings.objectives))
     if settings.sampler == "grid":
         _enqueue_grid(study, settings, space)
@@ -158,6 +166,9 @@ def _made(cls: type[Any], options: Mapping[str, Any], what: str) -> Any:
                 f"hydra.sweeper.{what}_options: {cls.__name__} has no '{name}'. {hint(name, known)}"
             )
     try:
+        if cls is HyperbandPruner:  # it looks at these two only when it is first asked
+            shared = ("min_resource", "reduction_factor")
+            SuccessiveHalvingPruner(**{k: v for k, v in options.items() if k in shared})
         return cls(**options)
     except (TypeError, ValueError) as error:
         raise SearchError(f"hydra.sweeper.{what}_options: {error}") from error
@@ -171,6 +182,19 @@ def _check_objectives(study: optuna.Study, settings: Settings) -> None:
             f"This search has begun with the objectives {', '.join(names)} "
             f"({', '.join(directions)}). Give another objective a sweep of another name."
         )
+
+
+def _check_space(study: optuna.Study, wanted: Mapping[str, BaseDistribution]) -> None:
+    for trial in study.get_trials(deepcopy=False)[-1:]:
+        for name in trial.distributions.keys() & wanted.keys():
+            try:
+                check_distribution_compatibility(trial.distributions[name], wanted[name])
+            except ValueError as error:
+                raise SearchError(
+                    f"{name}: the values are of another kind or another list than this search "
+                    "has begun with; bounds may change, a list may not. Give it a sweep of "
+                    "another name."
+                ) from error
 
 
 def _enqueue_grid(study: optuna.Study, settings: Settings, space: Sequence[Dimension]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
 
 
 def _first_objective() -> list[str]:
@@ -16,7 +17,7 @@ class OptunaSweeperConf:
 
     Args:
         sampler: tpe | cmaes | random | grid; who suggests the values.
-        sampler_options: arguments of Optuna's class, such as n_startup_trials.
+        sampler_options: arguments of Optuna's class, such as {n_startup_trials:5}.
         pruner: none | median | hyperband; who ends trials that do badly.
         pruner_options: arguments of Optuna's class; a step of theirs is one report of a trial.
         trials: how many in all; more of them later go on from those that are done.
@@ -40,6 +41,12 @@ class OptunaSweeperConf:
     params: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-ConfigStore.instance().store(
-    group="hydra/sweeper", name="optuna", node=OptunaSweeperConf, provider="rnnexp"
-)
+def _node() -> DictConfig:
+    # Only Optuna knows which options its classes have: any key may be given, without a plus.
+    node = OmegaConf.structured(OptunaSweeperConf)
+    for key in ("sampler_options", "pruner_options", "params"):
+        OmegaConf.set_struct(node[key], False)
+    return node
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=_node(), provider="rnnexp")

@@ -17,7 +17,6 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from hydra_plugins.rnnexp_optuna_sweeper._core import check
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
-from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.build import Plan
 from rnnexp.app.store import register_configs
 from rnnexp.app.validate import plain, validate
@@ -135,7 +134,7 @@ def _corners(options: Any, overrides: list[str]) -> tuple[Settings, list[list[st
     others = [o for o in overrides if o not in own]
     try:
         settings, fixed, space = check(options, others)
-    except SearchError as error:
+    except HydraException as error:  # a `SearchError`, or params that cannot be parsed
         raise ConfigError(str(error)) from error
     fixed = [*own, *fixed]
     first = [dimension.override(dimension.ends()[0]) for dimension in space]
@@ -193,12 +192,19 @@ def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
     parent, _, name = key.rpartition(".")
-    others = [o for o in overrides if not o.lstrip("+~").startswith(key)]
+    others = [o for o in overrides if not _names(o.lstrip("+~").partition("=")[0], key)]
+    if len(others) == len(overrides):
+        return ConfigError(f"Unknown key '{key}'.")
     values = plain(_compose(list(others)))
     node = values
     for part in parent.split(".") if parent else []:
         node = node.get(part, {})
     return ConfigError(f"Unknown key '{key}'. {suggest(name, map(str, node))}")
+
+
+def _names(given: str, key: str) -> bool:
+    # An override of a whole group, such as clip={max:1}, names the keys below it too.
+    return given.startswith(key) or key.startswith(f"{given}.")
 
 
 def _bad_value(error: Exception, text: str) -> ConfigError:
