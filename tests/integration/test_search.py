@@ -101,7 +101,9 @@ def test_values_that_were_tried_are_not_run_again(python, workdir: Path) -> None
     assert values == {"3": [3.0], "4": [4.0]}
 
 
-def test_what_does_badly_is_ended_and_marked(rnnexp, workdir: Path, store_uri: str) -> None:
+def test_what_does_badly_is_ended_and_marked(
+    rnnexp, workdir: Path, store_uri: str, registry, capsys
+) -> None:
     words = ["optimizer.lr=0.01,0.02,1e-7,1e-6", "hydra.sweeper.sampler=grid"]
     words += ["hydra.sweeper.pruner=median", "hydra.sweeper.pruner_options.n_startup_trials=1"]
     done = rnnexp("train", "-m", *LONG, *words, timeout=120)
@@ -127,12 +129,12 @@ def test_what_does_badly_is_ended_and_marked(rnnexp, workdir: Path, store_uri: s
     pictures = {f.path for f in client.list_artifacts(parent.info.run_id, "search")}
     assert pictures >= {f"search/{name}.png" for name in ("history", "parallel", "importances")}
     assert "search.json" in {f.path for f in client.list_artifacts(parent.info.run_id)}
-    status = rnnexp("sweep", "status", "mine")
-    assert "mine: 2 done, 2 pruned" in status.out
-    again = rnnexp("train", "-m", *LONG, *words)
-    assert again.code == 0, again.err
-    assert "FINISHED in" not in again.err
-    assert len(runs_in(store_uri)[1]) == 4
+    assert rnnexp_here(["sweep", "status", "mine"]) == 0
+    assert "mine: 2 done, 2 pruned" in capsys.readouterr().out
+    assert rnnexp_here(["sweep", "plan", *LONG, *words, "optimizer.lr=0.01,0.02,1e-7,1e-6,1"]) == 0
+    planned = capsys.readouterr().out
+    assert "a search of 5 trials by grid, pruned by median, to minimize val/loss" in planned
+    assert "1 jobs left, about" in planned
 
 
 def test_a_killed_search_goes_on(rnnexp, workdir: Path, store_uri: str) -> None:
@@ -185,12 +187,18 @@ def test_several_objectives(rnnexp, workdir: Path, store_uri: str) -> None:
     assert (mine(workdir) / "history_val_loss.png").is_file()
 
 
-def test_an_objective_that_no_trial_has(rnnexp, workdir: Path, store_uri: str) -> None:
-    words = ["optimizer.lr=0.01,0.1", "hydra.sweeper.objectives=[val/los]"]
-    done = rnnexp("train", "-m", *SMALL, *words)
-    assert done.code == 2
-    assert "without a figure 'val/los'. Did you mean 'val/loss'?" in done.err
-    assert "Traceback" not in done.err
+def test_an_objective_that_no_trial_has(python, workdir: Path) -> None:
+    named = PROGRAM.replace("return config.x", "return {'loss': config.x, 'size': -config.x}")
+    (workdir / "program.py").write_text(named)
+    words = ["-m", "hydra/sweeper=optuna", "hydra/launcher=local", "+x=2,3", "hydra.sweep.dir=out"]
+    times = str(workdir / "times")
+    wrong = python("program.py", *words, "hydra.sweeper.objectives=[los]", cwd=workdir, TIMES=times)
+    assert wrong.code == 1
+    assert "without a figure 'los'. Did you mean 'loss'?" in wrong.err
+    words += ["hydra.sweeper.objectives=[size]", "hydra.sweep.dir=right", "hydra.sweeper.trials=3"]
+    right = python("program.py", *words, cwd=workdir, TIMES=times)
+    assert right.code == 0, right.err
+    assert "size -3 | x=3" in right.out or "size -2 | x=2" in right.out
 
 
 @pytest.mark.parametrize(

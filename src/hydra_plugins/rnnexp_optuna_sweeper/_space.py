@@ -102,8 +102,9 @@ def split(overrides: Sequence[Override]) -> tuple[list[str], list[Dimension]]:
     Raises:
         SearchError: nothing is searched, or a dimension is not well formed.
     """
-    fixed = [o.input_line or "" for o in overrides if not o.is_sweep_override()]
-    space = [_dimension(o) for o in overrides if o.is_sweep_override()]
+    latest = {o.get_key_element(): o for o in overrides}.values()  # the last one wins, as in Hydra
+    fixed = [o.input_line or "" for o in latest if not o.is_sweep_override()]
+    space = [_dimension(o) for o in latest if o.is_sweep_override()]
     if not space:
         raise SearchError(
             "hydra/sweeper=optuna has nothing to search: no key has more than one value. Give it "

@@ -63,6 +63,14 @@ class Search(Sweep):
         """How each trial ended, also where its config could not be run."""
         return [*super().outcomes, *self.refused]
 
+    def describe(self) -> str:
+        """Say in a line how many trials are made, how, and for what."""
+        how = self.settings
+        aims = zip(how.directions, how.objectives, strict=True)
+        pruned = "" if how.pruner == "none" else f", pruned by {how.pruner}"
+        wanted = ", ".join(" ".join(aim) for aim in aims)
+        return f"a search of {self.total} trials by {how.sampler}{pruned}, to {wanted}"
+
     def definition(self) -> dict[str, Any]:
         """Say what it is, and how many trials it is to have."""
         return {**super().definition(), "trials": self.total}

@@ -103,6 +103,7 @@ class Session:
         del settings  # the search has them from its corners
         assert isinstance(self.sweep, Search)
         self.sweep.open()
+        print(f"rnnexp: {self.sweep.name}: {self.sweep.describe()}", file=sys.stderr)
         self._watcher = self._watch(self.sweep)
         found = [o for o in self.overrides if o.startswith("hydra.searchpath=")]
         common = found or search_path(self.overrides)

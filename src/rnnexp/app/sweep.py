@@ -103,6 +103,10 @@ class Sweep:
         """How each job ended."""
         return [item.outcome for item in self.items]
 
+    def describe(self) -> str:
+        """Say in a line what is asked for."""
+        return f"{self.total} jobs"
+
     def definition(self) -> dict[str, Any]:
         """Say what the sweep is, for whoever asks for it by name."""
         keys = [item.key for item in self.items]

@@ -49,12 +49,25 @@ def plan(arguments: list[str]) -> int:
     jobs = check_jobs(overrides, True, None)
     sweep = Session(["rnnexp sweep plan"], jobs, overrides, True).sweep
     assert sweep is not None
+    if not sweep.items:
+        return _plan_search(sweep.name, sweep.describe(), sweep.total)
     states = sweep.states()
     for item in sweep.items:
         print(f"{_WORDS[states[item.key]]:<16} {item.key}  {' '.join(item.job.overrides)}")
     print(f"{sweep.name}: {_counts(list(states.values()))} | {sweep.folder}")
     left = sum(state in ("new", "interrupted") for state in states.values())
     print(_estimate([item.folder for item in sweep.items], left))
+    return 0
+
+
+def _plan_search(name: str, how: str, total: int) -> int:
+    # Which trials it will have is not known before they are suggested.
+    begun = (SWEEPS / name / DEFINITION).is_file()
+    folders = _folders(name) if begun else []
+    states: list[State] = [state_of(folder) for folder in folders]
+    over = sum(state in ("done", "failed", "pruned") for state in states)
+    print(f"{name}: {how}\n{_counts(states) or 'none begun'} | {SWEEPS / name}")
+    print(_estimate(folders, max(0, total - over)))
     return 0
 
 

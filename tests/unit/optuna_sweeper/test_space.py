@@ -42,6 +42,12 @@ def test_the_command_line_wins_over_the_config() -> None:
     assert space == [Choice("k", ("1", "2"))]
 
 
+def test_the_last_of_a_key_wins() -> None:
+    _, fixed, space = check(options(), ["k=1,2", "seed=0", "j=1,2", "k=1,2,3", "j=5"])
+    assert fixed == ["seed=0", "j=5"]
+    assert space == [Choice("k", ("1", "2", "3"))]
+
+
 def test_a_value_becomes_an_override_that_means_it() -> None:
     assert Numbers("lr", 1e-7, 1.0).override(1e-5) == "lr=1e-05"
     assert Choice("b", ("'a b'",)).override("'a b'") == "b='a b'"
