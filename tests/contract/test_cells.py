@@ -52,7 +52,8 @@ def test_shapes_and_dtype(entry: Entry, dtype: torch.dtype, batch_shape: tuple[i
     state = cell.initial_state(batch_shape)
     out, new = cell.step(torch.randn(*batch_shape, I, dtype=dtype), state)
     assert out.shape == (*batch_shape, H)
-    assert [s.shape for s in new] == [s.shape for s in state] == [(*batch_shape, H)] * len(state)
+    assert [s.shape for s in new] == [s.shape for s in state]
+    assert all(s.shape[: len(batch_shape)] == batch_shape for s in state)
     assert {t.dtype for t in (out, *new, *state)} == {dtype}
 
 
@@ -150,9 +151,10 @@ def _assert_steps_alike(one: Cell, two: Cell) -> None:
 def test_every_parameter_is_used(entry: Entry) -> None:
     cell = _make(entry)
     x = torch.randn(T, B, I, dtype=torch.float64)
-    unroll(cell, x, _random_state(cell, (B,)), backend="loop").outputs_TBH.sum().backward()
     trained = {name: p for name, p in cell.named_parameters() if p.requires_grad}
-    assert trained
+    if trained:
+        unroll(cell, x, _random_state(cell, (B,)), backend="loop").outputs_TBH.sum().backward()
+    assert trained or list(cell.parameters())  # a fixed reservoir has weights and trains none
     assert [name for name, p in trained.items() if p.grad is None or not p.grad.any()] == []
 
 
@@ -186,13 +188,14 @@ def test_trace_equals_the_gradient_of_each_output(entry: Entry) -> None:
     cell = _make(entry)
     trace = Trace()
     x = torch.randn(T, B, I, dtype=torch.float64)
-    state, hidden = cell.initial_state((B,)), []
+    state, outputs, hidden = cell.initial_state((B,)), [], []
     for x_BI in x:
         out, state = cell.step(x_BI, state)
-        hidden.append(out)
+        outputs.append(out)
+        hidden.append(state[0] if cell.gradient_of == "state" else out)
     weight = torch.randn(T, B, H, dtype=torch.float64)
     wanted = torch.autograd.grad(
-        (torch.stack(hidden) * weight).sum(), hidden, allow_unused=True, materialize_grads=True
+        (torch.stack(outputs) * weight).sum(), hidden, allow_unused=True, materialize_grads=True
     )
     run = unroll(cell, x, trace=trace)
     (run.outputs_TBH * weight).sum().backward()

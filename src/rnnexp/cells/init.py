@@ -37,3 +37,22 @@ def init_input_(weight_GHxI: Tensor, hidden: int) -> None:
 def filled(size: int, value: float) -> nn.Parameter:
     """Make a trainable vector of one value."""
     return nn.Parameter(torch.full((size,), value))
+
+
+def input_weight(gates: int, hidden: int, inputs: int) -> nn.Parameter:
+    """Make input weights of shape (G*H, I), as `init_input_` fills them."""
+    weight = nn.Parameter(torch.empty(gates * hidden, inputs))
+    init_input_(weight, hidden)
+    return weight
+
+
+def recurrent_weight(gates: int, hidden: int, how: RecurrentInit) -> nn.Parameter:
+    """Make recurrent weights of shape (G*H, H), as `init_recurrent_` fills them."""
+    weight = nn.Parameter(torch.empty(gates * hidden, hidden))
+    init_recurrent_(weight, how)
+    return weight
+
+
+def gates_of(x_BI: Tensor, weight_GHxI: Tensor, bias_GH: Tensor | None, gates: int) -> Tensor:
+    """Compute ``W x + b`` of all gates, shape (..., B, G, H)."""
+    return nn.functional.linear(x_BI, weight_GHxI, bias_GH).unflatten(-1, (gates, -1))
