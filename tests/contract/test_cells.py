@@ -169,7 +169,12 @@ def test_backend_equals_the_loop(
             choose_backend(cell, backend)
         return
     x, state = torch.randn(T, 2, B, I, dtype=dtype), _random_state(cell, (2, B))
-    _assert_same(_all_of(cell, x, state, backend), _all_of(cell, x, state, "loop"), atol)
+    own, wanted = (_all_of(cell, x, state, name) for name in (backend, "loop"))
+    assert len(own) == len(wanted)
+    for a, b in zip(own, wanted, strict=True):
+        # Rounding grows with what is rounded: of a gradient of 100, float32 keeps 1e-5.
+        size = max(1.0, b.detach().abs().max().item() if b.numel() else 0.0)
+        torch.testing.assert_close(a, b, rtol=0, atol=atol * size)
 
 
 def _all_of(cell: Cell, x_TBI: Tensor, state: State, backend: str) -> list[Tensor]:
@@ -187,7 +192,7 @@ def _all_of(cell: Cell, x_TBI: Tensor, state: State, backend: str) -> list[Tenso
 def test_trace_equals_the_gradient_of_each_output(entry: Entry) -> None:
     cell = _make(entry)
     trace = Trace()
-    x = torch.randn(T, B, I, dtype=torch.float64)
+    x = torch.randn(T, B, I, dtype=torch.float64, requires_grad=True)  # a reservoir has no other
     state, outputs, hidden = cell.initial_state((B,)), [], []
     for x_BI in x:
         out, state = cell.step(x_BI, state)

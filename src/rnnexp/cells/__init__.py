@@ -1,7 +1,7 @@
 """The contract of a cell. The cells themselves are plugins: see ``plugins/cells``."""
 
-from rnnexp.cells.contract import Cell, PointwiseCell, Twin
 from rnnexp.cells.constrained import ConstrainedCell
+from rnnexp.cells.contract import Cell, PointwiseCell, Twin
 from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.cells.init import RecurrentInit
 from rnnexp.cells.linear import LinearCell

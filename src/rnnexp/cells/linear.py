@@ -33,7 +33,7 @@ class LinearCell(Cell):
     gradient_of: ClassVar[Literal["output", "state"]] = "state"
 
     complex_state: ClassVar[bool] = False
-    """Whether s is complex. It is carried as 2N real numbers, the parts of each one side by side."""
+    """Whether s is complex. It is carried as 2N real numbers, two parts side by side."""
 
     def __init__(self, input_size: int, **options: Any) -> None:
         super().__init__(input_size, **options)

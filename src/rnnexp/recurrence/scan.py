@@ -67,9 +67,7 @@ def reason_against(cell: Cell) -> str | None:
     return None
 
 
-def linear_scan(
-    a_TBN: Tensor, b_TBN: Tensor, first_BN: Tensor, note: Note | None = None
-) -> Tensor:
+def linear_scan(a_TBN: Tensor, b_TBN: Tensor, first_BN: Tensor, note: Note | None = None) -> Tensor:
     """Compute ``s_t = a_t * s_{t-1} + b_t`` for all t.
 
     Args:
