@@ -34,8 +34,8 @@ class Entry:
 
     @property
     def doc(self) -> str:
-        """Its docstring without indentation."""
-        return inspect.getdoc(self.cls) or ""
+        """Its own docstring, none of a parent's, without indentation."""
+        return inspect.cleandoc(self.cls.__doc__ or "")
 
     @property
     def summary(self) -> str:
