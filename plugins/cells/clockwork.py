@@ -3,13 +3,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import ConstrainedCell, register_cell
+from rnnexp.cells import PointwiseCell, register_cell
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
 
 @register_cell("clockwork")
-class Clockwork(ConstrainedCell):
+class Clockwork(PointwiseCell):
     """Groups of units that tick at periods of their own; the fast listen to the slow.
 
         h_t[g] = tanh(W x_t + R h_{t-1} + b)[g]        if t mod base^g = 0
@@ -41,9 +41,10 @@ class Clockwork(ConstrainedCell):
         self.register_buffer("mask", slower_or_same.to(torch.get_default_dtype()))
         self.register_buffer("period", (base**group_H).to(torch.get_default_dtype()))
 
-    def constrain(self, free: Tensor) -> Tensor:
+    def recurrent_weight(self) -> Tensor:
         """Cut the weights from faster groups to slower ones."""
-        return self.mask * free
+        assert self.weight_hh is not None
+        return self.mask * self.weight_hh
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Advance the units whose clock is at 0, and every clock."""

@@ -49,6 +49,7 @@ class EchoState(PointwiseCell):
         self.leak = leak
         self.weight_ih.detach().uniform_(-input_scale, input_scale)
         self.bias_ih.detach().uniform_(-bias_scale, bias_scale)
+        assert self.weight_hh is not None
         self.weight_hh.detach().copy_(_reservoir(hidden_size, density, spectral_radius))
         self.requires_grad_(False)
 

@@ -4,14 +4,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rnnexp.cells import ConstrainedCell, register_cell
+from rnnexp.cells import PointwiseCell, register_cell
 from rnnexp.types import State
 
 LARGEST_ANGLE = {"exp": math.pi, "cayley": math.pi / 2}
 
 
 @register_cell("exp_rnn")
-class ExpRNN(ConstrainedCell):
+class ExpRNN(PointwiseCell):
     """A recurrent matrix that stays orthogonal: it turns h and keeps its norm.
 
         h_t = phi(W x_t + R h_{t-1} + b)          A = tril(F) - tril(F)^T
@@ -45,22 +45,24 @@ class ExpRNN(ConstrainedCell):
     ) -> None:
         super().__init__(input_size, hidden_size=hidden_size)
         self.map = map
+        assert self.weight_hh is not None
         threshold = nn.Parameter(torch.zeros(hidden_size)) if nonlinearity == "modrelu" else None
         self.threshold = threshold
         if map == "householder":
-            nn.init.normal_(self.weight_free.detach())
+            nn.init.normal_(self.weight_hh.detach())
         else:
-            _init_turns_(self.weight_free.detach(), map)
+            _init_turns_(self.weight_hh.detach(), map)
 
-    def constrain(self, free: Tensor) -> Tensor:
+    def recurrent_weight(self) -> Tensor:
         """Map the entries below the diagonal to an orthogonal matrix."""
-        below = free.tril(-1)
+        assert self.weight_hh is not None
+        below = self.weight_hh.tril(-1)
         if self.map == "householder":
             return torch.linalg.householder_product(below, 2 / (1 + below.square().sum(0)))
         skew = below - below.mT
         if self.map == "exp":
             return torch.linalg.matrix_exp(skew)
-        one = torch.eye(self.hidden_size, dtype=free.dtype, device=free.device)
+        one = torch.eye(self.hidden_size, dtype=below.dtype, device=below.device)
         return torch.linalg.solve(one + skew / 2, one - skew / 2)
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:

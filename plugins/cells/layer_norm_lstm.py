@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import Cell, RecurrentInit, register_cell
-from rnnexp.cells.init import filled, input_weight, recurrent_weight
+from rnnexp.cells.init import filled, input_weight, square
 from rnnexp.types import State
 
 
@@ -38,7 +38,7 @@ class LayerNormLSTM(Cell):
     ) -> None:
         super().__init__(input_size, hidden_size=hidden_size)
         self.weight_ih = input_weight(4, hidden_size, input_size)
-        self.weight_hh = recurrent_weight(4, hidden_size, recurrent_init)
+        self.weight_hh = square(hidden_size, 4, recurrent_init)
         self.gain_ih, self.gain_hh = filled(4 * hidden_size, 1.0), filled(4 * hidden_size, 1.0)
         self.bias_ih = filled(4 * hidden_size, 0.0)
         self.gain_c, self.bias_c = filled(hidden_size, 1.0), filled(hidden_size, 0.0)

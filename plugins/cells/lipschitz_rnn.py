@@ -3,14 +3,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnnexp.cells import ConstrainedCell, register_cell
+from rnnexp.cells import PointwiseCell, register_cell
 from rnnexp.cells.init import input_weight
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
 
 @register_cell("lipschitz_rnn")
-class LipschitzRNN(ConstrainedCell):
+class LipschitzRNN(PointwiseCell):
     """A flow with a linear part and a nonlinear one, both held near the edge of stability.
 
         h_t = h_{t-1} + step * (A h_{t-1} + tanh(V h_{t-1} + W x_t + b))
@@ -48,11 +48,12 @@ class LipschitzRNN(ConstrainedCell):
         self.weight_ih = input_weight(1, self.hidden_size, input_size)
         self.bias_ih = nn.Parameter(torch.zeros(self.hidden_size))
 
-    def constrain(self, free: Tensor) -> Tensor:
+    def recurrent_weight(self) -> Tensor:
         """Make A and V of their free matrices."""
-        matrices = free.unflatten(0, (2, self.hidden_size))
+        assert self.weight_hh is not None
+        matrices = self.weight_hh.unflatten(0, (2, self.hidden_size))
         even, skew = matrices + matrices.mT, matrices - matrices.mT
-        one = torch.eye(self.hidden_size, dtype=free.dtype, device=free.device)
+        one = torch.eye(self.hidden_size, dtype=matrices.dtype, device=matrices.device)
         return ((1 - self.beta) * even + self.beta * skew - self.gamma * one).flatten(0, 1)
 
     def project_input(self, x_BI: Tensor) -> Tensor:

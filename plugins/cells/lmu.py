@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import Cell, RecurrentInit, register_cell
-from rnnexp.cells.init import filled, input_weight, recurrent_weight
+from rnnexp.cells.init import filled, input_weight, square
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
@@ -52,7 +52,7 @@ class LMU(Cell):
         self.encode_x, self.encode_h = _spread(input_size), _spread(hidden_size)
         self.encode_m = filled(order, 0.0)
         self.weight_ih = input_weight(1, hidden_size, input_size)
-        self.weight_hh = recurrent_weight(1, hidden_size, recurrent_init)
+        self.weight_hh = square(hidden_size, 1, recurrent_init)
         self.weight_mh = input_weight(1, hidden_size, order)
         self.bias_ih = filled(hidden_size, 0.0)
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import Cell, RecurrentInit, register_cell
-from rnnexp.cells.init import filled, input_weight, recurrent_weight
+from rnnexp.cells.init import filled, input_weight, square
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
@@ -45,7 +45,7 @@ class MDRNN(Cell):
             raise ConfigError(f"cell.columns: must be at least 1, got {columns}.")
         self.columns = columns
         self.weight_ih = input_weight(1, hidden_size, input_size)
-        self.weight_hh = recurrent_weight(2, hidden_size, recurrent_init)
+        self.weight_hh = square(hidden_size, 2, recurrent_init)
         self.weight_hh.detach().mul_(scale)
         self.bias_ih = filled(hidden_size, 0.0)
 

@@ -1,7 +1,6 @@
 """The contract of a cell. The cells themselves are plugins: see ``plugins/cells``."""
 
-from rnnexp.cells.constrained import ConstrainedCell
-from rnnexp.cells.contract import Cell, PointwiseCell, Twin
+from rnnexp.cells.contract import Cell, MatrixCell, PointwiseCell, Twin
 from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.cells.init import RecurrentInit
 from rnnexp.cells.linear import LinearCell
@@ -9,9 +8,9 @@ from rnnexp.registry import register_cell
 
 __all__ = [
     "Cell",
-    "ConstrainedCell",
     "LinearCell",
     "LocalDerivatives",
+    "MatrixCell",
     "PointwiseCell",
     "RecurrentInit",
     "Twin",

@@ -28,6 +28,13 @@ def init_recurrent_(weight_GHxH: Tensor, how: RecurrentInit) -> None:
             nn.init.zeros_(block)
 
 
+def square(hidden: int, blocks: int = 1, how: RecurrentInit = "orthogonal") -> nn.Parameter:
+    """Make a stack of trainable square matrices, shape (blocks*H, H); see `init_recurrent_`."""
+    weight_GHxH = nn.Parameter(torch.empty(blocks * hidden, hidden))
+    init_recurrent_(weight_GHxH, how)
+    return weight_GHxH
+
+
 def init_input_(weight_GHxI: Tensor, hidden: int) -> None:
     """Fill the input weights in place, Xavier-uniform for each gate's block on its own."""
     for block in weight_GHxI.detach().split(hidden):
@@ -43,13 +50,6 @@ def input_weight(gates: int, hidden: int, inputs: int) -> nn.Parameter:
     """Make input weights of shape (G*H, I), as `init_input_` fills them."""
     weight = nn.Parameter(torch.empty(gates * hidden, inputs))
     init_input_(weight, hidden)
-    return weight
-
-
-def recurrent_weight(gates: int, hidden: int, how: RecurrentInit) -> nn.Parameter:
-    """Make recurrent weights of shape (G*H, H), as `init_recurrent_` fills them."""
-    weight = nn.Parameter(torch.empty(gates * hidden, hidden))
-    init_recurrent_(weight, how)
     return weight
 
 
