@@ -105,7 +105,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Scan backwards."""
-        refuse_second_derivative()
+        refuse_second_derivative("scan")
         a_TBN, first_BN, s_TBN = ctx.saved_tensors
         a_TBN = a_TBN.conj().resolve_conj() if a_TBN.is_complex() else a_TBN
         # g_T is what the loss says of it; the factor on the way to g_t is that of step t+1.
