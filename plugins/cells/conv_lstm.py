@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,7 @@ class ConvLSTM(Cell):
     channel; an image stands row after row. Each position has peepholes p of its own.
 
     Args:
-        positions: positions in all; must divide I and H. null takes each input for one.
+        positions: positions in all; must divide I and H. null takes the most that divide both.
         height: rows of the image; must divide the positions. 1 is a line.
         kernel: positions across the kernel, odd.
         forget_bias: initial bias of the forget gate.
@@ -44,7 +45,7 @@ class ConvLSTM(Cell):
         forget_bias: float = 1.0,
     ) -> None:
         super().__init__(input_size, hidden_size=hidden_size)
-        count = input_size if positions is None else positions
+        count = math.gcd(input_size, hidden_size) if positions is None else positions
         _check(input_size, hidden_size, count, height, kernel)
         self.shape = (height, count // height)
         channels, self.kernel = hidden_size // count, (1 if height == 1 else kernel, kernel)
