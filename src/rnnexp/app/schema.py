@@ -180,9 +180,11 @@ class SweepOptions:
         retry_failed: run those again that failed by themselves; interrupted ones always go on.
         fail_fast: end the sweep at the first job that fails.
         timeout: seconds after which a job is ended as failed; null never.
+        picture: what the sweep draws at its end; null leaves it to the task.
     """
 
     name: str | None = None
+    picture: Literal["cliff_surface", "zoo"] | None = None
     retry_failed: bool = False
     fail_fast: bool = False
     timeout: float | None = None
