@@ -28,6 +28,13 @@ def init_recurrent_(weight_GHxH: Tensor, how: RecurrentInit) -> None:
             nn.init.zeros_(block)
 
 
+def square(hidden: int, blocks: int = 1, how: RecurrentInit = "orthogonal") -> nn.Parameter:
+    """Make a stack of trainable square matrices, shape (blocks*H, H); see `init_recurrent_`."""
+    weight_GHxH = nn.Parameter(torch.empty(blocks * hidden, hidden))
+    init_recurrent_(weight_GHxH, how)
+    return weight_GHxH
+
+
 def init_input_(weight_GHxI: Tensor, hidden: int) -> None:
     """Fill the input weights in place, Xavier-uniform for each gate's block on its own."""
     for block in weight_GHxI.detach().split(hidden):
