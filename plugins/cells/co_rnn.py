@@ -33,9 +33,9 @@ class CoRNN(MatrixCell):
         self,
         input_size: int,
         *,
-        dt: float = 0.1,
+        dt: float = 0.5,
         gamma: float = 1.0,
-        epsilon: float = 0.5,
+        epsilon: float = 1.0,
         **options: Any,
     ) -> None:
         super().__init__(input_size, **options)

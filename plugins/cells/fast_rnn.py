@@ -27,7 +27,7 @@ class FastRNN(PointwiseCell):
     num_gates = 1
 
     def __init__(
-        self, input_size: int, *, alpha: float = -3.0, beta: float = 3.0, **options: Any
+        self, input_size: int, *, alpha: float = -1.0, beta: float = 2.0, **options: Any
     ) -> None:
         super().__init__(input_size, **options)
         self.alpha = filled(1, alpha)

@@ -26,7 +26,7 @@ class MiRU2(PointwiseCell):
     num_gates = 1
 
     def __init__(
-        self, input_size: int, *, keep: float = 0.5, reset: float = 0.5, **options: Any
+        self, input_size: int, *, keep: float = 0.5, reset: float = 0.9, **options: Any
     ) -> None:
         super().__init__(input_size, **options)
         self.keep = keep

@@ -30,7 +30,7 @@ class UnICORNN(PointwiseCell):
     num_states = 2
 
     def __init__(
-        self, input_size: int, *, dt: float = 0.2, alpha: float = 0.0, **options: Any
+        self, input_size: int, *, dt: float = 1.0, alpha: float = 0.0, **options: Any
     ) -> None:
         super().__init__(input_size, **options)
         self.dt = dt
