@@ -14,8 +14,8 @@ from pytorch_lightning import seed_everything
 
 from rnnexp.app.build import Plan, build_data, build_module, make_plan
 from rnnexp.app.resume import OUTPUTS
+from rnnexp.app.sources import load_as_recorded
 from rnnexp.app.trainer import make_trainer, omega_term
-from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError, StoreError
 from rnnexp.monitors.events import load_events
 from rnnexp.recurrence import FullTrace, Trace
@@ -104,8 +104,9 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     if not 1 <= step <= last:
         raise ConfigError(f"{folder} has steps 1 to {last}, not {step}.")
     values: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    load_plugins(values["plugin_dirs"])
+    load_as_recorded(folder, values)
     values["trainer"]["progress"] = "none"
+    values.setdefault("callbacks", {})
     plan = make_plan(values)
     module = _trained_up_to(plan, folder, step - 1)
     position = (step - 1) * values["trainer"]["accumulate"]

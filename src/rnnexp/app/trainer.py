@@ -17,6 +17,7 @@ from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.monitors.weights import WeightPath
+from rnnexp.registry import REGISTRY
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
@@ -82,6 +83,8 @@ def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list
         callbacks.append(OmegaRegulariser(term))
     if is_frozen(folder):
         callbacks.append(StatusFile(monitor, folder / STATUS))
+    for name, given in plan.values["callbacks"].items():
+        callbacks.append(REGISTRY.get("callback", name).cls(**(given or {})))
     if options["progress"] != "none":
         callbacks.append(RunProgress(monitor, run_name(plan.values), options["progress"]))
     return callbacks
