@@ -1,6 +1,6 @@
 """The contract of a cell. The cells themselves are plugins: see ``plugins/cells``."""
 
-from rnnexp.cells.contract import Cell, Family, PointwiseCell, Twin
+from rnnexp.cells.contract import Cell, Family, MatrixCell, PointwiseCell, Twin
 from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.cells.init import RecurrentInit
 from rnnexp.registry import register_cell
@@ -9,6 +9,7 @@ __all__ = [
     "Cell",
     "Family",
     "LocalDerivatives",
+    "MatrixCell",
     "PointwiseCell",
     "RecurrentInit",
     "Twin",

@@ -25,7 +25,7 @@ Guard = tuple[object, ...]
 def guard_of(cell: PointwiseCell) -> Guard:
     """Collect what `update` may depend on: the weights' type, and the plain options of the cell."""
     plain = [item for item in vars(cell).items() if isinstance(item[1], PLAIN)]
-    return (cell.weight_hh.dtype, *plain)
+    return (cell.weight_ih.dtype, *plain)
 
 
 def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: PointwiseCell) -> bool:
@@ -46,7 +46,7 @@ def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: Pointwise
 
 def _random_inputs(cell: PointwiseCell) -> tuple[Tensor, State]:
     generator = torch.Generator().manual_seed(0)
-    dtype = cell.weight_hh.dtype
+    dtype = cell.weight_ih.dtype
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()

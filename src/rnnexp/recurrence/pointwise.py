@@ -36,7 +36,7 @@ def run_pointwise(
     wx_TBGH = _project(cell, inputs_TBI)
     wx_TBGH = wx_TBGH.reshape(wx_TBGH.shape[0], prod(lead), *wx_TBGH.shape[-2:])
     # Under autocast the input product is of low precision; the state keeps that of the weights.
-    wx_TBGH = wx_TBGH.to(cell.weight_hh.dtype)
+    wx_TBGH = wx_TBGH.to(cell.weight_ih.dtype)
     flat = tuple(s.reshape(prod(lead), s.shape[-1]) for s in state)
     with torch.autocast(wx_TBGH.device.type, enabled=False):
         outputs_TBH, *last = _run(cell, trace, wx_TBGH, flat)
@@ -87,18 +87,23 @@ def _project(cell: PointwiseCell, inputs_TBI: Tensor) -> Tensor:
 
 
 def _run(cell: PointwiseCell, trace: Trace | None, wx_TBGH: Tensor, state: State) -> State:
-    arguments = (wx_TBGH, cell.weight_hh, cell.bias_hh, *state, *cell.parameters())
+    weight_hh = cell.recurrent_weight()
+    arguments = (wx_TBGH, weight_hh, cell.bias_hh, *state, *cell.parameters())
     if torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in arguments):
         return _Recurrence.apply(cell, trace, *arguments)  # type: ignore[no-any-return]
-    states = _roll(cell, wx_TBGH, state, None)
+    states = _roll(cell, weight_hh, wx_TBGH, state, None)
     return (torch.stack([s[0] for s in states[1:]]), *states[-1])
 
 
 def _roll(
-    cell: PointwiseCell, wx_TBGH: Tensor, state: State, rh_TBGH: Tensor | None
+    cell: PointwiseCell,
+    weight_hh: Tensor,
+    wx_TBGH: Tensor,
+    state: State,
+    rh_TBGH: Tensor | None,
 ) -> list[State]:
     """Compute s_0..s_T, and write ``R h_{t-1}`` of each step where there is room for it."""
-    bias_hh, recur = cell.bias_hh, product_with(cell.weight_hh, wx_TBGH.shape[1])
+    bias_hh, recur = cell.bias_hh, product_with(weight_hh, wx_TBGH.shape[1])
     states = [state]
     rows = [None] * len(wx_TBGH) if rh_TBGH is None else rh_TBGH.flatten(2).unbind(0)
     for wx_BGH, row in zip(wx_TBGH.unbind(0), rows, strict=True):
@@ -134,7 +139,7 @@ class _Recurrence(torch.autograd.Function):
         del bias_hh
         state = rest[: cell.num_states]
         rh_TBGH = buffer(wx_TBGH, wx_TBGH.shape)
-        states = _roll(cell, wx_TBGH, state, rh_TBGH)
+        states = _roll(cell, weight_hh, wx_TBGH, state, rh_TBGH)
         columns = tuple(_stack(column) for column in zip(*states, strict=True))
         ctx.save_for_backward(wx_TBGH, rh_TBGH, weight_hh, *columns, *rest[cell.num_states :])
         if trace is not None:

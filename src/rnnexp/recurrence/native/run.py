@@ -44,7 +44,7 @@ def run_native(
 
 def _check_types(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> None:
     # The loops read memory as it was promised: everything is checked that the caller chose.
-    dtype, shape = cell.weight_hh.dtype, (*inputs_TBI.shape[1:-1], cell.hidden_size)
+    dtype, shape = cell.weight_ih.dtype, (*inputs_TBI.shape[1:-1], cell.hidden_size)
     for name, tensor in (("inputs", inputs_TBI), *(("state", s) for s in state)):
         if tensor.dtype != dtype or tensor.device.type != "cpu":
             raise ConfigError(
@@ -66,7 +66,7 @@ def reason_against(cell: Cell) -> str | None:
         return "only a PointwiseCell can be compiled; this one states its own step."
     if type(cell).project_recurrent is not PointwiseCell.project_recurrent:
         return "its recurrent product is its own (project_recurrent), which is not compiled."
-    weight = cell.weight_hh
+    weight = cell.weight_ih
     if weight.device.type != "cpu":
         return f"its weights are on {weight.device}; native loops run on the CPU."
     if weight.dtype not in (torch.float32, torch.float64):

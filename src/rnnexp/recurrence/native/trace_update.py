@@ -47,7 +47,7 @@ def trace_update(cell: PointwiseCell) -> Traced:
     parameters = dict(zip(inputs[count:], tensors.items(), strict=True))
     fixed = Fixed(module, parameters, cell.hidden_size)
     values: dict[fx.Node, Value] = dict(zip(inputs[:count], _data_grids(cell), strict=True))
-    states = _Reader(cell.weight_hh.dtype, fixed, values).read(cell.num_states)
+    states = _Reader(cell.weight_ih.dtype, fixed, values).read(cell.num_states)
     update = Update(cell.num_gates, states, fixed.rows)
     return Traced(update, *fixed.function())
 
@@ -80,7 +80,7 @@ def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
 
 
 def _example(cell: PointwiseCell) -> list[Tensor]:
-    like = cell.weight_hh.detach()
+    like = cell.weight_ih.detach()
     products = [like.new_zeros(_ROWS, cell.num_gates, cell.hidden_size) for _ in range(2)]
     return products + [like.new_zeros(_ROWS, cell.hidden_size) for _ in range(cell.num_states)]
 
