@@ -3,11 +3,13 @@
 from rnnexp.cells.contract import Cell, Family, MatrixCell, PointwiseCell, Twin
 from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.cells.init import RecurrentInit
+from rnnexp.cells.linear import LinearCell
 from rnnexp.registry import register_cell
 
 __all__ = [
     "Cell",
     "Family",
+    "LinearCell",
     "LocalDerivatives",
     "MatrixCell",
     "PointwiseCell",
