@@ -48,7 +48,8 @@ def make_plan(values: Values) -> Plan:
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)
     choose_backend(probe, values["unroll"]["backend"])
-    make_head(values["model"]["head"], probe.hidden_size, task.output_size)
+    width = probe.hidden_size * (2 if values["model"]["bidirectional"] else 1)
+    make_head(values["model"]["head"], width, task.output_size)
     return plan
 
 
