@@ -210,10 +210,9 @@ def _prepare_torch(plan: Plan) -> None:
 
 def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
     log.tags({"mlflow.note.content": describe_outcome(outcome)})
-    if (folder / "cliffs.jsonl").is_file():
-        log.artifact(folder / "cliffs.jsonl")
-    if (folder / "error.txt").is_file():
-        log.artifact(folder / "error.txt")
+    for name in ("cliffs.jsonl", "dynamics.jsonl", "error.txt"):
+        if (folder / name).is_file():
+            log.artifact(folder / name)
     log.end(outcome.status, outcome.error)
     if log.problem is not None:  # still: what has not been written is lost with this process
         outcome.status = "FAILED"
