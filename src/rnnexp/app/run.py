@@ -21,6 +21,7 @@ from rnnexp.monitors.watch import CliffWatch
 from rnnexp.recurrence import choose_backend
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
+from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import Stopped, StopRequest
 from rnnexp.training.module import RecurrentModule
 from rnnexp.training.resume import ResumePoint
@@ -204,7 +205,7 @@ def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:
 def _prepare_torch(plan: Plan) -> None:
     if plan.values["threads"] is not None:
         torch.set_num_threads(plan.values["threads"])
-    torch.set_flush_denormal(plan.values["flush_denormal"])
+    flush_denormals(plan.values["flush_denormal"])
     seed_everything(plan.values["seed"], verbose=False)
 
 

@@ -199,8 +199,8 @@ class RootOptions:
     Args:
         seed: fixes the weights, the training data and every draw; a CPU run repeats bit for bit.
         threads: CPU threads of torch; null leaves torch's choice.
-        flush_denormal: treat denormal numbers as zero; vanishing gradients make many, and a CPU
-            computes with them many times slower.
+        flush_denormal: treat denormal numbers as zero, in every thread; vanishing gradients make
+            many, and some CPUs compute with them many times slower.
         plugin_dirs: folders with plugins, beside those in $RNNEXP_PLUGINS.
         resume: MLflow run id, or path of a checkpoint or of a run folder, to go on from.
     """
