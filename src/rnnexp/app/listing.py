@@ -27,7 +27,9 @@ def main(command: str, arguments: list[str]) -> int:
     console = Console()
     if kind == "cell" and not names:
         console.print(cell_table(REGISTRY.all(kind)))
-        console.print("Options and equation of one: rnnexp cells NAME", highlight=False)
+        console.print(
+            "At 64 units on 64 inputs. Options and equation: rnnexp cells NAME", highlight=False
+        )
     else:
         for entry in [REGISTRY.get(kind, name) for name in names] or REGISTRY.all(kind):
             console.print(describe(entry), soft_wrap=True, highlight=False)
@@ -37,10 +39,13 @@ def main(command: str, arguments: list[str]) -> int:
 
 
 def cell_table(entries: list[Entry]) -> Table:
-    """Lay out the cells by family, with what a step of 64 units on 64 inputs costs."""
+    """Lay the cells out by family, with what they cost at 64 units on 64 inputs.
+
+    Trained numbers; multiply-adds of a step; numbers carried from one step to the next.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("cell", no_wrap=True)
-    for name in ("parameters", "multiply-adds\nper step", "numbers\ncarried"):
+    for name in ("weights", "multiply-\nadds", "carried"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what it is", overflow="fold")
     for family, members in by_family(entries):
