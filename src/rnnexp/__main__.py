@@ -10,6 +10,7 @@ rnnexp: experiments on recurrent networks
   rnnexp train [KEY=VALUE ...]     train one network; -m sweeps over comma-separated values
   rnnexp cells [NAME ...]          the cells that can be named by cell=, with their options
   rnnexp tasks [NAME ...]          the tasks that can be named by task=, with their options
+  rnnexp callbacks [NAME ...]      the callbacks that +callbacks.NAME={} adds to a run
   rnnexp new-cell NAME             write a cell to begin with; new-task NAME a task
   rnnexp check NAME|FILE.py        tell what is wrong with a cell or task, in words
   rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
@@ -35,6 +36,7 @@ COMMANDS = {
     "train": "rnnexp.app.train",
     "cells": "rnnexp.app.listing",
     "tasks": "rnnexp.app.listing",
+    "callbacks": "rnnexp.app.listing",
     "new-cell": "rnnexp.app.new",
     "new-task": "rnnexp.app.new",
     "check": "rnnexp.app.check",

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from rnnexp.errors import PluginError, unknown
 from rnnexp.options import Option, options_of
 
-Kind = Literal["cell", "task"]
+Kind = Literal["cell", "task", "callback"]
 C = TypeVar("C", bound=type)
 
 
@@ -41,6 +41,12 @@ class Entry:
     def summary(self) -> str:
         """The first line of its docstring."""
         return self.doc.partition("\n")[0]
+
+    @property
+    def source(self) -> str:
+        """Where it comes from: the text after ``Source:`` in its docstring."""
+        _, _, text = self.doc.partition("\nSource:")
+        return " ".join(text.split())
 
     @property
     def equation(self) -> str:
@@ -128,6 +134,15 @@ def register_task(name: str) -> Callable[[C], C]:
         name: the name on the command line; a Python identifier.
     """
     return _registering("task", name)
+
+
+def register_callback(name: str) -> Callable[[C], C]:
+    """Register a Lightning callback: ``+callbacks.NAME={}`` then has a run call it.
+
+    Args:
+        name: the name on the command line; a Python identifier.
+    """
+    return _registering("callback", name)
 
 
 def _registering(kind: Kind, name: str) -> Callable[[C], C]:

@@ -51,7 +51,9 @@ def make_plan(values: Values) -> Plan:
     choose_backend(probe, values["unroll"]["backend"])
     if values["model"]["readout_fit"] == "ridge":
         _check_ridge(values)
-    make_head(values["model"]["head"], probe.hidden_size, task.output_size)
+    _check_dynamics(values)
+    width = probe.hidden_size * (2 if values["model"]["bidirectional"] else 1)
+    make_head(values["model"]["head"], width, task.output_size)
     return plan
 
 
@@ -197,13 +199,20 @@ def _check_ridge(values: Values) -> None:
         )
 
 
+def _check_dynamics(values: Values) -> None:
+    every, backend = values["monitor"]["dynamics_every"], values["unroll"]["backend"]
+    if every is not None and backend == "vendor":
+        raise ConfigError(
+            f"monitor.dynamics_every={every} needs a backend that can be watched, and "
+            "unroll.backend=vendor cannot. Use unroll.backend=auto."
+        )
+
+
 def _check_omega(plan: Plan, cell: Cell) -> None:
     values, name = plan.values, plan.values["cell"]["name"]
     unroll = values["unroll"]
     reasons = {
-        f"cell={name}, which has no recurrent matrix that is trained as it is": not _has_matrix(
-            cell
-        ),
+        f"cell={name}, whose recurrent matrix is none that is trained": not _has_matrix(cell),
         f"unroll.checkpoint_every={unroll['checkpoint_every']}": bool(unroll["checkpoint_every"]),
         f"unroll.feed={unroll['feed']} under feedback": plan.feedback
         and unroll["feed"] != "teacher",

@@ -22,6 +22,7 @@ from rnnexp.recurrence import FullTrace, Trace
 from rnnexp.tasks import Batch
 from rnnexp.tracking import RunHeader, RunLog, add_artifacts, find_run, load_run
 from rnnexp.training.checkpoints import is_whole
+from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import StopRequest
 from rnnexp.training.module import RecurrentModule
 from rnnexp.training.regularise import add_omega
@@ -106,6 +107,7 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     values: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     load_as_recorded(folder, values)
     values["trainer"]["progress"] = "none"
+    values.setdefault("callbacks", {})
     plan = make_plan(values)
     module = _trained_up_to(plan, folder, step - 1)
     position = (step - 1) * values["trainer"]["accumulate"]
@@ -114,7 +116,7 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
 
 
 def _trained_up_to(plan: Plan, folder: Path, steps: int) -> RecurrentModule:
-    torch.set_flush_denormal(plan.values["flush_denormal"])
+    flush_denormals(plan.values["flush_denormal"])
     seed_everything(plan.values["seed"], verbose=False)
     module = build_module(plan)
     if steps == 0:

@@ -11,14 +11,24 @@ from rnnexp.errors import PluginError
 from rnnexp.registry import REGISTRY, Kind
 from rnnexp.tracking import RunLog
 
-KINDS: tuple[Kind, ...] = ("cell", "task")
 FOLDER = "plugins"
 Values = Mapping[str, Any]
 
 
+def named(values: Values) -> list[tuple[Kind, str]]:
+    """List the plugins that a config names: cell, task, callbacks."""
+    kinds: tuple[Kind, ...] = ("cell", "task", "callback")
+    names = {kind: [str(values[kind]["name"])] for kind in ("cell", "task")}
+    names["callback"] = sorted(map(str, values.get("callbacks", ())))
+    return [(kind, name) for kind in kinds for name in names[kind]]
+
+
 def digests(values: Values) -> dict[str, str]:
-    """Hash the files of the plugins that a config names, by kind."""
-    return {kind: digest(_file_of(kind, values)) for kind in KINDS}
+    """Hash the files of the plugins that a config names, by kind; of callbacks by name, too."""
+    return {
+        f"callback.{name}" if kind == "callback" else kind: digest(REGISTRY.get(kind, name).file)
+        for kind, name in named(values)
+    }
 
 
 def digest(file: Path) -> str:
@@ -35,8 +45,8 @@ def keep_sources(values: Values, folder: Path, log: RunLog) -> None:
         log: the run's record.
     """
     kept = set[Path]()
-    for kind in KINDS:
-        source = _file_of(kind, values)
+    for kind, name in named(values):
+        source = REGISTRY.get(kind, name).file
         if source in kept:  # one file with both
             continue
         kept.add(source)
@@ -61,12 +71,11 @@ def load_as_recorded(folder: Path, values: Values) -> list[str]:
         PluginError: a kept file cannot be loaded.
     """
     load_plugins(d for d in values["plugin_dirs"] if Path(d).expanduser().is_dir())
-    notes = [_put_back(kind, folder, values) for kind in KINDS]
+    notes = [_put_back(kind, name, folder) for kind, name in named(values)]
     return [note for note in notes if note]
 
 
-def _put_back(kind: Kind, folder: Path, values: Values) -> str | None:
-    name = str(values[kind]["name"])
+def _put_back(kind: Kind, name: str, folder: Path) -> str | None:
     stored = sorted((folder / FOLDER).glob("*/*.py"))
     now = REGISTRY.entries.get((kind, name))
     if not stored or (now is not None and digest(now.file) in map(digest, stored)):
@@ -85,7 +94,3 @@ def _replace(file: Path) -> None:
     REGISTRY.entries.clear()
     load_file(file.resolve())
     REGISTRY.entries = before | REGISTRY.entries
-
-
-def _file_of(kind: Kind, values: Values) -> Path:
-    return REGISTRY.get(kind, values[kind]["name"]).file

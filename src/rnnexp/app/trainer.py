@@ -15,8 +15,10 @@ from rnnexp.app.status import StatusFile
 from rnnexp.monitors.cliffs import CliffDetector, CliffOptions
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.monitors.probe import DynamicsProbe
 from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.monitors.weights import WeightPath
+from rnnexp.registry import REGISTRY
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
@@ -75,6 +77,9 @@ def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list
     # The first three look at the state between two batches: before any other touches the next one.
     callbacks: list[Callback] = [StopOnSignal(stop, point), disk, point]
     callbacks += [monitor, watch, WeightPath(), _best(folder)]
+    every = plan.values["monitor"]["dynamics_every"]
+    if every is not None:
+        callbacks.append(DynamicsProbe(folder, every))
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
     term = omega_term(plan.values)
@@ -82,6 +87,8 @@ def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list
         callbacks.append(OmegaRegulariser(term))
     if is_frozen(folder):
         callbacks.append(StatusFile(monitor, folder / STATUS))
+    for name, given in plan.values["callbacks"].items():
+        callbacks.append(REGISTRY.get("callback", name).cls(**(given or {})))
     if options["progress"] != "none":
         callbacks.append(RunProgress(monitor, run_name(plan.values), options["progress"]))
     return callbacks

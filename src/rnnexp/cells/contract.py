@@ -109,7 +109,7 @@ class MatrixCell(Cell):
     num_gates: ClassVar[int]
     num_states: int = 1
     num_recurrent: ClassVar[int | None] = None
-    """How many gates have a recurrent matrix, the first ones; None for all of them."""
+    """How many matrices R there are, those of the first gates; None for one for each gate."""
 
     recurrent_bias: ClassVar[bool] = False
     """True where ``R h`` needs a bias of its own, as in the candidate of the GRU."""
@@ -134,6 +134,12 @@ class MatrixCell(Cell):
     def project_input(self, x_BI: Tensor) -> Tensor:
         """Compute ``W x + b``, shape (..., B, G, H), for one step or for all T at once."""
         return self._gates(nn.functional.linear(x_BI, self.weight_ih, self.bias_ih))
+
+    def project_recurrent(self, h_BH: Tensor) -> Tensor:
+        """Compute ``R h (+ b_r)`` of all matrices R at once, shape (..., B, G, H)."""
+        assert self.weight_hh is not None
+        product = nn.functional.linear(h_BH, self.weight_hh, self.bias_hh)
+        return product.unflatten(-1, (-1, self.hidden_size))
 
     def recur(self, gate: int, h_BH: Tensor) -> Tensor:
         """Compute the product of one gate's R with h, or with what stands for it; (..., B, H)."""

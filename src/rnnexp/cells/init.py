@@ -41,9 +41,20 @@ def init_input_(weight_GHxI: Tensor, hidden: int) -> None:
         nn.init.xavier_uniform_(block)
 
 
+def uniform(*shape: int, low: float = -1.0, high: float = 1.0) -> nn.Parameter:
+    """Make a trainable tensor of numbers between two bounds."""
+    return nn.Parameter(torch.empty(shape).uniform_(low, high))
+
+
 def filled(size: int, value: float) -> nn.Parameter:
     """Make a trainable vector of one value."""
     return nn.Parameter(torch.full((size,), value))
+
+
+def antisymmetric(weight_HxH: Tensor, damping: float) -> Tensor:
+    """Make ``R - R' - damping I``, whose eigenvalues all have the real part -damping."""
+    eye_HxH = torch.eye(len(weight_HxH), dtype=weight_HxH.dtype, device=weight_HxH.device)
+    return weight_HxH - weight_HxH.mT - damping * eye_HxH
 
 
 def input_weight(gates: int, hidden: int, inputs: int) -> nn.Parameter:
