@@ -18,7 +18,7 @@ class GORU(PointwiseCell):
     Args:
         hidden_size: hidden units H, which is also the width of the output.
 
-    Source: Jing et al. 2017, "Gated orthogonal recurrent units" (arXiv 1706.02761), section 3; Q is
+    Source: Jing et al. 2017, "Gated orthogonal recurrent units" (arXiv 1706.02761); Q is
         made by the exponential in place of a product of rotations. Gate order r, z, n.
     """
 
