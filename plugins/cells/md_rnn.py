@@ -25,7 +25,8 @@ class MDRNN(Cell):
         recurrent_init: initial recurrent weights, of both axes.
         scale: by which both start, so that h does not grow over two predecessors.
 
-    Source: Graves et al. 2007, "Multi-dimensional recurrent neural networks" (arXiv 0705.2011), for two axes and one of the four directions.
+    Source: Graves et al. 2007, "Multi-dimensional recurrent neural networks" (arXiv 0705.2011),
+        for two axes and one of the four directions.
     """
 
     family = "grid"
