@@ -3,6 +3,7 @@
 from rnnexp.cells.contract import Cell, MatrixCell, PointwiseCell, Twin
 from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.cells.init import RecurrentInit
+from rnnexp.cells.limits import require
 from rnnexp.registry import register_cell
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "RecurrentInit",
     "Twin",
     "register_cell",
+    "require",
 ]

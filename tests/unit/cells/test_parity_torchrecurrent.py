@@ -355,8 +355,8 @@ CASES = {
 }
 
 DEVIATING = {
-    "LEMCell": "h sees the old memory, where equation 2 of the paper has the new one",
-    "NASCell": "gate 3 adds its products, where the authors' NASCell multiplies them",
+    "LEMCell": "h sees the old memory c(t-1), where the paper, and their own equation, have c(t)",
+    "NASCell": "gate 3 adds its products, where NASCell of TensorFlow Addons multiplies them",
     "SCRNCell": "the output takes the place of the hidden state in the recurrence",
 }
 """What of theirs is not their paper's. Ours is; see test_parity_papers.py."""
