@@ -17,6 +17,7 @@ import torch
 from rnnexp.discovery import ENVIRONMENT, load_plugins
 from rnnexp.registry import REGISTRY, Registry
 
+collect_ignore = ["example_package"]  # a package of its own, tested where it is installed
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -37,6 +37,10 @@ class Cell(nn.Module, ABC):
     recurs_through: ClassVar[Literal["state", "output"]] = "state"
     """``output`` where the cell has no hidden-to-hidden path and needs the model's output back."""
 
+    gradient_of: ClassVar[Literal["output", "state"]] = "output"
+    """Whose gradient is shown as dL/dh_t: ``state`` where the output is only read off state[0], so
+    that nothing comes back through the output from later steps."""
+
     def __init__(self, input_size: int, *, hidden_size: int = 64) -> None:
         super().__init__()
         if hidden_size < 1:
@@ -47,6 +51,9 @@ class Cell(nn.Module, ABC):
     @abstractmethod
     def initial_state(self, batch_shape: Sequence[int]) -> State:
         """Make the state before the first step, on the device and of the type of the weights.
+
+        Each tensor begins with the batch axes; what follows is the cell's own affair: a vector, a
+        matrix for each row, the last inputs, or nothing.
 
         Args:
             batch_shape: the leading axes, usually ``(B,)``.
@@ -64,10 +71,11 @@ class Cell(nn.Module, ABC):
             The output, shape (..., B, H), and the new state.
         """
 
-    def zeros(self, batch_shape: Sequence[int]) -> Tensor:
-        """Make a zero tensor of shape (*batch_shape, H) like the cell's weights."""
+    def zeros(self, batch_shape: Sequence[int], *shape: int) -> Tensor:
+        """Make a zero tensor like the weights, shape (*batch_shape, *shape); H if none is given."""
         like = next(self.parameters())
-        return torch.zeros(*batch_shape, self.hidden_size, dtype=like.dtype, device=like.device)
+        shape = shape or (self.hidden_size,)
+        return torch.zeros(*batch_shape, *shape, dtype=like.dtype, device=like.device)
 
     def twin(self) -> "Twin | None":
         """Name the torch.nn module that computes the same, if there is one."""

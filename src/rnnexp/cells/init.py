@@ -55,3 +55,15 @@ def antisymmetric(weight_HxH: Tensor, damping: float) -> Tensor:
     """Make ``R - R' - damping I``, whose eigenvalues all have the real part -damping."""
     eye_HxH = torch.eye(len(weight_HxH), dtype=weight_HxH.dtype, device=weight_HxH.device)
     return weight_HxH - weight_HxH.mT - damping * eye_HxH
+
+
+def input_weight(gates: int, hidden: int, inputs: int) -> nn.Parameter:
+    """Make input weights of shape (G*H, I), as `init_input_` fills them."""
+    weight = nn.Parameter(torch.empty(gates * hidden, inputs))
+    init_input_(weight, hidden)
+    return weight
+
+
+def gates_of(x_BI: Tensor, weight_GHxI: Tensor, bias_GH: Tensor | None, gates: int) -> Tensor:
+    """Compute ``W x + b`` of all gates, shape (..., B, G, H)."""
+    return nn.functional.linear(x_BI, weight_GHxI, bias_GH).unflatten(-1, (gates, -1))

@@ -6,6 +6,8 @@ would say so: such a cell shows itself here.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -20,6 +22,28 @@ constants as float32 (the 1/6 of hardsigmoid); another gradient does not."""
 
 PLAIN = (int, float, str, bool, type(None), tuple)
 Guard = tuple[object, ...]
+Finding = TypeVar("Finding")
+
+
+class Remembered(Generic[Finding]):
+    """What was found out about a cell, for as long as it lives and its guard stays the same.
+
+    Args:
+        find: finds it out; may take long.
+    """
+
+    def __init__(self, find: Callable[[PointwiseCell], Finding]) -> None:
+        self._find = find
+        self._known: WeakKeyDictionary[PointwiseCell, tuple[Guard, Finding]] = WeakKeyDictionary()
+
+    def of(self, cell: PointwiseCell) -> Finding:
+        """Look it up, or find it out."""
+        guard = guard_of(cell)
+        known = self._known.get(cell)
+        if known is None or known[0] != guard:
+            known = (guard, self._find(cell))
+            self._known[cell] = known
+        return known[1]
 
 
 def guard_of(cell: PointwiseCell) -> Guard:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.fx.node import map_arg
 
 from rnnexp.cells import PointwiseCell
@@ -15,6 +15,7 @@ from rnnexp.recurrence.native.derive import Update, leaves
 from rnnexp.recurrence.native.grid import Grid, UnsupportedError
 from rnnexp.recurrence.native.ir import Node
 from rnnexp.recurrence.native.theta import Fixed
+from rnnexp.recurrence.stand_in import UpdateOf
 
 _ROWS = 2
 
@@ -52,20 +53,11 @@ def trace_update(cell: PointwiseCell) -> Traced:
     return Traced(update, *fixed.function())
 
 
-class _UpdateOf(nn.Module):
-    def __init__(self, cell: PointwiseCell) -> None:
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, wx_BGH: Tensor, rh_BGH: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        return self.cell.update(wx_BGH, rh_BGH, state)
-
-
 def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
     # Imported late: it takes a second, and only a process that builds a kernel needs it.
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    module = _UpdateOf(cell)
+    module = UpdateOf(cell)
 
     def run(data: list[Tensor], values: list[Tensor]) -> tuple[Tensor, ...]:
         replaced = {f"cell.{name}": v for name, v in zip(tensors, values, strict=True)}
