@@ -89,9 +89,11 @@ def test_recur_is_one_block_of_all_products() -> None:
 
 
 def test_omega_needs_a_recurrent_matrix(plugins: Registry) -> None:
-    cell = plugins.get("cell", "t_rnn").cls(I, hidden_size=H)
+    cell = plugins.get("cell", "ind_rnn").cls(I, hidden_size=H)
     grad, x = torch.randn(5, B, H), torch.randn(5, B, I)
-    with pytest.raises(ConfigError, match="a PointwiseCell with a recurrent matrix; TRNN is none"):
+    with pytest.raises(
+        ConfigError, match="a PointwiseCell with a recurrent matrix; IndRNN is none"
+    ):
         omega(cell, x, (torch.zeros(5, B, H),), grad, "paper")
 
 
