@@ -107,6 +107,7 @@ class HydraTask:
     overrides: list[str]
     log: Path
     command: list[str] | None = None
+    portable: None = None
     succeeded: bool = True
 
     @property

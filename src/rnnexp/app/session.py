@@ -85,7 +85,7 @@ class Session:
     def sweep_tasks(
         self, job_overrides: Sequence[Sequence[str]], first: int, config: DictConfig
     ) -> tuple[list[JobTask], SweepWatcher, Limits]:
-        """Make the tasks that ``hydra/launcher=local`` runs: what is left of the sweep."""
+        """Make the tasks that a launcher of this project runs: what is left of the sweep."""
         del job_overrides, first
         assert self.sweep is not None
         threads = int(config.hydra.launcher.threads)
