@@ -19,9 +19,10 @@ LAYERS = {
     **dict.fromkeys(MIDDLE, WORDS),
     "recurrence": WORDS | {"cells"},
     "report": WORDS | {"tracking"},
+    "testing": WORDS | {"cells", "recurrence", "tasks"},
     "training": WORDS | MIDDLE,
     "monitors": WORDS | MIDDLE,
-    "app": WORDS | MIDDLE | {"report", "training", "monitors"},
+    "app": WORDS | MIDDLE | {"report", "training", "monitors", "testing"},
     "__main__": WORDS | {"app"},
     "__init__": set[str](),
 }

@@ -10,9 +10,13 @@ rnnexp: experiments on recurrent networks
   rnnexp train [KEY=VALUE ...]     train one network; -m sweeps over comma-separated values
   rnnexp cells [NAME ...]          the cells that can be named by cell=, with their options
   rnnexp tasks [NAME ...]          the tasks that can be named by task=, with their options
+  rnnexp callbacks [NAME ...]      the callbacks that +callbacks.NAME={} adds to a run
+  rnnexp new-cell NAME             write a cell to begin with; new-task NAME a task
+  rnnexp check NAME|FILE.py        tell what is wrong with a cell or task, in words
   rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
   rnnexp unfold [KEY=VALUE ...]    draw the unfolded graph of the network that would be trained
   rnnexp replay RUN [STEP]         make a step again: its gradient by parameter and by time step
+  rnnexp rerun RUN                 run it again, from its config, its plugins' sources and its seed
   rnnexp landscape RUN [STEP]      draw the loss along the gradient at a recorded cliff
   rnnexp sweep plan|status|retry   what a sweep would do, has done, and its failed jobs again
   rnnexp ui [--port N]             open the records in MLflow's UI on 127.0.0.1
@@ -32,9 +36,14 @@ COMMANDS = {
     "train": "rnnexp.app.train",
     "cells": "rnnexp.app.listing",
     "tasks": "rnnexp.app.listing",
+    "callbacks": "rnnexp.app.listing",
+    "new-cell": "rnnexp.app.new",
+    "new-task": "rnnexp.app.new",
+    "check": "rnnexp.app.check",
     "compare": "rnnexp.app.compare",
     "unfold": "rnnexp.app.unfold",
     "replay": "rnnexp.app.replay",
+    "rerun": "rnnexp.app.rerun",
     "landscape": "rnnexp.app.landscape",
     "sweep": "rnnexp.app.sweeps",
     "ui": "rnnexp.app.ui",

@@ -33,7 +33,7 @@ def load_plugins(extra_dirs: Iterable[str] = ()) -> list[Failure]:
     Raises:
         PluginError: a named folder does not exist.
     """
-    for folder in (plugins_dir(), *_named_dirs(extra_dirs)):
+    for folder in (plugins_dir(), *plugin_folders(extra_dirs)):
         for file in plugin_files(folder):
             load_file(file)
     for point in entry_points(group=ENTRY_POINTS):
@@ -42,8 +42,8 @@ def load_plugins(extra_dirs: Iterable[str] = ()) -> list[Failure]:
 
 
 def plugin_files(folder: Path) -> Iterator[Path]:
-    """List the Python files of a plugin folder and of its ``cells`` and ``tasks``."""
-    for place in (folder, folder / "cells", folder / "tasks"):
+    """List the Python files of a plugin folder, and of its ``cells``, ``tasks``, ``callbacks``."""
+    for place in (folder, *(folder / kind for kind in ("cells", "tasks", "callbacks"))):
         yield from sorted(f for f in place.glob("*.py") if not f.name.startswith("_"))
 
 
@@ -61,7 +61,12 @@ def module_name(file: Path) -> str:
     return f"rnnexp_plugin_{digest}_{file.stem}"
 
 
-def _named_dirs(extra_dirs: Iterable[str]) -> Iterator[Path]:
+def plugin_folders(extra_dirs: Iterable[str] = ()) -> Iterator[Path]:
+    """List the folders that a user names: those in ``$RNNEXP_PLUGINS``, then those given.
+
+    Raises:
+        PluginError: one does not exist.
+    """
     named = [part for part in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if part]
     for name in (*named, *extra_dirs):
         folder = Path(name).expanduser()

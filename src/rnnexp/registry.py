@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from rnnexp.errors import PluginError, unknown
 from rnnexp.options import Option, options_of
 
-Kind = Literal["cell", "task"]
+Kind = Literal["cell", "task", "callback"]
 C = TypeVar("C", bound=type)
 
 
@@ -34,8 +34,8 @@ class Entry:
 
     @property
     def doc(self) -> str:
-        """Its docstring without indentation."""
-        return inspect.getdoc(self.cls) or ""
+        """Its own docstring, none of a parent's, without indentation."""
+        return inspect.cleandoc(self.cls.__doc__ or "")
 
     @property
     def summary(self) -> str:
@@ -128,6 +128,15 @@ def register_task(name: str) -> Callable[[C], C]:
         name: the name on the command line; a Python identifier.
     """
     return _registering("task", name)
+
+
+def register_callback(name: str) -> Callable[[C], C]:
+    """Register a Lightning callback: ``+callbacks.NAME={}`` then has a run call it.
+
+    Args:
+        name: the name on the command line; a Python identifier.
+    """
+    return _registering("callback", name)
 
 
 def _registering(kind: Kind, name: str) -> Callable[[C], C]:

@@ -89,3 +89,19 @@ def test_ui_without_a_store_says_what_to_do(rnnexp) -> None:
     done = rnnexp("ui")
     assert done.code == 2
     assert "There is no store at" in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["compare", "--plot", "nowhere/x.png"], "the folder nowhere does not exist"),
+        (["unfold", "--plot", "x.doc"], "x.doc: end the name in .png, .svg, .pdf."),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused(
+    workdir: Path, capsys: pytest.CaptureFixture[str], command: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(command)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err

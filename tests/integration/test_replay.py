@@ -4,12 +4,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from mlflow.tracking import MlflowClient
 
 from rnnexp.__main__ import run
 from rnnexp.app.landscape import slice_of
 from rnnexp.app.rebuild import rebuild
 from rnnexp.app.replay import profile_lines
 from rnnexp.monitors.events import CliffEvent, load_events
+from rnnexp.monitors.groups import GroupNorms
 from rnnexp.report.slice import Slice
 from rnnexp.tracking import load_run
 
@@ -28,7 +30,9 @@ def folder(rnnexp, workdir: Path, store_uri: str) -> Path:
     return file.parent
 
 
-def test_a_recorded_step_is_made_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recorded_step_is_made_again(
+    folder: Path, capsys: pytest.CaptureFixture[str], store_uri: str
+) -> None:
     recorded = dict(load_run(folder).metrics["train/loss"])
     for step in (1, 70, 90):  # from the seed, from a checkpoint, the last
         assert rebuild(folder, step).loss == pytest.approx(recorded[step], rel=1e-5)
@@ -43,9 +47,14 @@ def test_a_recorded_step_is_made_again(folder: Path, capsys: pytest.CaptureFixtu
     assert run(["replay", str(folder)]) == 0
     assert f"step {event.step}  loss" in capsys.readouterr().out
     assert run(["landscape", str(folder)]) == 0
+    assert "In the record of the run: delivered" in capsys.readouterr().out
     picture = folder / f"landscape_{event.step}.png"
     assert (plt.imread(picture)[..., :3] < 0.99).any(-1).mean() > 0.02
     assert len(picture.with_suffix(".csv").read_text().splitlines()) == 202
+    (stored,) = {run.info.run_id for run in MlflowClient(store_uri).search_runs(["1"])}
+    kept = {file.path for file in MlflowClient(store_uri).list_artifacts(stored, "pictures")}
+    made = {f"pictures/{name}_{event.step}" for name in ("replay", "landscape")}
+    assert {path.rpartition(".")[0] for path in kept} >= made
     assert run(["replay", str(folder), "91"]) == 2
     assert "has steps 1 to 90, not 91" in capsys.readouterr().err
 
@@ -64,3 +73,16 @@ def test_an_unknown_run_is_refused(workdir: Path, capsys: pytest.CaptureFixture[
 def test_bars_stand_for_orders_of_magnitude() -> None:
     lines = profile_lines([1e-4, 1e-2, 1.0, 0.0])
     assert [line.count("#") for line in lines] == [1, 21, 40, 0]
+
+
+def test_omega_is_in_the_gradient_of_a_step_made_again(
+    rnnexp, workdir: Path, store_uri: str
+) -> None:
+    done = rnnexp("train", *CLIFFY, "omega=paper", "clip=norm", "trainer.max_steps=20")
+    assert done.code == 0, done.err
+    (file,) = workdir.rglob("summary.json")
+    norms = dict(load_run(file.parent).metrics["grad/raw_norm"])
+    recorded = dict(load_run(file.parent).metrics["train/omega"])
+    made = rebuild(file.parent, 20)
+    assert recorded[20] > 0
+    assert GroupNorms(made.module.network).total() == pytest.approx(norms[20], rel=1e-4)

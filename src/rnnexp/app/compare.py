@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from rnnexp.app.arguments import picture
 from rnnexp.errors import ConfigError
 from rnnexp.report.load import load_summaries
 from rnnexp.report.table import print_table
@@ -12,7 +13,7 @@ def main(command: str, arguments: list[str]) -> int:
     """Print a table of the runs in the folders given, of all in ``outputs`` by default."""
     parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw their curves too")
+    parser.add_argument("--plot", type=picture, metavar="FILE.png", help="draw their curves too")
     args = parser.parse_args(arguments)
     runs = [run for folder in args.folders for run in load_summaries(folder)]
     if not runs:

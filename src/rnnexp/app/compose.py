@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -16,7 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from rnnexp.app.build import Plan
 from rnnexp.app.store import register_configs
 from rnnexp.app.validate import plain, validate
-from rnnexp.discovery import load_plugins
+from rnnexp.discovery import load_plugins, plugin_folders
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.paths import conf_dir
 from rnnexp.registry import REGISTRY, Failure, Kind
@@ -55,10 +56,27 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     Raises:
         UserError: the first run that cannot work, in words.
     """
-    extra = [f"hydra.searchpath=[file://{config_dir}]"] if config_dir else []
+    extra = search_path(overrides, config_dir)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         jobs = [*_expand([*extra, *overrides], multirun)]
         return [Job(job, _check(job)) for job in jobs]
+
+
+def search_path(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """Say, as an override, where else configs lie: the folders ``conf`` of plugin folders.
+
+    Args:
+        overrides: those of the command, which may name plugin folders.
+        config_dir: Hydra's ``--config-dir``, where it is not handed on itself.
+    """
+    folders = [Path(config_dir)] if config_dir else []
+    for name in plugin_folders(_plugin_dirs(overrides)):
+        if (name / "conf").is_dir():
+            folders.append(name / "conf")
+    given = any(o.startswith("hydra.searchpath=") for o in overrides)
+    if not folders or given:
+        return []
+    return [f"hydra.searchpath=[{','.join(f'file://{f.resolve()}' for f in folders)}]"]
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

@@ -1,12 +1,10 @@
 """What makes a run this run: its config and the plugins it uses. The same key, the same figures."""
 
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rnnexp.app.build import Plan
-from rnnexp.registry import REGISTRY, Kind
+from rnnexp.app.sources import digests
 from rnnexp.tracking import config_hash
 
 _VARYING = ("resume", "plugin_dirs", "tracking", "sweep")
@@ -24,11 +22,4 @@ def identity(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def job_key(plan: Plan) -> str:
     """Hash the identity of a run and the sources of its cell and task: 16 hexadecimal digits."""
-    kinds: tuple[Kind, ...] = ("cell", "task")
-    files = {kind: REGISTRY.get(kind, plan.values[kind]["name"]).file for kind in kinds}
-    sources = {kind: _digest(file) for kind, file in files.items()}
-    return config_hash({"config": identity(plan.values), "sources": sources})
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return config_hash({"config": identity(plan.values), "sources": digests(plan.values)})

@@ -2,7 +2,7 @@
 
 import torch
 
-from rnnexp.app.rebuild import Rebuilt, asked_for, rebuild
+from rnnexp.app.rebuild import Rebuilt, asked_for, keep, rebuild
 from rnnexp.report.slice import Slice, draw_slice
 
 POINTS = 201
@@ -12,8 +12,7 @@ def main(command: str, arguments: list[str]) -> int:
     """Draw the loss of a step's batch along its gradient, into the run's folder."""
     folder, step = asked_for(command, arguments, __doc__)
     files = draw_slice(slice_of(rebuild(folder, step), step), folder / f"landscape_{step}.png")
-    for file in files:
-        print(f"Drawn: {file}")
+    keep(folder, files)
     return 0
 
 

@@ -30,13 +30,17 @@ def describe(entry: Entry) -> str:
     """Describe an entry: summary, equation, options with type, default and meaning, file."""
     lines = [f"[bold]{entry.name}[/bold]  {escape(entry.summary)}"]
     lines += [f"    {escape(line)}" for line in entry.equation.splitlines()]
-    lines += [f"  {escape(_option_line(entry.kind, option))}" for option in entry.options]
+    lines += [f"  {escape(_option_line(_prefix(entry), option))}" for option in entry.options]
     return "\n".join([*lines, f"  [dim]{entry.file}[/dim]", ""])
 
 
-def _option_line(kind: Kind, option: Option) -> str:
+def _prefix(entry: Entry) -> str:
+    return f"callbacks.{entry.name}" if entry.kind == "callback" else entry.kind
+
+
+def _option_line(prefix: str, option: Option) -> str:
     default = "required" if option.default == REQUIRED else _default(option.default)
-    head = f"{kind}.{option.name}={default}"
+    head = f"{prefix}.{option.name}={default}"
     return f"{head:<34} {option.type_name:<24} {option.doc}".rstrip()
 
 

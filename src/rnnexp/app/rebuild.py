@@ -1,7 +1,9 @@
 """A recorded step of a run made again: its very weights and batch, from config and seed."""
 
 import argparse
+import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,17 @@ from pytorch_lightning import seed_everything
 
 from rnnexp.app.build import Plan, build_data, build_module, make_plan
 from rnnexp.app.resume import OUTPUTS
-from rnnexp.app.trainer import make_trainer
-from rnnexp.discovery import load_plugins
-from rnnexp.errors import ConfigError
+from rnnexp.app.sources import load_as_recorded
+from rnnexp.app.trainer import make_trainer, omega_term
+from rnnexp.errors import ConfigError, StoreError
 from rnnexp.monitors.events import load_events
-from rnnexp.recurrence import Trace
+from rnnexp.recurrence import FullTrace, Trace
 from rnnexp.tasks import Batch
-from rnnexp.tracking import RunHeader, RunLog, find_run, load_run
+from rnnexp.tracking import RunHeader, RunLog, add_artifacts, find_run, load_run
 from rnnexp.training.checkpoints import is_whole
 from rnnexp.training.interrupt import StopRequest
 from rnnexp.training.module import RecurrentModule
+from rnnexp.training.regularise import add_omega
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,17 @@ def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path
     return folder, max(events, key=lambda event: event.raw_norm).step
 
 
+def keep(folder: Path, files: Iterable[Path]) -> None:
+    """Say which files were made of a run, and put them beside its other pictures in the store."""
+    files = list(files)
+    for file in files:
+        print(f"Made: {file}")
+    try:
+        print(f"In the record of the run: {add_artifacts(folder, files, 'pictures')}")
+    except StoreError as error:
+        print(f"rnnexp: not in the store yet: {error} rnnexp sync {folder}", file=sys.stderr)
+
+
 def folder_of(run: str) -> Path:
     """Find a run's folder by its MLflow id, or take the folder itself.
 
@@ -90,13 +104,14 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     if not 1 <= step <= last:
         raise ConfigError(f"{folder} has steps 1 to {last}, not {step}.")
     values: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    load_plugins(values["plugin_dirs"])
+    load_as_recorded(folder, values)
     values["trainer"]["progress"] = "none"
+    values.setdefault("callbacks", {})
     plan = make_plan(values)
     module = _trained_up_to(plan, folder, step - 1)
     position = (step - 1) * values["trainer"]["accumulate"]
     batch = build_data(plan).train_dataloader().at(position)
-    return Rebuilt(module, batch, _take_gradient(module, batch), plan)
+    return Rebuilt(module, batch, _take_gradient(plan, module, batch, step), plan)
 
 
 def _trained_up_to(plan: Plan, folder: Path, steps: int) -> RecurrentModule:
@@ -125,10 +140,11 @@ def _nearest(folder: Path, steps: int) -> Path | None:
     return done[max(reached)] if reached else None
 
 
-def _take_gradient(module: RecurrentModule, batch: Batch) -> float:
+def _take_gradient(plan: Plan, module: RecurrentModule, batch: Batch, step: int) -> float:
+    term = omega_term(plan.values)
     module.train()
     module.zero_grad()
-    module.traces = [Trace() for _ in module.network.layers]
+    module.traces = [FullTrace() if term else Trace() for _ in module.network.layers]
     if module.network.backend == "vendor":  # it shows no dL/dh_t
         module.network.backend = "auto"
     with module.keeping_state():
@@ -136,4 +152,6 @@ def _take_gradient(module: RecurrentModule, batch: Batch) -> float:
     if loss is None:
         raise ConfigError("The batch of this step is a window without targets: it has no loss.")
     loss.backward()
+    if term is not None:
+        add_omega(module.network, module.traces, term.flavour, term.weight_at(step - 1))
     return float(loss.detach())

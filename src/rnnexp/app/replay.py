@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from rnnexp.app.rebuild import Rebuilt, asked_for, rebuild
+from rnnexp.app.rebuild import Rebuilt, asked_for, keep, rebuild
 from rnnexp.monitors.groups import GroupNorms, total
 
 BAR = 40
@@ -13,7 +13,11 @@ ROWS = 25
 def main(command: str, arguments: list[str]) -> int:
     """Print loss, norms, and the norm of dL/dh_t over time; a cliff's step is the default."""
     folder, step = asked_for(command, arguments, __doc__)
-    print("\n".join(describe(rebuild(folder, step), step)))
+    text = "\n".join(describe(rebuild(folder, step), step))
+    print(text)
+    file = folder / f"replay_{step}.txt"
+    file.write_text(text + "\n", encoding="utf-8")
+    keep(folder, [file])
     return 0
 
 

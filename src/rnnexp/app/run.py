@@ -15,6 +15,7 @@ from rnnexp.app.identity import identity
 from rnnexp.app.outcome import Outcome, describe_outcome
 from rnnexp.app.pictures import draw_run_pictures
 from rnnexp.app.resume import Origin
+from rnnexp.app.sources import keep_sources
 from rnnexp.app.trainer import make_trainer
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
@@ -61,6 +62,7 @@ def run(
     outcome = Outcome(run_name(plan.values), str(folder), config=flatten(plan.values))
     log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent))
     _store_config(plan, folder, log)
+    keep_sources(plan.values, folder, log)
     begun = time.perf_counter()
     try:
         outcome.metrics = _train(plan, folder, log, stop, origin)

@@ -35,6 +35,7 @@ def _root_schema() -> type:
         schema = schema_of(group.__name__, options_of(group))
         fields.append((name, schema, field(default_factory=schema)))
     fields += [("optimizer", Any, "???"), ("scheduler", Any, "???")]
+    fields.append(("callbacks", dict[str, Any], field(default_factory=dict[str, Any])))
     return make_dataclass("Config", [*fields, *_fields(options_of(RootOptions))])
 
 

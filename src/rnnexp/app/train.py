@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
-from rnnexp.app.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
+from rnnexp.app.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
 from rnnexp.app.disk import check_disk
 from rnnexp.app.resume import with_earlier_overrides
 from rnnexp.app.session import Session
@@ -53,7 +53,8 @@ def main(command: str, arguments: list[str]) -> int:
     for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
         OmegaConf.register_new_resolver(resolver, find, replace=True)
     flags = [a for a in arguments if a.startswith("-") and a != "--"]
-    return _run(session, [command, *_with_values(flags, args), *args.overrides])
+    found = search_path(args.overrides)
+    return _run(session, [command, *_with_values(flags, args), *found, *args.overrides])
 
 
 def _only_informs(args: argparse.Namespace) -> bool:
@@ -65,7 +66,7 @@ def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int
         raise ConfigError(f"--cfg, --info and --help show a config and run nothing: {config}")
 
     try:
-        _hydra_main(never, [command, *arguments])
+        _hydra_main(never, [command, *_with_search_path(arguments, args.overrides)])
     except (HydraException, OmegaConfBaseException) as error:
         from hydra import initialize_config_dir
         from hydra.core.global_hydra import GlobalHydra
@@ -74,6 +75,12 @@ def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             raise explain(error, args.overrides) from error
     return 0
+
+
+def _with_search_path(arguments: list[str], overrides: list[str]) -> list[str]:
+    # Beside the other overrides: argparse takes them in one row only.
+    place = arguments.index(overrides[0]) if overrides else len(arguments)
+    return [*arguments[:place], *search_path(overrides), *arguments[place:]]
 
 
 def _run(session: Session, argv: list[str]) -> int:

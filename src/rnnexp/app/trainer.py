@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-from rnnexp.app.build import Plan, run_name
+from rnnexp.app.build import Plan, Values, run_name
 from rnnexp.app.jobs import STATUS, is_frozen
 from rnnexp.app.progress import RunProgress
 from rnnexp.app.status import StatusFile
@@ -17,6 +17,7 @@ from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.monitors.weights import WeightPath
+from rnnexp.registry import REGISTRY
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
@@ -77,13 +78,21 @@ def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list
     callbacks += [monitor, watch, WeightPath(), _best(folder)]
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
-    if plan.values["omega"]["flavour"] != "none":
-        callbacks.append(OmegaRegulariser(OmegaTerm(**plan.values["omega"])))
+    term = omega_term(plan.values)
+    if term is not None:
+        callbacks.append(OmegaRegulariser(term))
     if is_frozen(folder):
         callbacks.append(StatusFile(monitor, folder / STATUS))
+    for name, given in plan.values["callbacks"].items():
+        callbacks.append(REGISTRY.get("callback", name).cls(**(given or {})))
     if options["progress"] != "none":
         callbacks.append(RunProgress(monitor, run_name(plan.values), options["progress"]))
     return callbacks
+
+
+def omega_term(values: Values) -> OmegaTerm | None:
+    """Say what pulls against vanishing gradients; None for nothing."""
+    return None if values["omega"]["flavour"] == "none" else OmegaTerm(**values["omega"])
 
 
 def _guard(options: dict[str, Any]) -> NonFiniteGuard:

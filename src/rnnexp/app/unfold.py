@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from rnnexp.app.arguments import picture
 from rnnexp.app.build import Plan, build_cell
 from rnnexp.app.compose import check_jobs, prepare
 from rnnexp.report.unfolded import Unfolded, draw_unfolded
@@ -12,7 +13,7 @@ def main(command: str, arguments: list[str]) -> int:
     """Draw a PNG; nothing is trained."""
     parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for rnnexp train")
-    parser.add_argument("--plot", type=Path, default=Path("unfolded.png"), metavar="FILE.png")
+    parser.add_argument("--plot", type=picture, default=Path("unfolded.png"), metavar="FILE.png")
     args = parser.parse_args(arguments)
     prepare(args.overrides)
     plan = check_jobs(args.overrides, multirun=False, config_dir=None)[0].plan

@@ -68,6 +68,9 @@ def validate(config: DictConfig) -> Plan:
         option.check(root[option.name], option.name)
     for kind in ("cell", "task"):
         _check_plugin(kind, values[kind])
+    for name, options in values["callbacks"].items():
+        entry = REGISTRY.get("callback", name)
+        check_options(entry.options, options or {}, f"callbacks.{name}")
     _check_numbers(values)
     _check_clip(values["clip"])
     _check_device(values["trainer"])

@@ -3,7 +3,7 @@
 Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the Lightning logger.
 """
 
-from rnnexp.tracking.lookup import RunRecord, check_store, find_run, load_run, sync
+from rnnexp.tracking.lookup import RunRecord, add_artifacts, check_store, find_run, load_run, sync
 from rnnexp.tracking.provenance import config_hash, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
@@ -15,6 +15,7 @@ __all__ = [
     "RunRecord",
     "Status",
     "Tracking",
+    "add_artifacts",
     "check_store",
     "close_journal",
     "config_hash",

@@ -2,15 +2,16 @@
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rnnexp.errors import StoreError
 from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
 from rnnexp.tracking.forward import Forwarder
-from rnnexp.tracking.journal import FILE, cut_torn_tail, read_all
+from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all
 from rnnexp.tracking.provenance import config_hash
-from rnnexp.tracking.records import Record
+from rnnexp.tracking.records import Record, artifact_record
 from rnnexp.tracking.service import delivered
 
 _SQLITE = "sqlite:///"
@@ -84,6 +85,30 @@ def sync(folder: Path, uri: str | None = None) -> str:
         if not free:
             return "left alone, its process is still at work"
         return _sync(folder, uri)
+
+
+def add_artifacts(folder: Path, files: Iterable[Path], where: str) -> str:
+    """Have files that were made of an ended run copied to its store.
+
+    Args:
+        folder: the run's folder.
+        files: what was made.
+        where: the folder among the run's artifacts.
+
+    Returns:
+        What was done, in words, as `sync`.
+
+    Raises:
+        StoreError: the store cannot be used now; `sync` delivers the files later.
+    """
+    with claimed(folder / FILE) as free:
+        if not free:
+            return "left alone, its process is still at work"
+    journal = JournalWriter(folder, background=False)
+    for file in files:
+        journal.append(artifact_record(str(file.resolve()), where))
+    journal.close()
+    return sync(folder)
 
 
 def _sync(folder: Path, uri: str | None) -> str:

@@ -1,5 +1,6 @@
 """Omega added to the gradient of every training step, before it is clipped."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -8,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
-from rnnexp.recurrence import FullTrace, RecurrentNetwork
+from rnnexp.recurrence import FullTrace, RecurrentNetwork, Trace
 from rnnexp.training.omega import WEIGHTS, Flavour, omega
 
 
@@ -63,13 +64,14 @@ class OmegaRegulariser(Callback):
         """Add the gradient, averaged over processes as that of the loss is."""
         network = cast(RecurrentNetwork, pl_module.network)
         weight = self.term.weight_at(trainer.global_step) / trainer.accumulate_grad_batches
-        values: list[Tensor] = []
-        for cell, trace in zip(network.layers, cast(Any, pl_module).traces, strict=True):
-            matrix = cast(PointwiseCell, cell).weight_hh
-            value, gradient = _gradient(cast(PointwiseCell, cell), trace, self.term.flavour)
-            values.append(value)
-            _add(matrix, trainer.strategy.reduce(gradient, reduce_op="mean") * weight)
-        self._value = float(torch.stack(values).sum())
+        traces = cast(Any, pl_module).traces
+        self._value = add_omega(
+            network,
+            traces,
+            self.term.flavour,
+            weight,
+            lambda gradient: trainer.strategy.reduce(gradient, reduce_op="mean"),
+        )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -79,6 +81,34 @@ class OmegaRegulariser(Callback):
         if outputs and trainer.logger is not None and trainer.global_step > self._logged_at:
             trainer.logger.log_metrics({"train/omega": self._value}, step=trainer.global_step)
             self._logged_at = trainer.global_step
+
+
+def add_omega(
+    network: RecurrentNetwork,
+    traces: Sequence[Trace],
+    flavour: Flavour,
+    weight: float,
+    reduce: Callable[[Tensor], Tensor] = lambda gradient: gradient,
+) -> float:
+    """Add Omega's gradient to that of the loss, in every layer.
+
+    Args:
+        network: after a backward pass.
+        traces: full ones, which that pass has filled, one for each layer.
+        flavour: see `omega`.
+        weight: by what Omega is multiplied.
+        reduce: averages over processes.
+
+    Returns:
+        Omega, summed over layers, without the weight.
+    """
+    values: list[Tensor] = []
+    for cell, trace in zip(network.layers, traces, strict=True):
+        matrix = cast(PointwiseCell, cell).weight_hh
+        value, gradient = _gradient(cast(PointwiseCell, cell), cast(FullTrace, trace), flavour)
+        values.append(value)
+        _add(matrix, reduce(gradient) * weight)
+    return float(torch.stack(values).sum())
 
 
 def _gradient(cell: PointwiseCell, trace: FullTrace, flavour: Flavour) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,22 @@
+"""Kinds of values on command lines that several commands take."""
+
+import argparse
+from pathlib import Path
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def picture(text: str) -> Path:
+    """Read the name of a picture to be drawn.
+
+    Raises:
+        ArgumentTypeError: no picture can be written there; argparse says so.
+    """
+    file = Path(text)
+    if file.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"{text}: end the name in {', '.join(PICTURES)}.")
+    if not file.parent.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{text}: the folder {file.parent} does not exist. Create it, or name another."
+        )
+    return file

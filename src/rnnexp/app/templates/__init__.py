@@ -1,0 +1,1 @@
+"""What `rnnexp new-cell` and `rnnexp new-task` write."""

@@ -1,0 +1,240 @@
+"""The contract of a cell, promise by promise: one step, as code and as numbers."""
+
+import copy
+import io
+import pickle
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.gradcheck import GradcheckError
+
+from rnnexp.cells import Cell
+from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
+from rnnexp.testing.subject import B, CellSubject, H, I, flat, gradients, random_state
+from rnnexp.types import State
+
+
+def check_words(subject: CellSubject) -> None:
+    """A person can find out what the cell is, from its docstring and its options."""
+    entry = subject.entry
+    look = f"See the docstring of {subject.place}."
+    if not entry.summary.endswith((".", ":", "?")):
+        raise BrokenError("a first line that is a sentence", repr(entry.summary), look)
+    if not entry.equation:
+        raise BrokenError("an equation, indented, before Args:", "none", look)
+    for option in entry.options:
+        if not option.doc:
+            raise BrokenError(f"a line on {option.name} under Args:", "none", look)
+        if option.default == "???":
+            raise BrokenError(f"a default for {option.name}", "none", "A cell must run as it is.")
+
+
+def check_shapes(subject: CellSubject) -> None:
+    """Any leading axes, in single and double precision: shapes and types are kept."""
+    for dtype in (torch.float32, torch.float64):
+        cell = subject.make(dtype)
+        for lead in ((), (B,), (2, B)):
+            state = cell.initial_state(lead)
+            out, new = cell.step(torch.randn(*lead, I, dtype=dtype), state)
+            _same_form("output", out, (*lead, H), dtype, subject)
+            if len(new) != len(state):
+                raise BrokenError(
+                    f"{len(state)} state tensors, as initial_state makes",
+                    f"{len(new)} after a step",
+                    f"Look at step (or update, num_states) of {subject.place}.",
+                )
+            for i, (before, after) in enumerate(zip(state, new, strict=True)):
+                if tuple(before.shape[: len(lead)]) != lead:
+                    raise BrokenError(
+                        f"state[{i}] of shape ({lead}, ...)",
+                        f"{tuple(before.shape)}",
+                        f"Look at initial_state of {subject.place}.",
+                    )
+                _same_form(f"state[{i}]", after, tuple(before.shape), before.dtype, subject)
+
+
+def _same_form(
+    what: str, tensor: Tensor, shape: Sequence[int], dtype: torch.dtype, subject: CellSubject
+) -> None:
+    if tuple(tensor.shape) != tuple(shape) or tensor.dtype != dtype:
+        raise BrokenError(
+            f"{what} of shape {tuple(shape)}, {dtype}",
+            f"{tuple(tensor.shape)}, {tensor.dtype}",
+            f"Select gates by unbind(-2), not by a fixed axis; make tensors like the weights. "
+            f"{subject.place}.",
+        )
+
+
+def check_device(subject: CellSubject) -> None:
+    """No tensor is made on a fixed device: the cell runs where its weights are."""
+    cell = subject.make(torch.float32).to("meta")  # a device without numbers, on any machine
+    state = cell.initial_state((B,))
+    try:
+        tensors = [*state, *flat(cell.step(torch.empty(B, I, device="meta"), state))]
+    except (RuntimeError, NotImplementedError) as error:
+        raise BrokenError(
+            "a step on the weights' own device",
+            f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            f"Make tensors by x.new_zeros, zeros_like or self.zeros, and keep constants as "
+            f"buffers. {subject.place}.",
+        ) from error
+    wrong = {str(t.device) for t in tensors} - {"meta"}
+    if wrong:
+        raise BrokenError(
+            "every tensor on the device of the weights", f"some on {wrong}", subject.place
+        )
+
+
+def check_gradient(subject: CellSubject) -> None:
+    """The derivative of a step is that of finite differences, in double precision."""
+    cell = subject.make()
+    x = torch.randn(B, I, dtype=torch.float64, requires_grad=True)
+    state = [s.detach().requires_grad_() for s in random_state(cell, (B,))]
+    weights = {n: p for n, p in cell.named_parameters() if p.requires_grad}
+
+    def step(x_BI: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        named = dict(zip(weights, rest[len(state) :], strict=True))
+        out, new = _step_with(cell, named, x_BI, tuple(rest[: len(state)]))
+        return (out, *new)
+
+    try:
+        torch.autograd.gradcheck(step, (x, *state, *weights.values()))
+    except GradcheckError as error:
+        raise BrokenError(
+            "derivatives equal to finite differences",
+            str(error).strip().splitlines()[0],
+            f"Is something detached, rounded, or not differentiable? {subject.place}.",
+        ) from error
+
+
+class _Step(nn.Module):
+    def __init__(self, cell: Cell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        return self.cell.step(x_BI, state)
+
+
+def _step_with(
+    cell: Cell, weights: Mapping[str, Tensor], x_BI: Tensor, state: State
+) -> tuple[Tensor, State]:
+    named = {f"cell.{name}": weight for name, weight in weights.items()}
+    return torch.func.functional_call(_Step(cell), named, (x_BI, state))
+
+
+def check_leading_axes(subject: CellSubject) -> None:
+    """Two leading axes give what a loop over the first gives."""
+    cell = subject.make()
+    x, state = torch.randn(2, B, I, dtype=torch.float64), random_state(cell, (2, B))
+    whole = flat(cell.step(x, state))
+    parts = [flat(cell.step(x[k], tuple(s[k] for s in state))) for k in range(2)]
+    for a, pair in zip(whole, zip(*parts, strict=True), strict=True):
+        _equal(a, torch.stack(pair), 1e-12, "one step over (2, B) equal to two over (B)", subject)
+
+
+def check_rows(subject: CellSubject) -> None:
+    """Row b of the batch depends on row b only."""
+    cell = subject.make()
+    x = torch.randn(B, I, dtype=torch.float64, requires_grad=True)
+    state = tuple(s.detach().requires_grad_() for s in random_state(cell, (B,)))
+    grads = gradients(cell.step(x, state)[0][0].sum(), [x, *state])
+    if any(bool(grad[1:].any()) for grad in grads):
+        raise BrokenError(
+            "row 0 of the output to depend on row 0 of input and state only",
+            "derivatives by other rows",
+            f"Look for means, norms or products over the batch axis in {subject.place}.",
+        )
+    if not any(bool(grad[0].any()) for grad in grads):
+        raise BrokenError("an output that depends on its input or state", "none", subject.place)
+
+
+def check_stateless(subject: CellSubject) -> None:
+    """A step keeps nothing and changes nothing: the same call gives the same bits."""
+    cell = subject.make()
+    x, state = torch.randn(B, I, dtype=torch.float64), random_state(cell, (B,))
+    watched = [x, *state, *cell.state_dict().values()]
+    before = [t.clone() for t in watched]
+    first = [t.clone() for t in flat(cell.step(x, state))]
+    cell.step(torch.randn(7, I, dtype=torch.float64), random_state(cell, (7,)))
+    look = f"The state is what step returns, nothing else; no in-place changes. {subject.place}."
+    for a, b in zip(first, flat(cell.step(x, state)), strict=True):
+        if not torch.equal(a, b):
+            raise BrokenError("the same output from the same call", "another one", look)
+    for a, b in zip(before, [x, *state, *cell.state_dict().values()], strict=True):
+        if not torch.equal(a, b):
+            raise BrokenError("arguments and weights left as they were", "changes", look)
+
+
+def check_seed(subject: CellSubject) -> str | None:
+    """A seed gives one cell; another seed gives another, unless its weights are constants."""
+    one, two, other = (subject.make(seed=seed, moved=0.0) for seed in (0, 0, 1))
+    pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    if not all(torch.equal(a, b) for a, b in pairs):
+        raise BrokenError("the same weights from the same seed", "others", subject.place)
+    drawn = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    same = all(torch.equal(a, b) for a, b in drawn)
+    return "its initial weights are constants" if same else None
+
+
+def check_saved(subject: CellSubject) -> None:
+    """state_dict carries the whole cell into another one."""
+    cell, other = subject.make(), subject.make(seed=1)
+    buffer = io.BytesIO()
+    torch.save(cell.state_dict(), buffer)
+    buffer.seek(0)
+    other.load_state_dict(torch.load(buffer, weights_only=True))
+    _steps_alike(cell, other, "a cell with loaded weights that computes the same", subject)
+
+
+def check_copied(subject: CellSubject) -> None:
+    """Copies, deep and pickled, compute the same."""
+    cell = subject.make()
+    _steps_alike(cell, copy.deepcopy(cell), "a deep copy that computes the same", subject)
+    if any(nn.utils.parametrize.is_parametrized(module) for module in cell.modules()):
+        raise DoesNotApplyError("torch does not pickle parametrized modules; deep copies are fine")
+    again = pickle.loads(pickle.dumps(cell))
+    _steps_alike(cell, again, "a pickled cell that computes the same", subject)
+
+
+def _steps_alike(one: Cell, two: Cell, expected: str, subject: CellSubject) -> None:
+    x, state = torch.randn(B, I, dtype=torch.float64), random_state(one, (B,))
+    for a, b in zip(flat(one.step(x, state)), flat(two.step(x, state)), strict=True):
+        if not torch.equal(a, b):
+            raise BrokenError(
+                expected,
+                "another output",
+                f"Keep numbers that matter as parameters or buffers. {subject.place}.",
+            )
+
+
+def check_compiles(subject: CellSubject) -> None:
+    """torch.compile can take a step as one graph."""
+    cell = subject.make(torch.float32)
+    x, state = torch.randn(B, I), random_state(cell, (B,))
+    torch.compiler.reset()
+    compiled = torch.compile(cell.step, backend="eager", fullgraph=True)
+    for a, b in zip(flat(compiled(x, state)), flat(cell.step(x, state)), strict=True):
+        _equal(a, b, 1e-5, "the compiled step to give the same", subject)
+
+
+def _equal(a: Tensor, b: Tensor, atol: float, expected: str, subject: CellSubject) -> None:
+    worst = float((a - b).detach().abs().max())
+    if not worst <= atol:
+        raise BrokenError(expected, f"differences of {worst:.3g}", subject.place)
+
+
+STEP_CHECKS: tuple[Check[CellSubject], ...] = (
+    Check("words", "the docstring says what it is, options have texts and defaults", check_words),
+    Check("shapes", "shapes and types, with any leading axes", check_shapes),
+    Check("device", "no tensor is made on a fixed device", check_device),
+    Check("gradient", "gradcheck in double precision", check_gradient, 0.5),
+    Check("leading_axes", "further leading axes equal a loop over them", check_leading_axes),
+    Check("rows", "row b depends on row b only", check_rows),
+    Check("stateless", "nothing is kept between calls, nothing is changed", check_stateless),
+    Check("seed", "one seed, one cell", check_seed),
+    Check("saved", "state_dict carries it", check_saved),
+    Check("copied", "copies and pickles", check_copied),
+    Check("compiles", "torch.compile takes a step as one graph", check_compiles, 1.0),
+)

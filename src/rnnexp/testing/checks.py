@@ -1,0 +1,88 @@
+"""What a check of a plugin is, and what it says when the plugin does not pass."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+Subject = TypeVar("Subject")
+Status = Literal["ok", "fails", "skipped"]
+
+
+class BrokenError(AssertionError):
+    """A plugin does not keep its contract.
+
+    Args:
+        expected: what the contract asks for.
+        seen: what came instead.
+        look: where to look, and what to try.
+    """
+
+    def __init__(self, expected: str, seen: str, look: str) -> None:
+        super().__init__(f"expected {expected}; saw {seen}. {look}")
+        self.expected, self.seen, self.look = expected, seen, look
+
+
+class DoesNotApplyError(Exception):
+    """A check has nothing to say of this plugin; the message says why."""
+
+
+@dataclass(frozen=True)
+class Check(Generic[Subject]):
+    """One promise of a contract.
+
+    Args:
+        name: short, with underscores; the name of the test.
+        promise: what is promised, in words.
+        run: raises `BrokenError` where it is not kept, `DoesNotApplyError` where it cannot be
+            asked; may return a remark.
+        seconds: about how long it takes, so that the quick ones can come first.
+    """
+
+    name: str
+    promise: str
+    run: Callable[[Subject], str | None]
+    seconds: float = 0.1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check has found.
+
+    Args:
+        name: of the check.
+        promise: of the check.
+        status: how it ended.
+        remark: a figure, or why it was skipped.
+        broken: what is wrong, where it fails.
+    """
+
+    name: str
+    promise: str
+    status: Status
+    remark: str = ""
+    broken: BrokenError | None = None
+
+
+def examine(subject: Subject, checks: Sequence[Check[Subject]]) -> list[Finding]:
+    """Run checks one after the other; an exception in a plugin is a finding too."""
+    return [_examine(subject, check) for check in checks]
+
+
+def _examine(subject: Subject, check: Check[Subject]) -> Finding:
+    try:
+        remark = check.run(subject) or ""
+    except DoesNotApplyError as reason:
+        return Finding(check.name, check.promise, "skipped", str(reason))
+    except BrokenError as broken:
+        return Finding(check.name, check.promise, "fails", broken=broken)
+    except Exception as error:  # whatever a plugin raises
+        broken = BrokenError("no exception", f"{type(error).__name__}: {error}", _place_of(error))
+        return Finding(check.name, check.promise, "fails", broken=broken)
+    return Finding(check.name, check.promise, "ok", remark)
+
+
+def _place_of(error: BaseException) -> str:
+    import traceback
+
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "rnnexp/testing" not in f[0]]
+    return f"Look at {frames[-1].filename}:{frames[-1].lineno}." if frames else "Look at the cell."

@@ -1,0 +1,23 @@
+"""What a step of a cell costs: parameters, and multiply-adds in its products."""
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from rnnexp.cells import Cell
+
+
+def parameters(cell: Cell) -> int:
+    """Count the numbers that are learned."""
+    return sum(p.numel() for p in cell.parameters() if p.requires_grad)
+
+
+def multiply_adds(cell: Cell) -> int:
+    """Count the multiply-adds of one step of one row in products and convolutions.
+
+    What is elementwise, some ten operations per unit, is not counted.
+    """
+    like = next(iter((*cell.parameters(), *cell.buffers())))
+    x_BI = torch.zeros(1, cell.input_size, dtype=like.dtype, device=like.device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        cell.step(x_BI, cell.initial_state((1,)))
+    return counter.get_total_flops() // 2

@@ -1,0 +1,93 @@
+"""A cell under examination: how to make it, and how to run it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import Cell
+from rnnexp.recurrence import unroll
+from rnnexp.registry import Entry
+from rnnexp.types import State
+
+T, B, I, H = 5, 3, 2, 4  # noqa: E741  # small, and all different
+
+
+@dataclass(frozen=True)
+class CellSubject:
+    """A registered cell.
+
+    Args:
+        entry: what is registered.
+    """
+
+    entry: Entry
+
+    def make(
+        self,
+        dtype: torch.dtype = torch.float64,
+        *,
+        seed: int = 0,
+        input_size: int = I,
+        hidden_size: int = H,
+        moved: float = 0.1,
+    ) -> Cell:
+        """Make the cell with its default options.
+
+        Args:
+            dtype: of its weights.
+            seed: of its weights.
+            input_size: I.
+            hidden_size: H.
+            moved: by how much its parameters are moved away from special values such as zero.
+        """
+        torch.manual_seed(seed)
+        cell: Cell = self.entry.cls(input_size, hidden_size=hidden_size).to(dtype)
+        with torch.no_grad():
+            for parameter in cell.parameters():
+                parameter.add_(moved * torch.randn_like(parameter))
+        return cell
+
+    @property
+    def place(self) -> str:
+        """Where the cell is written."""
+        return f"{self.entry.cls.__qualname__} in {self.entry.file}"
+
+
+def random_state(cell: Cell, batch_shape: Sequence[int]) -> State:
+    """Make a state with the shapes of the initial one and random values."""
+    return tuple(s + 0.5 * torch.randn_like(s) for s in cell.initial_state(batch_shape))
+
+
+def flat(step: tuple[Tensor, State]) -> list[Tensor]:
+    """List the output and the new state of a step."""
+    return [step[0], *step[1]]
+
+
+def run_all(cell: Cell, x_TBI: Tensor, state: State, backend: str) -> dict[str, Tensor]:
+    """Run a backend; name outputs, last state, and every gradient of a loss that weighs all."""
+    leaves = [t.detach().clone().requires_grad_() for t in (x_TBI, *state)]
+    done = unroll(cell, leaves[0], tuple(leaves[1:]), backend=backend)
+    found = {"outputs": done.outputs_TBH}
+    found |= {f"state[{i}]": s for i, s in enumerate(done.state)}
+    trained = {n: p for n, p in cell.named_parameters() if p.requires_grad}
+    asked = {"inputs": leaves[0], **{f"state[{i}]": s for i, s in enumerate(leaves[1:])}, **trained}
+    grads = gradients(weighed(list(found.values())), list(asked.values()))
+    return found | {f"dL/d({name})": grad for name, grad in zip(asked, grads, strict=True)}
+
+
+def weighed(tensors: Sequence[Tensor]) -> Tensor:
+    """Sum tensors up with fixed random weights, so that no two elements count the same."""
+    rng = torch.Generator().manual_seed(1)
+    terms = [
+        (part * torch.randn(part.shape, generator=rng, dtype=part.dtype)).sum()
+        for tensor in tensors
+        for part in ([tensor.real, tensor.imag] if tensor.is_complex() else [tensor])
+    ]
+    return torch.stack(terms).sum()
+
+
+def gradients(loss: Tensor, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Derive a loss; zero where it does not depend on a leaf: a cell may ignore its input."""
+    return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)

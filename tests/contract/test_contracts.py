@@ -1,0 +1,42 @@
+"""What every registered plugin must keep; the list is the registry, so a new plugin is in it."""
+
+import pytest
+
+from rnnexp.discovery import load_plugins
+from rnnexp.registry import REGISTRY, Entry
+from rnnexp.testing import CELL_CHECKS, TASK_CHECKS, CellSubject, Check, TaskSubject
+from rnnexp.testing.checks import DoesNotApplyError
+
+load_plugins()
+LONG = 2.0
+"""Seconds from which on a check is a study."""
+
+
+def pairs(kind, checks):
+    return [
+        pytest.param(
+            entry,
+            check,
+            id=f"{entry.name}-{check.name}",
+            marks=[pytest.mark.slow] if check.seconds >= LONG else [],
+        )
+        for entry in REGISTRY.all(kind)
+        for check in checks
+    ]
+
+
+def keep(check: Check, subject: object) -> None:
+    try:
+        check.run(subject)
+    except DoesNotApplyError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize(("entry", "check"), pairs("cell", CELL_CHECKS))
+def test_cell(entry: Entry, check: Check) -> None:
+    keep(check, CellSubject(entry))
+
+
+@pytest.mark.parametrize(("entry", "check"), pairs("task", TASK_CHECKS))
+def test_task(entry: Entry, check: Check) -> None:
+    keep(check, TaskSubject(entry))

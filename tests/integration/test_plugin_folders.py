@@ -1,0 +1,110 @@
+"""A plugin folder brings cells, tasks, callbacks and presets of its own."""
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnexp.tracking import load_run
+
+CALLBACK = '''
+from pytorch_lightning import Callback
+
+from rnnexp.registry import register_callback
+
+
+@register_callback("heartbeat")
+class Heartbeat(Callback):
+    """Log one number now and then.
+
+    Args:
+        every: steps between two.
+    """
+
+    def __init__(self, *, every: int = 1) -> None:
+        self.every = every
+
+    def on_train_batch_end(self, trainer, *args, **kwargs):
+        if trainer.global_step % self.every == 0:
+            trainer.logger.log_metrics({"heart/beat": 1.0}, step=trainer.global_step)
+'''
+PRESET = """\
+# @package _global_
+defaults:
+  - override /task: adding
+task:
+  length: 7
+  val_batches: 1
+  test_batches: 1
+cell:
+  hidden_size: 5
+callbacks:
+  heartbeat:
+    every: 3
+trainer:
+  max_steps: 9
+  val_every: 9
+tracking:
+  wait: 0
+"""
+
+
+@pytest.fixture
+def folder(workdir: Path) -> Path:
+    place = workdir / "lab"
+    (place / "conf" / "experiment").mkdir(parents=True)
+    (place / "callbacks").mkdir()
+    (place / "callbacks" / "heartbeat.py").write_text(CALLBACK)
+    (place / "conf" / "experiment" / "ours.yaml").write_text(PRESET)
+    return place
+
+
+@pytest.mark.parametrize("by", ["environment", "override"])
+def test_a_preset_and_a_callback_of_a_folder(
+    rnnexp, folder: Path, workdir: Path, store_uri: str, by: str
+) -> None:
+    named = {"RNNEXP_PLUGINS": "lab"} if by == "environment" else {}
+    words = ["plugin_dirs=[lab]"] if by == "override" else []
+    done = rnnexp("train", "experiment=ours", "cell=gru", *words, **named)
+    assert done.code == 0, done.err
+    (journal,) = workdir.glob("outputs/*/*/journal.jsonl")
+    assert [step for step, _ in load_run(journal.parent).metrics["heart/beat"]] == [3, 6, 9]
+    assert load_run(journal.parent).params["task.length"] == "7"
+    kept = {file.name for file in (journal.parent / "plugins").rglob("*.py")}
+    assert kept == {"gru.py", "adding.py", "heartbeat.py"}
+
+
+def test_a_preset_is_swept_and_shown(rnnexp, folder: Path, workdir: Path, store_uri: str) -> None:
+    shown = rnnexp("train", "experiment=ours", "--cfg", "job", RNNEXP_PLUGINS="lab")
+    assert "length: 7" in shown.out, shown.err
+    swept = rnnexp(
+        "train", "-m", "experiment=ours", "cell=elman,gru", RNNEXP_PLUGINS="lab", timeout=120
+    )
+    assert swept.code == 0, swept.err
+    assert len(list(workdir.glob("outputs/sweeps/*/*/COMPLETE"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("+callbacks.spectral={}", "Unknown callback 'spectral'. Did you mean 'spectral_radius'?"),
+        ("+callbacks.spectral_radius.evry=2", "Unknown key 'callbacks.spectral_radius.evry'."),
+        ("+callbacks.spectral_radius.every=x", "callbacks.spectral_radius.every: expected int"),
+    ],
+)
+def test_what_a_callback_cannot_take_is_refused(rnnexp, words: str, said: str) -> None:
+    done = rnnexp("train", words)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_the_spectral_radius_of_a_known_matrix(plugins) -> None:
+    module = sys.modules[plugins.get("callback", "spectral_radius").cls.__module__]
+    elman = plugins.get("cell", "elman").cls(2, hidden_size=2)
+    with torch.no_grad():
+        elman.weight_hh.copy_(torch.tensor([[0.6, -0.8], [0.8, 0.6]]) * 1.5)
+    network = type("Net", (), {"layers": [elman]})()
+    assert module.radii(network)["flow/spectral_radius"] == pytest.approx(1.5)
+    assert math.isfinite(module.radii(network)["flow/spectral_radius"])

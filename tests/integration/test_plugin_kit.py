@@ -1,0 +1,85 @@
+"""new-cell, new-task and check, as an author of a plugin uses them."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnexp.__main__ import run
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "general"])
+def test_a_new_cell_passes_its_check_and_trains(
+    rnnexp, workdir: Path, store_uri: str, kind: str
+) -> None:
+    done = rnnexp("new-cell", "mine", "--kind", kind)
+    assert done.code == 0, done.err
+    checked = rnnexp("check", "mine", timeout=120)
+    assert checked.code == 0, checked.out
+    assert "mine keeps its contract." in checked.out
+    assert "FAILS" not in checked.out
+    options = ["cell=mine", "trainer.max_steps=3", "trainer.val_every=3", "tracking.wait=0"]
+    trained = rnnexp("train", *options, "task.length=5", RNNEXP_PLUGINS=".")
+    assert trained.code == 0, trained.err
+
+
+def test_a_new_task_passes_its_check_and_is_learned(rnnexp, workdir: Path, store_uri: str) -> None:
+    assert rnnexp("new-task", "noisy", "--folder", "my_tasks").code == 0
+    checked = rnnexp("check", "my_tasks/noisy.py")
+    assert checked.code == 0, checked.out
+    options = ["task=noisy", "trainer.max_steps=200", "cell=gru", "trainer.progress=none"]
+    trained = rnnexp("train", *options, RNNEXP_PLUGINS="my_tasks")
+    assert trained.code == 0, trained.err
+    of_baseline = float(trained.out.partition("of baseline ")[2].partition("%")[0])
+    assert of_baseline < 50
+
+
+BAD = '''
+import torch
+from rnnexp.cells import PointwiseCell, register_cell
+
+@register_cell("bad")
+class Bad(PointwiseCell):
+    """A unit that looks at its neighbours.
+
+        h_t = tanh(...)
+
+    Source: nobody.
+    """
+
+    num_gates = 1
+
+    def update(self, wx_BGH, rh_BGH, state):
+        new_BH = torch.tanh((wx_BGH + rh_BGH).squeeze(-2))
+        return (new_BH - new_BH.mean(0, keepdim=True),)
+'''
+
+
+def test_what_is_wrong_is_said(rnnexp, workdir: Path) -> None:
+    (workdir / "bad.py").write_text(BAD)
+    done = rnnexp("check", "bad.py", "--quick")
+    assert done.code == 1
+    assert "FAILS  row b depends on row b only" in done.out
+    assert "expected  row 0 of the output to depend on row 0" in done.out
+    assert "Look for means, norms or products over the batch axis in Bad in" in done.out
+    assert "of its promises fail" in done.out
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["check", "lstn"], "Unknown plugin 'lstn'. Did you mean 'lstm'?"),
+        (["check", "none.py"], "none.py: no such file. To begin one: rnnexp new-cell none"),
+        (["check", "empty.py"], 'registers nothing. Put @register_cell("empty")'),
+        (["check", "broken.py"], "broken.py:1: SyntaxError"),
+        (["new-cell", "lstm"], "There is a cell 'lstm' already"),
+        (["new-cell", "empty"], "empty.py exists already; nothing was written."),
+        (["new-task", "3x"], "'3x' cannot name a task"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    workdir: Path, registry, capsys: pytest.CaptureFixture[str], command: list[str], words: str
+) -> None:
+    (workdir / "empty.py").write_text("x = 1\n")
+    (workdir / "broken.py").write_text("def\n")
+    assert run(command) == 2
+    assert words in capsys.readouterr().err

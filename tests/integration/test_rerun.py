@@ -1,0 +1,71 @@
+"""An old run made again, after its plugin's file has changed or gone."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+CELL = '''
+import torch
+from rnnexp.cells import PointwiseCell, register_cell
+
+@register_cell("scaled")
+class Scaled(PointwiseCell):
+    """An Elman unit whose past is scaled.
+
+        h_t = tanh(W x_t + SCALE R h_{t-1} + b)
+
+    Source: nobody.
+    """
+
+    num_gates = 1
+
+    def update(self, wx_BGH, rh_BGH, state):
+        return (torch.tanh((wx_BGH + SCALE * rh_BGH).squeeze(-2)),)
+'''
+OPTIONS = ["cell=scaled", "plugin_dirs=[mine]", "task.length=8", "cell.hidden_size=6", "threads=1"]
+OPTIONS += ["trainer.max_steps=12", "trainer.val_every=6", "task.val_batches=2"]
+
+
+@pytest.mark.parametrize("then", ["unchanged", "changed", "gone"])
+def test_a_run_is_made_again_to_the_last_bit(
+    rnnexp, workdir: Path, store_uri: str, then: str
+) -> None:
+    file = workdir / "mine" / "scaled.py"
+    file.parent.mkdir()
+    file.write_text(CELL.replace("SCALE", "0.5"))
+    done = rnnexp("train", *OPTIONS)
+    assert done.code == 0, done.err
+    (run_id,) = re.findall(r"run (\w{32})", done.out)
+    if then == "changed":
+        file.write_text(CELL.replace("SCALE", "0.9"))
+    elif then == "gone":
+        file.unlink()
+        file.parent.rmdir()
+    again = rnnexp("rerun", run_id)
+    assert again.code == 0, again.err
+    assert "The same figures as before, to the last bit:" in again.out, again.out
+    assert ("cell scaled as it was then" in again.err) == (then != "unchanged")
+    client = MlflowClient(store_uri)
+    runs = client.search_runs(["1"], order_by=["start_time ASC"])
+    assert [run.data.tags.get("rnnexp.rerun_of") for run in runs] == [None, run_id]
+    assert len({run.data.tags["rnnexp.source.cell"] for run in runs}) == 1
+    kept = {f.path for f in client.list_artifacts(runs[0].info.run_id, "plugins/cells")}
+    assert kept == {"plugins/cells/scaled.py"}
+    if then == "changed":  # what the changed file gives is something else
+        other = rnnexp("train", *OPTIONS)
+        assert other.code == 0, other.err
+        first, last = (re.findall(r"test loss ([\d.e-]+)", out) for out in (done.out, other.out))
+        assert first != last
+
+
+def test_figures_that_differ_are_told(rnnexp, workdir: Path, store_uri: str) -> None:
+    done = rnnexp("train", "cell=elman", *OPTIONS[2:], "tracking.wait=0")
+    assert done.code == 0, done.err
+    (journal,) = workdir.glob("outputs/*/*/journal.jsonl")
+    text = journal.read_text()
+    (loss,) = re.findall(r'"step": 7,.*?"train/loss": ([\d.]+)', text)
+    journal.write_text(text.replace(f'"train/loss": {loss}', '"train/loss": 77.0'))
+    again = rnnexp("rerun", str(journal.parent))
+    assert "figures differ, the first at step 7: train/loss was 77.0, is " in again.out
