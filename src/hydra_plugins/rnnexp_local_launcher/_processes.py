@@ -1,5 +1,6 @@
 """Two ways to make a process of a task: a copy of this one, or a new interpreter."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -140,6 +141,8 @@ def fork_is_safe() -> bool:
 
 def forking(lifeline: Lifeline) -> Start:
     """Start tasks as copies of this process: what is imported is imported already."""
+    gc.collect()
+    gc.freeze()  # no copy looks through what was here before it, and so copies no page of it
 
     def start(task: Task, slot: dict[str, str]) -> Running:
         sys.stdout.flush()

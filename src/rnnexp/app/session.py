@@ -15,7 +15,7 @@ from rnnexp.app.jobs import LOG, artifact_root
 from rnnexp.app.outcome import Outcome
 from rnnexp.app.pictures import draw_sweep_picture
 from rnnexp.app.resume import origin_of
-from rnnexp.app.run import run
+from rnnexp.app.run import package_list, run
 from rnnexp.app.sweep import NOT_RUN, Item, Sweep
 from rnnexp.app.validate import validate
 from rnnexp.app.watch import JobTask, SweepWatcher
@@ -90,6 +90,7 @@ class Session:
         assert self.sweep is not None
         threads = int(config.hydra.launcher.threads)
         left = self._begin(self.sweep)
+        package_list()
         for item in left:
             self.sweep.freeze(item, threads)
         moving = self.jobs[0].plan.values["trainer"]["progress"] in ("auto", "bar")
