@@ -68,7 +68,7 @@ def _read(terminal: int) -> bytes:
 def test_a_sweep_on_a_terminal(workdir: Path, store_uri: str) -> None:
     (workdir / "mine").mkdir()
     (workdir / "mine" / "chatty.py").write_text(CELL)
-    command = [sys.executable, "-m", "rnnexp", "train", "-m", "cell.megabytes=0,150", *WORDS]
+    command = [sys.executable, "-m", "rnnexp", "train", "-m", "cell.megabytes=0,60", *WORDS]
     code, said = on_a_terminal(command, workdir)
     assert code == 0, said
     assert "mine  0 done  1 running  0 failed  1 left" in said
