@@ -48,7 +48,9 @@ def make_plan(values: Values) -> Plan:
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)
     choose_backend(probe, values["unroll"]["backend"])
-    make_head(values["model"]["head"], probe.hidden_size, task.output_size)
+    _check_dynamics(values)
+    width = probe.hidden_size * (2 if values["model"]["bidirectional"] else 1)
+    make_head(values["model"]["head"], width, task.output_size)
     return plan
 
 
@@ -174,6 +176,15 @@ def _check_window(values: Values, plan: Plan) -> None:
         raise ConfigError(
             f"unroll.window={window} is longer than the task's {length} steps. "
             f"Give at most {length}, or unroll=full."
+        )
+
+
+def _check_dynamics(values: Values) -> None:
+    every, backend = values["monitor"]["dynamics_every"], values["unroll"]["backend"]
+    if every is not None and backend == "vendor":
+        raise ConfigError(
+            f"monitor.dynamics_every={every} needs a backend that can be watched, and "
+            "unroll.backend=vendor cannot. Use unroll.backend=auto."
         )
 
 

@@ -25,6 +25,7 @@ from rnnexp.monitors.watch import CliffWatch
 from rnnexp.recurrence import choose_backend
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
+from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import Stopped, StopRequest
 from rnnexp.training.module import RecurrentModule
 from rnnexp.training.resume import ResumePoint
@@ -220,16 +221,15 @@ def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:
 def _prepare_torch(plan: Plan) -> None:
     if plan.values["threads"] is not None:
         torch.set_num_threads(plan.values["threads"])
-    torch.set_flush_denormal(plan.values["flush_denormal"])
+    flush_denormals(plan.values["flush_denormal"])
     seed_everything(plan.values["seed"], verbose=False)
 
 
 def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
     log.tags({"mlflow.note.content": describe_outcome(outcome)})
-    if (folder / "cliffs.jsonl").is_file():
-        log.artifact(folder / "cliffs.jsonl")
-    if (folder / "error.txt").is_file():
-        log.artifact(folder / "error.txt")
+    for name in ("cliffs.jsonl", "dynamics.jsonl", "error.txt"):
+        if (folder / name).is_file():
+            log.artifact(folder / name)
     log.end(outcome.status, outcome.error)
     if log.problem is not None:  # still: what has not been written is lost with this process
         outcome.status = "FAILED"

@@ -161,7 +161,7 @@ class Session:
                 print(f"        its log: {outcome.folder}/{LOG}", file=sys.stderr)
 
     def _draw(self, sweep: Sweep) -> None:
-        name = self.jobs[0].plan.task.sweep_picture
+        name = sweep.options["picture"] or self.jobs[0].plan.task.sweep_picture
         if name is None or self.stopped or sweep.lease is None:
             return
         for file in draw_sweep_picture(name, self.outcomes, sweep.folder):
