@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell, register_cell
+from rnnexp.cells import PointwiseCell, register_cell, require
 from rnnexp.cells.init import antisymmetric
 from rnnexp.types import State
 
@@ -30,6 +30,8 @@ class Antisymmetric(PointwiseCell):
         self, input_size: int, *, epsilon: float = 0.1, gamma: float = 0.01, **options: Any
     ) -> None:
         super().__init__(input_size, **options)
+        require(epsilon > 0, "epsilon", "above 0", epsilon)
+        require(gamma >= 0, "gamma", "at least 0", gamma)
         self.epsilon = epsilon
         self.gamma = gamma
 

@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import MatrixCell, register_cell
+from rnnexp.cells import MatrixCell, register_cell, require
 from rnnexp.types import State
 
 
@@ -39,6 +39,7 @@ class CoRNN(MatrixCell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, **options)
+        require(dt > 0, "dt", "above 0", dt)
         self.dt = dt
         self.gamma = gamma
         self.epsilon = epsilon

@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell, register_cell
+from rnnexp.cells import PointwiseCell, register_cell, require
 from rnnexp.cells.init import antisymmetric
 from rnnexp.types import State
 
@@ -32,15 +32,19 @@ class GatedAntisymmetric(PointwiseCell):
         self, input_size: int, *, epsilon: float = 0.2, gamma: float = 0.01, **options: Any
     ) -> None:
         super().__init__(input_size, **options)
+        require(epsilon > 0, "epsilon", "above 0", epsilon)
+        require(gamma >= 0, "gamma", "at least 0", gamma)
         self.epsilon = epsilon
         self.gamma = gamma
 
     def recurrent_weight(self) -> Tensor:
-        """Make A of R, once for each of the two gates."""
+        """Make A of R."""
         assert self.weight_hh is not None
-        return antisymmetric(self.weight_hh, self.gamma).repeat(2, 1)
+        return antisymmetric(self.weight_hh, self.gamma)
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Go a gated step from the old state."""
-        z, n = (wx_BGH + rh_BGH).unbind(-2)
-        return (state[0] + self.epsilon * torch.sigmoid(z) * torch.tanh(n),)
+        wx_z, wx_n = wx_BGH.unbind(-2)
+        past = rh_BGH.select(-2, 0)
+        z = torch.sigmoid(wx_z + past)
+        return (state[0] + self.epsilon * z * torch.tanh(wx_n + past),)

@@ -3,7 +3,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell, register_cell
+from rnnexp.cells import PointwiseCell, register_cell, require
 from rnnexp.cells.init import uniform
 from rnnexp.types import State
 
@@ -35,6 +35,7 @@ class IndRNN(PointwiseCell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, **options)
+        require(slowest <= 1, "slowest", "at most 1", slowest)
         self.nonlinearity = nonlinearity
         self.weight_hh_diagonal = uniform(self.hidden_size, low=slowest, high=1.0)
 

@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import MatrixCell, register_cell
+from rnnexp.cells import MatrixCell, register_cell, require
 from rnnexp.types import State
 
 
@@ -28,6 +28,7 @@ class LEM(MatrixCell):
 
     def __init__(self, input_size: int, *, dt: float = 1.0, **options: Any) -> None:
         super().__init__(input_size, **options)
+        require(0 < dt <= 1, "dt", "above 0 and at most 1", dt)
         self.dt = dt
 
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:

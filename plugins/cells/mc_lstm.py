@@ -19,8 +19,8 @@ class MCLSTM(MatrixCell):
     Args:
         forget_bias: initial bias of the forget gate; above 0 the cell remembers at first.
 
-    Source: "Sequence modeling using a memory controller extension for LSTM", NIPS 2017 time series
-        workshop.
+    Source: Ben-Ari & Shwartz-Ziv 2017, "Sequence modeling using a memory controller extension for
+        LSTM", NIPS time series workshop.
     """
 
     family = "lstm"

@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import MatrixCell, register_cell
+from rnnexp.cells import MatrixCell, register_cell, require
 from rnnexp.types import State
 
 
@@ -27,6 +27,7 @@ class MiRU1(MatrixCell):
 
     def __init__(self, input_size: int, *, keep: float = 0.5, **options: Any) -> None:
         super().__init__(input_size, **options)
+        require(0 <= keep <= 1, "keep", "between 0 and 1", keep)
         self.keep = keep
 
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:

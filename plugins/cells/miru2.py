@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell, register_cell
+from rnnexp.cells import PointwiseCell, register_cell, require
 from rnnexp.types import State
 
 
@@ -29,6 +29,7 @@ class MiRU2(PointwiseCell):
         self, input_size: int, *, keep: float = 0.5, reset: float = 0.9, **options: Any
     ) -> None:
         super().__init__(input_size, **options)
+        require(0 <= keep <= 1, "keep", "between 0 and 1", keep)
         self.keep = keep
         self.reset = reset
 

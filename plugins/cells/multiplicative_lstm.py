@@ -21,7 +21,7 @@ class MultiplicativeLSTM(MatrixCell):
     Args:
         forget_bias: initial bias of the forget gate; above 0 the cell remembers at first.
 
-    Source: Krause, Lu, Murray, Renals 2017, "Multiplicative LSTM for sequence modelling",
+    Source: Krause, Murray, Renals, Lu 2017, "Multiplicative LSTM for sequence modelling",
         arXiv:1609.07959.
     """
 

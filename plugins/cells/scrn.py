@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import MatrixCell, register_cell
+from rnnexp.cells import MatrixCell, register_cell, require
 from rnnexp.cells.init import filled
 from rnnexp.types import State
 
@@ -32,6 +32,7 @@ class SCRN(MatrixCell):
 
     def __init__(self, input_size: int, *, alpha: float = 0.95, **options: Any) -> None:
         super().__init__(input_size, **options)
+        require(0 <= alpha < 1, "alpha", "at least 0 and below 1", alpha)
         self.alpha = alpha
         self.bias_y = filled(self.hidden_size, 0.0)
 

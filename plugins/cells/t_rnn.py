@@ -1,14 +1,14 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rnnexp.cells import PointwiseCell, register_cell
-from rnnexp.types import State
+from rnnexp.cells import LinearCell, register_cell
+from rnnexp.cells.init import gates_of, input_weight
 
 
 @register_cell("t_rnn")
-class TRNN(PointwiseCell):
+class TRNN(LinearCell):
     """The strongly typed simple network: no matrix acts on the past, which is averaged only.
 
         n   = W x_t + b     f = sigmoid(W x_t + b)
@@ -20,17 +20,13 @@ class TRNN(PointwiseCell):
     Source: Balduzzi & Ghifary 2016, "Strongly-typed recurrent neural networks", arXiv:1602.02218.
     """
 
-    family = "linear"
-    num_gates = 2
-    num_recurrent = 0
-
     def __init__(self, input_size: int, *, forget_bias: float = 1.0, **options: Any) -> None:
         super().__init__(input_size, **options)
-        self.gate_bias(1).fill_(forget_bias)
+        self.weight_ih = input_weight(2, self.hidden_size, input_size)
+        self.bias_ih = nn.Parameter(torch.zeros(2 * self.hidden_size))
+        self.bias_ih.detach()[self.hidden_size : 2 * self.hidden_size].fill_(forget_bias)
 
-    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
-        """Average the inputs with weights that each input chooses."""
-        del rh_BGH
-        n, f = wx_BGH.unbind(-2)
-        f = torch.sigmoid(f)
-        return (f * state[0] + (1 - f) * n,)
+    def coefficients(self, seen_BI: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep f, and add (1 - f) * n."""
+        n, f = gates_of(seen_BI, self.weight_ih, self.bias_ih, 2).unbind(-2)
+        return torch.sigmoid(f), torch.sigmoid(-f) * n

@@ -3,8 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell, register_cell
-from rnnexp.errors import ConfigError
+from rnnexp.cells import PointwiseCell, register_cell, require
 from rnnexp.types import State
 
 
@@ -31,8 +30,7 @@ class TauGRU(PointwiseCell):
 
     def __init__(self, input_size: int, *, delay: int = 5, **options: Any) -> None:
         super().__init__(input_size, **options)
-        if delay < 1:
-            raise ConfigError(f"cell.delay: must be at least 1, got {delay}.")
+        require(delay >= 1, "delay", "at least 1", delay)
         self.num_states = 1 + delay
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:

@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell, register_cell
+from rnnexp.cells import PointwiseCell, register_cell, require
 from rnnexp.cells.init import uniform
 from rnnexp.types import State
 
@@ -33,6 +33,7 @@ class UnICORNN(PointwiseCell):
         self, input_size: int, *, dt: float = 1.0, alpha: float = 0.0, **options: Any
     ) -> None:
         super().__init__(input_size, **options)
+        require(dt > 0, "dt", "above 0", dt)
         self.dt = dt
         self.alpha = alpha
         self.weight_hh_diagonal = uniform(self.hidden_size, low=0.0, high=1.0)

@@ -3,6 +3,7 @@
 from rnnexp.cells.contract import Cell, Family, MatrixCell, PointwiseCell, Twin
 from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.cells.init import RecurrentInit
+from rnnexp.cells.limits import require
 from rnnexp.cells.linear import LinearCell
 from rnnexp.registry import register_cell
 
@@ -16,4 +17,5 @@ __all__ = [
     "RecurrentInit",
     "Twin",
     "register_cell",
+    "require",
 ]

@@ -182,21 +182,25 @@ class PointwiseCell(MatrixCell):
         """
 
     def recurrent_weight(self) -> Tensor:
-        """Make R as the loop multiplies by it, shape (G*H, H): `weight_hh`, zeros below it.
+        """Make R as the loop multiplies by it, one block of rows for each gate that has one.
 
         Override it where R is made of other parameters, or `weight_hh` is constrained.
         """
-        rows = self.num_gates * self.hidden_size
         if self.weight_hh is None:
-            return self.weight_ih.new_zeros(rows, self.hidden_size)
-        missing = rows - self.weight_hh.shape[0]
-        if not missing:
-            return self.weight_hh
-        return nn.functional.pad(self.weight_hh, (0, 0, 0, missing))
+            return self.weight_ih.new_zeros(0, self.hidden_size)
+        return self.weight_hh
+
+    def full_recurrent_weight(self) -> Tensor:
+        """Make R with a block for every gate, shape (G*H, H), zero for gates without an R."""
+        weight = self.recurrent_weight()
+        missing = self.num_gates * self.hidden_size - weight.shape[0]
+        return nn.functional.pad(weight, (0, 0, 0, missing)) if missing else weight
 
     def project_recurrent(self, h_BH: Tensor) -> Tensor:
-        """Compute ``R h (+ b_r)``, shape (..., B, G, H)."""
-        return self._gates(nn.functional.linear(h_BH, self.recurrent_weight(), self.bias_hh))
+        """Compute ``R h (+ b_r)``, shape (..., B, G, H); zero for gates without an R."""
+        product = nn.functional.linear(h_BH, self.recurrent_weight(), self.bias_hh)
+        missing = self.num_gates * self.hidden_size - product.shape[-1]
+        return self._gates(nn.functional.pad(product, (0, missing)) if missing else product)
 
     def local_derivatives(
         self, wx_BGH: Tensor, rh_BGH: Tensor, state: State, new_state: State

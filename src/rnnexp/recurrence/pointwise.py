@@ -85,7 +85,7 @@ def _project(cell: PointwiseCell, inputs_TBI: Tensor) -> Tensor:
 
 
 def _run(cell: PointwiseCell, trace: Trace | None, wx_TBGH: Tensor, state: State) -> State:
-    weight_hh = cell.recurrent_weight()
+    weight_hh = cell.full_recurrent_weight()
     arguments = (wx_TBGH, weight_hh, cell.bias_hh, *state, *cell.parameters())
     if torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in arguments):
         return _Recurrence.apply(cell, trace, *arguments)  # type: ignore[no-any-return]

@@ -65,7 +65,7 @@ def _one_step_back(
     # v = R' (slope of h_t in R h_{t-1}) + (slope of h_t in h_{t-1} itself), all T in one batch.
     past = tuple(state.detach() for state in states_TBH)
     by_product_TBGH, direct_TBH = _slopes(cell, inputs_TBI, past, grad_TBH)
-    return by_product_TBGH.flatten(-2) @ cell.recurrent_weight() + direct_TBH
+    return by_product_TBGH.flatten(-2) @ cell.full_recurrent_weight() + direct_TBH
 
 
 def _slopes(

@@ -15,7 +15,7 @@ def sigmoid(x):
 
 
 def lem(x, y, z, V, W, b, dt):
-    """Rusch et al. 2022, equation 2; y is what the network shows."""
+    """Rusch et al. 2022, in the order of its update; y is what the network shows."""
     V_1, V_2, V_z, V_y = np.split(V, 4)
     W_1, W_2, W_z, W_y = np.split(W, 4)
     b_1, b_2, b_z, b_y = np.split(b, 4)
@@ -28,7 +28,7 @@ def lem(x, y, z, V, W, b, dt):
 
 
 def scrn(x, h, s, inputs, squares, b, alpha, b_y):
-    """Mikolov et al. 2014, equations 4 to 6, with biases."""
+    """Mikolov et al. 2014, with biases; h, not the output, recurs."""
     B_s, A = np.split(inputs, 2)
     R, P, U, V = np.split(squares, 4)
     b_s, b_h = np.split(b, 2)
@@ -39,7 +39,7 @@ def scrn(x, h, s, inputs, squares, b, alpha, b_y):
 
 
 def nas(x, h, c, W, R, b, b_r):
-    """NASCell of TensorFlow Addons, by an author of the paper."""
+    """Zoph & Le 2017, as in NASCell of TensorFlow Addons."""
     for u in x:
         a, d = np.split(u @ W.T + b, 8, -1), np.split(h @ R.T + b_r, 8, -1)
         gates = (sigmoid, _relu, sigmoid, _relu, np.tanh, sigmoid, np.tanh, sigmoid)

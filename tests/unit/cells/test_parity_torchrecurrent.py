@@ -88,12 +88,6 @@ def _step(cell: nn.Module, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
 _DECOUPLED = (DecoupledSingleStateCellBase, DecoupledDoubleStateCellBase)
 
 
-def _step_with_output(cell: nn.Module, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
-    """Count the output to the state, as ours does."""
-    out, last = _step(cell, x_BI, state[1:])
-    return out, (out, *last)
-
-
 def _delayed_step(cell: nn.Module, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
     h, *past = state
     new = cell(x_BI, h, past[-1])
@@ -137,11 +131,15 @@ def _diagonal_bias(w: Weights) -> Tensor:
 
 
 def _typed_state(state: State, w: Weights) -> State:
-    *carried, last = state
-    return (*carried, *(last @ w["weight_hh"].T).split(H, -1))
+    """Ours has room for any number of past inputs."""
+    return state[0], state[1].unsqueeze(-2)
 
 
-TYPED = without(stacked(weight_ih=joined("weight_ih", "weight_hh")), "weight_hh")
+def typed(w: Weights) -> Named:
+    """Ours sees the last input and this one side by side."""
+    beside = torch.cat([w["weight_hh"], w["weight_ih"]], 1)
+    return {"weight_ih": beside, "bias_ih": w["bias_ih"] + w["bias_hh"]}
+
 
 CASES = {
     "AntisymmetricRNNCell": Case(
@@ -323,10 +321,8 @@ CASES = {
         step=_delayed_step,
     ),
     "TRNNCell": Case("t_rnn", lambda w: {"weight_ih": w["weight_ih"], "bias_ih": w["bias_ih"]}),
-    "TGRUCell": Case("t_gru", TYPED, state=(H, I), to_ours=_typed_state),
-    "TLSTMCell": Case(
-        "t_lstm", TYPED, state=(H, H, I), to_ours=_typed_state, step=_step_with_output
-    ),
+    "TGRUCell": Case("t_gru", typed, state=(H, I), to_ours=_typed_state),
+    "TLSTMCell": Case("t_lstm", typed, state=(H, I), to_ours=_typed_state),
     "UGRNNCell": Case("ug_rnn", PLAIN),
     "UnICORNNCell": Case(
         "uni_cornn",
@@ -355,8 +351,8 @@ CASES = {
 }
 
 DEVIATING = {
-    "LEMCell": "h sees the old memory, where equation 2 of the paper has the new one",
-    "NASCell": "gate 3 adds its products, where the authors' NASCell multiplies them",
+    "LEMCell": "h sees the old memory c(t-1), where the paper, and their own equation, have c(t)",
+    "NASCell": "gate 3 adds its products, where NASCell of TensorFlow Addons multiplies them",
     "SCRNCell": "the output takes the place of the hidden state in the recurrence",
 }
 """What of theirs is not their paper's. Ours is; see test_parity_papers.py."""
