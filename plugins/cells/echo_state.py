@@ -61,7 +61,7 @@ class EchoState(PointwiseCell):
 
 def _reservoir(units: int, density: float, radius: float) -> Tensor:
     weight = torch.randn(units, units) * (torch.rand(units, units) < density)
-    largest = torch.linalg.eigvals(weight).abs().max()
+    largest = torch.linalg.eigvals(weight.double()).abs().max()
     if largest < 1e-6:  # so sparse that nothing echoes: a ring of the units does
         return radius * torch.eye(units).roll(1, 0)
-    return weight * (radius / largest)
+    return weight * (radius / largest).to(weight.dtype)

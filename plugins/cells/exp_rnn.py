@@ -16,7 +16,7 @@ class ExpRNN(PointwiseCell):
 
         h_t = phi(W x_t + R h_{t-1} + b)          A = tril(F) - tril(F)^T
         R   = exp(A)                              map=exp
-        R   = (1 + A/2)^{-1} (1 - A/2)            map=cayley
+        R   = (1 - A/2)^{-1} (1 + A/2)            map=cayley
         R   = H_1 H_2 ... H_H                     map=householder, reflections made of F's columns
         phi = modrelu: sign(z) * relu(|z| + m)
 
@@ -63,7 +63,7 @@ class ExpRNN(PointwiseCell):
         if self.map == "exp":
             return torch.linalg.matrix_exp(skew)
         one = torch.eye(self.hidden_size, dtype=below.dtype, device=below.device)
-        return torch.linalg.solve(one + skew / 2, one - skew / 2)
+        return torch.linalg.solve(one - skew / 2, one + skew / 2)
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Apply phi to the sum of the two products."""

@@ -9,6 +9,9 @@ from rnnexp.cells.init import filled, input_weight
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
+NOTHING = -1000.0
+"""Logarithm of a weight that is 0 in every type of number."""
+
 
 @register_cell("mlstm")
 class MLSTM(Cell):
@@ -58,8 +61,8 @@ class MLSTM(Cell):
     def initial_state(self, batch_shape: Sequence[int]) -> State:
         """Start from an empty memory."""
         n, d = self.heads, self.hidden_size // self.heads
-        shapes = (n, d, d), (n, d), (n,)
-        return tuple(self.zeros(batch_shape, *shape) for shape in shapes)
+        memory, norm = self.zeros(batch_shape, n, d, d), self.zeros(batch_shape, n, d)
+        return memory, norm, self.zeros(batch_shape, n) + NOTHING
 
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         """Store, then ask."""

@@ -54,7 +54,7 @@ def launch(
 
 
 def _pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
-    gpus = _gpus(options, any(getattr(task, "wants_gpu", False) for task in tasks))
+    gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
     timeout = own.timeout if own.timeout is not None else options["timeout"]
     limits = Limits(options["stagger"], timeout, own.fail_fast or options["fail_fast"])
     start = _start(options["start"], bool(gpus), all(task.command for task in tasks))
@@ -76,7 +76,8 @@ def slots_of(options: dict[str, Any], gpus: Sequence[str]) -> list[dict[str, str
     return [threads] * count
 
 
-def _gpus(options: dict[str, Any], wanted: bool) -> list[str]:
+def gpus_of(options: dict[str, Any], wanted: bool) -> list[str]:
+    """List the GPUs to hand out: those that are named, else all that this process may see."""
     if options["gpus"] is not None:
         return [str(gpu) for gpu in options["gpus"]]
     if not wanted:
@@ -107,6 +108,7 @@ class HydraTask:
     overrides: list[str]
     log: Path
     command: list[str] | None = None
+    portable: None = None
     succeeded: bool = True
 
     @property

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -79,6 +80,29 @@ def search_path(overrides: Sequence[str], config_dir: str | None = None) -> list
     if not folders or given:
         return []
     return [f"hydra.searchpath=[{','.join(f'file://{f.resolve()}' for f in folders)}]"]
+
+
+@dataclass(frozen=True)
+class LauncherChoice:
+    """What ``hydra/launcher=`` of a command chooses.
+
+    Args:
+        name: of the launcher.
+        options: its own, as ``hydra.launcher`` has them.
+    """
+
+    name: str
+    options: dict[str, Any]
+
+
+def launcher_of(overrides: Sequence[str]) -> LauncherChoice:
+    """Compose what a command says of its launcher."""
+    parsed = parse([*search_path(overrides), *overrides])
+    single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        hydra = _compose(single, with_hydra=True)["hydra"]
+    options: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
+    return LauncherChoice(str(hydra.runtime.choices["hydra/launcher"]), options)
 
 
 def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:

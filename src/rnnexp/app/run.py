@@ -1,7 +1,9 @@
 """One run: open its record, train, test, and say honestly how it ended."""
 
+import sys
 import time
 import traceback
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +13,12 @@ import yaml
 from pytorch_lightning import Callback, Trainer, seed_everything
 
 from rnnexp.app.build import Plan, build_data, build_module, run_name
+from rnnexp.app.changes import changes_since
 from rnnexp.app.identity import identity
 from rnnexp.app.outcome import Outcome, describe_outcome
 from rnnexp.app.pictures import draw_run_pictures
 from rnnexp.app.resume import Origin
-from rnnexp.app.sources import keep_sources
+from rnnexp.app.sources import keep_sources, source_tags
 from rnnexp.app.trainer import make_trainer
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
@@ -29,6 +32,7 @@ from rnnexp.training.resume import ResumePoint
 
 C = TypeVar("C", bound=Callback)
 CONFIG_FILE = "config.yaml"
+_NOT_EXACT = "The run goes on, but not bit for bit."
 _AT_EVERY_STEP = ("grad/clipped_fraction",)
 """Figures of the summary that the last step has logged already."""
 
@@ -78,7 +82,9 @@ def run(
         outcome.seconds = time.perf_counter() - begun
         _draw(plan, folder, log, alone=parent is None)
         _close(outcome, folder, log)
-    outcome.run_id = log.run_id(timeout=float(plan.values["tracking"]["wait"]))
+    # A job of a sweep waits for no store: the next one begins instead.
+    wait = 0.0 if parent is not None else float(plan.values["tracking"]["wait"])
+    outcome.run_id = log.run_id(timeout=wait)
     outcome.write()
     return outcome
 
@@ -111,11 +117,17 @@ def _header(
         more["rnnexp.resumed_from"] = str(origin.checkpoint)
     if origin is not None and origin.notes:
         more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
+    where = provenance(Path.cwd())
+    changed = changes_since(origin, {**where, **source_tags(values)})
+    for change in changed:
+        print(f"rnnexp: {change} {_NOT_EXACT}", file=sys.stderr)
+    if changed:
+        more["rnnexp.changed_since_checkpoint"] = " ".join([*changed, _NOT_EXACT])
     return RunHeader(
         name=run_name(values),
         experiment=str(values["tracking"]["experiment"]),
         params=flatten(values),
-        tags={**provenance(Path.cwd()), **more},
+        tags={**where, **more},
         parent_key=parent,
         run_id=origin.run_id if origin and not continues else None,
         continues=continues,
@@ -131,11 +143,13 @@ def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
     file.write_text(yaml.safe_dump(plan.values, sort_keys=False), encoding="utf-8")
     log.artifact(file)
     packages = folder / "packages.txt"
-    packages.write_text(_package_list(), encoding="utf-8")
+    packages.write_text(package_list(), encoding="utf-8")
     log.artifact(packages)
 
 
-def _package_list() -> str:
+@cache
+def package_list() -> str:
+    """List every installed package; looked up once, before a sweep copies its process."""
     return "\n".join(sorted({f"{d.name}=={d.version}" for d in distributions()})) + "\n"
 
 

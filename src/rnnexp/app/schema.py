@@ -23,6 +23,10 @@ class ModelOptions:
         feedback: output feeds y_{t-1} into step t; auto does so for cells that have no other
             recurrence.
         bidirectional: run each layer in both directions of time and join their outputs.
+        readout_fit: ridge sets the linear head in closed form before training, to the best one
+            for the recurrence as it starts; none leaves it to training.
+        ridge_strength: how strongly ridge holds the head's weights small.
+        ridge_batches: over how many training batches ridge fits.
     """
 
     layers: int = 1
@@ -31,6 +35,9 @@ class ModelOptions:
     head: Literal["linear", "identity"] = "linear"
     feedback: Literal["auto", "none", "output"] = "auto"
     bidirectional: bool = False
+    readout_fit: Literal["none", "ridge"] = "none"
+    ridge_strength: float = 1e-6
+    ridge_batches: int = 50
 
 
 @dataclass(frozen=True, kw_only=True)

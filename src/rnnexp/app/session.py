@@ -15,7 +15,7 @@ from rnnexp.app.jobs import LOG, artifact_root
 from rnnexp.app.outcome import Outcome
 from rnnexp.app.pictures import draw_sweep_picture
 from rnnexp.app.resume import origin_of
-from rnnexp.app.run import run
+from rnnexp.app.run import package_list, run
 from rnnexp.app.sweep import NOT_RUN, Item, Sweep
 from rnnexp.app.validate import validate
 from rnnexp.app.watch import JobTask, SweepWatcher
@@ -85,11 +85,12 @@ class Session:
     def sweep_tasks(
         self, job_overrides: Sequence[Sequence[str]], first: int, config: DictConfig
     ) -> tuple[list[JobTask], SweepWatcher, Limits]:
-        """Make the tasks that ``hydra/launcher=local`` runs: what is left of the sweep."""
+        """Make the tasks that a launcher of this project runs: what is left of the sweep."""
         del job_overrides, first
         assert self.sweep is not None
         threads = int(config.hydra.launcher.threads)
         left = self._begin(self.sweep)
+        package_list()
         for item in left:
             self.sweep.freeze(item, threads)
         moving = self.jobs[0].plan.values["trainer"]["progress"] in ("auto", "bar")

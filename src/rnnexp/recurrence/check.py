@@ -22,11 +22,13 @@ constants as float32 (the 1/6 of hardsigmoid); another gradient does not."""
 
 PLAIN = (int, float, str, bool, type(None), tuple)
 Guard = tuple[object, ...]
+_GUARDS = 4
+"""Training and evaluation take turns: neither is found out again at every turn."""
 Finding = TypeVar("Finding")
 
 
 class Remembered(Generic[Finding]):
-    """What was found out about a cell, for as long as it lives and its guard stays the same.
+    """What was found out about a cell, for as long as it lives, with each of its latest guards.
 
     Args:
         find: finds it out; may take long.
@@ -34,16 +36,19 @@ class Remembered(Generic[Finding]):
 
     def __init__(self, find: Callable[[PointwiseCell], Finding]) -> None:
         self._find = find
-        self._known: WeakKeyDictionary[PointwiseCell, tuple[Guard, Finding]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[PointwiseCell, list[tuple[Guard, Finding]]]
+        self._known = WeakKeyDictionary()
 
     def of(self, cell: PointwiseCell) -> Finding:
         """Look it up, or find it out."""
         guard = guard_of(cell)
-        known = self._known.get(cell)
-        if known is None or known[0] != guard:
-            known = (guard, self._find(cell))
-            self._known[cell] = known
-        return known[1]
+        known = self._known.setdefault(cell, [])
+        for before, finding in known:
+            if before == guard:
+                return finding
+        finding = self._find(cell)
+        known[:] = [*known[1 - _GUARDS :], (guard, finding)]
+        return finding
 
 
 def guard_of(cell: PointwiseCell) -> Guard:
