@@ -20,7 +20,7 @@ class Clockwork(PointwiseCell):
         groups: how many groups of units, equal in size where that is possible.
         base: the periods of the groups are its powers 1, base, base^2, ...
 
-    Source: Koutník et al. 2014, "A clockwork RNN" (arXiv 1402.3511), section 3.
+    Source: Koutník et al. 2014, "A clockwork RNN" (arXiv 1402.3511).
     """
 
     family = "timescale"

@@ -28,7 +28,7 @@ class ConvLSTM(Cell):
         kernel: positions across the kernel, odd.
         forget_bias: initial bias of the forget gate.
 
-    Source: Shi et al. 2015, "Convolutional LSTM network" (arXiv 1506.04214), equation 3. Gate
+    Source: Shi et al. 2015, "Convolutional LSTM network" (arXiv 1506.04214). Gate
         order i, f, g, o.
     """
 

@@ -16,7 +16,7 @@ class GRUResetBefore(MatrixCell):
     Another network than `gru`, which resets after the product: no weights make the two equal.
 
     Source: Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder" (arXiv
-        1406.1078), section 2.3. Gate order r, z, n.
+        1406.1078). Gate order r, z, n.
     """
 
     family = "gated"

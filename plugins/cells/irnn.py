@@ -19,7 +19,7 @@ class IRNN(PointwiseCell):
             Xavier's, as in the other cells.
 
     Source: Le et al. 2015, "A simple way to initialize recurrent networks of rectified linear
-        units" (arXiv 1504.00941), section 3.
+        units" (arXiv 1504.00941).
     """
 
     num_gates = 1

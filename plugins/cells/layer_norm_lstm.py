@@ -22,7 +22,7 @@ class LayerNormLSTM(Cell):
         recurrent_init: initial recurrent weights.
         forget_bias: initial bias of the forget gate.
 
-    Source: Ba et al. 2016, "Layer normalization" (arXiv 1607.06450), equations 20 to 22. Gate
+    Source: Ba et al. 2016, "Layer normalization" (arXiv 1607.06450) Gate
         order i, f, g, o.
     """
 

@@ -21,8 +21,7 @@ class LipschitzRNN(PointwiseCell):
         beta: share of the skew part in both matrices, in [0.5, 1].
         gamma: damping of both matrices, at least 0.
 
-    Source: Erichson et al. 2020, "Lipschitz recurrent neural networks" (arXiv 2006.12070),
-        equations 1 and 2.
+    Source: Erichson et al. 2020, "Lipschitz recurrent neural networks" (arXiv 2006.12070).
     """
 
     family = "orthogonal"

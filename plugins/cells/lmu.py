@@ -24,7 +24,7 @@ class LMU(Cell):
         window: how many steps it spans.
         recurrent_init: initial recurrent weights.
 
-    Source: Voelker et al. 2019, "Legendre memory units" (NeurIPS), equations 2 and 5 to 7.
+    Source: Voelker et al. 2019, "Legendre memory units" (NeurIPS).
     """
 
     family = "memory"

@@ -23,7 +23,7 @@ class LRU(LinearCell):
         largest_phase: largest angle of lambda at the start, in radians per step.
 
     Source: Orvieto et al. 2023, "Resurrecting recurrent neural networks for long sequences" (arXiv
-        2303.06349), section 3; D is a matrix here, because inputs and outputs differ in width.
+        2303.06349); D is a matrix here, because inputs and outputs differ in width.
     """
 
     complex_state = True

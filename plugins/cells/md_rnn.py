@@ -26,7 +26,7 @@ class MDRNN(Cell):
         scale: by which both start, so that h does not grow over two predecessors.
 
     Source: Graves et al. 2007, "Multi-dimensional recurrent neural networks" (arXiv 0705.2011),
-        section 2, for two axes and one of the four directions.
+        for two axes and one of the four directions.
     """
 
     family = "grid"

@@ -15,7 +15,7 @@ class MinGRU(LinearCell):
         n   = W_n x_t + b_n
         h_t = (1 - z) * h_{t-1} + z * n
 
-    Source: Feng et al. 2024, "Were RNNs all we needed?" (arXiv 2410.01201), section 3.1.
+    Source: Feng et al. 2024, "Were RNNs all we needed?" (arXiv 2410.01201).
     """
 
     def __init__(self, input_size: int, **options: Any) -> None:

@@ -17,7 +17,7 @@ class MinLSTM(LinearCell):
     Args:
         forget_bias: initial bias of the forget gate; above 0 the cell remembers at first.
 
-    Source: Feng et al. 2024, "Were RNNs all we needed?" (arXiv 2410.01201), section 3.2.
+    Source: Feng et al. 2024, "Were RNNs all we needed?" (arXiv 2410.01201).
     """
 
     def __init__(self, input_size: int, *, forget_bias: float = 1.0, **options: Any) -> None:

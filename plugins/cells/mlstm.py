@@ -31,7 +31,7 @@ class MLSTM(Cell):
         forget: the forget gate.
         forget_bias: initial bias of the forget gate.
 
-    Source: Beck et al. 2024, "xLSTM" (arXiv 2405.04517), section 2.3.
+    Source: Beck et al. 2024, "xLSTM" (arXiv 2405.04517).
     """
 
     family = "memory"

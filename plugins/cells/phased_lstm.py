@@ -29,7 +29,7 @@ class PhasedLSTM(PointwiseCell):
         leak: slope of k while a unit is shut, in training and in evaluation alike.
         forget_bias: initial bias of the forget gate.
 
-    Source: Neil et al. 2016, "Phased LSTM" (arXiv 1610.09513), equations 6 to 11; the paper sets
+    Source: Neil et al. 2016, "Phased LSTM" (arXiv 1610.09513); the paper sets
         the leak to 0 in evaluation. Gate order i, f, g, o.
     """
 

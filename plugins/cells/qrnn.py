@@ -22,7 +22,7 @@ class QRNN(LinearCell):
         width: how many inputs the convolution sees, x_t among them.
         pooling: which gates there are.
 
-    Source: Bradbury et al. 2016, "Quasi-recurrent neural networks" (arXiv 1611.01576), section 2.
+    Source: Bradbury et al. 2016, "Quasi-recurrent neural networks" (arXiv 1611.01576).
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class SLSTM(PointwiseCell):
         forget: the forget gate.
         forget_bias: initial bias of the forget gate.
 
-    Source: Beck et al. 2024, "xLSTM" (arXiv 2405.04517), section 2.2, with one head. Gate order
+    Source: Beck et al. 2024, "xLSTM" (arXiv 2405.04517), with one head. Gate order
         i, f, z, o.
     """
 

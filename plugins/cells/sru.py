@@ -22,7 +22,7 @@ class SRU(LinearCell):
             backend scan runs all steps at once.
 
     Source: Lei et al. 2017, "Simple recurrent units for highly parallelizable recurrence" (arXiv
-        1709.02755), equations 1 to 4, without the scaling of the highway.
+        1709.02755), without the scaling of the highway.
     """
 
     def __init__(self, input_size: int, *, gates_see_state: bool = True, **options: Any) -> None:

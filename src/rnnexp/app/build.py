@@ -232,10 +232,8 @@ def _check_omega(plan: Plan, cell: Cell) -> None:
 
 
 def _has_matrix(cell: Cell) -> bool:
-    if not isinstance(cell, PointwiseCell) or cell.weight_hh is None:
-        return False
-    plain = type(cell).recurrent_weight is PointwiseCell.recurrent_weight
-    return plain and cell.weight_hh.requires_grad
+    matrix = cell.weight_hh if isinstance(cell, PointwiseCell) else None
+    return matrix is not None and matrix.requires_grad
 
 
 def _check_bidirectional(plan: Plan) -> None:

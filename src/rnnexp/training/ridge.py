@@ -49,7 +49,7 @@ def fit_readout(network: RecurrentNetwork, task: Task, ridge: Ridge) -> None:
         ConfigError: the readout has no matrix.
 
     Source: Lukoševičius & Jaeger 2009, "Reservoir computing approaches to recurrent neural network
-        training", section 8.1.1.
+        training".
     """
     readout = network.readout
     if not isinstance(readout, nn.Linear):

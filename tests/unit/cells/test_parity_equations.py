@@ -227,6 +227,23 @@ def echo_state(w, x_TBI):
     return out
 
 
+@case("goru")
+def goru(w, x_TBI):
+    gates_r, gates_z, free = np.split(w["weight_hh"], 3)
+    values, vectors = np.linalg.eigh(1j * (free - free.T))  # a second way to the exponential
+    turn = ((vectors * np.exp(-1j * values)) @ vectors.conj().T).real
+    np.testing.assert_allclose(turn @ turn.T, np.eye(H), atol=1e-12)
+    h, out = zeros(), []
+    for x in x_TBI:
+        r, z, n = split(x @ w["weight_ih"].T + w["bias_ih"], 3)
+        r, z = sigmoid(r + h @ gates_r.T), sigmoid(z + h @ gates_z.T)
+        inner = n + r * (h @ turn.T)
+        new = np.sign(inner) * np.maximum(np.abs(inner) + w["threshold"], 0)
+        h = z * h + (1 - z) * new
+        out.append(h)
+    return out
+
+
 def slstm(w, x_TBI, forget):
     h, c, n, out = zeros(), zeros(), zeros(), []
     for x in x_TBI:  # without any stabiliser
