@@ -37,7 +37,7 @@ def make(name: str, units: int = 5, dtype: torch.dtype = torch.float64, **option
 def sequence(
     cell: PointwiseCell, steps: int = 4, rows: int = 2
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    dtype = cell.weight_hh.dtype
+    dtype = cell.weight_ih.dtype
     state = tuple(torch.randn(rows, cell.hidden_size, dtype=dtype) for _ in range(cell.num_states))
     return torch.randn(steps, rows, 3, dtype=dtype), state
 

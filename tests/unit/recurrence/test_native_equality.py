@@ -60,7 +60,7 @@ class Sequence:
 
     @classmethod
     def random(cls, cell: PointwiseCell, steps: int, rows: tuple[int, ...]) -> "Sequence":
-        dtype = cell.weight_hh.dtype
+        dtype = cell.weight_ih.dtype
         inputs = torch.randn(steps, *rows, cell.input_size, dtype=dtype)
         state = [torch.randn(*rows, cell.hidden_size, dtype=dtype) for _ in range(cell.num_states)]
         return cls(inputs, tuple(state))
