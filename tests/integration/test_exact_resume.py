@@ -19,7 +19,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from rnnexp.app.build import build_data, build_module
 from rnnexp.app.compose import check_jobs, prepare
 from rnnexp.app.trainer import make_trainer
-from rnnexp.tracking import RunHeader
+from rnnexp.tracking import RunHeader, load_run
 from rnnexp.tracking.service import RunLog
 from rnnexp.training.checkpoints import LAST, PREVIOUS, find_checkpoint
 from rnnexp.training.interrupt import Stopped, StopRequest
@@ -195,3 +195,18 @@ def test_a_killed_process_goes_on_from_an_older_checkpoint(
     assert "last.ckpt is damaged: its sha256" in done.err
     assert digest_of_last(folder) == digest_of_last(control)
     assert series(folder) == series(control)
+
+
+def test_changed_versions_are_told(rnnexp, workdir: Path, store_uri: str) -> None:
+    words = ["task.length=10", "cell.hidden_size=8", "trainer.val_every=3", "task.val_batches=2"]
+    words += ["task.test_batches=2", "tracking.wait=0"]
+    assert rnnexp("train", *words, "trainer.max_steps=6", "hydra.run.dir=out").code == 0
+    journal = workdir / "out" / "journal.jsonl"
+    ours = f'"version.torch": "{torch.__version__}"'
+    assert journal.read_text().count(ours) == 1
+    journal.write_text(journal.read_text().replace(ours, '"version.torch": "1.0"'))
+    done = rnnexp("train", "resume=out", "trainer.max_steps=9")
+    assert done.code == 0, done.err
+    told = f"torch is {torch.__version__}, and was 1.0 when the checkpoint was written."
+    assert told in done.err
+    assert load_run(workdir / "out").tags["rnnexp.changed_since_checkpoint"].startswith(told)

@@ -55,7 +55,7 @@ def launch(
 
 def make_pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
     """Make the pool that the launcher's options and the needs of its tasks ask for."""
-    gpus = _gpus(options, any(getattr(task, "wants_gpu", False) for task in tasks))
+    gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
     timeout = own.timeout if own.timeout is not None else options["timeout"]
     limits = Limits(options["stagger"], timeout, own.fail_fast or options["fail_fast"])
     start = _start(options["start"], bool(gpus), all(task.command for task in tasks))
@@ -77,7 +77,8 @@ def slots_of(options: dict[str, Any], gpus: Sequence[str]) -> list[dict[str, str
     return [threads] * count
 
 
-def _gpus(options: dict[str, Any], wanted: bool) -> list[str]:
+def gpus_of(options: dict[str, Any], wanted: bool) -> list[str]:
+    """List the GPUs to hand out: those that are named, else all that this process may see."""
     if options["gpus"] is not None:
         return [str(gpu) for gpu in options["gpus"]]
     if not wanted:
@@ -108,6 +109,7 @@ class HydraTask:
     overrides: list[str]
     log: Path
     command: list[str] | None = None
+    portable: None = None
     succeeded: bool = True
 
     @property

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
@@ -44,7 +45,8 @@ def check(options: Mapping[str, Any], arguments: Sequence[str]) -> Asked:
             "hydra/sweeper=optuna needs Optuna, which is not installed: pip install rnnexp[optuna]"
         )
     settings = settings_of(options)
-    parser = OverridesParser.create()
+    hydra = GlobalHydra.instance()  # it knows the choices of a group, for glob(*)
+    parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
     given = parser.parse_overrides(list(arguments))
     keys = {override.get_key_element() for override in given}
     params = [f"{key}={value}" for key, value in options["params"].items() if key not in keys]

@@ -121,6 +121,7 @@ def _dimension(override: Override) -> Dimension:
         return _range(key, value)
     if isinstance(value, ChoiceSweep):
         value.shuffle = False  # Optuna knows a choice by the order of its values
+    if override.is_choice_sweep() and (isinstance(value, ChoiceSweep) or override.config_loader):
         return Choice(key, tuple(dict.fromkeys(override.sweep_string_iterator())))
     raise SearchError(f"{override.input_line}: cannot be searched. List the values: {key}=A,B.")
 

@@ -16,7 +16,7 @@ from rnnexp.app.jobs import LOG, artifact_root
 from rnnexp.app.outcome import Outcome
 from rnnexp.app.pictures import draw_sweep_picture
 from rnnexp.app.resume import origin_of
-from rnnexp.app.run import run
+from rnnexp.app.run import package_list, run
 from rnnexp.app.search import Search, SearchTrials
 from rnnexp.app.sweep import NOT_RUN, Item, Sweep
 from rnnexp.app.validate import validate
@@ -86,11 +86,12 @@ class Session:
     def sweep_tasks(
         self, job_overrides: Sequence[Sequence[str]], first: int, config: DictConfig
     ) -> tuple[list[JobTask], SweepWatcher, Limits]:
-        """Make the tasks that ``hydra/launcher=local`` runs: what is left of the sweep."""
+        """Make the tasks that a launcher of this project runs: what is left of the sweep."""
         del job_overrides, first
         assert self.sweep is not None
         threads = int(config.hydra.launcher.threads)
         left = self._begin(self.sweep)
+        package_list()
         for item in left:
             self.sweep.freeze(item, threads)
         self._watcher = self._watch(self.sweep)
@@ -108,6 +109,7 @@ class Session:
         found = [o for o in self.overrides if o.startswith("hydra.searchpath=")]
         common = found or search_path(self.overrides)
         threads = int(config.hydra.launcher.threads)
+        package_list()
         return SearchTrials(self.sweep, self._watcher, threads, common)
 
     def finish(self) -> None:
@@ -184,7 +186,7 @@ class Session:
                 print(f"        its log: {outcome.folder}/{LOG}", file=sys.stderr)
 
     def _draw(self, sweep: Sweep) -> None:
-        name = self.jobs[0].plan.task.sweep_picture
+        name = sweep.options["picture"] or self.jobs[0].plan.task.sweep_picture
         if name is None or self.stopped or sweep.lease is None:
             return
         for file in draw_sweep_picture(name, self.outcomes, sweep.folder):

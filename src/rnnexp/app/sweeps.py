@@ -1,13 +1,14 @@
 """``rnnexp sweep plan | status | retry``: what a sweep would do, does, and does again."""
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rnnexp.app.jobs import SWEEPS, State, outcome_of, state_of
 from rnnexp.app.lease import holder_of
-from rnnexp.app.sweep import DEFINITION
+from rnnexp.app.sweep import DEFINITION, Item, Sweep
 from rnnexp.errors import ConfigError, unknown
 from rnnexp.tracking.files import read_json
 
@@ -33,7 +34,7 @@ def main(command: str, arguments: list[str]) -> int:
 
 
 _HELP = (
-    "plan KEY=VALUE ...      its jobs, which are done, and how long the others may take",
+    "plan KEY=VALUE ...      its jobs, which are done, where and how long the others would run",
     "status [NAME]           what has become of its jobs; all sweeps without a name",
     "retry NAME              start it again, with the jobs that failed",
 )
@@ -41,34 +42,43 @@ _HELP = (
 
 def plan(arguments: list[str]) -> int:
     """Show what ``rnnexp train -m`` with these overrides would do."""
-    from rnnexp.app.compose import check_jobs, prepare
+    from rnnexp.app.compose import check_jobs, launcher_of, prepare
+    from rnnexp.app.places import places_of
     from rnnexp.app.session import Session
+    from rnnexp.app.watch import JobTask
 
     overrides = [word for word in arguments if word not in ("-m", "--multirun")]
     prepare(overrides)
     jobs = check_jobs(overrides, True, None)
     sweep = Session(["rnnexp sweep plan"], jobs, overrides, True).sweep
     assert sweep is not None
-    if not sweep.items:
-        return _plan_search(sweep.name, sweep.describe(), sweep.total)
+    folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
+    launcher = launcher_of(overrides)
+    on_gpu = any(JobTask(Item(job, "", Path())).wants_gpu for job in jobs)
+    places = places_of(launcher, left, on_gpu)
+    print(f"hydra/launcher={launcher.name}: {places.words}")
+    print(_estimate(folders, left, places.at_once))
+    return 0
+
+
+def _plan_jobs(sweep: Sweep) -> tuple[list[Path], int]:
     states = sweep.states()
     for item in sweep.items:
         print(f"{_WORDS[states[item.key]]:<16} {item.key}  {' '.join(item.job.overrides)}")
     print(f"{sweep.name}: {_counts(list(states.values()))} | {sweep.folder}")
     left = sum(state in ("new", "interrupted") for state in states.values())
-    print(_estimate([item.folder for item in sweep.items], left))
-    return 0
+    return [item.folder for item in sweep.items], left
 
 
-def _plan_search(name: str, how: str, total: int) -> int:
+def _plan_search(sweep: Sweep) -> tuple[list[Path], int]:
     # Which trials it will have is not known before they are suggested.
-    begun = (SWEEPS / name / DEFINITION).is_file()
-    folders = _folders(name) if begun else []
+    begun = (sweep.folder / DEFINITION).is_file()
+    folders = _folders(sweep.name) if begun else []
     states: list[State] = [state_of(folder) for folder in folders]
     over = sum(state in ("done", "failed", "pruned") for state in states)
-    print(f"{name}: {how}\n{_counts(states) or 'none begun'} | {SWEEPS / name}")
-    print(_estimate(folders, max(0, total - over)))
-    return 0
+    print(f"{sweep.name}: {sweep.describe()}")
+    print(f"{_counts(states) or 'none begun'} | {sweep.folder}")
+    return folders, max(0, sweep.total - over)
 
 
 def status(arguments: list[str]) -> int:
@@ -126,10 +136,17 @@ def _counts(states: Sequence[State]) -> str:
     return ", ".join(f"{counts[s]} {word}" for s, word in _WORDS.items() if counts[s])
 
 
-def _estimate(folders: Sequence[Path], left: int) -> str:
+def _estimate(folders: Sequence[Path], left: int, at_once: int | None) -> str:
     outcomes = [outcome_of(folder) for folder in folders]
     seconds = [o.seconds for o in outcomes if o is not None and o.status == "FINISHED"]
     if not seconds:
         return f"{left} jobs left; how long they take is not known before one is done."
-    total = left * sum(seconds) / len(seconds)
-    return f"{left} jobs left, about {total / 60:.1f} min of one job after the other."
+    each = sum(seconds) / len(seconds)
+    if at_once is None:
+        return f"{left} jobs left, about {_time(left * each)} of one job after the other."
+    rounds = math.ceil(left / at_once)
+    return f"{left} jobs left, about {_time(rounds * each)} with {at_once} at once."
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"

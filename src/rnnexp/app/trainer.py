@@ -15,6 +15,7 @@ from rnnexp.app.status import Reports, StatusFile
 from rnnexp.monitors.cliffs import CliffDetector, CliffOptions
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.monitors.probe import DynamicsProbe
 from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.monitors.weights import WeightPath
 from rnnexp.registry import REGISTRY
@@ -76,6 +77,9 @@ def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list
     # The first three look at the state between two batches: before any other touches the next one.
     callbacks: list[Callback] = [StopOnSignal(stop, point), disk, point]
     callbacks += [monitor, watch, WeightPath(), _best(folder)]
+    every = plan.values["monitor"]["dynamics_every"]
+    if every is not None:
+        callbacks.append(DynamicsProbe(folder, every))
     if options["early_stop_after"] is not None:
         callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
     term = omega_term(plan.values)
