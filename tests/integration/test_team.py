@@ -159,22 +159,27 @@ def test_a_process_that_is_killed_fails_the_run(start, workdir: Path, store_uri:
     wait_until_gone(workdir)
 
 
-@pytest.mark.parametrize(
-    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
-def test_a_stopped_run_goes_on_to_the_same_weights(
-    rnnexp, start, workdir: Path, store_uri: str, signum: signal.Signals
-) -> None:
-    run = start(*LONG, *TWO)
+def test_a_signal_ends_all_with_a_checkpoint(start, workdir: Path, store_uri: str) -> None:
+    stop(start(*LONG, *TWO, "trainer.max_steps=1000000"), workdir, signal.SIGINT)
+
+
+def stop(run: "subprocess.Popen[str]", workdir: Path, signum: signal.Signals) -> Path:
     wait_for_steps(workdir)
     os.killpg(run.pid, signum)  # as a terminal does: all processes hear it
     _, said = run.communicate(timeout=60)
     assert run.returncode == 128 + signum, said
     (folder,) = folders(workdir)
     assert outcome(folder)["status"] == "KILLED"
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] > 0
     wait_until_gone(workdir)
-    stopped = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
-    assert 0 < stopped["global_step"] < 400
+    return folder
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    rnnexp, start, workdir: Path, store_uri: str
+) -> None:
+    folder = stop(start(*LONG, *TWO), workdir, signal.SIGTERM)
     resumed = rnnexp("train", f"resume={folder}", timeout=120)
     assert resumed.code == 0, resumed.err
     control = rnnexp("train", *LONG, *TWO, timeout=120)
@@ -215,12 +220,13 @@ def test_places_for_jobs_of_several_devices() -> None:
     [
         (["task.batch_size=5"], "task.batch_size=5 sequences cannot be shared equally"),
         (["task=adding", "unroll.window=5"], "Use unroll=full or trainer.devices=1"),
+        (["hydra.launcher.gpus=[0]"], "needs 2 at once"),
         (["trainer.strategy=fsdp"], "Use trainer.strategy=ddp"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(
     workdir: Path, registry, capsys, words: list[str], reason: str
 ) -> None:
-    assert rnnexp_here(["train", *SMALL, *TWO, *words]) == 2
+    assert rnnexp_here(["train", "-m", *SMALL, *TWO, *words]) == 2
     assert reason in capsys.readouterr().err
-    assert not (workdir / "outputs").exists()
+    assert not list(workdir.rglob("journal.jsonl"))

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
-from rnnexp.app.compose import prepare
 from rnnexp.app.fit import fit, test_best
+from rnnexp.app.sources import load_as_recorded
 from rnnexp.app.team import Orders
 from rnnexp.app.validate import validate
 from rnnexp.errors import EXIT_FAILED
@@ -29,7 +29,7 @@ def take_part(folder: Path, rank: int) -> int:
         The exit code.
     """
     orders = Orders.read(folder)
-    prepare([f"plugin_dirs={orders.values['plugin_dirs']}"])
+    load_as_recorded(folder, orders.values)  # the very sources that the first process has kept
     plan = validate(OmegaConf.create(orders.values))
     torch.set_num_threads(orders.threads)
     place = Place(rank, orders.size, Path(orders.meeting))
