@@ -3,9 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ import torch
 from rnnexp.discovery import ENVIRONMENT, load_plugins
 from rnnexp.registry import REGISTRY, Registry
 
+collect_ignore = ["example_package"]  # a package of its own, tested where it is installed
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -125,6 +129,51 @@ def store_uri(tmp_path: Path, _store_template: Path) -> str:
     """A real sqlite store of MLflow's, empty, which only this test uses."""
     shutil.copy(_store_template, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def wait_for_server() -> Callable[[int], None]:
+    """Wait until MLflow answers on a port."""
+
+    def wait(port: int, seconds: float = 60.0) -> None:
+        until = time.monotonic() + seconds
+        while not _answers(port):
+            assert time.monotonic() < until, f"nothing answers on port {port}"
+            time.sleep(0.1)
+
+    return wait
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as reply:
+            return reply.status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def start_server(
+    start_python, wait_for_server, tmp_path: Path, store_uri: str
+) -> Callable[[int], "subprocess.Popen[str]"]:
+    """Start an MLflow server on a port, over the test's own store."""
+
+    def start(port: int) -> "subprocess.Popen[str]":
+        options = ["--backend-store-uri", store_uri, "--artifacts-destination", "served"]
+        options += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        server = start_python("-m", "mlflow", "server", *options, cwd=tmp_path)
+        wait_for_server(port)
+        return server
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,12 @@ class Entry:
         return self.doc.partition("\n")[0]
 
     @property
+    def source(self) -> str:
+        """Where it comes from: the text after ``Source:`` in its docstring."""
+        _, _, text = self.doc.partition("\nSource:")
+        return " ".join(text.split())
+
+    @property
     def equation(self) -> str:
         """The indented lines of its docstring that stand before ``Args:``."""
         body = self.doc.partition("\nArgs:")[0].splitlines()[1:]

@@ -12,4 +12,5 @@ A function whose names end in ``BH`` accepts further leading axes too: ``...BH``
 from torch import Tensor
 
 State = tuple[Tensor, ...]
-"""What a cell carries from one step to the next: S tensors of shape (B, H)."""
+"""What a cell carries from one step to the next: S tensors, often of shape (B, H); (B, ...) of
+whatever a cell needs."""

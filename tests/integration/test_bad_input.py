@@ -36,6 +36,7 @@ REFUSED = {
     "model.bidirectional=true task=char_lm": "cannot go with task=char_lm, whose text goes on",
     "unroll.backend=lop": "unroll.backend=lop is unknown. Did you mean 'loop'?",
     "unroll.backend=vendor cell=leaky": "cannot run Leaky: torch.nn has no such recurrence.",
+    "monitor.dynamics_every=5 unroll.backend=vendor": "needs a backend that can be watched",
     "model.feedback=output": "which those of task=adding cannot be. Tasks that can: char_lm",
     "cell=jordan": "cell=jordan recurs through the output only",
     "model.readout=every_step": "model.readout=every_step does not suit task=adding",

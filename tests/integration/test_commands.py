@@ -1,11 +1,13 @@
 """The commands that inform, as a user types them."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from rnnexp.__main__ import run
+from rnnexp.cells import Family
 from rnnexp.registry import Registry
 
 
@@ -19,13 +21,26 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_cells_show_options_equation_and_file(
     plugins: Registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["cells"]) == 0
+    assert run(["cells", *plugins.names("cell")]) == 0
     said = capsys.readouterr().out
     for entry in plugins.all("cell"):
         assert entry.name in said
         assert str(entry.file) in said
         assert all(f"cell.{option.name}=" in said for option in entry.options)
     assert "c_t = f * c_{t-1} + i * g" in said
+
+
+def test_cells_stand_in_a_table_by_family(
+    plugins: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["cells"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = {line[0]: line[1:4] for line in lines if len(line) > 3}
+    assert {entry.name for entry in plugins.all("cell")} <= rows.keys()
+    # 64 units on 64 inputs: 4 gates, each with 64 inputs, 64 states and a bias.
+    assert rows["lstm"] == [f"{4 * 64 * 129:,}", f"{4 * 64 * 128:,}", "128"]
+    headings = [line[0] for line in lines if len(line) == 1 and line[0] in get_args(Family)]
+    assert headings[:2] == ["simple", "gated"]
 
 
 def test_tasks_show_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,18 +14,21 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
 
 
-def test_the_page_on_extending_works_as_written(rnnexp, workdir: Path, store_uri: str) -> None:
+def test_the_page_on_extending_works_as_written(
+    rnnexp, start_python, free_port: int, wait_for_server, workdir: Path, store_uri: str
+) -> None:
     page = ROOT / "docs" / "extending.md"
     (source,), (commands,) = blocks(page, "python"), blocks(page, "sh")
-    (workdir / "my_plugins" / "cells").mkdir(parents=True)
-    (workdir / "my_plugins" / "cells" / "scaled.py").write_text(source)
     words = [shlex.split(line) for line in commands.splitlines() if line.startswith("rnnexp")]
-    assert [line[1] for line in words] == ["cells", "train", "compare", "ui"]
-    for line in words[:-1]:  # the last one serves until it is ended
-        done = rnnexp(*line[1:], timeout=120, RNNEXP_PLUGINS="my_plugins")
+    assert [line[1] for line in words] == ["new-cell", "check", "train", "compare", "ui"]
+    for line in words[:-1]:
+        done = rnnexp(*line[1:], timeout=200, RNNEXP_PLUGINS="my_plugins" * (line[1] == "train"))
         assert done.code == 0, done.err
-    assert "scaled" in done.out
+    assert (workdir / "my_plugins" / "my_cell.py").read_text() == source
+    assert "my_cell" in done.out
     assert (workdir / "curves.png").stat().st_size > 10_000
+    start_python("-m", "rnnexp", *words[-1][1:], "--port", str(free_port), cwd=workdir)
+    wait_for_server(free_port)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

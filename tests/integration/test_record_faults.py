@@ -4,10 +4,8 @@ import json
 import os
 import random
 import signal
-import socket
 import sqlite3
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -94,40 +92,18 @@ def test_random_kills_lose_a_second_at_most(start_python, tmp_path: Path, store_
             assert len(stored) >= step
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(uri: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=1) as reply:
-            return reply.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-@pytest.fixture
-def start_server(start_python, tmp_path: Path, store_uri: str) -> Callable[[int], object]:
-    def start(port: int):
-        options = ["--backend-store-uri", store_uri, "--artifacts-destination", "served"]
-        options += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        server = start_python("-m", "mlflow", "server", *options, cwd=tmp_path)
-        assert wait(lambda: answers(f"http://127.0.0.1:{port}"))
-        return server
-
-    return start
-
-
 @pytest.mark.parametrize("seconds", [4, pytest.param(30, marks=pytest.mark.slow)])
 def test_server_that_goes_away_in_the_middle(
-    start_server, tmp_path: Path, store_uri: str, seconds: int, monkeypatch: pytest.MonkeyPatch
+    start_server,
+    free_port: int,
+    tmp_path: Path,
+    store_uri: str,
+    seconds: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    port = free_port()
-    server = start_server(port)
-    tracking = Tracking(f"http://127.0.0.1:{port}", None)
+    server = start_server(free_port)
+    tracking = Tracking(f"http://127.0.0.1:{free_port}", None)
     log = tracking.open_run(tmp_path / "run", HEADER)
     step, slowest, back, killed = 0, 0.0, 0.0, False
     while not back or time.monotonic() < back:
@@ -142,7 +118,7 @@ def test_server_that_goes_away_in_the_middle(
     stored_meanwhile = len(steps_of(store_uri, runs_of(store_uri)[0]))
     assert stored_meanwhile < step
     assert slowest < 1.0  # training does not wait
-    start_server(port)
+    start_server(free_port)
     log.end("FINISHED")
     assert tracking.close(timeout=60) == []
     (run,) = runs_of(store_uri)
@@ -249,7 +225,7 @@ class Spiky(PointwiseCell):
 
 
 def test_charts_show_a_cliff_of_one_step(
-    rnnexp, start_server, workdir: Path, store_uri: str
+    rnnexp, start_server, free_port: int, workdir: Path, store_uri: str
 ) -> None:
     (workdir / "mine").mkdir()
     (workdir / "mine" / "spiky.py").write_text(SPIKY)
@@ -261,10 +237,9 @@ def test_charts_show_a_cliff_of_one_step(
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     spike = run.data.metrics["cliffs/largest"]
     assert run.data.metrics["cliffs/largest_step"] == 1501
-    port = free_port()
-    start_server(port)
+    start_server(free_port)
     shown = {
-        key: points_on_the_chart(port, run.info.run_id, key)
+        key: points_on_the_chart(free_port, run.info.run_id, key)
         for key in ("grad/raw_norm", "grad/raw_norm_max", "grad/cliff")
     }
     assert len(shown["grad/raw_norm"]) < 400  # of 3000: a chart that drops points

@@ -269,6 +269,7 @@ def test_plan_status_and_retry(
     planned = said("plan", "cell.fault=none,raise,exit", *trouble)
     assert "mine: 1 to run, 1 done, 1 failed" in planned
     assert "1 jobs left, about" in planned
+    assert "hydra/launcher=local: on this machine's" in planned
     assert "mine: 1 done, 1 failed" in said("status")
     assert "RuntimeError: the cell broke" in said("status", "mine")
     retried = rnnexp("sweep", "retry", "mine")

@@ -17,6 +17,7 @@ import torch
 from mlflow.tracking import MlflowClient
 
 from hydra_plugins.rnnexp_local_launcher._core import slots_of
+from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from rnnexp.__main__ import run as rnnexp_here
 from rnnexp.tracking import load_run
 
@@ -209,7 +210,7 @@ def test_places_for_jobs_of_several_devices() -> None:
     options = {"threads": 1, "jobs": None, "jobs_per_gpu": 1}
     slots = slots_of(options, ["0", "1", "2", "3", "4"], 2)
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0,1", "2,3"]
-    with pytest.raises(ValueError, match="wants 2 GPUs; there are 1"):
+    with pytest.raises(LauncherError, match="takes 2 GPUs at once, and there are 1"):
         slots_of(options, ["0"], 2)
     cores = len(os.sched_getaffinity(0))
     assert len(slots_of(options, [], 2)) == max(1, cores // 2)
@@ -220,7 +221,7 @@ def test_places_for_jobs_of_several_devices() -> None:
     [
         (["task.batch_size=5"], "task.batch_size=5 sequences cannot be shared equally"),
         (["task=adding", "unroll.window=5"], "Use unroll=full or trainer.devices=1"),
-        (["hydra.launcher.gpus=[0]"], "needs 2 at once"),
+        (["hydra.launcher.gpus=[0]"], "takes 2 at once. Name more"),
         (["trainer.strategy=fsdp"], "Use trainer.strategy=ddp"),
     ],
 )

@@ -1,6 +1,8 @@
 """The built wheel works outside the checkout: config tree and plugins travel in it."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -47,3 +49,22 @@ def test_trains_two_steps_from_a_temporary_folder(
     said = call(installed, "-m", "rnnexp", "train", "cell=gru", *words, cwd=workdir)
     assert "test loss" in said
     assert str(installed.parents[1]) in call(installed, "-m", "rnnexp", "cells", "gru", cwd=workdir)
+
+
+def test_a_package_of_somebody_elses_brings_plugins(
+    installed: Path, workdir: Path, store_uri: str
+) -> None:
+    package = workdir / "package"  # a build leaves files beside its source
+    shutil.copytree(ROOT / "tests" / "example_package", package)
+    options = ["--no-deps", "--no-index", "--no-build-isolation"]
+    call(installed, "-m", "pip", "install", *options, package, cwd=workdir)
+    assert "a / (1 + |a|)" in call(installed, "-m", "rnnexp", "cells", "softsign_unit", cwd=workdir)
+    words = ["cell=softsign_unit", "task=last_sign", "trainer.max_steps=2", "trainer.val_every=2"]
+    assert "test loss" in call(installed, "-m", "rnnexp", "train", *words, cwd=workdir)
+    ini = workdir / "pytest.ini"  # not this project's settings
+    ini.write_text("[pytest]\n")
+    tests = package / "contract"
+    said = call(
+        installed, "-m", "pytest", "-q", "-c", ini, "-p", "no:cacheprovider", tests, cwd=workdir
+    )
+    assert re.search(r"2[0-9] passed", said), said

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import (
+    LauncherError,
     Lifeline,
     Start,
     Task,
@@ -54,7 +55,7 @@ def launch(
 
 
 def _pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
-    gpus = _gpus(options, any(getattr(task, "wants_gpu", False) for task in tasks))
+    gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
     timeout = own.timeout if own.timeout is not None else options["timeout"]
     limits = Limits(options["stagger"], timeout, own.fail_fast or options["fail_fast"])
     start = _start(options["start"], bool(gpus), all(task.command for task in tasks))
@@ -73,12 +74,14 @@ def slots_of(
         devices: how many GPUs, or processes of so many threads, a job takes at once.
 
     Raises:
-        ValueError: there are fewer GPUs than one job takes.
+        LauncherError: there are fewer GPUs than one job takes.
     """
     threads: dict[str, str] = {name: str(options["threads"]) for name in THREADS}
     if gpus:
         if len(gpus) < devices:
-            raise ValueError(f"A job wants {devices} GPUs; there are {len(gpus)}: {list(gpus)}.")
+            raise LauncherError(
+                f"A job takes {devices} GPUs at once, and there are {len(gpus)}: {', '.join(gpus)}."
+            )
         whole = range(0, len(gpus) - devices + 1, devices)
         groups = [",".join(gpus[i : i + devices]) for i in whole]
         places = [{**threads, "CUDA_VISIBLE_DEVICES": group} for group in groups]
@@ -92,7 +95,8 @@ def slots_of(
     return [threads] * count
 
 
-def _gpus(options: dict[str, Any], wanted: bool) -> list[str]:
+def gpus_of(options: dict[str, Any], wanted: bool) -> list[str]:
+    """List the GPUs to hand out: those that are named, else all that this process may see."""
     if options["gpus"] is not None:
         return [str(gpu) for gpu in options["gpus"]]
     if not wanted:
@@ -123,6 +127,7 @@ class HydraTask:
     overrides: list[str]
     log: Path
     command: list[str] | None = None
+    portable: None = None
     succeeded: bool = True
 
     @property

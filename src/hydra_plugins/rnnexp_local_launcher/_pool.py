@@ -1,15 +1,13 @@
 """Run tasks in processes, a few at a time: start, watch, end. Knows neither Hydra nor torch."""
 
-import os
 import signal
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hydra_plugins.rnnexp_local_launcher._processes import Start, Task
+from hydra_plugins.rnnexp_local_launcher._processes import Running, Start, Task
 
 POLL_SECONDS = 0.02
 GRACE_SECONDS = 20.0
@@ -65,10 +63,10 @@ class Watcher(Protocol):
 
 
 @dataclass
-class _Running:
+class _Place:
     task: Task
     slot: dict[str, str]
-    pid: int
+    work: Running
     since: float
     asked: float | None = None
     timed_out: bool = False
@@ -95,15 +93,17 @@ class Pool:
 
     Args:
         slots: what each place gives its task: environment variables.
-        start: makes a process of a task and a slot, and returns its id.
+        start: sets a task to work in a slot.
         watcher: is told what happens.
         limits: of all tasks.
+        poll_seconds: between two looks at them.
     """
 
     slots: Sequence[dict[str, str]]
     start: Start
     watcher: Watcher
     limits: Limits = field(default_factory=Limits)
+    poll_seconds: float = POLL_SECONDS
 
     def run(self, tasks: Sequence[Task]) -> list[Ended]:
         """Run all tasks; whatever ends this call ends their processes first.
@@ -113,7 +113,7 @@ class Pool:
         """
         self._waiting = deque(tasks)
         self._free = deque(self.slots)
-        self._running: list[_Running] = []
+        self._running: list[_Place] = []
         self._ended: list[Ended] = []
         self._latest = -float("inf")
         try:
@@ -122,7 +122,7 @@ class Pool:
                 self._reap()
                 self._hurry()
                 self.watcher.turn([r.task for r in self._running], len(self._waiting))
-                time.sleep(POLL_SECONDS)
+                time.sleep(self.poll_seconds)
         finally:
             self._end_all()
         return self._ended
@@ -133,19 +133,18 @@ class Pool:
                 return
             task, slot = self._waiting.popleft(), self._free.popleft()
             self._latest = time.monotonic()
-            pid = self.start(task, slot)
-            self._running.append(_Running(task, slot, pid, self._latest))
+            work = self.start(task, slot)
+            self._running.append(_Place(task, slot, work, self._latest))
             self.watcher.started(task)
 
     def _reap(self) -> None:
         for running in list(self._running):
-            pid, status = os.waitpid(running.pid, os.WNOHANG)
-            if pid == 0:
+            code = running.work.poll()
+            if code is None:
                 continue
             self._running.remove(running)
             self._free.append(running.slot)
-            _signal(running.pid, signal.SIGKILL)  # what it may have started itself
-            ended = _ended(running, status)
+            ended = _ended(running, code)
             self._ended.append(ended)
             if not self.watcher.ended(ended) and self.limits.fail_fast:
                 self._waiting.clear()
@@ -159,12 +158,12 @@ class Pool:
                 running.timed_out = True
                 self._ask(running)
             if running.asked is not None and now - running.asked > GRACE_SECONDS:
-                _signal(running.pid, signal.SIGKILL)
+                running.work.kill()
 
-    def _ask(self, running: _Running) -> None:
+    def _ask(self, running: _Place) -> None:
         if running.asked is None:
             running.asked = time.monotonic()
-            _signal(running.pid, signal.SIGTERM)
+            running.work.ask()
 
     def _ask_all(self) -> None:
         for running in self._running:
@@ -175,17 +174,10 @@ class Pool:
         while self._running:
             self._reap()
             self._hurry()
-            time.sleep(POLL_SECONDS)
+            time.sleep(self.poll_seconds)
 
 
-def _signal(pid: int, signum: signal.Signals) -> None:
-    # A job leads a process group of its own: nothing that it started is left over.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signum)
-
-
-def _ended(running: _Running, status: int) -> Ended:
-    code = os.waitstatus_to_exitcode(status)
+def _ended(running: _Place, code: int) -> Ended:
     seconds = time.monotonic() - running.since
     if code < 0:
         return Ended(running.task, None, -code, seconds, running.timed_out)

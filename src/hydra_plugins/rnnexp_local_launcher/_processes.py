@@ -1,5 +1,6 @@
 """Two ways to make a process of a task: a copy of this one, or a new interpreter."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -35,12 +38,64 @@ class Task(Protocol):
         """What starts it in a new interpreter; None where only a copy can run it."""
         ...
 
+    @property
+    def portable(self) -> Callable[[], int] | None:
+        """The work as a function that can be pickled, for another machine; None if it cannot."""
+        ...
+
     def run(self) -> int:
         """Do the work, in its own process; return the exit code."""
         ...
 
 
-Start = Callable[[Task, dict[str, str]], int]
+class Running(Protocol):
+    """A task at work, wherever that is."""
+
+    def poll(self) -> int | None:
+        """Return its exit code, minus the signal that ended it; None while it runs."""
+        ...
+
+    def ask(self) -> None:
+        """Ask it to save its state and end."""
+        ...
+
+    def kill(self) -> None:
+        """End it."""
+        ...
+
+
+Start = Callable[[Task, dict[str, str]], Running]
+
+
+class LauncherError(Exception):
+    """What a launcher was asked for cannot be had; said before the first job."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A child of this process that leads a group of its own: nothing it started is left over."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Look whether it has ended; what it may have started itself then ends, too."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self.kill()
+        return os.waitstatus_to_exitcode(status)
+
+    def ask(self) -> None:
+        """Send SIGTERM."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, signum: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signum)
 
 
 class Lifeline:
@@ -86,14 +141,16 @@ def fork_is_safe() -> bool:
 
 def forking(lifeline: Lifeline) -> Start:
     """Start tasks as copies of this process: what is imported is imported already."""
+    gc.collect()
+    gc.freeze()  # no copy looks through what was here before it, and so copies no page of it
 
-    def start(task: Task, slot: dict[str, str]) -> int:
+    def start(task: Task, slot: dict[str, str]) -> Running:
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
             _be_child(task, slot, lifeline)
-        return pid
+        return Process(pid)
 
     return start
 
@@ -101,7 +158,7 @@ def forking(lifeline: Lifeline) -> Start:
 def spawning(lifeline: Lifeline) -> Start:
     """Start tasks in new interpreters, whose environment is set before anything is imported."""
 
-    def start(task: Task, slot: dict[str, str]) -> int:
+    def start(task: Task, slot: dict[str, str]) -> Running:
         command = task.command
         if command is None:
             raise ValueError(f"{task.name} has no command: it can only be forked.")
@@ -118,7 +175,7 @@ def spawning(lifeline: Lifeline) -> Start:
                 pass_fds=[lifeline.reading],
             )
         process.returncode = 0  # the pool waits for it
-        return process.pid
+        return Process(process.pid)
 
     return start
 

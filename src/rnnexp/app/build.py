@@ -13,6 +13,7 @@ from rnnexp.tasks import Pattern, Task
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tasks.stream import Share
 from rnnexp.training.module import Recipe, RecurrentModule
+from rnnexp.training.ridge import Ridge, fit_readout
 from rnnexp.training.team import ALONE, Place
 
 Values = Mapping[str, Any]
@@ -51,7 +52,11 @@ def make_plan(values: Values) -> Plan:
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)
     choose_backend(probe, values["unroll"]["backend"])
-    make_head(values["model"]["head"], probe.hidden_size, task.output_size)
+    if values["model"]["readout_fit"] == "ridge":
+        _check_ridge(values)
+    _check_dynamics(values)
+    width = probe.hidden_size * (2 if values["model"]["bidirectional"] else 1)
+    make_head(values["model"]["head"], width, task.output_size)
     return plan
 
 
@@ -107,7 +112,14 @@ def build_module(plan: Plan) -> RecurrentModule:
         unroll["feed"],
         schedule,
     )
-    return RecurrentModule(build_network(plan), plan.task, recipe, unroll["window"])
+    network = build_network(plan)
+    if values["model"]["readout_fit"] == "ridge":
+        fit_readout(network, plan.task, _ridge(values))
+    return RecurrentModule(network, plan.task, recipe, unroll["window"])
+
+
+def _ridge(values: Values) -> Ridge:
+    return Ridge(values["model"]["ridge_strength"], values["model"]["ridge_batches"])
 
 
 def build_data(plan: Plan, place: Place = ALONE) -> TaskData:
@@ -196,13 +208,30 @@ def _check_shares(plan: Plan) -> None:
         )
 
 
+def _check_ridge(values: Values) -> None:
+    _ridge(values)
+    head = values["model"]["head"]
+    if head != "linear":
+        raise ConfigError(
+            f"model.readout_fit=ridge fits a matrix, which model.head={head} does not have. Use "
+            "model.head=linear."
+        )
+
+
+def _check_dynamics(values: Values) -> None:
+    every, backend = values["monitor"]["dynamics_every"], values["unroll"]["backend"]
+    if every is not None and backend == "vendor":
+        raise ConfigError(
+            f"monitor.dynamics_every={every} needs a backend that can be watched, and "
+            "unroll.backend=vendor cannot. Use unroll.backend=auto."
+        )
+
+
 def _check_omega(plan: Plan, cell: Cell) -> None:
     values, name = plan.values, plan.values["cell"]["name"]
     unroll = values["unroll"]
     reasons = {
-        f"cell={name}, whose recurrent matrix is not known: it is no PointwiseCell": not isinstance(
-            cell, PointwiseCell
-        ),
+        f"cell={name}, whose recurrent matrix is none that is trained": not _has_matrix(cell),
         f"unroll.checkpoint_every={unroll['checkpoint_every']}": bool(unroll["checkpoint_every"]),
         f"unroll.feed={unroll['feed']} under feedback": plan.feedback
         and unroll["feed"] != "teacher",
@@ -219,6 +248,13 @@ def _check_omega(plan: Plan, cell: Cell) -> None:
         choose_backend(cell, unroll["backend"], "gradients")
     except ConfigError as error:
         raise ConfigError(f"{error} Use unroll.backend=auto with omega.") from error
+
+
+def _has_matrix(cell: Cell) -> bool:
+    if not isinstance(cell, PointwiseCell) or cell.weight_hh is None:
+        return False
+    plain = type(cell).recurrent_weight is PointwiseCell.recurrent_weight
+    return plain and cell.weight_hh.requires_grad
 
 
 def _check_bidirectional(plan: Plan) -> None:

@@ -5,9 +5,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -79,14 +82,41 @@ def search_path(overrides: Sequence[str], config_dir: str | None = None) -> list
     return [f"hydra.searchpath=[{','.join(f'file://{f.resolve()}' for f in folders)}]"]
 
 
-def parse(overrides: Sequence[str]) -> list[Override]:
+@dataclass(frozen=True)
+class LauncherChoice:
+    """What ``hydra/launcher=`` of a command chooses.
+
+    Args:
+        name: of the launcher.
+        options: its own, as ``hydra.launcher`` has them.
+    """
+
+    name: str
+    options: dict[str, Any]
+
+
+def launcher_of(overrides: Sequence[str]) -> LauncherChoice:
+    """Compose what a command says of its launcher."""
+    parsed = parse([*search_path(overrides), *overrides])
+    single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        hydra = _compose(single, with_hydra=True)["hydra"]
+    options: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
+    return LauncherChoice(str(hydra.runtime.choices["hydra/launcher"]), options)
+
+
+def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
     """Parse overrides.
+
+    Args:
+        overrides: as on a command line.
+        loader: knows the choices of a group; only ``glob`` asks for them.
 
     Raises:
         ConfigError: one is not well formed.
     """
     try:
-        return OverridesParser.create().parse_overrides(list(overrides))
+        return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
     except HydraException as error:
         raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
 
@@ -100,7 +130,8 @@ def _expand(overrides: list[str], multirun: bool) -> list[list[str]]:
     params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
     given = {o.key_or_group for o in parsed}
     merged = [*(p for p in params if p.partition("=")[0] not in given), *overrides]
-    batches = BasicSweeper.split_arguments(parse(merged), None)
+    loader = GlobalHydra.instance().config_loader()  # for glob(*), which asks for the choices
+    batches = BasicSweeper.split_arguments(parse(merged, loader), None)
     return [list(job) for batch in batches for job in batch]
 
 

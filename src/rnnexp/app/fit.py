@@ -12,6 +12,7 @@ from rnnexp.recurrence import choose_backend
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import RunLog
 from rnnexp.training.checkpoints import LAST
+from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import StopRequest
 from rnnexp.training.module import RecurrentModule
 from rnnexp.training.team import ALONE, Place
@@ -79,5 +80,5 @@ def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:
 def _prepare_torch(plan: Plan) -> None:
     if plan.values["threads"] is not None:
         torch.set_num_threads(plan.values["threads"])
-    torch.set_flush_denormal(plan.values["flush_denormal"])
+    flush_denormals(plan.values["flush_denormal"])
     seed_everything(plan.values["seed"], verbose=False)

@@ -1,29 +1,80 @@
-"""``rnnexp cells`` and ``rnnexp tasks``: what is registered, and what it takes."""
+"""``rnnexp cells``, ``tasks``, ``callbacks``: what is registered, and what it takes."""
 
 import argparse
-from typing import cast
+from collections.abc import Iterator
+from typing import Any, cast, get_args
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from rnnexp.discovery import load_plugins
 from rnnexp.options import REQUIRED, Option
 from rnnexp.registry import REGISTRY, Entry, Kind
 
+SIZES = {"input_size": 64, "hidden_size": 64}
+"""For which costs are told: an input as wide as the state."""
+
 
 def main(command: str, arguments: list[str]) -> int:
-    """List the cells or tasks named, all by default; the exit code is 1 if a file failed."""
+    """Describe the plugins named; list all where none is; the exit code is 1 if a file failed."""
     parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
     parser.add_argument("names", nargs="*")
     names = parser.parse_args(arguments).names
     failures = load_plugins()
     kind = cast(Kind, command.removesuffix("s"))
     console = Console()
-    for entry in [REGISTRY.get(kind, name) for name in names] or REGISTRY.all(kind):
-        console.print(describe(entry), soft_wrap=True, highlight=False)
+    if kind == "cell" and not names:
+        console.print(cell_table(REGISTRY.all(kind)))
+        console.print(
+            "At 64 units on 64 inputs. Options and equation: rnnexp cells NAME", highlight=False
+        )
+    else:
+        for entry in [REGISTRY.get(kind, name) for name in names] or REGISTRY.all(kind):
+            console.print(describe(entry), soft_wrap=True, highlight=False)
     for failure in failures:
         console.print(f"[red]not loaded[/red]  {escape(str(failure))}", soft_wrap=True)
     return 1 if failures else 0
+
+
+def cell_table(entries: list[Entry]) -> Table:
+    """Lay the cells out by family, with what they cost at 64 units on 64 inputs.
+
+    Trained numbers; multiply-adds of a step; numbers carried from one step to the next.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("cell", no_wrap=True)
+    for name in ("weights", "multiply-\nadds", "carried"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for family, members in by_family(entries):
+        table.add_row(f"[bold]{family}[/bold]")
+        for entry in members:
+            table.add_row(f"  {entry.name}", *costs(entry), escape(_clause(entry.summary)))
+    return table
+
+
+def _clause(summary: str) -> str:
+    return summary.partition(":")[0].rstrip(".")
+
+
+def by_family(entries: list[Entry]) -> Iterator[tuple[str, list[Entry]]]:
+    """Group cells by family, in the order of `rnnexp.cells.Family`."""
+    from rnnexp.cells import Family
+
+    for family in get_args(Family):
+        members = [e for e in entries if cast(Any, e.cls).family == family]
+        if members:
+            yield family, members
+
+
+def costs(entry: Entry) -> tuple[str, str, str]:
+    """Count parameters, multiply-adds of a step, and the numbers that its state holds."""
+    from rnnexp.testing.cost import carried, multiply_adds, parameters
+
+    cell = entry.cls(**SIZES)
+    return f"{parameters(cell):,}", f"{multiply_adds(cell):,}", f"{carried(cell):,}"
 
 
 def describe(entry: Entry) -> str:

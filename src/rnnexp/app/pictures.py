@@ -31,7 +31,7 @@ def draw_run_pictures(folder: Path, threshold: float | None) -> list[Path]:
 
 
 def draw_sweep_picture(name: str, outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
-    """Draw what a task names as its `sweep_picture` into the folder of a sweep.
+    """Draw what ``sweep.picture`` or a task's `sweep_picture` names into the folder of a sweep.
 
     Args:
         name: of `SWEEP_PICTURES`.
@@ -63,4 +63,10 @@ def _cliff_surface(runs: Sequence[Run], folder: Path) -> list[Path]:
     return draw_cliff_surface(runs, folder)
 
 
-SWEEP_PICTURES: dict[str, Draw] = {"cliff_surface": _cliff_surface}
+def _zoo(runs: Sequence[Run], folder: Path) -> list[Path]:
+    from rnnexp.app.zoo import draw_zoo
+
+    return draw_zoo(runs, folder)
+
+
+SWEEP_PICTURES: dict[str, Draw] = {"cliff_surface": _cliff_surface, "zoo": _zoo}

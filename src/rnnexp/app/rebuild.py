@@ -22,6 +22,7 @@ from rnnexp.recurrence import FullTrace, Trace
 from rnnexp.tasks import Batch
 from rnnexp.tracking import RunHeader, RunLog, add_artifacts, find_run, load_run
 from rnnexp.training.checkpoints import is_whole
+from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import StopRequest
 from rnnexp.training.module import RecurrentModule
 from rnnexp.training.regularise import add_omega
@@ -115,7 +116,7 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
 
 
 def _trained_up_to(plan: Plan, folder: Path, steps: int) -> RecurrentModule:
-    torch.set_flush_denormal(plan.values["flush_denormal"])
+    flush_denormals(plan.values["flush_denormal"])
     seed_everything(plan.values["seed"], verbose=False)
     module = build_module(plan)
     if steps == 0:

@@ -1,7 +1,9 @@
 """One run: open its record, train, test, and say honestly how it ended."""
 
+import sys
 import time
 import traceback
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,12 +12,13 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 
 from rnnexp.app.build import Plan, run_name
+from rnnexp.app.changes import changes_since
 from rnnexp.app.fit import Fitted, fit, test_best
 from rnnexp.app.identity import identity
 from rnnexp.app.outcome import Outcome, describe_outcome
 from rnnexp.app.pictures import draw_run_pictures
 from rnnexp.app.resume import Origin
-from rnnexp.app.sources import keep_sources
+from rnnexp.app.sources import keep_sources, source_tags
 from rnnexp.app.team import team
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
@@ -25,6 +28,7 @@ from rnnexp.training.resume import ResumePoint
 
 C = TypeVar("C", bound=Callback)
 CONFIG_FILE = "config.yaml"
+_NOT_EXACT = "The run goes on, but not bit for bit."
 _AT_EVERY_STEP = ("grad/clipped_fraction",)
 """Figures of the summary that the last step has logged already."""
 
@@ -74,7 +78,9 @@ def run(
         outcome.seconds = time.perf_counter() - begun
         _draw(plan, folder, log, alone=parent is None)
         _close(outcome, folder, log)
-    outcome.run_id = log.run_id(timeout=float(plan.values["tracking"]["wait"]))
+    # A job of a sweep waits for no store: the next one begins instead.
+    wait = 0.0 if parent is not None else float(plan.values["tracking"]["wait"])
+    outcome.run_id = log.run_id(timeout=wait)
     outcome.write()
     return outcome
 
@@ -107,11 +113,17 @@ def _header(
         more["rnnexp.resumed_from"] = str(origin.checkpoint)
     if origin is not None and origin.notes:
         more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
+    where = provenance(Path.cwd())
+    changed = changes_since(origin, {**where, **source_tags(values)})
+    for change in changed:
+        print(f"rnnexp: {change} {_NOT_EXACT}", file=sys.stderr)
+    if changed:
+        more["rnnexp.changed_since_checkpoint"] = " ".join([*changed, _NOT_EXACT])
     return RunHeader(
         name=run_name(values),
         experiment=str(values["tracking"]["experiment"]),
         params=flatten(values),
-        tags={**provenance(Path.cwd()), **more},
+        tags={**where, **more},
         parent_key=parent,
         run_id=origin.run_id if origin and not continues else None,
         continues=continues,
@@ -127,11 +139,13 @@ def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
     file.write_text(yaml.safe_dump(plan.values, sort_keys=False), encoding="utf-8")
     log.artifact(file)
     packages = folder / "packages.txt"
-    packages.write_text(_package_list(), encoding="utf-8")
+    packages.write_text(package_list(), encoding="utf-8")
     log.artifact(packages)
 
 
-def _package_list() -> str:
+@cache
+def package_list() -> str:
+    """List every installed package; looked up once, before a sweep copies its process."""
     return "\n".join(sorted({f"{d.name}=={d.version}" for d in distributions()})) + "\n"
 
 
@@ -192,10 +206,9 @@ def _callback(trainer: Trainer, kind: type[C]) -> C:
 
 def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
     log.tags({"mlflow.note.content": describe_outcome(outcome)})
-    if (folder / "cliffs.jsonl").is_file():
-        log.artifact(folder / "cliffs.jsonl")
-    if (folder / "error.txt").is_file():
-        log.artifact(folder / "error.txt")
+    for name in ("cliffs.jsonl", "dynamics.jsonl", "error.txt"):
+        if (folder / name).is_file():
+            log.artifact(folder / name)
     log.end(outcome.status, outcome.error)
     if log.problem is not None:  # still: what has not been written is lost with this process
         outcome.status = "FAILED"

@@ -23,6 +23,10 @@ class ModelOptions:
         feedback: output feeds y_{t-1} into step t; auto does so for cells that have no other
             recurrence.
         bidirectional: run each layer in both directions of time and join their outputs.
+        readout_fit: ridge sets the linear head in closed form before training, to the best one
+            for the recurrence as it starts; none leaves it to training.
+        ridge_strength: how strongly ridge holds the head's weights small.
+        ridge_batches: over how many training batches ridge fits.
     """
 
     layers: int = 1
@@ -31,6 +35,9 @@ class ModelOptions:
     head: Literal["linear", "identity"] = "linear"
     feedback: Literal["auto", "none", "output"] = "auto"
     bidirectional: bool = False
+    readout_fit: Literal["none", "ridge"] = "none"
+    ridge_strength: float = 1e-6
+    ridge_batches: int = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +159,9 @@ class MonitorOptions:
     Args:
         flow_every: steps between two records of the gradient's flow through time, the norm of
             dL/dh_t; null records none. unroll.backend=vendor does not show it.
+        dynamics_every: steps between two looks at how the state itself moves, its norm, its
+            saturation and the growth of a difference: ``dynamics.jsonl`` and flow/ metrics; each
+            runs the sequence twice more, step by step. null for none.
         cliff_ratio: how many times the running median a norm must be to count as a cliff.
         cliff_deviations: how many robust standard deviations it must lie above, too.
         pictures: draw norms and flow at the end; auto does so for a run that is no part of a sweep.
@@ -162,6 +172,7 @@ class MonitorOptions:
     """
 
     flow_every: int | None = 10
+    dynamics_every: int | None = None
     cliff_ratio: float = 8.0
     cliff_deviations: float = 5.0
     pictures: Literal["auto", "always", "never"] = "auto"
@@ -181,9 +192,11 @@ class SweepOptions:
         retry_failed: run those again that failed by themselves; interrupted ones always go on.
         fail_fast: end the sweep at the first job that fails.
         timeout: seconds after which a job is ended as failed; null never.
+        picture: what the sweep draws at its end; null leaves it to the task.
     """
 
     name: str | None = None
+    picture: Literal["cliff_surface", "zoo"] | None = None
     retry_failed: bool = False
     fail_fast: bool = False
     timeout: float | None = None
@@ -196,8 +209,8 @@ class RootOptions:
     Args:
         seed: fixes the weights, the training data and every draw; a CPU run repeats bit for bit.
         threads: CPU threads of torch, in each process; null leaves torch's choice.
-        flush_denormal: treat denormal numbers as zero; vanishing gradients make many, and a CPU
-            computes with them many times slower.
+        flush_denormal: treat denormal numbers as zero, in every thread; vanishing gradients make
+            many, and some CPUs compute with them many times slower.
         plugin_dirs: folders with plugins, beside those in $RNNEXP_PLUGINS.
         resume: MLflow run id, or path of a checkpoint or of a run folder, to go on from.
     """

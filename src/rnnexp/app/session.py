@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from hydra_plugins.rnnexp_local_launcher._pool import Limits
 from rnnexp.app.compose import Job
@@ -15,7 +15,7 @@ from rnnexp.app.jobs import LOG, artifact_root
 from rnnexp.app.outcome import Outcome
 from rnnexp.app.pictures import draw_sweep_picture
 from rnnexp.app.resume import origin_of
-from rnnexp.app.run import run
+from rnnexp.app.run import package_list, run
 from rnnexp.app.sweep import NOT_RUN, Item, Sweep
 from rnnexp.app.validate import validate
 from rnnexp.app.watch import JobTask, SweepWatcher
@@ -85,12 +85,13 @@ class Session:
     def sweep_tasks(
         self, job_overrides: Sequence[Sequence[str]], first: int, config: DictConfig
     ) -> tuple[list[JobTask], SweepWatcher, Limits]:
-        """Make the tasks that ``hydra/launcher=local`` runs: what is left of the sweep."""
+        """Make the tasks that a launcher of this project runs: what is left of the sweep."""
         del job_overrides, first
         assert self.sweep is not None
         threads = int(config.hydra.launcher.threads)
         _check_gpus(config.hydra.launcher.get("gpus"), self.jobs)
         left = self._begin(self.sweep)
+        package_list()
         for item in left:
             self.sweep.freeze(item, threads)
         moving = self.jobs[0].plan.values["trainer"]["progress"] in ("auto", "bar")
@@ -161,7 +162,7 @@ class Session:
                 print(f"        its log: {outcome.folder}/{LOG}", file=sys.stderr)
 
     def _draw(self, sweep: Sweep) -> None:
-        name = self.jobs[0].plan.task.sweep_picture
+        name = sweep.options["picture"] or self.jobs[0].plan.task.sweep_picture
         if name is None or self.stopped or sweep.lease is None:
             return
         for file in draw_sweep_picture(name, self.outcomes, sweep.folder):
@@ -180,10 +181,11 @@ class Session:
         return "rnnexp ui" if default else f"rnnexp ui tracking.uri={self.uri}"
 
 
-def _check_gpus(gpus: Sequence[str] | None, jobs: Sequence[Job]) -> None:
+def _check_gpus(gpus: object, jobs: Sequence[Job]) -> None:
+    # Named ones of hydra/launcher=local; said before the record of the sweep is begun.
     wanted = max(int(job.plan.values["trainer"]["devices"]) for job in jobs)
-    if gpus and len(gpus) < wanted:
+    if isinstance(gpus, ListConfig) and 0 < len(gpus) < wanted:
         raise ConfigError(
-            f"hydra.launcher.gpus={list(gpus)}: a job with trainer.devices={wanted} needs "
+            f"hydra.launcher.gpus={list(gpus)}: a job with trainer.devices={wanted} takes "
             f"{wanted} at once. Name more, or ask for fewer devices."
         )

@@ -54,7 +54,12 @@ def keep_sources(values: Values, folder: Path, log: RunLog) -> None:
         place.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place / source.name)
         log.artifact(place / source.name, f"{FOLDER}/{kind}s")
-    log.tags({f"rnnexp.source.{kind}": value for kind, value in digests(values).items()})
+    log.tags(source_tags(values))
+
+
+def source_tags(values: Values) -> dict[str, str]:
+    """Hash the files of a run's plugins, as the tags of its record."""
+    return {f"rnnexp.source.{kind}": value for kind, value in digests(values).items()}
 
 
 def load_as_recorded(folder: Path, values: Values) -> list[str]:

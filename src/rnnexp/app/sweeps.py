@@ -1,6 +1,7 @@
 """``rnnexp sweep plan | status | retry``: what a sweep would do, does, and does again."""
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def main(command: str, arguments: list[str]) -> int:
 
 
 _HELP = (
-    "plan KEY=VALUE ...      its jobs, which are done, and how long the others may take",
+    "plan KEY=VALUE ...      its jobs, which are done, where and how long the others would run",
     "status [NAME]           what has become of its jobs; all sweeps without a name",
     "retry NAME              start it again, with the jobs that failed",
 )
@@ -40,8 +41,10 @@ _HELP = (
 
 def plan(arguments: list[str]) -> int:
     """Show what ``rnnexp train -m`` with these overrides would do."""
-    from rnnexp.app.compose import check_jobs, prepare
+    from rnnexp.app.compose import check_jobs, launcher_of, prepare
+    from rnnexp.app.places import places_of
     from rnnexp.app.session import Session
+    from rnnexp.app.watch import JobTask
 
     overrides = [word for word in arguments if word not in ("-m", "--multirun")]
     prepare(overrides)
@@ -53,7 +56,12 @@ def plan(arguments: list[str]) -> int:
         print(f"{_WORDS[states[item.key]]:<16} {item.key}  {' '.join(item.job.overrides)}")
     print(f"{sweep.name}: {_counts(list(states.values()))} | {sweep.folder}")
     left = sum(state in ("new", "interrupted") for state in states.values())
-    print(_estimate([item.folder for item in sweep.items], left))
+    launcher = launcher_of(overrides)
+    tasks = [JobTask(item) for item in sweep.items]
+    wants_gpu, devices = any(t.wants_gpu for t in tasks), max(t.devices for t in tasks)
+    places = places_of(launcher, left, wants_gpu, devices)
+    print(f"hydra/launcher={launcher.name}: {places.words}")
+    print(_estimate([item.folder for item in sweep.items], left, places.at_once))
     return 0
 
 
@@ -112,10 +120,17 @@ def _counts(states: Sequence[State]) -> str:
     return ", ".join(f"{counts[s]} {word}" for s, word in _WORDS.items() if counts[s])
 
 
-def _estimate(folders: Sequence[Path], left: int) -> str:
+def _estimate(folders: Sequence[Path], left: int, at_once: int | None) -> str:
     outcomes = [outcome_of(folder) for folder in folders]
     seconds = [o.seconds for o in outcomes if o is not None and o.status == "FINISHED"]
     if not seconds:
         return f"{left} jobs left; how long they take is not known before one is done."
-    total = left * sum(seconds) / len(seconds)
-    return f"{left} jobs left, about {total / 60:.1f} min of one job after the other."
+    each = sum(seconds) / len(seconds)
+    if at_once is None:
+        return f"{left} jobs left, about {_time(left * each)} of one job after the other."
+    rounds = math.ceil(left / at_once)
+    return f"{left} jobs left, about {_time(rounds * each)} with {at_once} at once."
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"

@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from rnnexp.app.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
 from rnnexp.app.disk import check_disk
 from rnnexp.app.resume import with_earlier_overrides
@@ -93,6 +94,8 @@ def _run(session: Session, argv: list[str]) -> int:
             finally:
                 session.stop.can_wait = False
                 session.finish()
+    except LauncherError as error:
+        raise ConfigError(str(error)) from error
     except RunError as error:  # of sweep.fail_fast
         print(f"rnnexp: {error}", file=sys.stderr)
         return EXIT_FAILED

@@ -15,6 +15,7 @@ from rnnexp.app.status import StatusFile
 from rnnexp.monitors.cliffs import CliffDetector, CliffOptions
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.monitors.probe import DynamicsProbe
 from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.monitors.weights import WeightPath
 from rnnexp.registry import REGISTRY
@@ -100,6 +101,9 @@ def _callbacks(
 def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> list[Callback]:
     # In the first process of a run only. They look and write; what they do is no one else's affair.
     callbacks: list[Callback] = [_watch(plan, monitor, folder, log), WeightPath()]
+    every = plan.values["monitor"]["dynamics_every"]
+    if every is not None:
+        callbacks.append(DynamicsProbe(folder, every))
     if is_frozen(folder):
         callbacks.append(StatusFile(monitor, folder / STATUS))
     style = plan.values["trainer"]["progress"]

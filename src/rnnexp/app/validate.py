@@ -37,6 +37,7 @@ _POSITIVE = {
     "trainer.early_stop_after": False,
     "trainer.max_epochs": False,
     "monitor.flow_every": False,
+    "monitor.dynamics_every": False,
     "monitor.cliff_ratio": False,
     "monitor.cliff_deviations": False,
     "monitor.max_rollbacks": True,

@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -12,9 +13,10 @@ from rich.text import Text
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from hydra_plugins.rnnexp_local_launcher._processes import Task
-from rnnexp.app.jobs import LOG, STATUS, log_tail
+from rnnexp.app.jobs import LOG, STATUS, cap_log, log_tail
+from rnnexp.app.lease import LEASE_SECONDS
 from rnnexp.app.sweep import Item, Sweep
-from rnnexp.app.worker import BUSY, run_folder
+from rnnexp.app.worker import BUSY, PATIENCE_SECONDS, main, run_folder
 from rnnexp.tracking.files import read_json
 
 _REFRESH_SECONDS = 0.5
@@ -40,6 +42,11 @@ class JobTask:
     def command(self) -> list[str]:
         """A new interpreter for it."""
         return [sys.executable, "-m", "rnnexp.app.worker", str(self.item.folder)]
+
+    @property
+    def portable(self) -> Callable[[], int]:
+        """The same for another machine, which sees the same folders."""
+        return partial(main, str(self.item.folder), LEASE_SECONDS + PATIENCE_SECONDS)
 
     @property
     def wants_gpu(self) -> bool:
@@ -84,6 +91,7 @@ class SweepWatcher:
         """Judge a job and say how it went."""
         item = _item(ended.task)
         self._running.remove(item)
+        cap_log(item.folder)
         self._forward()
         self.sweep.tell(len(self._running))
         if ended.code == BUSY:
@@ -103,13 +111,15 @@ class SweepWatcher:
         return False
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
-        """Hand new journals on; move the display."""
+        """Hand new journals on; keep the logs short; move the display."""
         del running
         now = time.monotonic()
         if now - self._shown < _REFRESH_SECONDS:
             return
         self._shown = now
         self._forward()
+        for item in self._running:
+            cap_log(item.folder)
         if self.sweep.lease is not None:
             self.sweep.lease.beat()
         if self.moving and self._live is None:

@@ -27,17 +27,20 @@ PATIENCE_SECONDS = 30.0
 """How long to wait for a process whose sweep was killed: it is saving its state."""
 
 
-def run_folder(folder: Path, stop: StopRequest | None = None) -> int:
+def run_folder(
+    folder: Path, stop: StopRequest | None = None, patience: float = PATIENCE_SECONDS
+) -> int:
     """Run the job of a folder, unless another process does; go on where it was left.
 
     Args:
         folder: holds the frozen config; becomes that of the run.
         stop: hears signals where the caller does not listen itself; then `Stopped` is raised.
+        patience: seconds to wait for a process that holds the job.
 
     Returns:
         0, 1 if the run failed, 75 if another process has it, 130 or 143 after a signal.
     """
-    lease = acquire(folder, PATIENCE_SECONDS)
+    lease = acquire(folder, patience)
     if lease is None:
         return BUSY
     if (folder / COMPLETE).is_file():
@@ -76,12 +79,12 @@ def _run(folder: Path, stop: StopRequest) -> Outcome:
     return run(plan, folder, journals, stop, tags=frozen.tags, origin=origin, parent=frozen.parent)
 
 
-def main(folder: str) -> int:
+def main(folder: str, patience: float = PATIENCE_SECONDS) -> int:
     """Run a job in a process that was started for it."""
     tie_to_launcher()
     frozen = Frozen.read(Path(folder))
     prepare([f"plugin_dirs={frozen.values['plugin_dirs']}"])
-    return run_folder(Path(folder))
+    return run_folder(Path(folder), patience=patience)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,21 @@
 """The contract of a cell. The cells themselves are plugins: see ``plugins/cells``."""
 
-from rnnexp.cells.contract import Cell, PointwiseCell, Twin
+from rnnexp.cells.contract import Cell, Family, MatrixCell, PointwiseCell, Twin
 from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.cells.init import RecurrentInit
+from rnnexp.cells.limits import require
+from rnnexp.cells.linear import LinearCell
 from rnnexp.registry import register_cell
 
-__all__ = ["Cell", "LocalDerivatives", "PointwiseCell", "RecurrentInit", "Twin", "register_cell"]
+__all__ = [
+    "Cell",
+    "Family",
+    "LinearCell",
+    "LocalDerivatives",
+    "MatrixCell",
+    "PointwiseCell",
+    "RecurrentInit",
+    "Twin",
+    "register_cell",
+    "require",
+]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells.derivatives import LocalDerivatives
-from rnnexp.cells.init import RecurrentInit, init_input_, init_recurrent_
+from rnnexp.cells.init import RecurrentInit, init_input_, square
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
@@ -37,6 +37,10 @@ class Cell(nn.Module, ABC):
     recurs_through: ClassVar[Literal["state", "output"]] = "state"
     """``output`` where the cell has no hidden-to-hidden path and needs the model's output back."""
 
+    gradient_of: ClassVar[Literal["output", "state"]] = "output"
+    """Whose gradient is shown as dL/dh_t: ``state`` where the output is only read off state[0], so
+    that nothing comes back through the output from later steps."""
+
     def __init__(self, input_size: int, *, hidden_size: int = 64) -> None:
         super().__init__()
         if hidden_size < 1:
@@ -47,6 +51,9 @@ class Cell(nn.Module, ABC):
     @abstractmethod
     def initial_state(self, batch_shape: Sequence[int]) -> State:
         """Make the state before the first step, on the device and of the type of the weights.
+
+        Each tensor begins with the batch axes; what follows is the cell's own affair: a vector, a
+        matrix for each row, the last inputs, or nothing.
 
         Args:
             batch_shape: the leading axes, usually ``(B,)``.
@@ -64,10 +71,11 @@ class Cell(nn.Module, ABC):
             The output, shape (..., B, H), and the new state.
         """
 
-    def zeros(self, batch_shape: Sequence[int]) -> Tensor:
-        """Make a zero tensor of shape (*batch_shape, H) like the cell's weights."""
+    def zeros(self, batch_shape: Sequence[int], *shape: int) -> Tensor:
+        """Make a zero tensor like the weights, shape (*batch_shape, *shape); H if none is given."""
         like = next(self.parameters())
-        return torch.zeros(*batch_shape, self.hidden_size, dtype=like.dtype, device=like.device)
+        shape = shape or (self.hidden_size,)
+        return torch.zeros(*batch_shape, *shape, dtype=like.dtype, device=like.device)
 
     def twin(self) -> "Twin | None":
         """Name the torch.nn module that computes the same, if there is one."""
@@ -85,22 +93,24 @@ class Twin:
     bias_hh: Tensor
 
 
-class PointwiseCell(Cell):
-    """A cell whose only matrix product inside the time loop is ``R h``; all else is elementwise.
+class MatrixCell(Cell):
+    """A cell of stacked matrices W for the input and R for the past, one block of rows a gate.
 
-        wx_t  = W x_t + b          all time steps at once, before the loop
-        rh_t  = R h_{t-1} (+ b_r)  inside the loop
-        state = update(wx_t, rh_t, state)
+        wx_t = W x_t + b        G gates
 
-    A subclass states `num_gates`, `num_states` and `update`; ``state[0]`` is h, the output.
-    From `update` alone the engine derives `step`, a fast forward and a fast backward pass.
+    A subclass states how many gates and states there are, and writes `step` with the help of
+    `project_input` and `recur`. Where ``R h`` is its only product inside the time loop, it is a
+    `PointwiseCell`, which is faster.
 
     Args:
         recurrent_init: initial recurrent weights; orthogonal and identity keep the norm of h.
     """
 
     num_gates: ClassVar[int]
-    num_states: ClassVar[int] = 1
+    num_states: int = 1
+    num_recurrent: ClassVar[int | None] = None
+    """How many matrices R there are, those of the first gates; None for one for each gate."""
+
     recurrent_bias: ClassVar[bool] = False
     """True where ``R h`` needs a bias of its own, as in the candidate of the GRU."""
 
@@ -113,12 +123,53 @@ class PointwiseCell(Cell):
     ) -> None:
         super().__init__(input_size, **options)
         rows = self.num_gates * self.hidden_size
+        recurrent = self.num_gates if self.num_recurrent is None else self.num_recurrent
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(rows, self.hidden_size))
-        self.bias_ih = nn.Parameter(torch.zeros(rows))
-        self.bias_hh = nn.Parameter(torch.zeros(rows)) if self.recurrent_bias else None
         init_input_(self.weight_ih, self.hidden_size)
-        init_recurrent_(self.weight_hh, recurrent_init)
+        self.weight_hh = square(self.hidden_size, recurrent, recurrent_init) if recurrent else None
+        self.bias_ih = nn.Parameter(torch.zeros(rows))
+        biases = recurrent * self.hidden_size
+        self.bias_hh = nn.Parameter(torch.zeros(biases)) if self.recurrent_bias else None
+
+    def project_input(self, x_BI: Tensor) -> Tensor:
+        """Compute ``W x + b``, shape (..., B, G, H), for one step or for all T at once."""
+        return self._gates(nn.functional.linear(x_BI, self.weight_ih, self.bias_ih))
+
+    def project_recurrent(self, h_BH: Tensor) -> Tensor:
+        """Compute ``R h (+ b_r)`` of all matrices R at once, shape (..., B, G, H)."""
+        assert self.weight_hh is not None
+        product = nn.functional.linear(h_BH, self.weight_hh, self.bias_hh)
+        return product.unflatten(-1, (-1, self.hidden_size))
+
+    def recur(self, gate: int, h_BH: Tensor) -> Tensor:
+        """Compute the product of one gate's R with h, or with what stands for it; (..., B, H)."""
+        assert self.weight_hh is not None
+        rows = slice(gate * self.hidden_size, (gate + 1) * self.hidden_size)
+        bias = None if self.bias_hh is None else self.bias_hh[rows]
+        return nn.functional.linear(h_BH, self.weight_hh[rows], bias)
+
+    def initial_state(self, batch_shape: Sequence[int]) -> State:
+        """Start from zeros."""
+        return tuple(self.zeros(batch_shape) for _ in range(self.num_states))
+
+    def gate_bias(self, gate: int) -> Tensor:
+        """View the input bias of one gate, shape (H,), to set its initial value."""
+        return self.bias_ih.detach().view(self.num_gates, self.hidden_size)[gate]
+
+    def _gates(self, flat: Tensor) -> Tensor:
+        return flat.unflatten(-1, (self.num_gates, self.hidden_size))
+
+
+class PointwiseCell(MatrixCell):
+    """A cell whose only matrix product inside the time loop is ``R h``; all else is elementwise.
+
+        wx_t  = W x_t + b          all time steps at once, before the loop
+        rh_t  = R h_{t-1} (+ b_r)  inside the loop; zero for gates without an R
+        state = update(wx_t, rh_t, state)
+
+    A subclass states `num_gates`, `num_states` and `update`; ``state[0]`` is h, the output.
+    From `update` alone the engine derives `step`, a fast forward and a fast backward pass.
+    """
 
     @abstractmethod
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
@@ -130,13 +181,26 @@ class PointwiseCell(Cell):
             state: S tensors of shape (..., B, H).
         """
 
-    def project_input(self, x_BI: Tensor) -> Tensor:
-        """Compute ``W x + b``, shape (..., B, G, H), for one step or for all T at once."""
-        return self._gates(nn.functional.linear(x_BI, self.weight_ih, self.bias_ih))
+    def recurrent_weight(self) -> Tensor:
+        """Make R as the loop multiplies by it, one block of rows for each gate that has one.
+
+        Override it where R is made of other parameters, or `weight_hh` is constrained.
+        """
+        if self.weight_hh is None:
+            return self.weight_ih.new_zeros(0, self.hidden_size)
+        return self.weight_hh
+
+    def full_recurrent_weight(self) -> Tensor:
+        """Make R with a block for every gate, shape (G*H, H), zero for gates without an R."""
+        weight = self.recurrent_weight()
+        missing = self.num_gates * self.hidden_size - weight.shape[0]
+        return nn.functional.pad(weight, (0, 0, 0, missing)) if missing else weight
 
     def project_recurrent(self, h_BH: Tensor) -> Tensor:
-        """Compute ``R h (+ b_r)``, shape (..., B, G, H)."""
-        return self._gates(nn.functional.linear(h_BH, self.weight_hh, self.bias_hh))
+        """Compute ``R h (+ b_r)``, shape (..., B, G, H); zero for gates without an R."""
+        product = nn.functional.linear(h_BH, self.recurrent_weight(), self.bias_hh)
+        missing = self.num_gates * self.hidden_size - product.shape[-1]
+        return self._gates(nn.functional.pad(product, (0, missing)) if missing else product)
 
     def local_derivatives(
         self, wx_BGH: Tensor, rh_BGH: Tensor, state: State, new_state: State
@@ -154,18 +218,7 @@ class PointwiseCell(Cell):
         del wx_BGH, rh_BGH, state, new_state
         return None
 
-    def initial_state(self, batch_shape: Sequence[int]) -> State:
-        """Start from zeros."""
-        return tuple(self.zeros(batch_shape) for _ in range(self.num_states))
-
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance by one time step: `update` of the two products."""
         state = self.update(self.project_input(x_BI), self.project_recurrent(state[0]), state)
         return state[0], state
-
-    def gate_bias(self, gate: int) -> Tensor:
-        """View the input bias of one gate, shape (H,), to set its initial value."""
-        return self.bias_ih.detach().view(self.num_gates, self.hidden_size)[gate]
-
-    def _gates(self, flat: Tensor) -> Tensor:
-        return flat.unflatten(-1, (self.num_gates, self.hidden_size))

@@ -28,12 +28,42 @@ def init_recurrent_(weight_GHxH: Tensor, how: RecurrentInit) -> None:
             nn.init.zeros_(block)
 
 
+def square(hidden: int, blocks: int = 1, how: RecurrentInit = "orthogonal") -> nn.Parameter:
+    """Make a stack of trainable square matrices, shape (blocks*H, H); see `init_recurrent_`."""
+    weight_GHxH = nn.Parameter(torch.empty(blocks * hidden, hidden))
+    init_recurrent_(weight_GHxH, how)
+    return weight_GHxH
+
+
 def init_input_(weight_GHxI: Tensor, hidden: int) -> None:
     """Fill the input weights in place, Xavier-uniform for each gate's block on its own."""
     for block in weight_GHxI.detach().split(hidden):
         nn.init.xavier_uniform_(block)
 
 
+def uniform(*shape: int, low: float = -1.0, high: float = 1.0) -> nn.Parameter:
+    """Make a trainable tensor of numbers between two bounds."""
+    return nn.Parameter(torch.empty(shape).uniform_(low, high))
+
+
 def filled(size: int, value: float) -> nn.Parameter:
     """Make a trainable vector of one value."""
     return nn.Parameter(torch.full((size,), value))
+
+
+def antisymmetric(weight_HxH: Tensor, damping: float) -> Tensor:
+    """Make ``R - R' - damping I``, whose eigenvalues all have the real part -damping."""
+    eye_HxH = torch.eye(len(weight_HxH), dtype=weight_HxH.dtype, device=weight_HxH.device)
+    return weight_HxH - weight_HxH.mT - damping * eye_HxH
+
+
+def input_weight(gates: int, hidden: int, inputs: int) -> nn.Parameter:
+    """Make input weights of shape (G*H, I), as `init_input_` fills them."""
+    weight = nn.Parameter(torch.empty(gates * hidden, inputs))
+    init_input_(weight, hidden)
+    return weight
+
+
+def gates_of(x_BI: Tensor, weight_GHxI: Tensor, bias_GH: Tensor | None, gates: int) -> Tensor:
+    """Compute ``W x + b`` of all gates, shape (..., B, G, H)."""
+    return nn.functional.linear(x_BI, weight_GHxI, bias_GH).unflatten(-1, (gates, -1))

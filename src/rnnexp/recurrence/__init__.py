@@ -4,7 +4,7 @@ from rnnexp.recurrence.backends import BACKENDS, BackendName
 from rnnexp.recurrence.feed import Feed, FeedMode, Schedule, ScheduleKind
 from rnnexp.recurrence.head import Head, make_head
 from rnnexp.recurrence.network import NetworkState, Readout, RecurrentNetwork
-from rnnexp.recurrence.trace import FullTrace, Shown, Trace
+from rnnexp.recurrence.trace import FullTrace, InputTrace, Shown, Trace
 from rnnexp.recurrence.unroll import Unrolled, choose_backend, unroll
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "FeedMode",
     "FullTrace",
     "Head",
+    "InputTrace",
     "NetworkState",
     "Readout",
     "RecurrentNetwork",

@@ -4,6 +4,7 @@ parallel   a cell without state: no step depends on another, all T run at once
 native     loops in C, generated from the cell's `update` and compiled here: any PointwiseCell
 pointwise  loops of its own for a cell that is elementwise beside its products; derivatives of all
            steps at once
+scan       a cell linear in its state: pairs of steps joined, then pairs of pairs, in log2(T) rounds
 vendor     torch's own RNN, LSTM or GRU with the cell's weights
 loop       one step after the other under autograd: any cell, and the reference for the rest
 """
@@ -19,6 +20,8 @@ from rnnexp.recurrence.native import reason_against as native_reason_against
 from rnnexp.recurrence.native import run_native
 from rnnexp.recurrence.pointwise import reason_against as pointwise_reason_against
 from rnnexp.recurrence.pointwise import run_pointwise
+from rnnexp.recurrence.scan import reason_against as scan_reason_against
+from rnnexp.recurrence.scan import run_scan
 from rnnexp.recurrence.segments import Run
 from rnnexp.recurrence.trace import Shown, Trace
 from rnnexp.types import State
@@ -57,7 +60,8 @@ def run_loop(
     for x_BI in _prepared(cell, inputs_TBI).unbind(0):
         before.append(state)
         out_BH, state = step(x_BI, state)
-        _watch(out_BH, trace, len(outputs), inputs_TBI.shape[0])
+        shown = state[0] if cell.gradient_of == "state" else out_BH
+        _watch(shown, trace, len(outputs), inputs_TBI.shape[0])
         outputs.append(out_BH)
     if trace is not None and trace.needs == "gradients":
         lead = inputs_TBI.dim() - 2
@@ -82,9 +86,9 @@ def _step_of(cell: Cell) -> Callable[[Tensor, State], tuple[Tensor, State]]:
     return step
 
 
-def _watch(out_BH: Tensor, trace: Trace | None, t: int, steps: int) -> None:
-    if trace is not None and out_BH.requires_grad:
-        out_BH.register_hook(trace.hook(t, steps))
+def _watch(shown_BH: Tensor, trace: Trace | None, t: int, steps: int) -> None:
+    if trace is not None and shown_BH.requires_grad:
+        shown_BH.register_hook(trace.hook(t, steps))
 
 
 def run_parallel(
@@ -143,10 +147,18 @@ BACKENDS: dict[str, Backend] = {
     "parallel": Backend(run_parallel, _against_parallel),
     "native": Backend(run_native, native_reason_against, shows="norms"),
     "pointwise": Backend(run_pointwise, pointwise_reason_against),
+    "scan": Backend(run_scan, scan_reason_against, shows="norms"),
     "vendor": Backend(run_vendor, _against_vendor, shows="nothing"),
     "loop": Backend(run_loop, _against_loop),
 }
-AUTO_ORDER: tuple[BackendName, ...] = ("parallel", "native", "pointwise", "vendor", "loop")
+AUTO_ORDER: tuple[BackendName, ...] = (
+    "parallel",
+    "native",
+    "pointwise",
+    "scan",
+    "vendor",
+    "loop",
+)
 
 
 def auto_order(cell: Cell) -> tuple[BackendName, ...]:

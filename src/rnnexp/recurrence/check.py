@@ -6,6 +6,8 @@ would say so: such a cell shows itself here.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -20,12 +22,39 @@ constants as float32 (the 1/6 of hardsigmoid); another gradient does not."""
 
 PLAIN = (int, float, str, bool, type(None), tuple)
 Guard = tuple[object, ...]
+_GUARDS = 4
+"""Training and evaluation take turns: neither is found out again at every turn."""
+Finding = TypeVar("Finding")
+
+
+class Remembered(Generic[Finding]):
+    """What was found out about a cell, for as long as it lives, with each of its latest guards.
+
+    Args:
+        find: finds it out; may take long.
+    """
+
+    def __init__(self, find: Callable[[PointwiseCell], Finding]) -> None:
+        self._find = find
+        self._known: WeakKeyDictionary[PointwiseCell, list[tuple[Guard, Finding]]]
+        self._known = WeakKeyDictionary()
+
+    def of(self, cell: PointwiseCell) -> Finding:
+        """Look it up, or find it out."""
+        guard = guard_of(cell)
+        known = self._known.setdefault(cell, [])
+        for before, finding in known:
+            if before == guard:
+                return finding
+        finding = self._find(cell)
+        known[:] = [*known[1 - _GUARDS :], (guard, finding)]
+        return finding
 
 
 def guard_of(cell: PointwiseCell) -> Guard:
     """Collect what `update` may depend on: the weights' type, and the plain options of the cell."""
     plain = [item for item in vars(cell).items() if isinstance(item[1], PLAIN)]
-    return (cell.weight_hh.dtype, *plain)
+    return (cell.weight_ih.dtype, *plain)
 
 
 def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: PointwiseCell) -> bool:
@@ -46,7 +75,7 @@ def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: Pointwise
 
 def _random_inputs(cell: PointwiseCell) -> tuple[Tensor, State]:
     generator = torch.Generator().manual_seed(0)
-    dtype = cell.weight_hh.dtype
+    dtype = cell.weight_ih.dtype
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()

@@ -12,6 +12,11 @@ Head = Literal["linear", "identity"]
 def make_head(head: Head, hidden_size: int, output_size: int) -> nn.Module:
     """Make what turns h into y.
 
+    Args:
+        head: ``linear`` is ``V h + c``, ``identity`` h itself.
+        hidden_size: width of h; of [h_t, h'_t] where the network is bidirectional.
+        output_size: output features O.
+
     Raises:
         ConfigError: ``identity`` with O unlike H.
     """
@@ -19,7 +24,7 @@ def make_head(head: Head, hidden_size: int, output_size: int) -> nn.Module:
         return nn.Linear(hidden_size, output_size)
     if hidden_size != output_size:
         raise ConfigError(
-            f"model.head=identity hands h on as y, but the cell has {hidden_size} hidden units "
-            f"and the task asks for {output_size} outputs. Use model.head=linear."
+            f"model.head=identity hands h on as y, but h has {hidden_size} hidden units and the "
+            f"task asks for {output_size} outputs. Use model.head=linear."
         )
     return nn.Identity()

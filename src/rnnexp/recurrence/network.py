@@ -263,12 +263,16 @@ def _advanced(
     if lengths_B is None:
         return new
     fed_back_BO = _required(new.fed_back_BO)
-    runs_B1 = (t < lengths_B).to(fed_back_BO.device).unsqueeze(-1)
+    runs_B = (t < lengths_B).to(fed_back_BO.device)
+
+    def choose(new_BX: Tensor, old_BX: Tensor) -> Tensor:
+        return torch.where(runs_B[(...,) + (None,) * (new_BX.dim() - runs_B.dim())], new_BX, old_BX)
+
     layers = tuple(
-        tuple(torch.where(runs_B1, *pair) for pair in zip(*states, strict=True))
+        tuple(choose(*pair) for pair in zip(*states, strict=True))
         for states in zip(new.layers, old.layers, strict=True)
     )
-    return NetworkState(layers, torch.where(runs_B1, fed_back_BO, _required(old.fed_back_BO)))
+    return NetworkState(layers, choose(fed_back_BO, _required(old.fed_back_BO)))
 
 
 def _mix(own_BO: Tensor, targets_TBO: Tensor | None, t: int, feed: Feed) -> Tensor:

@@ -12,15 +12,15 @@ from copy import deepcopy
 from functools import partial
 from math import prod
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnexp.cells import Cell, PointwiseCell
-from rnnexp.recurrence.check import Guard, agrees, guard_of
+from rnnexp.recurrence.check import Remembered, agrees
 from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.product import gram, linear, product_with, refuse_second_derivative
+from rnnexp.recurrence.stand_in import update_of
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.workspace import buffer
@@ -36,15 +36,12 @@ def run_pointwise(
     wx_TBGH = _project(cell, inputs_TBI)
     wx_TBGH = wx_TBGH.reshape(wx_TBGH.shape[0], prod(lead), *wx_TBGH.shape[-2:])
     # Under autocast the input product is of low precision; the state keeps that of the weights.
-    wx_TBGH = wx_TBGH.to(cell.weight_hh.dtype)
+    wx_TBGH = wx_TBGH.to(cell.weight_ih.dtype)
     flat = tuple(s.reshape(prod(lead), s.shape[-1]) for s in state)
     with torch.autocast(wx_TBGH.device.type, enabled=False):
         outputs_TBH, *last = _run(cell, trace, wx_TBGH, flat)
     restored = tuple(s.reshape(*lead, s.shape[-1]) for s in last)
     return outputs_TBH.reshape(-1, *lead, outputs_TBH.shape[-1]), restored
-
-
-_checked: WeakKeyDictionary[PointwiseCell, tuple[Guard, bool]] = WeakKeyDictionary()
 
 
 def reason_against(cell: Cell) -> str | None:
@@ -53,7 +50,7 @@ def reason_against(cell: Cell) -> str | None:
         return "it is no PointwiseCell, from whose update the passes could be derived."
     if is_transformed():
         return "torch.func transforms cannot look into its loops."
-    if not _is_elementwise(cell):
+    if not _elementwise.of(cell):
         return (
             "its update is no plain elementwise function of (B, H); does it mix units or rows, "
             "draw numbers, or use an autograd Function of its own?"
@@ -61,22 +58,23 @@ def reason_against(cell: Cell) -> str | None:
     return None
 
 
-def _is_elementwise(cell: PointwiseCell) -> bool:
-    guard = guard_of(cell)
-    known = _checked.get(cell)
-    if known is None or known[0] != guard:
-        known = (guard, _agrees(cell))
-        _checked[cell] = known
-    return known[1]
-
-
 def _agrees(cell: PointwiseCell) -> bool:
     try:
-        # In double precision, wherever and in whatever type the cell computes.
-        double = deepcopy(cell).to("cpu", torch.float64)
+        double = _in_double(cell)
         return agrees(partial(run_pointwise, double), double)
     except (RuntimeError, NotImplementedError):  # the loop says better what is wrong, if it is
         return False
+
+
+def _in_double(cell: PointwiseCell) -> PointwiseCell:
+    # In double precision, wherever and in whatever type the cell computes. Tensors that stand in
+    # for its parameters (functional_call) may be results, which cannot be copied as they are.
+    copies = {id(p): nn.Parameter(p.detach().clone(), p.requires_grad) for p in cell.parameters()}
+    return deepcopy(cell, dict[int, Any](copies)).to("cpu", torch.float64)
+
+
+_elementwise = Remembered(_agrees)
+"""Whether a cell keeps its promise."""
 
 
 def _project(cell: PointwiseCell, inputs_TBI: Tensor) -> Tensor:
@@ -87,18 +85,23 @@ def _project(cell: PointwiseCell, inputs_TBI: Tensor) -> Tensor:
 
 
 def _run(cell: PointwiseCell, trace: Trace | None, wx_TBGH: Tensor, state: State) -> State:
-    arguments = (wx_TBGH, cell.weight_hh, cell.bias_hh, *state, *cell.parameters())
+    weight_hh = cell.full_recurrent_weight()
+    arguments = (wx_TBGH, weight_hh, cell.bias_hh, *state, *cell.parameters())
     if torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in arguments):
         return _Recurrence.apply(cell, trace, *arguments)  # type: ignore[no-any-return]
-    states = _roll(cell, wx_TBGH, state, None)
+    states = _roll(cell, weight_hh, wx_TBGH, state, None)
     return (torch.stack([s[0] for s in states[1:]]), *states[-1])
 
 
 def _roll(
-    cell: PointwiseCell, wx_TBGH: Tensor, state: State, rh_TBGH: Tensor | None
+    cell: PointwiseCell,
+    weight_hh: Tensor,
+    wx_TBGH: Tensor,
+    state: State,
+    rh_TBGH: Tensor | None,
 ) -> list[State]:
     """Compute s_0..s_T, and write ``R h_{t-1}`` of each step where there is room for it."""
-    bias_hh, recur = cell.bias_hh, product_with(cell.weight_hh, wx_TBGH.shape[1])
+    bias_hh, recur = cell.bias_hh, product_with(weight_hh, wx_TBGH.shape[1])
     states = [state]
     rows = [None] * len(wx_TBGH) if rh_TBGH is None else rh_TBGH.flatten(2).unbind(0)
     for wx_BGH, row in zip(wx_TBGH.unbind(0), rows, strict=True):
@@ -134,13 +137,13 @@ class _Recurrence(torch.autograd.Function):
         del bias_hh
         state = rest[: cell.num_states]
         rh_TBGH = buffer(wx_TBGH, wx_TBGH.shape)
-        states = _roll(cell, wx_TBGH, state, rh_TBGH)
+        states = _roll(cell, weight_hh, wx_TBGH, state, rh_TBGH)
         columns = tuple(_stack(column) for column in zip(*states, strict=True))
         ctx.save_for_backward(wx_TBGH, rh_TBGH, weight_hh, *columns, *rest[cell.num_states :])
         if trace is not None:
             trace.note_states(tuple(column[:-1] for column in columns))
         ctx.set_materialize_grads(False)
-        ctx.cell, ctx.trace = cell, trace
+        ctx.cell, ctx.trace, ctx.buffers = cell, trace, tuple(cell.buffers())
         # The last state is copied, so that to keep it is not to keep all states.
         return (columns[0][1:], *(column[-1].clone() for column in columns))
 
@@ -150,7 +153,8 @@ class _Recurrence(torch.autograd.Function):
         refuse_second_derivative()
         wx_TBGH, rh_TBGH, weight_hh, *rest = ctx.saved_tensors
         columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]
-        tape = Tape(ctx.cell, wx_TBGH, rh_TBGH, tuple(columns), weight_hh)
+        update = update_of(ctx.cell, parameters, ctx.buffers)
+        tape = Tape(ctx.cell, wx_TBGH, rh_TBGH, tuple(columns), weight_hh, update)
         found = Sweep(tape, grads[0], grads[1:]).run(parameters)
         if ctx.trace is not None:
             ctx.trace.note_all(found.states[0][1:])

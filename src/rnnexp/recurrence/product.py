@@ -77,16 +77,19 @@ def gram(a_BN: Tensor, b_BK: Tensor) -> Tensor:
     return product(b_BK.t(), a_BN.t()).t()
 
 
-def refuse_second_derivative() -> None:
+def refuse_second_derivative(backend: str = "pointwise") -> None:
     """Stop a backward pass whose result is to be derived once more, instead of losing terms of it.
+
+    Args:
+        backend: whose pass it is.
 
     Raises:
         ConfigError: autograd was asked for ``create_graph=True``.
     """
     if torch.is_grad_enabled():
         raise ConfigError(
-            "unroll.backend=pointwise has no second derivatives, which create_graph=True asks for. "
-            "Use unroll.backend=loop."
+            f"unroll.backend={backend} has no second derivatives, which create_graph=True asks "
+            "for. Use unroll.backend=loop."
         )
 
 

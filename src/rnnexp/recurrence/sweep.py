@@ -9,6 +9,7 @@ from torch import Tensor
 from rnnexp.cells import PointwiseCell
 from rnnexp.cells.derivatives import Derivative, LocalDerivatives, differentiate
 from rnnexp.recurrence.product import product_with
+from rnnexp.recurrence.stand_in import Update
 from rnnexp.recurrence.workspace import buffer
 from rnnexp.types import State
 
@@ -32,6 +33,7 @@ class Tape:
         rh_TBGH: the products with the states.
         states: s_0..s_T of each state tensor, shape (T + 1, B, H).
         weight_hh: R, shape (G*H, H).
+        update: the cell's, with the tensors of that time.
     """
 
     cell: PointwiseCell
@@ -39,6 +41,7 @@ class Tape:
     rh_TBGH: Tensor
     states: tuple[Tensor, ...]
     weight_hh: Tensor
+    update: Update
 
     @property
     def steps(self) -> int:
@@ -119,7 +122,7 @@ class Sweep:
         with torch.enable_grad():
             wx, rh, *rest = (_leaf(argument) for argument in (wx, rh, *state))
             state = tuple(rest)
-            new_state = tape.cell.update(wx, rh, state)
+            new_state = tape.update(wx, rh, state)
             return new_state, differentiate(new_state, wx, rh, state)
 
     def _flow(self, begin: int, end: int, local: LocalDerivatives) -> None:

@@ -30,8 +30,8 @@ class Trace:
 
     grad_norm_T: Tensor | None = None
 
-    def note_inputs(self, inputs_TBI: Tensor) -> None:
-        """Take what enters the steps; nothing is kept of it here."""
+    def note_inputs(self, inputs_TBI: Tensor, state: State) -> None:
+        """Take what enters the steps, and s_0; nothing is kept of it here."""
 
     def note_states(self, states: State) -> None:
         """Take s_0..s_{T-1}, shape (T, B, ...); nothing is kept of them here."""
@@ -56,6 +56,10 @@ class Trace:
         """Note ||dL/dh_t|| of all steps, where a backward pass has taken the norms itself."""
         self.grad_norm_T = norm_T
 
+    def driven(self) -> tuple[Tensor, State] | None:
+        """Give what the cell can be run again from, inputs_TBI and s_0; None if it was not kept."""
+        return None
+
     def part(self, begin: int, steps: int) -> "Trace":
         """Make the trace of a run that begins at a later step; what it notes is noted here.
 
@@ -70,6 +74,26 @@ class Trace:
         if self.grad_norm_T is None:
             self.grad_norm_T = torch.zeros(steps, dtype=like.dtype, device=like.device)
         return self.grad_norm_T
+
+
+class InputTrace(Trace):
+    """A record of one unrolling with what the cell can be run again from, in one batch axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inputs: list[Tensor] = []
+        self._first: State = ()
+
+    def note_inputs(self, inputs_TBI: Tensor, state: State) -> None:
+        """Keep what enters the steps, and the state before the first of them."""
+        if not self._inputs:
+            lead = inputs_TBI.dim() - 2
+            self._first = tuple(s.detach().flatten(0, lead - 1) for s in state)
+        self._inputs.append(inputs_TBI.detach().flatten(1, -2))
+
+    def driven(self) -> tuple[Tensor, State] | None:
+        """Give the inputs and s_0."""
+        return (torch.cat(self._inputs), self._first) if self._inputs else None
 
 
 @dataclass
@@ -88,13 +112,20 @@ class FullTrace(Trace):
     states: State = ()
     grad_TBH: Tensor | None = None
 
-    def note_inputs(self, inputs_TBI: Tensor) -> None:
+    def note_inputs(self, inputs_TBI: Tensor, state: State) -> None:
         """Keep what enters the steps."""
+        del state
         self.inputs_TBI = inputs_TBI.detach().flatten(1, -2)
 
     def note_states(self, states: State) -> None:
         """Keep the states before the steps."""
         self.states = tuple(s.detach() for s in states)
+
+    def driven(self) -> tuple[Tensor, State] | None:
+        """Give the inputs and s_0."""
+        if self.inputs_TBI is None:
+            return None
+        return self.inputs_TBI, tuple(s[0] for s in self.states)
 
     def note(self, t: int, steps: int, grad_BH: Tensor) -> None:
         """Keep dL/dh_t of one step."""
@@ -126,6 +157,10 @@ class _Part(Trace):
     def __init__(self, whole: Trace, begin: int, steps: int) -> None:
         super().__init__()
         self._whole, self._begin, self._steps = whole, begin, steps
+
+    def note_inputs(self, inputs_TBI: Tensor, state: State) -> None:
+        """Hand on what enters the steps: parts come in the order of time."""
+        self._whole.note_inputs(inputs_TBI, state)
 
     def note_norms(self, norm_T: Tensor) -> None:
         """Note ||dL/dh_t|| of this part in the whole."""

@@ -73,7 +73,7 @@ def unroll(
         check_steps("inputs", blank(inputs_TBI, lengths_B))
         check_state(state, "before time step 0")
     if trace is not None:
-        trace.note_inputs(inputs_TBI)
+        trace.note_inputs(inputs_TBI, state)
     run, every = BACKENDS[name].run, checkpoint_every
     outputs_TBH, last = run_segments(
         run, cell, inputs_TBI, state, trace, every=every, lengths_B=lengths_B

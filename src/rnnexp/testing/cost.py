@@ -21,3 +21,8 @@ def multiply_adds(cell: Cell) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         cell.step(x_BI, cell.initial_state((1,)))
     return counter.get_total_flops() // 2
+
+
+def carried(cell: Cell) -> int:
+    """Count the numbers that the state of one row holds."""
+    return sum(s[0].numel() for s in cell.initial_state((1,)))

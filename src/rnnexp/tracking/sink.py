@@ -5,10 +5,12 @@ has closed or died: it delivers all the rest, marks runs without an ending as FA
 """
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO
@@ -18,6 +20,8 @@ from rnnexp.tracking.forward import Forwarder, Store
 from rnnexp.tracking.journal import FILE
 
 POLL_SECONDS = 0.2
+BATCH_SECONDS = 2.0
+"""How long the records of a run gather: a request costs the store as much as a hundred points."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 GIVE_UP_SECONDS = 60.0
 """How long the store may be away after the owner has gone; `rnnexp sync` delivers later."""
@@ -37,6 +41,7 @@ class Sink:
         self._waiting: list[Path] = []
         self._forwarders: list[Forwarder] = []
         self._held: list[IO[bytes]] = []
+        self._latest: dict[Forwarder, float] = {}
         self._store: Store | None = None
         self._pause = FIRST_PAUSE
         self._failing_since: float | None = None
@@ -69,10 +74,20 @@ class Sink:
 
     def _turn(self, owner_gone: bool) -> bool:
         self._adopt()
-        busy = sum(forwarder.advance() for forwarder in self._forwarders) > 0  # each has its turn
+        due = [f for f in self._forwarders if owner_gone or self._is_due(f)]
+        busy = sum(self._advance(forwarder) for forwarder in due) > 0  # each has its turn
         if owner_gone and not busy:
             for forwarder in self._forwarders:
                 forwarder.abandon(time.time_ns() // 1_000_000)
+        return busy
+
+    def _is_due(self, forwarder: Forwarder) -> bool:
+        return time.monotonic() - self._latest.get(forwarder, 0.0) >= BATCH_SECONDS
+
+    def _advance(self, forwarder: Forwarder) -> bool:
+        busy = forwarder.advance()
+        if busy:
+            self._latest[forwarder] = time.monotonic()
         return busy
 
     def _adopt(self) -> None:
@@ -111,6 +126,8 @@ class Sink:
 
 def main() -> int:
     """Run a sink; the store's URI is the first argument."""
+    with suppress(OSError):
+        os.nice(5)  # where all cores train, training goes first
     sink = Sink(sys.argv[1])
     threading.Thread(target=sink.listen, args=(iter(sys.stdin),), daemon=True).start()
     return sink.run()

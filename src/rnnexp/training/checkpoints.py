@@ -46,7 +46,8 @@ class SafeCheckpointIO(TorchCheckpointIO):
         if target.name == LAST and target.exists():
             target.replace(target.with_name(PREVIOUS))
         beside.replace(target)
-        _sync_folder(target.parent)
+        if target.name == LAST:  # after a power failure another may be an older one, whole as well
+            _sync_folder(target.parent)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
@@ -123,7 +124,8 @@ def _note_digests(target: Path, beside: Path) -> None:
     with fresh.open("w", encoding="ascii") as file:
         file.write("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
         file.flush()
-        os.fsync(file.fileno())
+        if target.name == LAST:
+            os.fsync(file.fileno())
     fresh.replace(note)
 
 

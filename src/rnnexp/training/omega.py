@@ -65,7 +65,7 @@ def _one_step_back(
     # v = R' (slope of h_t in R h_{t-1}) + (slope of h_t in h_{t-1} itself), all T in one batch.
     past = tuple(state.detach() for state in states_TBH)
     by_product_TBGH, direct_TBH = _slopes(cell, inputs_TBI, past, grad_TBH)
-    return by_product_TBGH.flatten(-2) @ cell.weight_hh + direct_TBH
+    return by_product_TBGH.flatten(-2) @ cell.full_recurrent_weight() + direct_TBH
 
 
 def _slopes(
@@ -95,9 +95,9 @@ def _count(counts_TB: Tensor, flavour: Flavour) -> Tensor | int:
 
 
 def _checked(cell: Cell) -> PointwiseCell:
-    if not isinstance(cell, PointwiseCell):
+    if not isinstance(cell, PointwiseCell) or cell.weight_hh is None:
         raise ConfigError(
-            f"Omega needs a cell whose recurrent matrix is known, a PointwiseCell; "
+            f"Omega needs a PointwiseCell with a recurrent matrix; "
             f"{type(cell).__name__} is none. Turn Omega off, or take elman, leaky, lstm or gru."
         )
     return cell

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell
+from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.recurrence import FullTrace, RecurrentNetwork, Trace
 from rnnexp.training.omega import WEIGHTS, Flavour, omega
 
@@ -104,7 +104,7 @@ def add_omega(
     """
     values: list[Tensor] = []
     for cell, trace in zip(network.layers, traces, strict=True):
-        matrix = cast(PointwiseCell, cell).weight_hh
+        matrix = _matrix(cell)
         value, gradient = _gradient(cast(PointwiseCell, cell), cast(FullTrace, trace), flavour)
         values.append(value)
         _add(matrix, reduce(gradient) * weight)
@@ -116,8 +116,14 @@ def _gradient(cell: PointwiseCell, trace: FullTrace, flavour: Flavour) -> tuple[
     assert trace.grad_TBH is not None
     with torch.enable_grad():
         value = omega(cell, trace.inputs_TBI, trace.states, trace.grad_TBH, flavour)
-        (gradient,) = torch.autograd.grad(value, cell.weight_hh)
+        (gradient,) = torch.autograd.grad(value, _matrix(cell))
     return value.detach(), gradient
+
+
+def _matrix(cell: Cell) -> torch.nn.Parameter:
+    matrix = cast(PointwiseCell, cell).weight_hh
+    assert matrix is not None  # or `omega` would have refused the cell
+    return matrix
 
 
 def _add(weight: torch.nn.Parameter, gradient: Tensor) -> None:

@@ -2,10 +2,7 @@
 
 import os
 import signal
-import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,38 +125,11 @@ def _alive(pid: int) -> bool:
     return state != "Z"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _answers(uri: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=1) as reply:
-            return reply.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-@pytest.fixture
-def start_server(start_python, tmp_path: Path, store_uri: str) -> Callable[[int], object]:
-    def start(port: int) -> object:
-        options = ["--backend-store-uri", store_uri, "--artifacts-destination", "served"]
-        options += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        server = start_python("-m", "mlflow", "server", *options, cwd=tmp_path)
-        assert _wait(lambda: _answers(f"http://127.0.0.1:{port}"), 60)
-        return server
-
-    return start
-
-
 def test_server_that_is_away_at_first_gets_everything_once(
-    start_server, tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
+    start_server, free_port: int, tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    port = _free_port()
-    tracking = Tracking(f"http://127.0.0.1:{port}", None)
+    tracking = Tracking(f"http://127.0.0.1:{free_port}", None)
     log = tracking.open_run(tmp_path / "run", HEADER)
     slowest = 0.0
     for step in range(1500):
@@ -169,7 +139,7 @@ def test_server_that_is_away_at_first_gets_everything_once(
     log._journal.flush()
     assert slowest < 0.5  # training does not wait
     assert _wait(lambda: (tmp_path / "run" / LOG_FILE).stat().st_size > 0)  # it has been tried
-    start_server(port)
+    start_server(free_port)
     (tmp_path / "a.txt").write_text("x")
     log.artifact(tmp_path / "a.txt")
     log.metrics({"loss": 1.0}, 1500)

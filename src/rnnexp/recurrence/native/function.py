@@ -50,9 +50,9 @@ def _inputs_and_weights(cell: PointwiseCell, inputs_TBI: Tensor) -> tuple[Tensor
 
 def _recurrent(cell: PointwiseCell, kernel: Kernel) -> tuple[Tensor | None, ...]:
     if kernel.thetas is None:
-        return cell.weight_hh, cell.bias_hh, None
+        return cell.full_recurrent_weight(), cell.bias_hh, None
     thetas = kernel.thetas(*(get(cell) for get in kernel.theta_of))
-    return cell.weight_hh, cell.bias_hh, thetas
+    return cell.full_recurrent_weight(), cell.bias_hh, thetas
 
 
 _WEIGHTS = len(fields(Weights))

@@ -59,7 +59,7 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
     """
     traced = trace_update(cell)
     adjoint = derive(traced.update)
-    source = generate(traced.update, adjoint, cell.weight_hh.dtype == torch.float64)
+    source = generate(traced.update, adjoint, cell.weight_ih.dtype == torch.float64)
     library = load_kernel(source)
     return Kernel(
         forward=library.run_forward,

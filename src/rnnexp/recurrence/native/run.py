@@ -2,14 +2,13 @@
 
 import logging
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence.check import Guard, agrees, guard_of
+from rnnexp.recurrence.check import Remembered, agrees
 from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.native.build import BuildError
 from rnnexp.recurrence.native.function import unroll_natively
@@ -36,7 +35,7 @@ def run_native(
         The outputs, shape (T, ..., B, H), and the last state.
     """
     assert isinstance(cell, PointwiseCell)
-    kernel = _kernel_of(cell)
+    kernel = _kernels.of(cell)
     assert isinstance(kernel, Kernel)
     _check_types(cell, inputs_TBI, state)
     return unroll_natively(kernel, cell, inputs_TBI, state, trace)
@@ -44,7 +43,7 @@ def run_native(
 
 def _check_types(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> None:
     # The loops read memory as it was promised: everything is checked that the caller chose.
-    dtype, shape = cell.weight_hh.dtype, (*inputs_TBI.shape[1:-1], cell.hidden_size)
+    dtype, shape = cell.weight_ih.dtype, (*inputs_TBI.shape[1:-1], cell.hidden_size)
     for name, tensor in (("inputs", inputs_TBI), *(("state", s) for s in state)):
         if tensor.dtype != dtype or tensor.device.type != "cpu":
             raise ConfigError(
@@ -66,12 +65,12 @@ def reason_against(cell: Cell) -> str | None:
         return "only a PointwiseCell can be compiled; this one states its own step."
     if type(cell).project_recurrent is not PointwiseCell.project_recurrent:
         return "its recurrent product is its own (project_recurrent), which is not compiled."
-    weight = cell.weight_hh
+    weight = cell.weight_ih
     if weight.device.type != "cpu":
         return f"its weights are on {weight.device}; native loops run on the CPU."
     if weight.dtype not in (torch.float32, torch.float64):
         return f"its weights are of type {weight.dtype}; native loops know float32 and float64."
-    found = _reason_against_mode() or _kernel_of(cell)
+    found = _reason_against_mode() or _kernels.of(cell)
     return found if isinstance(found, str) else None
 
 
@@ -83,19 +82,6 @@ def _reason_against_mode() -> str | None:
     if is_transformed():
         return "torch.func transforms cannot look into a native loop."
     return None
-
-
-_kernels: WeakKeyDictionary[PointwiseCell, tuple[Guard, Kernel | str]] = WeakKeyDictionary()
-
-
-def _kernel_of(cell: PointwiseCell) -> Kernel | str:
-    """Find or make the kernel of a cell; the reason in words where there can be none."""
-    guard = guard_of(cell)
-    known = _kernels.get(cell)
-    if known is None or known[0] != guard:
-        known = (guard, _made(cell))
-        _kernels[cell] = known
-    return known[1]
 
 
 def _made(cell: PointwiseCell) -> Kernel | str:
@@ -117,6 +103,10 @@ def _check(kernel: Kernel, cell: PointwiseCell) -> None:
             "its update has another value or gradient than its operators have; does it use "
             "an autograd Function of its own, no_grad, or numbers that change?"
         )
+
+
+_kernels = Remembered(_made)
+"""The kernel of a cell; the reason in words where there can be none."""
 
 
 @lru_cache

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.fx.node import map_arg
 
 from rnnexp.cells import PointwiseCell
@@ -15,6 +15,7 @@ from rnnexp.recurrence.native.derive import Update, leaves
 from rnnexp.recurrence.native.grid import Grid, UnsupportedError
 from rnnexp.recurrence.native.ir import Node
 from rnnexp.recurrence.native.theta import Fixed
+from rnnexp.recurrence.stand_in import UpdateOf
 
 _ROWS = 2
 
@@ -47,25 +48,16 @@ def trace_update(cell: PointwiseCell) -> Traced:
     parameters = dict(zip(inputs[count:], tensors.items(), strict=True))
     fixed = Fixed(module, parameters, cell.hidden_size)
     values: dict[fx.Node, Value] = dict(zip(inputs[:count], _data_grids(cell), strict=True))
-    states = _Reader(cell.weight_hh.dtype, fixed, values).read(cell.num_states)
+    states = _Reader(cell.weight_ih.dtype, fixed, values).read(cell.num_states)
     update = Update(cell.num_gates, states, fixed.rows)
     return Traced(update, *fixed.function())
-
-
-class _UpdateOf(nn.Module):
-    def __init__(self, cell: PointwiseCell) -> None:
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, wx_BGH: Tensor, rh_BGH: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        return self.cell.update(wx_BGH, rh_BGH, state)
 
 
 def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
     # Imported late: it takes a second, and only a process that builds a kernel needs it.
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    module = _UpdateOf(cell)
+    module = UpdateOf(cell)
 
     def run(data: list[Tensor], values: list[Tensor]) -> tuple[Tensor, ...]:
         replaced = {f"cell.{name}": v for name, v in zip(tensors, values, strict=True)}
@@ -80,7 +72,7 @@ def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
 
 
 def _example(cell: PointwiseCell) -> list[Tensor]:
-    like = cell.weight_hh.detach()
+    like = cell.weight_ih.detach()
     products = [like.new_zeros(_ROWS, cell.num_gates, cell.hidden_size) for _ in range(2)]
     return products + [like.new_zeros(_ROWS, cell.hidden_size) for _ in range(cell.num_states)]
 

@@ -1,0 +1,45 @@
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import PointwiseCell, register_cell, require
+from rnnexp.cells.init import antisymmetric
+from rnnexp.types import State
+
+
+@register_cell("antisymmetric")
+class Antisymmetric(PointwiseCell):
+    """Steps along a flow whose Jacobian neither amplifies nor damps, by its shape.
+
+        A   = R - R' - gamma I
+        h_t = h_{t-1} + epsilon * tanh(W x_t + A h_{t-1} + b)
+
+    Args:
+        epsilon: length of a step.
+        gamma: damping, which makes up for what a step of finite length amplifies.
+
+    Source: Chang, Chen, Haber, Chi 2019, "AntisymmetricRNN: a dynamical system view on recurrent
+        neural networks", arXiv:1902.09689.
+    """
+
+    family = "orthogonal"
+    num_gates = 1
+
+    def __init__(
+        self, input_size: int, *, epsilon: float = 0.1, gamma: float = 0.01, **options: Any
+    ) -> None:
+        super().__init__(input_size, **options)
+        require(epsilon > 0, "epsilon", "above 0", epsilon)
+        require(gamma >= 0, "gamma", "at least 0", gamma)
+        self.epsilon = epsilon
+        self.gamma = gamma
+
+    def recurrent_weight(self) -> Tensor:
+        """Make A of R."""
+        assert self.weight_hh is not None
+        return antisymmetric(self.weight_hh, self.gamma)
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        """Go one step from the old state."""
+        return (state[0] + self.epsilon * torch.tanh((wx_BGH + rh_BGH).squeeze(-2)),)

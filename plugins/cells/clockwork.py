@@ -1,0 +1,55 @@
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import PointwiseCell, register_cell
+from rnnexp.errors import ConfigError
+from rnnexp.types import State
+
+
+@register_cell("clockwork")
+class Clockwork(PointwiseCell):
+    """Groups of units that tick at periods of their own; the fast listen to the slow.
+
+        h_t[g] = tanh(W x_t + R h_{t-1} + b)[g]        if t mod base^g = 0
+        h_t[g] = h_{t-1}[g]                            else
+        R      has no weights from a faster group to a slower one
+
+    Args:
+        groups: how many groups of units, equal in size where that is possible.
+        base: the periods of the groups are its powers 1, base, base^2, ...
+
+    Source: Koutník et al. 2014, "A clockwork RNN" (arXiv 1402.3511), section 3.
+    """
+
+    family = "timescale"
+    num_gates = 1
+    num_states = 2
+    mask: Tensor
+    period: Tensor
+
+    def __init__(self, input_size: int, *, groups: int = 4, base: int = 2, **options: Any) -> None:
+        super().__init__(input_size, **options)
+        if groups < 1 or base < 2:
+            raise ConfigError(
+                "cell.groups, cell.base: must be at least 1 and 2, got "
+                f"groups={groups}, base={base}."
+            )
+        group_H = torch.arange(self.hidden_size) * groups // self.hidden_size
+        slower_or_same = group_H.unsqueeze(0) >= group_H.unsqueeze(1)
+        self.register_buffer("mask", slower_or_same.to(torch.get_default_dtype()))
+        self.register_buffer("period", (base**group_H).to(torch.get_default_dtype()))
+
+    def recurrent_weight(self) -> Tensor:
+        """Cut the weights from faster groups to slower ones."""
+        assert self.weight_hh is not None
+        return self.mask * self.weight_hh
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        """Advance the units whose clock is at 0, and every clock."""
+        h, clock = state
+        new = torch.tanh((wx_BGH + rh_BGH).squeeze(-2))
+        later = clock + 1
+        wound = torch.where(later >= self.period, torch.zeros_like(later), later)
+        return torch.where(clock < 1, new, h), wound

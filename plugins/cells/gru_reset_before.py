@@ -1,0 +1,32 @@
+import torch
+from torch import Tensor
+
+from rnnexp.cells import MatrixCell, register_cell
+from rnnexp.types import State
+
+
+@register_cell("gru_reset_before")
+class GRUResetBefore(MatrixCell):
+    """Gated recurrent unit as first published: the reset gate before the recurrent product.
+
+        r, z = sigmoid(W x_t + R h_{t-1} + b)
+        n    = tanh(W x_t + R (r * h_{t-1}) + b)
+        h_t  = (1 - z) * n + z * h_{t-1}
+
+    Another network than `gru`, which resets after the product: no weights make the two equal.
+
+    Source: Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder" (arXiv
+        1406.1078), section 2.3. Gate order r, z, n.
+    """
+
+    family = "gated"
+    num_gates = 3
+
+    def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        """Reset the past, multiply, then mix candidate and past by z."""
+        (h,) = state
+        wx_r, wx_z, wx_n = self.project_input(x_BI).unbind(-2)
+        r, z = torch.sigmoid(wx_r + self.recur(0, h)), torch.sigmoid(wx_z + self.recur(1, h))
+        n = torch.tanh(wx_n + self.recur(2, r * h))
+        h = (1 - z) * n + z * h
+        return h, (h,)

@@ -1,0 +1,171 @@
+"""The only file that knows Ray: a cluster, and a task on it."""
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra_plugins.rnnexp_local_launcher._core import THREADS
+from hydra_plugins.rnnexp_local_launcher._processes import LauncherError, Running, Start, Task
+from hydra_plugins.rnnexp_ray_launcher._job import work_on_ray
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning at every job without a GPU
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_enable_metrics_collection": "0",
+}
+
+
+class Cluster:
+    """Ray, for the time of a sweep.
+
+    Args:
+        options: of `RayLauncherConf`.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self._connected = False
+
+    def connect(self) -> None:
+        """Connect to the address, or start a cluster on this machine.
+
+        Raises:
+            LauncherError: nothing that speaks Ray answers, or Ray is not installed.
+        """
+        if self._connected:
+            return
+        address = self.options["address"]
+        _knock(address, self.options["connect_seconds"])
+        ray = _ray()
+        own: dict[str, Any] = {} if address else _own_cluster(self.options)
+        try:
+            ray.init(address or "local", logging_level="ERROR", log_to_driver=False, **own)
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            raise LauncherError(f"hydra.launcher.address={address}: {error}") from error
+        self._connected = True
+
+    def leave(self) -> None:
+        """Disconnect; a cluster that was started here ends."""
+        if self._connected:
+            self._connected = False
+            _ray().shutdown()
+
+    def gpus_of_a_job(self, wanted: bool) -> float:
+        """Say what a job takes: what the options name, else one where it asks for one."""
+        if self.options["gpus"] is not None:
+            return float(self.options["gpus"])
+        return 1.0 if wanted and self._resources("GPU") else 0.0
+
+    def room(self, gpus: float) -> int:
+        """Count how many jobs fit at once.
+
+        Raises:
+            LauncherError: not a single one does.
+        """
+        cpus = float(self.options["cpus"])
+        needs = {"CPU": cpus, "GPU": gpus}
+        fits = [int(self._resources(name) / need + 1e-9) for name, need in needs.items() if need]
+        if not fits or min(fits) == 0:
+            raise LauncherError(
+                f"hydra/launcher=ray: a job asks for {cpus:g} CPUs and {gpus:g} GPUs, and the "
+                f"cluster has {self._resources('CPU'):g} and {self._resources('GPU'):g}. Ask for "
+                "less by hydra.launcher.cpus and .gpus; more than 0 of one of them."
+            )
+        return int(self.options["jobs"] or min(fits))
+
+    def starting(self, gpus: float) -> Start:
+        """Return what makes a Ray task of a task."""
+        ray = _ray()
+        remote = ray.remote(
+            num_cpus=float(self.options["cpus"]),
+            num_gpus=gpus,
+            max_retries=int(self.options["retries"]),
+            max_calls=1 if gpus else 0,  # a process that has used one GPU cannot go to another
+        )(work_on_ray)
+        threads = {name: str(self.options["threads"]) for name in THREADS}
+
+        def start(task: Task, slot: dict[str, str]) -> Running:
+            return RayTask(
+                remote.remote(task.portable, task.log.resolve(), Path.cwd(), {**threads, **slot})
+            )
+
+        return start
+
+    def _resources(self, name: str) -> float:
+        return float(_ray().cluster_resources().get(name, 0.0))
+
+
+class RayTask:
+    """A task that Ray has.
+
+    Args:
+        result: Ray's reference to its exit code.
+    """
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def poll(self) -> int | None:
+        """Ask for the exit code; -SIGKILL where the workers were lost once too often."""
+        ray = _ray()
+        if not ray.wait([self.result], timeout=0)[0]:
+            return None
+        try:
+            return int(ray.get(self.result))
+        except ray.exceptions.TaskCancelledError:
+            return 128 + signal.SIGTERM
+        except ray.exceptions.RayError:
+            return -signal.SIGKILL
+
+    def ask(self) -> None:
+        """Have Ray interrupt it, which it hears as Ctrl-C; one that still waits never starts."""
+        self._cancel(force=False)
+
+    def kill(self) -> None:
+        """Have Ray end its worker."""
+        self._cancel(force=True)
+
+    def _cancel(self, force: bool) -> None:
+        ray = _ray()
+        with suppress(ray.exceptions.RayError):
+            ray.cancel(self.result, force=force)
+
+
+def _ray() -> Any:
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    try:
+        import ray
+    except ImportError as error:
+        raise LauncherError(
+            "hydra/launcher=ray: Ray is not installed. Install it: pip install 'rnnexp[ray]'"
+        ) from error
+    return ray
+
+
+def _own_cluster(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "num_cpus": options["num_cpus"],
+        "num_gpus": options["num_gpus"],
+        "object_store_memory": int(options["object_store_mb"]) << 20,
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",  # nobody else is let in
+    }
+
+
+def _knock(address: str | None, seconds: float) -> None:
+    # Ray itself tries for a minute, in its own words.
+    if address in (None, "auto", "local"):
+        return
+    assert address is not None
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
+    except (OSError, ValueError) as error:
+        raise LauncherError(
+            f"hydra.launcher.address={address}: nothing answers there ({error}). Start a cluster "
+            "(ray start --head), name its HOST:PORT, or leave the address out for one of your own."
+        ) from error

@@ -1,0 +1,77 @@
+"""What runs in a job of submitit; imports nothing heavy before the job does."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra_plugins.rnnexp_local_launcher._output import run_logged
+
+STOPPED = 128 + signal.SIGTERM
+
+
+class Requeued:
+    """A job's work that is queued again when the queue asks it to make room.
+
+    submitit installs a handler for the queue's warning that queues the job again at once. Here the
+    warning first stops the work between two training steps, as SIGTERM does, which saves its
+    state; then submitit's handler has its turn.
+
+    Args:
+        work: returns the exit code; 143 where SIGTERM has stopped it.
+        log: takes what it prints.
+        environment: to be set before torch is imported.
+    """
+
+    def __init__(self, work: Callable[[], int], log: Path, environment: Mapping[str, str]) -> None:
+        self.work = work
+        self.log = log
+        self.environment = dict(environment)
+
+    def __call__(self) -> int:
+        """Do the work."""
+        warning = _warning()
+        queue_again: Any = signal.getsignal(warning)
+        os.environ.update(self.environment)
+        os.environ.pop("SLURM_NTASKS", None)  # Lightning would take the queue's job for its own
+        asked = _Asked(signal.getsignal(signal.SIGTERM))
+        signal.signal(warning, asked.receive)
+        try:
+            code = run_logged(self.work, self.log)
+        except _NothingToStop:
+            code = STOPPED
+        signal.signal(warning, queue_again)
+        if asked.signum is not None and code == STOPPED:
+            queue_again(warning, None)  # does not return
+        return code
+
+    def checkpoint(self) -> Any:
+        """Tell submitit what to queue: the same work, which goes on from its checkpoint."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+class _NothingToStop(BaseException):
+    """The warning came before the work had begun to listen, or after."""
+
+
+class _Asked:
+    def __init__(self, idle: Any) -> None:
+        self.idle = idle
+        self.signum: int | None = None
+
+    def receive(self, signum: int, frame: FrameType | None) -> None:
+        del frame
+        self.signum = signum
+        if signal.getsignal(signal.SIGTERM) == self.idle:
+            raise _NothingToStop
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _warning() -> signal.Signals:
+    from submitit.core.job_environment import JobEnvironment
+
+    return JobEnvironment._usr_sig()  # pyright: ignore[reportPrivateUsage]  # set by an environment variable

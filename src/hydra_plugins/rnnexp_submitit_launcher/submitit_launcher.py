@@ -1,0 +1,27 @@
+"""The shells that Hydra sees; they are imported at every start of every Hydra program."""
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn
+
+from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
+
+
+class SubmititLocalLauncher(LocalLauncher):
+    """Run jobs by submitit on this machine; the arguments are those of `SubmititLocalConf`."""
+
+    cluster = "local"
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run a batch of jobs and wait for all of them."""
+        from hydra_plugins.rnnexp_submitit_launcher._core import launch
+
+        return launch(self, self.cluster, job_overrides, initial_job_idx)
+
+
+class SubmititSlurmLauncher(SubmititLocalLauncher):
+    """Run jobs by submitit under Slurm; the arguments are those of `SubmititSlurmConf`."""
+
+    cluster = "slurm"

@@ -1,0 +1,169 @@
+"""How the state of a recurrence moves: its norm, its saturation, and how a step stretches it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from rnnexp.cells import Cell
+from rnnexp.types import State
+
+_EDGE = 0.1
+"""A sigmoid below it or above 1 - it has less than 0.36 of its largest slope: it is saturated."""
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What one sequence shows of a recurrence, for each time step.
+
+    Args:
+        state_norm_T: mean over rows of the norm of h_t, the output.
+        saturated_T: the share of activations that are saturated, in [0, 1]; NaN where the step
+            uses none of those known.
+        log_growth_T: mean over rows of the logarithm by which step t stretches a direction; NaN
+            where no state is carried.
+    """
+
+    state_norm_T: Tensor
+    saturated_T: Tensor
+    log_growth_T: Tensor
+
+
+def dynamics(cell: Cell, inputs_TBI: Tensor, state: State, seed: int = 0) -> Dynamics:
+    """Run a sequence once more, step by step, and look at each step.
+
+        state_norm_T[t]  = mean_B ||h_t||
+        saturated_T[t]   = share of activations f in step t with |f'| < 0.36 max |f'|
+        log_growth_T[t]  = mean_B log ||J_t' v_t||,   v_{t-1} = J_t' v_t / ||J_t' v_t||
+
+    J_t = ds_t / ds_{t-1} is the Jacobian of the whole state, the cell driven by its inputs. v_T is
+    drawn at random, and carried back in time, as the gradient is. The mean of log_growth_T over t
+    is the finite-time largest Lyapunov exponent per step: a gradient vanishes where it is below 0
+    and explodes where it is above. The activations are those that the step calls as operators of
+    torch: sigmoid (saturated outside 0.1..0.9), tanh (outside -0.8..0.8: the same slopes), and
+    relu, hardtanh and hardsigmoid where their slope is 0.
+
+    Args:
+        cell: any; the weights stay as they are.
+        inputs_TBI: what enters the cell, shape (T, B, I).
+        state: s_0, S tensors of shape (B, ...).
+        seed: of v_T; the global generators are left alone.
+
+    Source: saturation: Karpathy, Johnson, Fei-Fei 2015, section 4.2. Growth with renormalisation:
+        Benettin et al. 1980; of driven recurrent networks: Engelken, Wolf, Abbott 2023.
+    """
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+        before, norm_T = _forward(cell, inputs_TBI, state)
+        saturated_T, growth_T = _backward(cell, inputs_TBI, before, seed)
+    return Dynamics(norm_T, saturated_T, growth_T)
+
+
+def _forward(cell: Cell, inputs_TBI: Tensor, state: State) -> tuple[list[State], Tensor]:
+    before: list[State] = []
+    norms: list[Tensor] = []
+    with torch.no_grad():
+        for x_BI in inputs_TBI.unbind(0):
+            before.append(state)
+            h_BH, state = cell.step(x_BI, state)
+            norms.append(_row_norms([h_BH]).mean())
+    return before, torch.stack(norms)
+
+
+def _backward(
+    cell: Cell, inputs_TBI: Tensor, before: Sequence[State], seed: int
+) -> tuple[Tensor, Tensor]:
+    direction = _random_direction(before[0], seed)
+    saturated, growth = list[float](), list[Tensor]()
+    for x_BI, state in zip(inputs_TBI.flip(0).unbind(0), reversed(before), strict=True):
+        leaves = tuple(s.detach().requires_grad_() for s in state)
+        with torch.enable_grad(), _Saturation(len(x_BI)) as seen:
+            _, new = cell.step(x_BI.detach(), leaves)
+        saturated.append(seen.share)
+        direction, log_B = _stretched(_pulled_back(new, leaves, direction), direction)
+        growth.append(log_B.mean())
+    saturated_T = torch.tensor(saturated[::-1])
+    return saturated_T, torch.stack(growth[::-1])
+
+
+def _pulled_back(new: State, old: State, direction: State) -> State:
+    pairs = [(n, v) for n, v in zip(new, direction, strict=True) if n.requires_grad]
+    if not pairs:
+        return tuple(torch.zeros_like(s) for s in old)
+    tensors, weights = zip(*pairs, strict=True)
+    return torch.autograd.grad(tensors, old, weights, allow_unused=True, materialize_grads=True)
+
+
+def _stretched(vectors: State, before: State) -> tuple[State, Tensor]:
+    """Normalise each row; where nothing is left of it, the direction before goes on."""
+    if not vectors:
+        return vectors, torch.full((1,), torch.nan)
+    norm_B = _row_norms(vectors)
+    tiny = torch.finfo(norm_B.dtype).tiny
+    safe_B = norm_B.clamp(min=tiny)
+    left_B = norm_B > tiny
+    pairs = zip(vectors, before, strict=True)
+    kept = tuple(torch.where(_like(left_B, v), v / _like(safe_B, v), old) for v, old in pairs)
+    return kept, safe_B.log()
+
+
+def _random_direction(state: State, seed: int) -> State:
+    generator = torch.Generator().manual_seed(seed)
+    drawn = tuple(torch.randn(s.shape, generator=generator).to(s) for s in state)
+    return _stretched(drawn, drawn)[0] if drawn else drawn
+
+
+def _row_norms(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack([t.flatten(1).square().sum(1) for t in tensors]).sum(0).sqrt()
+
+
+def _like(values_B: Tensor, tensor: Tensor) -> Tensor:
+    return values_B.view(-1, *[1] * (tensor.dim() - 1))
+
+
+def _at_bounds(y: Tensor, args: Sequence[Any]) -> Tensor:
+    low, high = [*args[1:], *(-1, 1)[len(args) - 1 :]]
+    return (y <= low) | (y >= high)
+
+
+_aten = torch.ops.aten
+_RULES: dict[Any, Callable[[Tensor, Sequence[Any]], Tensor]] = {
+    **dict.fromkeys((_aten.sigmoid, _aten.sigmoid_), lambda y, _: (y - 0.5).abs() > 0.5 - _EDGE),
+    **dict.fromkeys((_aten.tanh, _aten.tanh_), lambda y, _: y.abs() > 1 - 2 * _EDGE),
+    **dict.fromkeys((_aten.relu, _aten.relu_), lambda y, _: y <= 0),
+    **dict.fromkeys((_aten.hardtanh, _aten.hardtanh_), _at_bounds),
+    **dict.fromkeys((_aten.hardsigmoid, _aten.hardsigmoid_), lambda y, _: (y <= 0) | (y >= 1)),
+}
+"""By operator: where its result says that it is saturated."""
+
+
+class _Saturation(TorchDispatchMode):
+    """Looks on at the operators of a step.
+
+    Args:
+        rows: B; what has no such first axis is no activation, but made of parameters.
+    """
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self._rows = rows
+        self._saturated = self._all = 0
+
+    @property
+    def share(self) -> float:
+        """The share of activations that were saturated."""
+        return self._saturated / self._all if self._all else float("nan")
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Run an operator, and count if it is an activation."""
+        del types
+        result = func(*args, **(kwargs or {}))
+        rule = _RULES.get(func.overloadpacket)
+        if rule is not None and result.shape[:1] == (self._rows,) and result.dim() > 1:
+            self._saturated += int(rule(result, args).sum())
+            self._all += result.numel()
+        return result

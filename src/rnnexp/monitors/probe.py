@@ -1,0 +1,132 @@
+"""The dynamics of the state, looked at every so many steps of a run."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from rnnexp.cells import Cell
+from rnnexp.monitors.dynamics import Dynamics, dynamics
+from rnnexp.recurrence import InputTrace, RecurrentNetwork, Trace
+from rnnexp.tracking.journal import cut_torn_tail, read_all
+
+FILE = "dynamics.jsonl"
+
+
+class DynamicsProbe(Callback):
+    """Record how the state moves, by the weights that the step's gradient is of.
+
+    Logs means over time, ``flow/state_norm``, ``flow/saturated`` and ``flow/log_growth``, and keeps
+    what each time step shows in ``dynamics.jsonl``. Stands behind the callback that asks for
+    traces, and asks for some that keep the inputs too.
+
+    Args:
+        folder: the run's.
+        every: optimizer steps between two looks.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.folder, self.every = folder, every
+        self._found: dict[str, Dynamics] = {}
+        self._looked_at = -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget what a checkpoint does not know of."""
+        del pl_module
+        forget_dynamics_after(self.folder, trainer.global_step)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask for the inputs of this step where it is due."""
+        del batch, batch_idx
+        self._found = {}
+        if trainer.global_step % self.every == 0:
+            module = cast(Any, pl_module)
+            module.traces = [InputTrace() for _ in module.network.layers]
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look, before the optimizer moves the weights."""
+        if trainer.global_step % self.every == 0:
+            network = cast(RecurrentNetwork, pl_module.network)
+            traces: list[Trace] = cast(Any, pl_module).traces
+            pairs = enumerate(zip(network.layers, traces, strict=True))
+            seen = {f"layer{i}": _look(*pair, trainer.global_step) for i, pair in pairs}
+            self._looked_at = trainer.global_step
+            self._found = {layer: found for layer, found in seen.items() if found is not None}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Record, once the step is done; amid an accumulation it is not."""
+        del pl_module, outputs, batch, batch_idx
+        if not self._found or trainer.global_step != self._looked_at + 1:
+            return
+        if trainer.is_global_zero:
+            append_dynamics(self.folder, trainer.global_step, self._found)
+        if trainer.logger is not None:
+            trainer.logger.log_metrics(means(self._found), step=trainer.global_step)
+
+
+def means(found: Mapping[str, Dynamics]) -> dict[str, float]:
+    """Take the means over time; what a cell does not show is left out."""
+    figures: dict[str, float] = {}
+    for layer, seen in found.items():
+        suffix = "" if len(found) == 1 else f"_{layer}"
+        for name, values_T in _columns(seen).items():
+            figures[f"flow/{name}{suffix}"] = float(values_T.mean())
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+def append_dynamics(folder: Path, step: int, found: Mapping[str, Dynamics]) -> None:
+    """Append a line of strict JSON to ``dynamics.jsonl``: by layer, lists over t."""
+    layers = {layer: _lists(seen) for layer, seen in found.items()}
+    cut_torn_tail(folder / FILE)  # half a line of a killed run would swallow this one
+    with (folder / FILE).open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps({"step": step, "layers": layers}, allow_nan=False) + "\n")
+
+
+def load_dynamics(folder: Path) -> list[dict[str, Any]]:
+    """Load what `append_dynamics` wrote, in order; None stands for what is no number."""
+    file = folder / FILE
+    return list(read_all(file)) if file.is_file() else []
+
+
+def forget_dynamics_after(folder: Path, step: int) -> None:
+    """Remove the lines of later steps: a run that goes on from a checkpoint writes them again."""
+    records = load_dynamics(folder)
+    kept = [record for record in records if record["step"] <= step]
+    if len(kept) < len(records):
+        beside = folder / f"{FILE}.tmp"
+        beside.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+        beside.replace(folder / FILE)
+
+
+def _look(cell: Cell, trace: Trace, seed: int) -> Dynamics | None:
+    driven = trace.driven()
+    if driven is None:
+        return None
+    inputs_TBI, state = driven
+    weight = next(cell.parameters())
+    with torch.autocast(weight.device.type, enabled=False):
+        return dynamics(cell, inputs_TBI.to(weight.dtype), state, seed)
+
+
+def _columns(seen: Dynamics) -> dict[str, Tensor]:
+    return {
+        "state_norm": seen.state_norm_T,
+        "saturated": seen.saturated_T,
+        "log_growth": seen.log_growth_T,
+    }
+
+
+def _lists(seen: Dynamics) -> dict[str, list[float | None]]:
+    return {
+        f"{name}_T": [v if math.isfinite(v) else None for v in values_T.tolist()]
+        for name, values_T in _columns(seen).items()
+    }

@@ -1,0 +1,135 @@
+"""Norm, saturation and growth of a state, against what can be worked out by hand."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnexp.cells import Cell
+from rnnexp.monitors.dynamics import dynamics
+from rnnexp.types import State
+
+
+class Linear(Cell):
+    """h_t = h_{t-1} R' + x_t, whose Jacobian is R at every step."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__(len(matrix), hidden_size=len(matrix))
+        self.matrix = nn.Parameter(matrix)
+
+    def initial_state(self, batch_shape: Sequence[int]) -> State:
+        return (self.zeros(batch_shape),)
+
+    def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        h = state[0] @ self.matrix.T + x_BI
+        return h, (h,)
+
+
+class Shown(Cell):
+    """Its step is one activation of the input."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(5, hidden_size=5)
+        self.weight = nn.Parameter(torch.full((5,), 9.0))
+        self.function = function
+
+    def initial_state(self, batch_shape: Sequence[int]) -> State:
+        return ()
+
+    def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        # The sigmoid of a parameter is no activation: it has no rows.
+        return self.function(x_BI) + 0 * torch.sigmoid(self.weight), state
+
+
+def start(*shape: int) -> State:
+    return (torch.zeros(*shape, dtype=torch.float64),)
+
+
+@pytest.mark.parametrize("factor", [0.5, -0.9, 1.0, 1.3])
+def test_a_multiple_of_the_identity_grows_by_its_logarithm(factor: float) -> None:
+    cell = Linear(factor * torch.eye(3, dtype=torch.float64))
+    seen = dynamics(cell, torch.zeros(20, 4, 3).double(), start(4, 3))
+    growth_T = torch.full((20,), math.log(abs(factor)), dtype=torch.float64)
+    torch.testing.assert_close(seen.log_growth_T, growth_T)
+
+
+def test_the_largest_eigenvalue_wins() -> None:
+    torch.manual_seed(1)
+    turn, _ = torch.linalg.qr(torch.randn(3, 3).double())
+    values = torch.tensor([0.5, -0.9, 0.3], dtype=torch.float64)
+    cell = Linear(turn @ values.diag() @ turn.T)
+    seen = dynamics(cell, torch.zeros(100, 2, 3).double(), start(2, 3))
+    # Carried back in time: the early steps are the ones that have forgotten where it began.
+    torch.testing.assert_close(seen.log_growth_T[0].item(), math.log(0.9))
+    assert seen.log_growth_T.mean().item() == pytest.approx(math.log(0.9), abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "leaky"])
+def test_the_sum_is_that_of_the_product_of_jacobians(plugins, name: str) -> None:
+    torch.manual_seed(0)
+    cell = plugins.get("cell", name).cls(2, hidden_size=3).double()
+    x_TBI = torch.randn(6, 1, 2).double()
+    state = tuple(torch.randn(1, 3).double() for _ in cell.initial_state((1,)))
+    generator = torch.Generator().manual_seed(5)
+    row = torch.cat([torch.randn(1, 3, generator=generator) for _ in state], 1).double()
+    seen, product = dynamics(cell, x_TBI, state, seed=5), torch.eye(row.numel()).double()
+    for x_BI in x_TBI:
+        flat = torch.cat(state, 1)
+
+        def step(flat: Tensor, x_BI: Tensor = x_BI) -> Tensor:
+            return torch.cat(cell.step(x_BI, flat.split(3, 1))[1], 1)
+
+        product = torch.autograd.functional.jacobian(step, flat)[0, :, 0] @ product
+        state = step(flat).detach().split(3, 1)
+    wanted = torch.log((row / row.norm() @ product).norm())
+    torch.testing.assert_close(seen.log_growth_T.sum(), wanted)
+
+
+def test_norms_are_means_over_rows() -> None:
+    cell = Linear(torch.eye(2, dtype=torch.float64))
+    x_TBI = torch.tensor([[[3.0, 4.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 1.0]]]).double()
+    seen = dynamics(cell, x_TBI, start(2, 2))
+    torch.testing.assert_close(seen.state_norm_T, torch.tensor([3.0, 3.5]).double())
+    assert seen.saturated_T.isnan().all()
+
+
+LOGIT = math.log(9)  # sigmoid is 0.9 there, and tanh 0.8 at half of it
+SHARES: dict[str, tuple[Callable[[Tensor], Tensor], list[float], float]] = {
+    "sigmoid": (torch.sigmoid, [-LOGIT - 0.01, -LOGIT + 0.01, 0, LOGIT - 0.01, LOGIT + 0.01], 0.4),
+    "tanh": (torch.tanh, [-LOGIT / 2 - 0.01, 0, LOGIT / 2 - 0.01, 1, 2], 0.4),
+    "relu": (F.relu, [-1, -0.1, 0.1, 5, 50], 0.4),
+    "hardtanh": (F.hardtanh, [-2, -0.9, 0, 0.9, 2], 0.4),
+    "hardtanh within bounds": (lambda x: F.hardtanh(x, -3, 0.5), [-2, -0.9, 0, 0.9, 2], 0.4),
+    "hardsigmoid": (F.hardsigmoid, [-4, -2.9, 0, 2.9, 4], 0.4),
+    "two": (lambda x: torch.tanh(x) + torch.relu(x), [-9, -9, 9, 9, 9], 0.7),
+    "in place": (lambda x: (x * 1).sigmoid_(), [-9, 0, 0, 0, 9], 0.4),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_saturated_is_what_has_little_slope_left(name: str) -> None:
+    function, values, share = SHARES[name]
+    x_TBI = torch.tensor([[values], [[0.3] * 5]])
+    seen = dynamics(Shown(function), x_TBI, ())
+    assert seen.saturated_T.tolist() == pytest.approx([share, 0.0])
+    assert seen.log_growth_T.isnan().all()
+
+
+def test_where_nothing_is_left_the_direction_goes_on() -> None:
+    cell = Linear(torch.zeros(2, 2))
+    seen = dynamics(cell, torch.ones(3, 2, 2), (torch.zeros(2, 2),))
+    tiny = math.log(torch.finfo(torch.float32).tiny)
+    assert seen.log_growth_T.tolist() == pytest.approx([tiny] * 3)
+
+
+def test_nothing_else_is_touched(plugins) -> None:
+    cell = plugins.get("cell", "lstm").cls(2, hidden_size=3)
+    x_TBI, before = torch.randn(4, 2, 2), torch.get_rng_state()
+    first = dynamics(cell, x_TBI, cell.initial_state((2,)))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(p.grad is None for p in cell.parameters())
+    again = dynamics(cell, x_TBI, cell.initial_state((2,)))
+    assert torch.equal(first.log_growth_T, again.log_growth_T)

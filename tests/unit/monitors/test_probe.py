@@ -1,0 +1,114 @@
+"""The probe over a run: what it records, when, and of which weights and states."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers.logger import DummyLogger
+
+from rnnexp.monitors.dynamics import dynamics
+from rnnexp.monitors.probe import DynamicsProbe, append_dynamics, load_dynamics, means
+from rnnexp.recurrence import Feed, InputTrace, RecurrentNetwork
+from rnnexp.tasks.datamodule import TaskData
+from rnnexp.training.module import Recipe, RecurrentModule
+
+
+class Log(DummyLogger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.points: list[tuple[int, dict[str, float]]] = []
+
+    def log_metrics(self, metrics: Any, step: Any = None) -> None:
+        if any(name.startswith("flow/") for name in metrics):
+            self.points.append((step, dict(metrics)))
+
+
+def train(plugins, folder: Path, every: int, steps: int, accumulate: int = 1, **cell: Any) -> Any:
+    torch.manual_seed(0)
+    task = plugins.get("task", "copy_memory").cls(batch_size=4)
+    make_cell = plugins.get("cell", "lstm").cls
+    network = RecurrentNetwork(
+        lambda size: make_cell(size, hidden_size=6), task.input_size, task.output_size, layers=2
+    )
+    module = RecurrentModule(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-9)))
+    log = Log()
+    trainer = Trainer(
+        max_steps=steps,
+        callbacks=[DynamicsProbe(folder, every)],
+        logger=log,
+        accumulate_grad_batches=accumulate,
+        limit_val_batches=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        default_root_dir=folder,
+    )
+    trainer.fit(module, TaskData(task, "every_step", cell.get("window")))
+    return module, log
+
+
+def test_every_so_many_steps_what_the_sequence_shows(plugins, tmp_path: Path) -> None:
+    module, log = train(plugins, tmp_path, every=3, steps=7)
+    assert [step for step, _ in log.points] == [1, 4, 7]
+    records = load_dynamics(tmp_path)
+    assert [record["step"] for record in records] == [1, 4, 7]
+    # The learning rate is next to nothing: the weights are still those of the first step.
+    x_TBI = module.task.batch("train", 6).inputs_TBI
+    for i, cell in enumerate(module.network.layers):
+        wanted = dynamics(cell, x_TBI, cell.initial_state((4,)), seed=6)
+        found = records[-1]["layers"][f"layer{i}"]
+        assert found["state_norm_T"] == pytest.approx(wanted.state_norm_T.tolist(), rel=1e-4)
+        assert found["saturated_T"] == pytest.approx(wanted.saturated_T.tolist())
+        assert found["log_growth_T"] == pytest.approx(wanted.log_growth_T.tolist(), abs=1e-4)
+        assert log.points[-1][1][f"flow/log_growth_layer{i}"] == pytest.approx(
+            float(wanted.log_growth_T.mean()), abs=1e-4
+        )
+        h, state = [], cell.initial_state((4,))
+        for x_BI in x_TBI:
+            h_BH, state = cell.step(x_BI, state)
+            h.append(h_BH.detach())
+        x_TBI = torch.stack(h)
+
+
+def test_amid_an_accumulation_nothing_is_recorded(plugins, tmp_path: Path) -> None:
+    _, log = train(plugins, tmp_path, every=1, steps=3, accumulate=2)
+    assert [step for step, _ in log.points] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("mode", ["teacher", "free"])
+def test_inputs_are_kept_in_the_order_of_time(plugins, mode: Any) -> None:
+    torch.manual_seed(0)
+    make_cell = plugins.get("cell", "gru").cls
+    network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=3), 2, 2, feedback=True)
+    x, targets, trace = torch.randn(5, 4, 2), torch.randn(5, 4, 2), InputTrace()
+    outputs, last = network(x, None, targets_TBO=targets, feed=Feed(mode), traces=[trace])
+    driven = trace.driven()
+    assert driven is not None
+    inputs_TBI, state = driven
+    assert torch.equal(inputs_TBI[..., :2], x)
+    fed = targets if mode == "teacher" else outputs.detach()
+    torch.testing.assert_close(inputs_TBI[1:, :, 2:], fed[:-1])
+    for x_BI in inputs_TBI:
+        _, state = network.layers[0].step(x_BI, state)
+    torch.testing.assert_close(state[0], last.layers[0][0])
+
+
+def test_later_lines_and_torn_ones_are_forgotten_by_a_run_that_goes_on(
+    plugins, tmp_path: Path
+) -> None:
+    cell = plugins.get("cell", "jordan").cls(2, hidden_size=3)
+    seen = {"layer0": dynamics(cell, torch.randn(3, 2, 2), ())}
+    assert set(means(seen)) == {"flow/state_norm", "flow/saturated"}
+    append_dynamics(tmp_path, 5, seen)
+    with (tmp_path / "dynamics.jsonl").open("a") as file:
+        file.write('{"step": 9, "lay')
+    train(plugins, tmp_path, every=2, steps=3)
+    assert [record["step"] for record in load_dynamics(tmp_path)] == [1, 3]
+    append_dynamics(tmp_path, 5, seen)
+    (layer,) = load_dynamics(tmp_path)[-1]["layers"].values()
+    assert layer["log_growth_T"] == [None] * 3
+    assert all(math.isfinite(v) for v in layer["state_norm_T"])
