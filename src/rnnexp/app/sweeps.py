@@ -57,7 +57,9 @@ def plan(arguments: list[str]) -> int:
     print(f"{sweep.name}: {_counts(list(states.values()))} | {sweep.folder}")
     left = sum(state in ("new", "interrupted") for state in states.values())
     launcher = launcher_of(overrides)
-    places = places_of(launcher, left, any(JobTask(item).wants_gpu for item in sweep.items))
+    tasks = [JobTask(item) for item in sweep.items]
+    wants_gpu, devices = any(t.wants_gpu for t in tasks), max(t.devices for t in tasks)
+    places = places_of(launcher, left, wants_gpu, devices)
     print(f"hydra/launcher={launcher.name}: {places.words}")
     print(_estimate([item.folder for item in sweep.items], left, places.at_once))
     return 0
