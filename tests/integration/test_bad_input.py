@@ -12,6 +12,7 @@ Usage = namedtuple("Usage", "total used free")
 REFUSED = {
     "cell=gruu": "Unknown cell 'gruu'. Did you mean 'gru'?",
     "task=addin": "Unknown task 'addin'. Did you mean 'adding'?",
+    "clip={max:1}": "Unknown key 'clip.max'. Did you mean 'max_norm'?",
     "clip=nrm": "Unknown clip='nrm'. Did you mean 'norm'?",
     "experiment=dem": "Did you mean 'demo'?",
     "foo=1": "Unknown key 'foo'.",

@@ -11,15 +11,15 @@ from rnnexp.tracking.journal import read_all
 NAMES = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
 SHORT = ["trainer.max_steps=2", "trainer.val_every=2", "tracking.wait=0"]
 SMALL = "cell.hidden_size=8"
+MORE = {"search": ["hydra.sweeper.trials=2"]}
 SIZED = ("cliff_surface",)
 """Studies of one unit, which are what they are by their size."""
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_runs_two_steps(rnnexp, workdir: Path, store_uri: str, name: str) -> None:
-    done = rnnexp(
-        "train", f"experiment={name}", *SHORT, *([] if name in SIZED else [SMALL]), timeout=150
-    )
+    more = [*MORE.get(name, []), *([] if name in SIZED else [SMALL])]
+    done = rnnexp("train", f"experiment={name}", *SHORT, *more, timeout=150)
     assert done.code == 0, done.err
     files = list(workdir.rglob("checkpoints/last.ckpt"))
     assert files

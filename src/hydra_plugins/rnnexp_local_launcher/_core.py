@@ -47,14 +47,15 @@ def launch(
     tasks: Sequence[Task]
     if own is not None:
         tasks, watcher, limits = own(job_overrides, first, launcher.config)
-        _pool(launcher.options, tasks, watcher, limits).run(tasks)
+        make_pool(launcher.options, tasks, watcher, limits).run(tasks)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
-    jobs = [_hydra_task(launcher, list(o), first + i) for i, o in enumerate(job_overrides)]
-    _pool(launcher.options, jobs, Lines(len(jobs)), Limits()).run(jobs)
+    jobs = [hydra_task(launcher, list(o), first + i) for i, o in enumerate(job_overrides)]
+    make_pool(launcher.options, jobs, Lines(len(jobs)), Limits()).run(jobs)
     return [job.result() for job in jobs]
 
 
-def _pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
+def make_pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
+    """Make the pool that the launcher's options and the needs of its tasks ask for."""
     gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
     timeout = own.timeout if own.timeout is not None else options["timeout"]
     limits = Limits(options["stagger"], timeout, own.fail_fast or options["fail_fast"])
@@ -158,11 +159,17 @@ class HydraTask:
         return done
 
     @property
+    def has_result(self) -> bool:
+        """Whether it has run to its end, be it under an earlier command."""
+        return self._file.is_file()
+
+    @property
     def _file(self) -> Path:
         return self.log.with_suffix(".result")
 
 
-def _hydra_task(launcher: "LocalLauncher", overrides: list[str], number: int) -> HydraTask:
+def hydra_task(launcher: "LocalLauncher", overrides: list[str], number: int) -> HydraTask:
+    """Make the task of a job of a program that knows nothing of this launcher."""
     assert launcher.config is not None
     assert launcher.hydra_context is not None
     assert launcher.task_function is not None
@@ -187,12 +194,16 @@ class Lines:
 
     def ended(self, ended: Ended) -> bool:
         """Say how a job ended."""
-        self.done += 1
         task = ended.task
         if isinstance(task, HydraTask):
             task.succeeded = ended.succeeded
-        print(f"[{self.done}/{self.total}] {task.name}: {ended}", file=sys.stderr)
+        self.say(task, str(ended))
         return ended.succeeded
+
+    def say(self, task: Task, how: str) -> None:
+        """Say how a job ended, and count it."""
+        self.done += 1
+        print(f"[{self.done}/{self.total}] {task.name}: {how}", file=sys.stderr)
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
         """Say nothing."""

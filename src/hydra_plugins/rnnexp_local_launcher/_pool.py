@@ -3,7 +3,7 @@
 import signal
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -97,6 +97,7 @@ class Pool:
         watcher: is told what happens.
         limits: of all tasks.
         poll_seconds: between two looks at them.
+        supply: makes a further task when there is a place for it; None is for: not now.
     """
 
     slots: Sequence[dict[str, str]]
@@ -104,6 +105,7 @@ class Pool:
     watcher: Watcher
     limits: Limits = field(default_factory=Limits)
     poll_seconds: float = POLL_SECONDS
+    supply: Callable[[], Task | None] | None = None
 
     def run(self, tasks: Sequence[Task]) -> list[Ended]:
         """Run all tasks; whatever ends this call ends their processes first.
@@ -117,9 +119,10 @@ class Pool:
         self._ended: list[Ended] = []
         self._latest = -float("inf")
         try:
+            self._fill()
             while self._waiting or self._running:
-                self._fill()
                 self._reap()
+                self._fill()
                 self._hurry()
                 self.watcher.turn([r.task for r in self._running], len(self._waiting))
                 time.sleep(self.poll_seconds)
@@ -127,8 +130,14 @@ class Pool:
             self._end_all()
         return self._ended
 
+    def ask(self, task: Task) -> None:
+        """Ask one task to end; it may save its state first."""
+        for running in self._running:
+            if running.task is task:
+                self._ask(running)
+
     def _fill(self) -> None:
-        while self._waiting and self._free:
+        while self._free and (self._waiting or self._has_more()):
             if time.monotonic() - self._latest < self.limits.stagger:
                 return
             task, slot = self._waiting.popleft(), self._free.popleft()
@@ -136,6 +145,11 @@ class Pool:
             work = self.start(task, slot)
             self._running.append(_Place(task, slot, work, self._latest))
             self.watcher.started(task)
+
+    def _has_more(self) -> bool:
+        more = self.supply() if self.supply else None
+        self._waiting.extend([more] if more else [])
+        return more is not None
 
     def _reap(self) -> None:
         for running in list(self._running):
@@ -148,6 +162,7 @@ class Pool:
             self._ended.append(ended)
             if not self.watcher.ended(ended) and self.limits.fail_fast:
                 self._waiting.clear()
+                self.supply = None
                 self._ask_all()
 
     def _hurry(self) -> None:

@@ -17,6 +17,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from hydra_plugins.rnnexp_optuna_sweeper._core import check
+from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.build import Plan
 from rnnexp.app.store import register_configs
 from rnnexp.app.validate import plain, validate
@@ -26,6 +28,7 @@ from rnnexp.paths import conf_dir
 from rnnexp.registry import REGISTRY, Failure, Kind
 
 CONFIG_NAME = "train"
+_SEARCHES = "hydra_plugins.rnnexp_optuna_sweeper."
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,13 @@ class Job:
 
     overrides: list[str]
     plan: Plan
+
+
+@dataclass(frozen=True)
+class Corner(Job):
+    """A config at an edge of what is searched: checked, not run."""
+
+    settings: Settings
 
 
 def prepare(overrides: Sequence[str]) -> list[Failure]:
@@ -61,8 +71,19 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     """
     extra = search_path(overrides, config_dir)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        jobs = [*_expand([*extra, *overrides], multirun)]
+        settings, jobs = _expand([*extra, *overrides], multirun)
+        if settings is not None:
+            return [Corner(job, _check(job), settings) for job in jobs]
         return [Job(job, _check(job)) for job in jobs]
+
+
+def compose_trial(overrides: list[str]) -> Job:
+    """Compose and validate a trial of a search, while Hydra runs.
+
+    Raises:
+        UserError: it cannot work, in words.
+    """
+    return Job(overrides, _check(overrides))
 
 
 def search_path(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
@@ -121,18 +142,37 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
         raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
 
 
-def _expand(overrides: list[str], multirun: bool) -> list[list[str]]:
+def _expand(overrides: list[str], multirun: bool) -> tuple[Settings | None, list[list[str]]]:
     parsed = parse(overrides)
     single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
     hydra = _compose(single, with_hydra=True)["hydra"]
     if not (multirun or str(hydra.mode or "").endswith("MULTIRUN")):
-        return [overrides]
+        return None, [overrides]
+    if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):
+        return _corners(OmegaConf.to_container(hydra.sweeper, resolve=True), overrides)
     params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
     given = {o.key_or_group for o in parsed}
     merged = [*(p for p in params if p.partition("=")[0] not in given), *overrides]
     loader = GlobalHydra.instance().config_loader()  # for glob(*), which asks for the choices
     batches = BasicSweeper.split_arguments(parse(merged, loader), None)
-    return [list(job) for batch in batches for job in batch]
+    return None, [list(job) for batch in batches for job in batch]
+
+
+def _corners(options: Any, overrides: list[str]) -> tuple[Settings, list[list[str]]]:
+    # The first value of everything, and from there each other end of one dimension.
+    own = [o.input_line or "" for o in parse(overrides) if o.is_hydra_override()]
+    others = [o for o in overrides if o not in own]
+    try:
+        settings, fixed, space = check(options, others)
+    except HydraException as error:  # a `SearchError`, or params that cannot be parsed
+        raise ConfigError(str(error)) from error
+    fixed = [*own, *fixed]
+    first = [dimension.override(dimension.ends()[0]) for dimension in space]
+    corners = [[*fixed, *first]]
+    for i, dimension in enumerate(space):
+        for value in dimension.ends()[1:]:
+            corners.append([*fixed, *first[:i], dimension.override(value), *first[i + 1 :]])
+    return settings, corners
 
 
 def _check(overrides: list[str]) -> Plan:
@@ -182,12 +222,19 @@ def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
     parent, _, name = key.rpartition(".")
-    others = [o for o in overrides if not o.lstrip("+~").startswith(key)]
+    others = [o for o in overrides if not _names(o.lstrip("+~").partition("=")[0], key)]
+    if len(others) == len(overrides):
+        return ConfigError(f"Unknown key '{key}'.")
     values = plain(_compose(list(others)))
     node = values
     for part in parent.split(".") if parent else []:
         node = node.get(part, {})
     return ConfigError(f"Unknown key '{key}'. {suggest(name, map(str, node))}")
+
+
+def _names(given: str, key: str) -> bool:
+    # An override of a whole group, such as clip={max:1}, names the keys below it too.
+    return given.startswith(key) or key.startswith(f"{given}.")
 
 
 def _bad_value(error: Exception, text: str) -> ConfigError:

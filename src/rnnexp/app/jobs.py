@@ -15,10 +15,12 @@ from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import read_json, write_json
 
 COMPLETE, FROZEN, STATUS, LOG = "COMPLETE", "job.json", "status.json", "log.txt"
+PRUNED = "pruned.json"
+"""Written by a search that is about to end a job; the job finds it when it is asked to end."""
 SWEEPS = Path("outputs", "sweeps")
 LOG_BYTES = 32 << 20
 """How much of what a job prints is kept."""
-State = Literal["new", "interrupted", "done", "failed", "running"]
+State = Literal["new", "interrupted", "done", "failed", "running", "pruned"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Frozen:
         uri: the store.
         parent: key of the record of the sweep.
         threads: CPU threads where the config names none.
+        reports: the figure that it reports after each validation, to a search; None for none.
     """
 
     values: dict[str, Any]
@@ -38,6 +41,7 @@ class Frozen:
     uri: str
     parent: str | None
     threads: int
+    reports: str | None = None
 
     def write(self, folder: Path) -> None:
         """Keep it in the job's folder."""
@@ -57,6 +61,8 @@ def state_of(folder: Path) -> State:
     holder = holder_of(folder)
     if holder is not None and holder.alive:
         return "running"
+    if (folder / PRUNED).is_file():
+        return "pruned"
     outcome = outcome_of(folder)
     if outcome is not None and outcome.status == "FAILED":
         return "failed"
@@ -66,6 +72,14 @@ def state_of(folder: Path) -> State:
 def is_frozen(folder: Path) -> bool:
     """Tell whether a folder is that of a job of a sweep."""
     return (folder / FROZEN).is_file()
+
+
+def pruned_at(folder: Path) -> str | None:
+    """Say why a search has ended a job; None if none has."""
+    values = read_json(folder / PRUNED)
+    if not values:
+        return None
+    return f"pruned at step {values['step']}: {values['figure']} {values['value']:.4g}"
 
 
 def outcome_of(folder: Path) -> Outcome | None:

@@ -22,6 +22,7 @@ class Outcome:
         seconds: from the first step to the last figure.
         run_id: MLflow's, if the store has answered.
         error: why it failed.
+        pruned: whether a search ended it, because others do better; its status is KILLED.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Outcome:
     seconds: float = 0.0
     run_id: str | None = None
     error: str | None = None
+    pruned: bool = False
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing went wrong."""
+        return self.status == "FINISHED" or self.pruned
 
     def write(self) -> None:
         """Write ``summary.json``."""

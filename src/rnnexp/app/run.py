@@ -15,6 +15,7 @@ from rnnexp.app.build import Plan, run_name
 from rnnexp.app.changes import changes_since
 from rnnexp.app.fit import Fitted, fit, test_best
 from rnnexp.app.identity import identity
+from rnnexp.app.jobs import pruned_at
 from rnnexp.app.outcome import Outcome, describe_outcome
 from rnnexp.app.pictures import draw_run_pictures
 from rnnexp.app.resume import Origin
@@ -69,7 +70,9 @@ def run(
         outcome.metrics = _train(plan, outcome, log, stop, origin)
         outcome.status = "FINISHED"
     except Stopped as error:
-        outcome.status, outcome.error = "KILLED", str(error)
+        reason = pruned_at(folder)
+        outcome.pruned = reason is not None
+        outcome.status, outcome.error = "KILLED", reason or str(error)
         raise
     except (Exception, SystemExit) as error:  # sys.exit in a plugin is no success either
         outcome.error = describe(error)
@@ -206,6 +209,8 @@ def _callback(trainer: Trainer, kind: type[C]) -> C:
 
 def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
     log.tags({"mlflow.note.content": describe_outcome(outcome)})
+    if outcome.pruned:
+        log.tags({"rnnexp.pruned": "true"})
     for name in ("cliffs.jsonl", "dynamics.jsonl", "error.txt"):
         if (folder / name).is_file():
             log.artifact(folder / name)

@@ -10,12 +10,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 
 from hydra_plugins.rnnexp_local_launcher._pool import Limits
-from rnnexp.app.compose import Job
+from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
+from rnnexp.app.compose import Corner, Job, search_path
 from rnnexp.app.jobs import LOG, artifact_root
 from rnnexp.app.outcome import Outcome
 from rnnexp.app.pictures import draw_sweep_picture
 from rnnexp.app.resume import origin_of
 from rnnexp.app.run import package_list, run
+from rnnexp.app.search import Search, SearchTrials
 from rnnexp.app.sweep import NOT_RUN, Item, Sweep
 from rnnexp.app.validate import validate
 from rnnexp.app.watch import JobTask, SweepWatcher
@@ -48,7 +50,8 @@ class Session:
         self.uri, self.wait = str(options["uri"]), float(options["wait"])
         self.tracking = Tracking(self.uri, artifact_root(self.uri))
         self.tags = {"rnnexp.command": self.command}
-        self.sweep = Sweep(jobs, overrides, self.tracking, self.tags) if multirun else None
+        self.overrides = list(overrides)
+        self.sweep = self._make_sweep() if multirun else None
         self._watcher: SweepWatcher | None = None
         self._folder = Path()
 
@@ -56,9 +59,7 @@ class Session:
     def exit_code(self) -> int:
         """0 if every run finished."""
         known = self.sweep.elsewhere if self.sweep else ()
-        return int(
-            any(o.status != "FINISHED" and Path(o.folder).name not in known for o in self.outcomes)
-        )
+        return int(any(not o.well and Path(o.folder).name not in known for o in self.outcomes))
 
     def __call__(self, config: DictConfig) -> None:
         """Run one job in this process; a failure is kept and does not stop the others."""
@@ -94,18 +95,30 @@ class Session:
         package_list()
         for item in left:
             self.sweep.freeze(item, threads)
-        moving = self.jobs[0].plan.values["trainer"]["progress"] in ("auto", "bar")
-        self._watcher = SweepWatcher(self.sweep, moving)
+        self._watcher = self._watch(self.sweep)
         options = self.sweep.options
         limits = Limits(timeout=options["timeout"], fail_fast=options["fail_fast"])
         return [JobTask(item) for item in left], self._watcher, limits
+
+    def search_trials(self, settings: Settings, config: DictConfig) -> SearchTrials:
+        """Make the trials that ``hydra/sweeper=optuna`` asks for."""
+        del settings  # the search has them from its corners
+        assert isinstance(self.sweep, Search)
+        self.sweep.open()
+        print(f"rnnexp: {self.sweep.name}: {self.sweep.describe()}", file=sys.stderr)
+        self._watcher = self._watch(self.sweep)
+        found = [o for o in self.overrides if o.startswith("hydra.searchpath=")]
+        common = found or search_path(self.overrides)
+        threads = int(config.hydra.launcher.threads)
+        package_list()
+        return SearchTrials(self.sweep, self._watcher, threads, common)
 
     def finish(self) -> None:
         """Close the record and print what came out."""
         if self._watcher is not None:
             self._watcher.close()
         if self.sweep is not None:
-            self.outcomes = [item.outcome for item in self.sweep.items]
+            self.outcomes = self.sweep.outcomes
             self._draw(self.sweep)
             self.sweep.close(self.stopped)
         for folder in self.tracking.close(self.wait):
@@ -119,6 +132,16 @@ class Session:
         if self.sweep is not None:
             return "Go on: the same command again."
         return f"Go on: rnnexp train resume={self._folder}"
+
+    def _make_sweep(self) -> Sweep:
+        corners = [job for job in self.jobs if isinstance(job, Corner)]
+        if corners:
+            return Search(corners, self.overrides, self.tracking, self.tags)
+        return Sweep(self.jobs, self.overrides, self.tracking, self.tags)
+
+    def _watch(self, sweep: Sweep) -> SweepWatcher:
+        moving = self.jobs[0].plan.values["trainer"]["progress"] in ("auto", "bar")
+        return SweepWatcher(sweep, moving)
 
     def _begin(self, sweep: Sweep) -> list[Item]:
         sweep.open()
@@ -152,12 +175,14 @@ class Session:
             raise RunError(f"{item.name} failed, and sweep.fail_fast ends the sweep with it.")
 
     def _sum_up(self, sweep: Sweep) -> None:
-        self.outcomes = [item.outcome for item in sweep.items]
+        self.outcomes = sweep.outcomes
         print_table([outcome for outcome in self.outcomes if outcome.error != NOT_RUN])
         counts = ", ".join(f"{value} {key}" for key, value in sweep.count().items() if value)
+        if isinstance(sweep, Search) and sweep.words:
+            print(sweep.words)
         print(f"{sweep.name}: {counts} | {sweep.folder} | {self._ui_command()}")
         for outcome in self.outcomes:
-            if outcome.status != "FINISHED" and outcome.error != NOT_RUN:
+            if not outcome.well and outcome.error != NOT_RUN:
                 print(f"rnnexp: {outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
                 print(f"        its log: {outcome.folder}/{LOG}", file=sys.stderr)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from hydra_plugins.rnnexp_optuna_sweeper.report import write_report
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.tracking.files import replace_json
 
@@ -38,3 +39,23 @@ class StatusFile(Callback):
         replace_json(
             self.path, {"step": trainer.global_step, "of": trainer.max_steps, "loss": loss}
         )
+
+
+class Reports(Callback):
+    """Tell a search how well a trial does, after each validation.
+
+    Args:
+        folder: the trial's.
+        figure: which of the figures it is judged by.
+    """
+
+    def __init__(self, folder: Path, figure: str) -> None:
+        self.folder = folder
+        self.figure = figure
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Append it to the reports."""
+        del pl_module
+        value = trainer.callback_metrics.get(self.figure)
+        if value is not None and trainer.is_global_zero:
+            write_report(self.folder, trainer.global_step, float(value))

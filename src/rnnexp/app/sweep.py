@@ -18,6 +18,7 @@ from rnnexp.app.jobs import (
     default_name,
     log_tail,
     outcome_of,
+    pruned_at,
     state_of,
 )
 from rnnexp.app.lease import Lease, acquire, holder_of
@@ -89,7 +90,31 @@ class Sweep:
         self.items = list({item.key: item for item in self.all_items}.values())
         self.elsewhere: set[str] = set()
         self.lease: Lease | None = None
+        self.reports: str | None = None
         self._parent: RunLog | None = None
+
+    @property
+    def total(self) -> int:
+        """How many jobs there will be."""
+        return len(self.items)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """How each job ended."""
+        return [item.outcome for item in self.items]
+
+    def describe(self) -> str:
+        """Say in a line what is asked for."""
+        return f"{self.total} jobs"
+
+    def definition(self) -> dict[str, Any]:
+        """Say what the sweep is, for whoever asks for it by name."""
+        keys = [item.key for item in self.items]
+        return {"name": self.name, "overrides": self.overrides, "jobs": keys}
+
+    def best(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
+        """Name the best job, as tags."""
+        return best_by(outcomes, "val/loss", "minimize")
 
     def states(self) -> dict[str, State]:
         """Tell how far each job has come, by key."""
@@ -111,9 +136,7 @@ class Sweep:
                     f"The sweep {self.name} is running already: {holder_of(self.folder)}. See how "
                     f"it does: rnnexp sweep status {self.name}; or give this one a sweep.name."
                 )
-            keys = [item.key for item in self.items]
-            definition = {"name": self.name, "overrides": self.overrides, "jobs": keys}
-            write_json(self.folder / DEFINITION, definition, indent=1)
+            write_json(self.folder / DEFINITION, self.definition(), indent=1)
             # No thread of its own: this process is copied for every job.
             self._parent = self.tracking.open_run(self.folder, self._header(), background=False)
             self._parent.artifact(self.folder / DEFINITION)
@@ -124,7 +147,8 @@ class Sweep:
         tags = {**self.tags, "rnnexp.job_key": item.key, "rnnexp.sweep.name": self.name}
         tags["rnnexp.overrides"] = " ".join(item.job.overrides)
         values = dict(item.job.plan.values)
-        Frozen(values, tags, self.tracking.uri, self.open().key, threads).write(item.folder)
+        key = self.open().key
+        Frozen(values, tags, self.tracking.uri, key, threads, self.reports).write(item.folder)
 
     def judge(self, item: Item, how: str, code: int | None, timed_out: bool) -> Outcome:
         """Say how a job has ended, also where its process could not.
@@ -143,6 +167,9 @@ class Sweep:
         outcome.config = flatten(item.job.plan.values)
         outcome.status = "KILLED" if code is None and not timed_out else "FAILED"
         outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
+        reason = pruned_at(item.folder)
+        if reason is not None:
+            outcome.pruned, outcome.status, outcome.error = True, "KILLED", reason
         tail = log_tail(item.folder, 3)
         close_journal(
             item.folder,
@@ -157,8 +184,10 @@ class Sweep:
         """Count the jobs by what has become of them."""
         counts = Counter(self.states().values())
         done, failed = counts["done"], counts["failed"]
-        left = len(self.items) - done - failed - running
-        return {"done": done, "running": running, "failed": failed, "left": max(0, left)}
+        pruned = {"pruned": counts["pruned"]} if counts["pruned"] else {}
+        left = self.total - done - failed - counts["pruned"] - running
+        found = {"done": done, **pruned, "running": running, "failed": failed}
+        return {**found, "left": max(0, left)}
 
     def tell(self, running: int = 0) -> None:
         """Put the counts into the record of the sweep."""
@@ -170,14 +199,14 @@ class Sweep:
         if self._parent is None:
             return
         self.tell()
-        outcomes = [item.outcome for item in self.items]
-        done = sum(outcome.status == "FINISHED" for outcome in outcomes)
-        finished = f"{done} of {len(self.items)}"
-        self._parent.tags({"rnnexp.sweep.finished": finished, **_best(outcomes)})
+        outcomes = self.outcomes
+        done = sum(outcome.well for outcome in outcomes)
+        finished = f"{done} of {self.total}"
+        self._parent.tags({"rnnexp.sweep.finished": finished, **self.best(outcomes)})
         file = self.folder / "sweep_summary.json"
         write_json(file, [o.__dict__ for o in outcomes], indent=1)
         self._parent.artifact(file)
-        whole = done + len(self.elsewhere) >= len(self.items)
+        whole = done + len(self.elsewhere) >= self.total
         status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
         self._parent.end(status, None if whole else f"{finished} runs finished")
         if self.lease is not None:
@@ -185,16 +214,18 @@ class Sweep:
 
     def _header(self) -> RunHeader:
         tags = {**provenance(Path.cwd()), **self.tags, "rnnexp.sweep.name": self.name}
-        tags["rnnexp.sweep.jobs"] = str(len(self.items))
+        tags["rnnexp.sweep.jobs"] = str(self.total)
         params = {"sweep.name": self.name}
         continues = (self.folder / "journal.jsonl").is_file()
         return RunHeader(self.name, self.experiment, params, tags, continues=continues)
 
 
-def _best(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    known = [o for o in outcomes if o.status == "FINISHED" and "val/loss" in o.metrics]
+def best_by(outcomes: Sequence[Outcome], figure: str, direction: str) -> dict[str, str]:
+    """Name the run with the best of a figure, as tags; none if no run has finished with it."""
+    known = [o for o in outcomes if o.status == "FINISHED" and figure in o.metrics]
     if not known:
         return {}
-    best = min(known, key=lambda o: o.metrics["val/loss"])
-    figures = f"{best.name}, val/loss {best.metrics['val/loss']:.4g}"
+    choose = min if direction == "minimize" else max
+    best = choose(known, key=lambda o: o.metrics[figure])
+    figures = f"{best.name}, {figure} {best.metrics[figure]:.4g}"
     return {"rnnexp.sweep.best": figures, "rnnexp.sweep.best_run": best.run_id or best.folder}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rnnexp.app.jobs import SWEEPS, State, outcome_of, state_of
 from rnnexp.app.lease import holder_of
-from rnnexp.app.sweep import DEFINITION
+from rnnexp.app.sweep import DEFINITION, Item, Sweep
 from rnnexp.errors import ConfigError, unknown
 from rnnexp.tracking.files import read_json
 
@@ -18,6 +18,7 @@ _WORDS: dict[State, str] = {
     "done": "done",
     "failed": "failed",
     "running": "running",
+    "pruned": "pruned",
 }
 
 
@@ -51,18 +52,34 @@ def plan(arguments: list[str]) -> int:
     jobs = check_jobs(overrides, True, None)
     sweep = Session(["rnnexp sweep plan"], jobs, overrides, True).sweep
     assert sweep is not None
+    folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
+    launcher = launcher_of(overrides)
+    tasks = [JobTask(Item(job, "", Path())) for job in jobs]
+    on_gpu, devices = any(t.wants_gpu for t in tasks), max(t.devices for t in tasks)
+    places = places_of(launcher, left, on_gpu, devices)
+    print(f"hydra/launcher={launcher.name}: {places.words}")
+    print(_estimate(folders, left, places.at_once))
+    return 0
+
+
+def _plan_jobs(sweep: Sweep) -> tuple[list[Path], int]:
     states = sweep.states()
     for item in sweep.items:
         print(f"{_WORDS[states[item.key]]:<16} {item.key}  {' '.join(item.job.overrides)}")
     print(f"{sweep.name}: {_counts(list(states.values()))} | {sweep.folder}")
     left = sum(state in ("new", "interrupted") for state in states.values())
-    launcher = launcher_of(overrides)
-    tasks = [JobTask(item) for item in sweep.items]
-    wants_gpu, devices = any(t.wants_gpu for t in tasks), max(t.devices for t in tasks)
-    places = places_of(launcher, left, wants_gpu, devices)
-    print(f"hydra/launcher={launcher.name}: {places.words}")
-    print(_estimate([item.folder for item in sweep.items], left, places.at_once))
-    return 0
+    return [item.folder for item in sweep.items], left
+
+
+def _plan_search(sweep: Sweep) -> tuple[list[Path], int]:
+    # Which trials it will have is not known before they are suggested.
+    begun = (sweep.folder / DEFINITION).is_file()
+    folders = _folders(sweep.name) if begun else []
+    states: list[State] = [state_of(folder) for folder in folders]
+    over = sum(state in ("done", "failed", "pruned") for state in states)
+    print(f"{sweep.name}: {sweep.describe()}")
+    print(f"{_counts(states) or 'none begun'} | {sweep.folder}")
+    return folders, max(0, sweep.total - over)
 
 
 def status(arguments: list[str]) -> int:

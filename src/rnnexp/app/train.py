@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
+from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
 from rnnexp.app.disk import check_disk
 from rnnexp.app.resume import with_earlier_overrides
@@ -94,7 +95,7 @@ def _run(session: Session, argv: list[str]) -> int:
             finally:
                 session.stop.can_wait = False
                 session.finish()
-    except LauncherError as error:
+    except (LauncherError, SearchError) as error:
         raise ConfigError(str(error)) from error
     except RunError as error:  # of sweep.fail_fast
         print(f"rnnexp: {error}", file=sys.stderr)

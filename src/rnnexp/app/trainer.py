@@ -9,9 +9,9 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from rnnexp.app.build import Plan, Values, run_name
-from rnnexp.app.jobs import STATUS, is_frozen
+from rnnexp.app.jobs import STATUS, Frozen, is_frozen
 from rnnexp.app.progress import RunProgress
-from rnnexp.app.status import StatusFile
+from rnnexp.app.status import Reports, StatusFile
 from rnnexp.monitors.cliffs import CliffDetector, CliffOptions
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
@@ -106,6 +106,8 @@ def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> l
         callbacks.append(DynamicsProbe(folder, every))
     if is_frozen(folder):
         callbacks.append(StatusFile(monitor, folder / STATUS))
+        figure = Frozen.read(folder).reports
+        callbacks += [Reports(folder, figure)] if figure else []
     style = plan.values["trainer"]["progress"]
     if style != "none":
         callbacks.append(RunProgress(monitor, run_name(plan.values), style))

@@ -96,18 +96,21 @@ class SweepWatcher:
         self.sweep.tell(len(self._running))
         if ended.code == BUSY:
             self.sweep.elsewhere.add(item.key)
-            self._say(f"{item.name}: another process runs it")
+            self.say(f"{item.name}: another process runs it")
             return True
         outcome = self.sweep.judge(item, str(ended), ended.code, ended.timed_out)
         if outcome.status == "FINISHED":
             self._seconds.append(ended.seconds)
             loss = outcome.metrics.get("test/loss")
             figure = "" if loss is None else f"  test loss {loss:.4g}"
-            self._say(f"{item.name}  FINISHED in {ended.seconds:.1f} s{figure}")
+            self.say(f"{item.name}  FINISHED in {ended.seconds:.1f} s{figure}")
             return True
-        self._say(f"{item.name}  {outcome.status}: {outcome.error}")
+        if outcome.pruned:
+            self.say(f"{item.name}  {outcome.error}")
+            return True
+        self.say(f"{item.name}  {outcome.status}: {outcome.error}")
         for line in log_tail(item.folder, 5).splitlines():
-            self._say(f"    {line}")
+            self.say(f"    {line}")
         return False
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
@@ -142,10 +145,11 @@ class SweepWatcher:
             self._to_forward.remove(item)
             self.sweep.tracking.forward(item.folder)
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Say a line, after how far the sweep has come."""
         counts = self.sweep.count(len(self._running))
-        done = counts["done"] + counts["failed"]
-        text = f"[{done}/{len(self.sweep.items)}] {line}"
+        done = counts["done"] + counts["failed"] + counts.get("pruned", 0)
+        text = f"[{done}/{self.sweep.total}] {line}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _picture(self, waiting: int) -> Group:

@@ -19,6 +19,7 @@ class Summary:
     seconds: float
     run_id: str | None
     error: str | None
+    pruned: bool = False
 
 
 def load_summaries(root: Path) -> list[Summary]:

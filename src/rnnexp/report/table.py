@@ -80,16 +80,31 @@ def table_of(runs: Sequence[Run]) -> Table:
     for column in ("status", "run id") if with_status else ("run id",):
         table.add_column(column, no_wrap=True)
     for run in runs:
-        named = [escape(run.config.get(key, "")) for key in keys] or [escape(run.name)]
+        named = [escape(_brief(run.config.get(key, ""))) for key in keys] or [escape(run.name)]
         shown = [show(key, run.metrics.get(key)) for key in figures]
-        end = [run.status] if with_status else []
+        end = [_ending(run)] if with_status else []
         table.add_row(*named, *shown, f"{run.seconds:.0f} s", *end, (run.run_id or "")[:8])
     return table
 
 
 def _named(keys: Sequence[str]) -> list[str]:
     # "cell.name" is what was typed as "cell=".
-    return [key.removesuffix(".name").removesuffix(".by") for key in keys] or ["run"]
+    called = {"tracking.name": "run"}
+    return [called.get(key, key.removesuffix(".name").removesuffix(".by")) for key in keys] or [
+        "run"
+    ]
+
+
+def _brief(text: str) -> str:
+    # A search suggests numbers with all digits of a float.
+    try:
+        return f"{float(text):.4g}" if len(text) > 10 else text
+    except ValueError:
+        return text
+
+
+def _ending(run: Run) -> str:
+    return "pruned" if getattr(run, "pruned", False) else run.status
 
 
 def differing(configs: Iterable[Mapping[str, str]]) -> list[str]:

@@ -1,0 +1,206 @@
+"""Optuna's study: opened, or gone on with, from a file that a kill may have torn."""
+
+import inspect
+import itertools
+import warnings
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+)
+from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
+
+from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings, hint
+from hydra_plugins.rnnexp_optuna_sweeper._space import Choice, Dimension, SearchError
+
+FILE = "study.jsonl"
+_SAMPLERS: dict[str, type[BaseSampler]] = {
+    "tpe": TPESampler,
+    "cmaes": CmaEsSampler,
+    "random": RandomSampler,
+    # Its points stand in the study beforehand. Optuna's own grid sampler ends a loop of Optuna's,
+    # which a search whose trials are processes does not have.
+    "grid": RandomSampler,
+}
+_PRUNERS: dict[str, type[BasePruner]] = {
+    "none": NopPruner,
+    "median": MedianPruner,
+    "hyperband": HyperbandPruner,
+}
+
+
+def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> optuna.Study:
+    """Open the study of a folder, or begin it.
+
+    Raises:
+        SearchError: an option of the sampler or pruner is unknown, or an earlier search of the
+            folder had other objectives.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with quiet():
+        study = optuna.create_study(
+            storage=_storage(settings, folder),
+            study_name=folder.name,
+            directions=list(settings.directions),  # type: ignore[arg-type]  # checked already
+            load_if_exists=True,
+        )
+        done = len(study.trials)
+        study.sampler = _sampler(settings, done)
+        study.pruner = _made(_PRUNERS[settings.pruner], settings.pruner_options, "pruner")
+        _check_objectives(study, settings)
+        _check_space(study, distributions_of(space))
+        study.set_metric_names(list(settings.objectives))
+    if settings.sampler == "grid":
+        _enqueue_grid(study, settings, space)
+    return study
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Silence what Optuna warns of whoever does as is done here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes")
+        yield
+
+
+def distributions_of(space: Sequence[Dimension]) -> dict[str, BaseDistribution]:
+    """Put dimensions into Optuna's terms."""
+    return {dimension.name: _distribution(dimension) for dimension in space}
+
+
+def used(trials: Sequence[FrozenTrial], retry_failed: bool) -> int:
+    """Count the trials that stand for one of those wanted: not what failed and is made again."""
+    failed = [t for t in trials if t.state == TrialState.FAIL]
+    for_nothing = [t for t in failed if retry_failed or _is_made_again(t, trials)]
+    return len(trials) - len(for_nothing) - sum(t.state == TrialState.WAITING for t in trials)
+
+
+def enqueue_failed(study: optuna.Study) -> None:
+    """Have the values of failed trials tried again, each once."""
+    trials = study.get_trials(deepcopy=False)
+    for trial in trials:
+        if trial.state == TrialState.FAIL and not _is_made_again(trial, trials):
+            study.enqueue_trial(trial.params, skip_if_exists=False)
+
+
+def _is_made_again(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    later = (t for t in trials if t.number > trial.number)
+    return any(_values(t) == trial.params for t in later)
+
+
+def _values(trial: FrozenTrial) -> dict[str, Any]:
+    # One that waits has no values yet, but those that it will have.
+    return trial.params or trial.system_attrs.get("fixed_params", {})
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    if isinstance(dimension, Choice):
+        return CategoricalDistribution(dimension.texts)
+    low, high, step, log = dimension.low, dimension.high, dimension.step, dimension.log
+    if dimension.whole:
+        return IntDistribution(int(low), int(high), log=log, step=int(step or 1))
+    return FloatDistribution(low, high, log=log, step=step)
+
+
+def _storage(settings: Settings, folder: Path) -> BaseStorage:
+    if settings.storage is not None:
+        try:
+            return RDBStorage(settings.storage)
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise SearchError(
+                f"hydra.sweeper.storage={settings.storage}: {type(error).__name__}: {reason}"
+            ) from error
+    file = folder / FILE
+    mend(file)
+    lock = Path(f"{file}.lock")
+    lock.unlink(missing_ok=True)  # of a process that was killed: the folder is held by this one
+    return JournalStorage(JournalFileBackend(str(file), JournalFileOpenLock(str(file))))
+
+
+def mend(file: Path) -> None:
+    """Cut off a last line that a kill or a full disk has torn: Optuna reads no such file."""
+    if not file.is_file():
+        return
+    content = file.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with file.open("r+b") as opened:
+            opened.truncate(whole)
+
+
+def _sampler(settings: Settings, done: int) -> BaseSampler:
+    options = dict(settings.sampler_options)
+    if settings.seed is not None:
+        # The state of its generator is not kept: the same seed would suggest the same once more.
+        options.setdefault("seed", settings.seed + done)
+    if settings.sampler == "cmaes":
+        options.setdefault("warn_independent_sampling", False)
+    return _made(_SAMPLERS[settings.sampler], options, "sampler")
+
+
+def _made(cls: type[Any], options: Mapping[str, Any], what: str) -> Any:
+    known = [name for name in inspect.signature(cls).parameters if name not in ("args", "kwargs")]
+    for name in options:
+        if name not in known:
+            raise SearchError(
+                f"hydra.sweeper.{what}_options: {cls.__name__} has no '{name}'. {hint(name, known)}"
+            )
+    try:
+        if cls is HyperbandPruner:  # it looks at these two only when it is first asked
+            shared = ("min_resource", "reduction_factor")
+            SuccessiveHalvingPruner(**{k: v for k, v in options.items() if k in shared})
+        return cls(**options)
+    except (TypeError, ValueError) as error:
+        raise SearchError(f"hydra.sweeper.{what}_options: {error}") from error
+
+
+def _check_objectives(study: optuna.Study, settings: Settings) -> None:
+    names = list(study.metric_names or settings.objectives)
+    directions = [direction.name.lower() for direction in study.directions]
+    if names != list(settings.objectives) or directions != list(settings.directions):
+        raise SearchError(
+            f"This search has begun with the objectives {', '.join(names)} "
+            f"({', '.join(directions)}). Give another objective a sweep of another name."
+        )
+
+
+def _check_space(study: optuna.Study, wanted: Mapping[str, BaseDistribution]) -> None:
+    for trial in study.get_trials(deepcopy=False)[-1:]:
+        for name in trial.distributions.keys() & wanted.keys():
+            try:
+                check_distribution_compatibility(trial.distributions[name], wanted[name])
+            except ValueError as error:
+                raise SearchError(
+                    f"{name}: the values are of another kind or another list than this search "
+                    "has begun with; bounds may change, a list may not. Give it a sweep of "
+                    "another name."
+                ) from error
+
+
+def _enqueue_grid(study: optuna.Study, settings: Settings, space: Sequence[Dimension]) -> None:
+    known = [_values(trial) for trial in study.get_trials(deepcopy=False)]
+    points = itertools.product(*(dimension.points() for dimension in space))
+    for point in itertools.islice(points, settings.trials):
+        values = {d.name: value for d, value in zip(space, point, strict=True)}
+        if values not in known:
+            study.enqueue_trial(values)

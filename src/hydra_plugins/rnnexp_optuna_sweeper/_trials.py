@@ -1,0 +1,141 @@
+"""What a search asks of the program whose trials it makes; and any Hydra program's answer."""
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+from hydra_plugins.rnnexp_local_launcher._core import HydraTask, Lines, hydra_task
+from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits
+from hydra_plugins.rnnexp_local_launcher._processes import Task
+from hydra_plugins.rnnexp_optuna_sweeper.report import read_reports
+
+if TYPE_CHECKING:
+    from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
+
+State = Literal["complete", "pruned", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a trial.
+
+    Args:
+        state: interrupted trials go on when the search is started again.
+        values: its figures by name.
+    """
+
+    state: State
+    values: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+class Trials(Protocol):
+    """Makes the trials of a program, and says what came of them."""
+
+    limits: Limits
+
+    def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:
+        """Make the task of a trial; or say what came of it, if that is known."""
+        ...
+
+    def remember(self, number: int, overrides: Sequence[str]) -> None:
+        """Take note of a trial that an earlier command has ended."""
+        ...
+
+    def started(self, task: Task) -> None:
+        """Take note of a start."""
+        ...
+
+    def reports(self, task: Task) -> Mapping[int, float]:
+        """Return what a running trial has reported, by step."""
+        ...
+
+    def prune(self, task: Task, step: int, value: float) -> None:
+        """Take note that a trial is about to be ended."""
+        ...
+
+    def ended(self, ended: Ended) -> Result:
+        """Say what came of a trial."""
+        ...
+
+    def turn(self, running: Sequence[Task], waiting: int) -> None:
+        """Called many times a second."""
+        ...
+
+    def close(self, best: str, files: Sequence[Path]) -> None:
+        """Take note of the end of the search.
+
+        Args:
+            best: the best trials, in words.
+            files: what was written about the search.
+        """
+        ...
+
+
+class HydraTrials:
+    """The trials of a program that knows nothing of this sweeper.
+
+    Its function returns a number, several, or a mapping of names to numbers.
+
+    Args:
+        launcher: has what a job needs.
+        objectives: names of what the function returns.
+        total: how many trials there will be.
+    """
+
+    def __init__(self, launcher: "LocalLauncher", objectives: Sequence[str], total: int) -> None:
+        self.launcher = launcher
+        self.objectives = objectives
+        self.limits = Limits()
+        self.lines = Lines(total)
+        self._pruned: set[int] = set()
+
+    def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:
+        """Make a job in a folder of its own."""
+        task = hydra_task(self.launcher, list(overrides), number)
+        return Result("complete", self._values(task)) if task.has_result else task
+
+    def remember(self, number: int, overrides: Sequence[str]) -> None:
+        """Count it."""
+        del number, overrides
+        self.lines.done += 1
+
+    def started(self, task: Task) -> None:
+        """Say nothing."""
+
+    def reports(self, task: Task) -> Mapping[int, float]:
+        """Read them from the job's folder."""
+        return read_reports(task.log.parent)
+
+    def prune(self, task: Task, step: int, value: float) -> None:
+        """Remember it."""
+        del step, value
+        self._pruned.add(id(task))
+
+    def ended(self, ended: Ended) -> Result:
+        """Say what the function has returned."""
+        task = cast(HydraTask, ended.task)
+        if id(task) in self._pruned and not ended.succeeded:
+            self.lines.say(task, "pruned")
+            return Result("pruned")
+        self.lines.ended(ended)
+        if ended.succeeded:
+            return Result("complete", self._values(task))
+        asked = ended.signum in (signal.SIGTERM, signal.SIGINT)
+        return Result("interrupted" if asked and not ended.timed_out else "failed")
+
+    def turn(self, running: Sequence[Task], waiting: int) -> None:
+        """Say nothing."""
+
+    def close(self, best: str, files: Sequence[Path]) -> None:
+        """Say the best."""
+        del files
+        print(best)
+
+    def _values(self, task: HydraTask) -> dict[str, float]:
+        value: Any = task.result().return_value
+        if isinstance(value, Mapping):
+            return {str(k): float(v) for k, v in value.items()}
+        several = value if isinstance(value, Sequence) else [value]
+        return {name: float(v) for name, v in zip(self.objectives, several, strict=False)}
