@@ -67,7 +67,7 @@ def make(name: str, inputs: int = 3, hidden: int = 4, dtype: Any = torch.float64
 def draw(cell: PointwiseCell, steps: int, lead: tuple[int, ...]) -> tuple[Tensor, State]:
     """A sequence and an initial state, both leaves that want a gradient."""
     generator = torch.Generator().manual_seed(1)
-    dtype = cell.weight_hh.dtype
+    dtype = cell.weight_ih.dtype
 
     def leaf(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()
