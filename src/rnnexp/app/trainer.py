@@ -87,7 +87,7 @@ def _strategy(name: str, place: Place) -> Any:
 def _callbacks(
     plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place
 ) -> list[Callback]:
-    monitor = StepMonitor(_guard(plan.values["monitor"]))
+    monitor = StepMonitor(_guard(plan.values))
     point = ResumePoint(folder / "checkpoints" / LAST)
     stops = plan.values["tracking"]["disk_full"] == "stop"
     disk = StopOnFullDisk(lambda: log.problem if log else None, point if stops else None)
@@ -132,12 +132,14 @@ def omega_term(values: Values) -> OmegaTerm | None:
     return None if values["omega"]["flavour"] == "none" else OmegaTerm(**values["omega"])
 
 
-def _guard(options: dict[str, Any]) -> NonFiniteGuard:
+def _guard(values: Values) -> NonFiniteGuard:
+    options = values["monitor"]
     return NonFiniteGuard(
         options["nonfinite"],
         factor=options["rollback_factor"],
         max_rollbacks=options["max_rollbacks"],
         snapshot_every=options["snapshot_every"],
+        scaled=values["trainer"]["precision"] == "16-mixed",
     )
 
 
