@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-KEPT_OUT = ("__init__", "__main__", "machine")
+KEPT_OUT = ("__init__", "__main__", "machine", "compiled")
 
 
 def main(names: list[str]) -> int:

@@ -26,6 +26,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from benchmarks import compiled
 from rnnexp.cells import PointwiseCell
 from rnnexp.discovery import load_plugins
 from rnnexp.recurrence import BACKENDS, unroll
@@ -57,7 +58,7 @@ class Row:
         return self.seconds["native"] / self.seconds[way]
 
 
-def ways(name: str, size: Size, compiled: bool) -> dict[str, Step]:
+def ways(name: str, size: Size) -> dict[str, Step]:
     """Make one function per way to run a cell forward; each returns its outputs."""
     steps, rows, inputs, units = size
     x_TBI = torch.randn(steps, rows, inputs)
@@ -71,9 +72,6 @@ def ways(name: str, size: Size, compiled: bool) -> dict[str, Step]:
     }
     found["torch.nn"] = lambda: module(x_TBI)[0]
     found["python loop"] = lambda: by_hand(cell, x_TBI)
-    if compiled:
-        loop = torch.compile(lambda: unroll(cell, x_TBI, backend="loop").outputs_TBH)
-        found["torch.compile"] = loop
     return found
 
 
@@ -106,14 +104,14 @@ def one(step: Step) -> float:
     return time.perf_counter() - start
 
 
-def measure(threads: list[int], budget_s: float, compiled: bool) -> list[Row]:
+def measure(threads: list[int], budget_s: float) -> list[Row]:
     """Measure every cell at every size."""
     rows: list[Row] = []
     for count in threads:
         torch.set_num_threads(count)
         for size in SIZES:
             for name in MODULES:
-                seconds = shortest(ways(name, size, compiled), budget_s)
+                seconds = shortest(ways(name, size), budget_s)
                 rows.append(Row(name, count, size, seconds))
                 print(rows[-1].cell, count, size, f"{rows[-1].over('torch.nn'):.2f}", flush=True)
     return rows
@@ -171,15 +169,14 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=1.5, help="per cell and size")
-    parser.add_argument("--compile", action="store_true", help="torch.compile too; takes long")
     options = parser.parse_args(arguments)
     load_plugins()
-    rows = measure(options.threads, options.seconds, options.compile)
+    rows = measure(options.threads, options.seconds)
     text = (
         "# Recurrence: time of a training step\n\nForward and backward, float32. Ratios are the "
         "native backend's time over the other's; below 1 it is faster.\n"
         "For leaky, torch.nn stands for nn.LSTM: torch has no such cell.\n\n"
-        f"{machine()}\n\n{table(rows)}\n"
+        f"{machine()}\n\n{table(rows)}\n\n{compiled.text()}\n"
     )
     print(text)
     RESULTS.parent.mkdir(exist_ok=True)

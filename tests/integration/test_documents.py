@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rnnexp.registry import Registry
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -51,3 +53,14 @@ def test_every_command_of_the_concepts_is_accepted(rnnexp) -> None:
         overrides = shlex.split(line)[2:]
         assert prepare(overrides) == []
         assert check_jobs(overrides, multirun=False, config_dir=None), line
+
+
+def test_the_zoo_has_every_cell_that_can_add(plugins: Registry) -> None:
+    page = (ROOT / "docs" / "zoo.md").read_text()
+    shown = re.findall(r"^\| (\w+) \| [A-Z]", page, re.M)
+    able = {e.name for e in plugins.all("cell") if e.cls.recurs_through == "state"}
+    assert set(shown) == able, "make it anew: scripts/zoo"
+    assert len(plugins.names("cell")) >= 55
+    said = re.search(r"^(\d+) cells, one file each", (ROOT / "README.md").read_text(), re.M)
+    assert said is not None
+    assert int(said[1]) == len(plugins.names("cell"))

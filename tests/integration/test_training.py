@@ -129,6 +129,7 @@ def test_a_sweep_is_one_parent_with_a_child_per_job(rnnexp, workdir: Path, store
     assert sorted(pairs) == [(c, k) for c in ("elman", "gru") for k in ("none", "value")]
     for run in children:
         assert run.info.run_id[:8] in done.out
+    assert len({run.info.run_name for run in children}) == 4
 
 
 @pytest.mark.parametrize(

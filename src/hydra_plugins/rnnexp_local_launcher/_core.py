@@ -15,6 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import (
+    LauncherError,
     Lifeline,
     Start,
     Task,
@@ -59,20 +60,38 @@ def make_pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own:
     timeout = own.timeout if own.timeout is not None else options["timeout"]
     limits = Limits(options["stagger"], timeout, own.fail_fast or options["fail_fast"])
     start = _start(options["start"], bool(gpus), all(task.command for task in tasks))
-    return Pool(slots_of(options, gpus), start, watcher, limits)
+    devices = max((getattr(task, "devices", 1) for task in tasks), default=1)
+    return Pool(slots_of(options, gpus, devices), start, watcher, limits)
 
 
-def slots_of(options: dict[str, Any], gpus: Sequence[str]) -> list[dict[str, str]]:
-    """List the places for jobs: one per GPU and share of it, or one per so many cores."""
+def slots_of(
+    options: dict[str, Any], gpus: Sequence[str], devices: int = 1
+) -> list[dict[str, str]]:
+    """List the places for jobs: one per GPU and share of it, or one per so many cores.
+
+    Args:
+        options: the launcher's.
+        gpus: ids of those that may be used.
+        devices: how many GPUs, or processes of so many threads, a job takes at once.
+
+    Raises:
+        LauncherError: there are fewer GPUs than one job takes.
+    """
     threads: dict[str, str] = {name: str(options["threads"]) for name in THREADS}
     if gpus:
-        places = [{**threads, "CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus]
+        if len(gpus) < devices:
+            raise LauncherError(
+                f"A job takes {devices} GPUs at once, and there are {len(gpus)}: {', '.join(gpus)}."
+            )
+        whole = range(0, len(gpus) - devices + 1, devices)
+        groups = [",".join(gpus[i : i + devices]) for i in whole]
+        places = [{**threads, "CUDA_VISIBLE_DEVICES": group} for group in groups]
         slots = places * int(options["jobs_per_gpu"])
         return slots[: options["jobs"]] if options["jobs"] else slots
     count = (
         int(options["jobs"])
         if options["jobs"]
-        else max(1, len(os.sched_getaffinity(0)) // int(options["threads"]))
+        else max(1, len(os.sched_getaffinity(0)) // (int(options["threads"]) * devices))
     )
     return [threads] * count
 

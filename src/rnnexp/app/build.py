@@ -11,8 +11,10 @@ from rnnexp.recurrence import RecurrentNetwork, Schedule, choose_backend, make_h
 from rnnexp.registry import REGISTRY
 from rnnexp.tasks import Pattern, Task
 from rnnexp.tasks.datamodule import TaskData
+from rnnexp.tasks.stream import Share
 from rnnexp.training.module import Recipe, RecurrentModule
 from rnnexp.training.ridge import Ridge, fit_readout
+from rnnexp.training.team import ALONE, Place
 
 Values = Mapping[str, Any]
 
@@ -43,6 +45,7 @@ def make_plan(values: Values) -> Plan:
     task = build_task(values)
     plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
     _check_window(values, plan)
+    _check_shares(plan)
     if values["model"]["bidirectional"]:
         _check_bidirectional(plan)
     probe = build_cell(values, 1)
@@ -119,10 +122,10 @@ def _ridge(values: Values) -> Ridge:
     return Ridge(values["model"]["ridge_strength"], values["model"]["ridge_batches"])
 
 
-def build_data(plan: Plan) -> TaskData:
-    """Make the data module over the plan's task."""
-    window = plan.values["unroll"]["window"]
-    return TaskData(plan.task, plan.pattern, window, plan.task.test_tasks())
+def build_data(plan: Plan, place: Place = ALONE) -> TaskData:
+    """Make the data module over the plan's task, for the process of a place."""
+    window, share = plan.values["unroll"]["window"], Share(place.rank, place.size)
+    return TaskData(plan.task, plan.pattern, window, plan.task.test_tasks(), share)
 
 
 def run_name(values: Values) -> str:
@@ -186,6 +189,22 @@ def _check_window(values: Values, plan: Plan) -> None:
         raise ConfigError(
             f"unroll.window={window} is longer than the task's {length} steps. "
             f"Give at most {length}, or unroll=full."
+        )
+
+
+def _check_shares(plan: Plan) -> None:
+    devices, window = plan.values["trainer"]["devices"], plan.values["unroll"]["window"]
+    rows = plan.task.batch_size
+    if devices > 1 and rows % devices:
+        raise ConfigError(
+            f"trainer.devices={devices}: task.batch_size={rows} sequences cannot be shared equally."
+            f" Use task.batch_size={max(devices, rows - rows % devices)}."
+        )
+    if devices > 1 and window is not None and plan.pattern == "last":
+        raise ConfigError(
+            f"trainer.devices={devices} cannot go with unroll.window={window} where the target "
+            "stands at the end of a sequence: the windows before it have no loss that the devices "
+            "could share. Use unroll=full or trainer.devices=1."
         )
 
 

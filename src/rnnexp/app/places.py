@@ -22,24 +22,26 @@ class Places:
     at_once: int | None
 
 
-def places_of(launcher: LauncherChoice, jobs: int, wants_gpu: bool) -> Places:
+def places_of(launcher: LauncherChoice, jobs: int, wants_gpu: bool, devices: int = 1) -> Places:
     """Say where a launcher would run jobs.
 
     Args:
         launcher: what the command chooses.
         jobs: how many are left to run.
         wants_gpu: whether they ask for one.
+        devices: how many a job takes at once.
     """
-    known = {"local": _local, "ray": _ray, "submitit_slurm": _slurm, "submitit_local": _submitit}
+    if launcher.name == "local":
+        return _local(launcher.options, wants_gpu, devices)
+    known = {"ray": _ray, "submitit_slurm": _slurm, "submitit_local": _submitit}
     if launcher.name in known:
         return known[launcher.name](launcher.options, jobs, wants_gpu)
     return Places("in this process, one after the other", 1)
 
 
-def _local(options: dict[str, Any], jobs: int, wants_gpu: bool) -> Places:
-    del jobs
+def _local(options: dict[str, Any], wants_gpu: bool, devices: int) -> Places:
     gpus = gpus_of(options, wants_gpu)
-    slots = len(slots_of(options, gpus))
+    slots = len(slots_of(options, gpus, devices))
     threads = f"{slots} at once with {_many(options['threads'], 'thread')} each"
     if gpus:
         return Places(f"on this machine's GPUs {', '.join(gpus)}, {threads}", slots)

@@ -8,27 +8,23 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 import yaml
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer
 
-from rnnexp.app.build import Plan, build_data, build_module, run_name
+from rnnexp.app.build import Plan, run_name
 from rnnexp.app.changes import changes_since
+from rnnexp.app.fit import Fitted, fit, test_best
 from rnnexp.app.identity import identity
 from rnnexp.app.jobs import pruned_at
 from rnnexp.app.outcome import Outcome, describe_outcome
 from rnnexp.app.pictures import draw_run_pictures
 from rnnexp.app.resume import Origin
 from rnnexp.app.sources import keep_sources, source_tags
-from rnnexp.app.trainer import make_trainer
+from rnnexp.app.team import team
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
-from rnnexp.recurrence import choose_backend
-from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
-from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import Stopped, StopRequest
-from rnnexp.training.module import RecurrentModule
 from rnnexp.training.resume import ResumePoint
 
 C = TypeVar("C", bound=Callback)
@@ -71,7 +67,7 @@ def run(
     keep_sources(plan.values, folder, log)
     begun = time.perf_counter()
     try:
-        outcome.metrics = _train(plan, folder, log, stop, origin)
+        outcome.metrics = _train(plan, outcome, log, stop, origin)
         outcome.status = "FINISHED"
     except Stopped as error:
         reason = pruned_at(folder)
@@ -157,38 +153,34 @@ def package_list() -> str:
 
 
 def _train(
-    plan: Plan, folder: Path, log: RunLog, stop: StopRequest, origin: Origin | None
-) -> dict[str, float]:
-    _prepare_torch(plan)
-    module, data = build_module(plan), build_data(plan)
-    log.tags(_backends(plan, module))
-    trainer = make_trainer(plan, folder, log, stop)
-    checkpoint = origin.checkpoint if origin else None
-    trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint else None)
-    trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt")
-    return _test(plan, folder, log, trainer, module, data)
-
-
-def _test(
     plan: Plan,
-    folder: Path,
+    outcome: Outcome,
     log: RunLog,
-    trainer: Trainer,
-    module: RecurrentModule,
-    data: TaskData,
+    stop: StopRequest,
+    origin: Origin | None,
 ) -> dict[str, float]:
+    folder = Path(outcome.folder)
+    checkpoint = origin.checkpoint if origin else None
+
+    def give_up(why: str) -> None:
+        outcome.error = why
+        _close(outcome, folder, log)
+
+    with team(plan, folder, checkpoint, give_up) as place:
+        fitted = fit(plan, folder, log, stop, checkpoint, place)
+        return _test(plan, folder, log, fitted)
+
+
+def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, float]:
+    trainer = fitted.trainer
     at_end = {key: float(value) for key, value in trainer.callback_metrics.items()}
     at_end = {**_callback(trainer, ResumePoint).figures, **at_end}
-    best = folder / "checkpoints" / "best.ckpt"
-    if best.is_file():
-        state = torch.load(best, weights_only=True, map_location=module.device)
-        module.load_state_dict(state["state_dict"])
     step = trainer.global_step
-    trainer.test(module, data, verbose=False)
+    tested = test_best(fitted, folder)
     figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
     log.metrics(figures, step)
-    log.artifact(best if best.is_file() else folder / "checkpoints" / "last.ckpt", "checkpoints")
-    for name, text in plan.task.samples(module.network).items():
+    log.artifact(tested, "checkpoints")
+    for name, text in plan.task.samples(fitted.module.network).items():
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
     summary = _summary_of(trainer)
@@ -213,19 +205,6 @@ def _draw(plan: Plan, folder: Path, log: RunLog, alone: bool) -> None:
 def _callback(trainer: Trainer, kind: type[C]) -> C:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped in Lightning
     return next(c for c in callbacks if isinstance(c, kind))
-
-
-def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:
-    wanted = plan.values["unroll"]["backend"]
-    layers = enumerate(module.network.layers)
-    return {f"rnnexp.backend.layer{i}": choose_backend(cell, wanted) for i, cell in layers}
-
-
-def _prepare_torch(plan: Plan) -> None:
-    if plan.values["threads"] is not None:
-        torch.set_num_threads(plan.values["threads"])
-    flush_denormals(plan.values["flush_denormal"])
-    seed_everything(plan.values["seed"], verbose=False)
 
 
 def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:

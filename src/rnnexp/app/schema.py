@@ -109,8 +109,9 @@ class TrainerOptions:
         max_epochs: epochs, where the task has a natural one; null leaves it to max_steps.
         val_every: training batches between two validations.
         accelerator: the kind of device, as in Lightning; auto takes the fastest there is.
-        devices: how many devices.
-        strategy: as in Lightning, such as auto or ddp.
+        devices: how many devices train this one network, a process each; every batch of
+            task.batch_size sequences is shared between them, so that the gradient stays the same.
+        strategy: as in Lightning; with several devices auto or ddp.
         precision: as in Lightning.
         accumulate: batches whose gradients are added up for one optimizer step.
         deterministic: refuse operations that do not repeat bit for bit.
@@ -207,7 +208,7 @@ class RootOptions:
 
     Args:
         seed: fixes the weights, the training data and every draw; a CPU run repeats bit for bit.
-        threads: CPU threads of torch; null leaves torch's choice.
+        threads: CPU threads of torch, in each process; null leaves torch's choice.
         flush_denormal: treat denormal numbers as zero, in every thread; vanishing gradients make
             many, and some CPUs compute with them many times slower.
         plugin_dirs: folders with plugins, beside those in $RNNEXP_PLUGINS.

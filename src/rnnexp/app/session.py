@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from hydra_plugins.rnnexp_local_launcher._pool import Limits
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
@@ -22,7 +22,7 @@ from rnnexp.app.sweep import NOT_RUN, Item, Sweep
 from rnnexp.app.validate import validate
 from rnnexp.app.watch import JobTask, SweepWatcher
 from rnnexp.app.worker import run_folder
-from rnnexp.errors import RunError
+from rnnexp.errors import ConfigError, RunError
 from rnnexp.report.table import print_table, summary_line
 from rnnexp.tracking import Tracking
 from rnnexp.training.interrupt import StopRequest
@@ -90,6 +90,7 @@ class Session:
         del job_overrides, first
         assert self.sweep is not None
         threads = int(config.hydra.launcher.threads)
+        _check_gpus(config.hydra.launcher.get("gpus"), self.jobs)
         left = self._begin(self.sweep)
         package_list()
         for item in left:
@@ -203,3 +204,13 @@ class Session:
     def _ui_command(self) -> str:
         default = self.uri == "sqlite:///mlflow.db"
         return "rnnexp ui" if default else f"rnnexp ui tracking.uri={self.uri}"
+
+
+def _check_gpus(gpus: object, jobs: Sequence[Job]) -> None:
+    # Named ones of hydra/launcher=local; said before the record of the sweep is begun.
+    wanted = max(int(job.plan.values["trainer"]["devices"]) for job in jobs)
+    if isinstance(gpus, ListConfig) and 0 < len(gpus) < wanted:
+        raise ConfigError(
+            f"hydra.launcher.gpus={list(gpus)}: a job with trainer.devices={wanted} takes "
+            f"{wanted} at once. Name more, or ask for fewer devices."
+        )

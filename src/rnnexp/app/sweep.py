@@ -1,7 +1,7 @@
 """A sweep: its jobs, which of them are left to do, its record above theirs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,18 @@ class Item:
         job: what it runs.
         key: its identity.
         folder: where it lives, whichever command runs it.
+        own: the overrides that it does not share with the others and its name does not tell.
     """
 
     job: Job
     key: str
     folder: Path
+    own: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """The name of its run."""
-        return run_name(self.job.plan.values)
+        """The name of its run: with what tells it apart."""
+        return " ".join((run_name(self.job.plan.values), *self.own))
 
     @property
     def outcome(self) -> Outcome:
@@ -58,6 +60,12 @@ class Item:
         found = outcome_of(self.folder) or unknown
         found.run_id = read_json(self.folder / RUN).get("run_id", found.run_id)
         return found
+
+
+def _own(job: Job, shared: Collection[str]) -> tuple[str, ...]:
+    told = ("task", "cell", "clip", "seed")  # by the name that a run has anyway
+    words = (word for word in job.overrides if word not in shared)
+    return tuple(word for word in words if word.partition("=")[0] not in told)
 
 
 class Sweep:
@@ -86,7 +94,11 @@ class Sweep:
         self.tags = dict(tags)
         self.experiment = str(values["tracking"]["experiment"])
         keys = [job_key(job.plan) for job in jobs]
-        self.all_items = [Item(j, k, self.folder / k) for j, k in zip(jobs, keys, strict=True)]
+        shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
+        self.all_items = [
+            Item(job, key, self.folder / key, _own(job, shared))
+            for job, key in zip(jobs, keys, strict=True)
+        ]
         self.items = list({item.key: item for item in self.all_items}.values())
         self.elsewhere: set[str] = set()
         self.lease: Lease | None = None
@@ -147,6 +159,7 @@ class Sweep:
         tags = {**self.tags, "rnnexp.job_key": item.key, "rnnexp.sweep.name": self.name}
         tags["rnnexp.overrides"] = " ".join(item.job.overrides)
         values = dict(item.job.plan.values)
+        values["tracking"] = {**values["tracking"], "name": item.name}
         key = self.open().key
         Frozen(values, tags, self.tracking.uri, key, threads, self.reports).write(item.folder)
 

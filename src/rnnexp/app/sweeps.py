@@ -54,8 +54,9 @@ def plan(arguments: list[str]) -> int:
     assert sweep is not None
     folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
     launcher = launcher_of(overrides)
-    on_gpu = any(JobTask(Item(job, "", Path())).wants_gpu for job in jobs)
-    places = places_of(launcher, left, on_gpu)
+    tasks = [JobTask(Item(job, "", Path())) for job in jobs]
+    on_gpu, devices = any(t.wants_gpu for t in tasks), max(t.devices for t in tasks)
+    places = places_of(launcher, left, on_gpu, devices)
     print(f"hydra/launcher={launcher.name}: {places.words}")
     print(_estimate(folders, left, places.at_once))
     return 0

@@ -25,15 +25,25 @@ from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import ResumePoint
+from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
 
 CHART_POINTS = 300
 """MLflow's charts show 320 points of a series: a cliff must stand in one that has fewer."""
 
 
-def make_trainer(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> Trainer:
+def make_trainer(
+    plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place = ALONE
+) -> Trainer:
     """Make the Trainer of one run.
 
     Clipping is Lightning's own: ``gradient_clip_val`` and ``gradient_clip_algorithm``.
+
+    Args:
+        plan: a checked config.
+        folder: the run's.
+        log: the run's record; None in a process that does not lead.
+        stop: tells whether a signal has come.
+        place: of this process.
     """
     _quiet()
     options = plan.values["trainer"]
@@ -43,14 +53,15 @@ def make_trainer(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> Tr
         val_check_interval=min(options["val_every"], options["max_steps"] * options["accumulate"]),
         check_val_every_n_epoch=None,
         accelerator=options["accelerator"],
-        devices=options["devices"],
-        strategy=options["strategy"],
+        devices=place.size,
+        strategy=_strategy(options["strategy"], place),
+        use_distributed_sampler=False,
         precision=options["precision"],
         accumulate_grad_batches=options["accumulate"],
         deterministic=options["deterministic"],
-        logger=JournalLogger(log),
+        logger=JournalLogger(log) if log is not None else False,
         log_every_n_steps=1,
-        callbacks=_callbacks(plan, folder, log, stop),
+        callbacks=_callbacks(plan, folder, log, stop, place),
         plugins=[SafeCheckpointIO()],
         default_root_dir=folder,
         enable_progress_bar=False,
@@ -67,32 +78,52 @@ def _clipping(clip: dict[str, Any]) -> dict[str, Any]:
     return {"gradient_clip_val": threshold, "gradient_clip_algorithm": clip["by"]}
 
 
-def _callbacks(plan: Plan, folder: Path, log: RunLog, stop: StopRequest) -> list[Callback]:
-    options = plan.values["trainer"]
-    monitor = StepMonitor(_guard(plan.values["monitor"]))
-    watch = _watch(plan, monitor, folder, log)
+def _strategy(name: str, place: Place) -> Any:
+    if place.size == 1:
+        return "auto" if name.startswith("ddp") else name  # nobody to share the work with
+    return TeamStrategy(place, find_unused_parameters=name == FIND_UNUSED)
+
+
+def _callbacks(
+    plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place
+) -> list[Callback]:
+    monitor = StepMonitor(_guard(plan.values))
     point = ResumePoint(folder / "checkpoints" / LAST)
     stops = plan.values["tracking"]["disk_full"] == "stop"
-    disk = StopOnFullDisk(lambda: log.problem, point if stops else None)
+    disk = StopOnFullDisk(lambda: log.problem if log else None, point if stops else None)
     # The first three look at the state between two batches: before any other touches the next one.
-    callbacks: list[Callback] = [StopOnSignal(stop, point), disk, point]
-    callbacks += [monitor, watch, WeightPath(), _best(folder)]
+    callbacks: list[Callback] = [StopOnSignal(stop, point), disk, OwnDraws(place), point, monitor]
+    if log is not None:
+        callbacks += _recording(plan, folder, log, monitor)
+    return [*callbacks, _best(folder), *_changing(plan.values)]
+
+
+def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> list[Callback]:
+    # In the first process of a run only. They look and write; what they do is no one else's affair.
+    callbacks: list[Callback] = [_watch(plan, monitor, folder, log), WeightPath()]
     every = plan.values["monitor"]["dynamics_every"]
     if every is not None:
         callbacks.append(DynamicsProbe(folder, every))
-    if options["early_stop_after"] is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
-    term = omega_term(plan.values)
-    if term is not None:
-        callbacks.append(OmegaRegulariser(term))
     if is_frozen(folder):
         callbacks.append(StatusFile(monitor, folder / STATUS))
         figure = Frozen.read(folder).reports
         callbacks += [Reports(folder, figure)] if figure else []
-    for name, given in plan.values["callbacks"].items():
+    style = plan.values["trainer"]["progress"]
+    if style != "none":
+        callbacks.append(RunProgress(monitor, run_name(plan.values), style))
+    return callbacks
+
+
+def _changing(values: Values) -> list[Callback]:
+    callbacks: list[Callback] = []
+    options = values["trainer"]
+    if options["early_stop_after"] is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
+    term = omega_term(values)
+    if term is not None:
+        callbacks.append(OmegaRegulariser(term))
+    for name, given in values["callbacks"].items():
         callbacks.append(REGISTRY.get("callback", name).cls(**(given or {})))
-    if options["progress"] != "none":
-        callbacks.append(RunProgress(monitor, run_name(plan.values), options["progress"]))
     return callbacks
 
 
@@ -101,12 +132,14 @@ def omega_term(values: Values) -> OmegaTerm | None:
     return None if values["omega"]["flavour"] == "none" else OmegaTerm(**values["omega"])
 
 
-def _guard(options: dict[str, Any]) -> NonFiniteGuard:
+def _guard(values: Values) -> NonFiniteGuard:
+    options = values["monitor"]
     return NonFiniteGuard(
         options["nonfinite"],
         factor=options["rollback_factor"],
         max_rollbacks=options["max_rollbacks"],
         snapshot_every=options["snapshot_every"],
+        scaled=values["trainer"]["precision"] == "16-mixed",
     )
 
 

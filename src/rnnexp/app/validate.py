@@ -15,6 +15,7 @@ from rnnexp.app.targets import maker
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.options import Option, check_options, options_of
 from rnnexp.registry import REGISTRY, Kind
+from rnnexp.training.team import STRATEGIES
 
 _POSITIVE = {
     "optimizer.lr": False,
@@ -139,6 +140,32 @@ def _check_device(trainer: Mapping[str, Any]) -> None:
     known = ["auto", *StrategyRegistry.available_strategies()]
     if strategy not in known:
         raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
+    _check_devices(trainer)
+
+
+def _check_devices(trainer: Mapping[str, Any]) -> None:
+    kind, devices = trainer["accelerator"], trainer["devices"]
+    if devices == 1:
+        return
+    if trainer["strategy"] not in STRATEGIES:
+        raise ConfigError(
+            f"trainer.strategy={trainer['strategy']} does not train on trainer.devices={devices} "
+            f"here. Use trainer.strategy=ddp. Known: {', '.join(STRATEGIES)}."
+        )
+    if kind == "tpu":
+        raise ConfigError("trainer.devices: more than one tpu is not supported; use 1, or GPUs.")
+    found = _count(kind)
+    if kind != "cpu" and found is not None and devices > found:
+        raise ConfigError(
+            f"trainer.devices={devices}: torch finds {found} for trainer.accelerator={kind}. "
+            f"Ask for at most {found}, or use trainer.accelerator=cpu."
+        )
+
+
+def _count(kind: str) -> int | None:
+    if kind in ("auto", "gpu"):
+        kind = next((k for k in ("cuda", "mps") if _is_available(k)), "cpu")
+    return None if kind == "cpu" else int(AcceleratorRegistry.get(kind).auto_device_count())
 
 
 def _is_available(accelerator: str) -> bool:

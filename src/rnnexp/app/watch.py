@@ -53,6 +53,11 @@ class JobTask:
         """Whether it asks for one."""
         return self.item.job.plan.values["trainer"]["accelerator"] not in ("cpu", "mps")
 
+    @property
+    def devices(self) -> int:
+        """How many GPUs, or processes on the CPU, it takes at once."""
+        return int(self.item.job.plan.values["trainer"]["devices"])
+
     def run(self) -> int:
         """Run it in this process."""
         return run_folder(self.item.folder)

@@ -30,6 +30,8 @@ class StepMonitor(Callback):
         self.logs = True
         """Whether it logs `latest`; one who adds figures to those of the step does so instead."""
         self.latest: dict[str, float] = {}
+        self.loss: float | None = None
+        """Of the latest batch, all processes' rows of it; None for a window without targets."""
         self.groups: dict[str, float] = {}
         self._groups: GroupNorms | None = None
         self._steps = 0
@@ -49,9 +51,9 @@ class StepMonitor(Callback):
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
         """Note a loss that is not finite, of any of the batches that make up a step."""
-        del trainer, pl_module
+        del pl_module
         if math.isfinite(self._loss):
-            self._loss = float(loss.detach())
+            self._loss = _shared(trainer, loss)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -72,10 +74,11 @@ class StepMonitor(Callback):
     ) -> None:
         """Measure the clipped norm and hand everything to the logger."""
         del batch, batch_idx
-        if self._raw is None or not outputs:  # accumulating, or a window without targets
+        self.loss = _shared(trainer, outputs["loss"]) if outputs else None
+        if self._raw is None or self.loss is None:  # accumulating, or a window without targets
             self._raw, self.groups = None, {}
             return
-        self.latest = {"train/loss": float(outputs["loss"]), **self._norms(pl_module, self._raw)}
+        self.latest = {"train/loss": self.loss, **self._norms(pl_module, self._raw)}
         self.latest["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         self._add_rate(trainer.global_step)
         if self.logs and trainer.logger is not None:
@@ -124,3 +127,10 @@ class StepMonitor(Callback):
         if now - self._since >= 1.0:
             self.latest["time/steps_per_second"] = (step - self._last_step) / (now - self._since)
             self._since, self._last_step = now, step
+
+
+def _shared(trainer: Trainer, loss: Tensor) -> float:
+    # Each process has the mean over its rows, as many as the others have.
+    if trainer.world_size == 1:
+        return float(loss.detach())
+    return float(trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean"))

@@ -33,6 +33,8 @@ class NonFiniteGuard:
         factor: by which a rollback multiplies the learning rate, in (0, 1].
         max_rollbacks: after so many the run ends as with ``raise``.
         snapshot_every: steps between two snapshots of good weights.
+        scaled: whether a gradient scaler stands before the optimizer, as in 16-bit mixed
+            precision: it meets infinite gradients now and then, and skips the step by itself.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class NonFiniteGuard:
         factor: float = 0.5,
         max_rollbacks: int = 3,
         snapshot_every: int = 50,
+        scaled: bool = False,
     ) -> None:
         self.policy: NonFinitePolicy = policy
         self.factor = factor
         self.max_rollbacks = max_rollbacks
         self.snapshot_every = snapshot_every
+        self.scaled = scaled
         self.skipped = 0
         self.rollbacks = 0
         self._good: Snapshot | None = None
@@ -69,6 +73,9 @@ class NonFiniteGuard:
         if math.isfinite(norm) and math.isfinite(loss):
             self._keep(step, model, optimizer)
             return
+        if self.scaled and math.isfinite(loss):
+            self.skipped += 1
+            return
         message = _message(norm, loss, step)
         if self.policy == "raise":
             raise NonFiniteError(f"{message}.{_REMEDY}")
@@ -79,13 +86,16 @@ class NonFiniteGuard:
         else:
             self._roll_back(message, model, optimizer)
 
-    def state_dict(self) -> dict[str, int]:
-        """Keep the counts over a resume."""
-        return {"skipped": self.skipped, "rollbacks": self.rollbacks}
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the counts over a resume, and what a rollback would return to."""
+        good = None if self._good is None else dict(vars(self._good))
+        return {"skipped": self.skipped, "rollbacks": self.rollbacks, "good": good}
 
-    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
-        """Go on with the counts."""
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with them."""
         self.skipped, self.rollbacks = state_dict["skipped"], state_dict["rollbacks"]
+        good = state_dict.get("good")
+        self._good = None if good is None else Snapshot(**good)
 
     def _keep(self, step: int, model: nn.Module, optimizer: Optimizer) -> None:
         due = self._good is None or step >= self._good.step + self.snapshot_every

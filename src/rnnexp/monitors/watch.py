@@ -83,8 +83,8 @@ class CliffWatch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Judge the step, and record what is due."""
-        del batch_idx
-        self._complete(float(outputs["loss"]) if outputs else None)
+        del outputs, batch_idx
+        self._complete(self.monitor.loss)
         if not self.monitor.groups:  # accumulating, or a window without targets
             return
         step, raw = trainer.global_step, self.monitor.latest["grad/raw_norm"]

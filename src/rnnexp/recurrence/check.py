@@ -5,6 +5,7 @@ units, chance, a custom autograd Function or a part under no_grad breaks that, a
 would say so: such a cell shows itself here.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -21,6 +22,7 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 constants as float32 (the 1/6 of hardsigmoid); another gradient does not."""
 
 PLAIN = (int, float, str, bool, type(None), tuple)
+_BOOKS = frozenset((dict, OrderedDict, set))
 Guard = tuple[object, ...]
 _GUARDS = 4
 """Training and evaluation take turns: neither is found out again at every turn."""
@@ -53,8 +55,9 @@ class Remembered(Generic[Finding]):
 
 def guard_of(cell: PointwiseCell) -> Guard:
     """Collect what `update` may depend on: the weights' type, and the plain options of the cell."""
-    plain = [item for item in vars(cell).items() if isinstance(item[1], PLAIN)]
-    return (cell.weight_ih.dtype, *plain)
+    # A module's own dictionaries are most of it; to look at a type is faster than isinstance.
+    options = [item for item in vars(cell).items() if type(item[1]) not in _BOOKS]
+    return (cell.weight_ih.dtype, *(item for item in options if isinstance(item[1], PLAIN)))
 
 
 def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: PointwiseCell) -> bool:

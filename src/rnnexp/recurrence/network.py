@@ -36,14 +36,16 @@ class NetworkState:
 
     def detach(self) -> "NetworkState":
         """Cut the gradient: the values go on, back-propagation stops here."""
-        layers = tuple(tuple(s.detach() for s in state) for state in self.layers)
-        fed_back = None if self.fed_back_BO is None else self.fed_back_BO.detach()
-        return NetworkState(layers, fed_back)
+        return self.map(Tensor.detach)
 
     def to(self, device: torch.device) -> "NetworkState":
         """Move the values to a device."""
-        layers = tuple(tuple(s.to(device) for s in state) for state in self.layers)
-        fed_back = None if self.fed_back_BO is None else self.fed_back_BO.to(device)
+        return self.map(lambda tensor: tensor.to(device))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "NetworkState":
+        """Apply a function to every tensor."""
+        layers = tuple(tuple(function(s) for s in state) for state in self.layers)
+        fed_back = None if self.fed_back_BO is None else function(self.fed_back_BO)
         return NetworkState(layers, fed_back)
 
 

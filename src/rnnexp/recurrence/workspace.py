@@ -10,8 +10,8 @@ from threading import local
 import torch
 from torch import Tensor
 
-# The system's allocator keeps smaller ones itself.
-_LARGE = 1 << 22
+# Smaller ones cost next to nothing; what the system keeps of larger ones changes from run to run.
+_LARGE = 1 << 17
 # Buffers kept at most: enough for the layers of a network, few enough to forget old shapes.
 _KEPT = 32
 # The kept tensor itself, and the handle by which the users are counted.

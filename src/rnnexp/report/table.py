@@ -110,7 +110,7 @@ def _ending(run: Run) -> str:
 def differing(configs: Iterable[Mapping[str, str]]) -> list[str]:
     """List the config keys in which runs differ, names of groups before their details."""
     rows = list(configs)
-    keys = {key: None for row in rows for key in row}
+    keys = {key: None for row in rows for key in row if not key.startswith("tracking.")}
     found = [key for key in keys if len({row.get(key) for row in rows}) > 1]
     return [key for key in found if not _follows_from_name(key, found, rows)]
 
@@ -118,7 +118,7 @@ def differing(configs: Iterable[Mapping[str, str]]) -> list[str]:
 def _follows_from_name(key: str, found: Sequence[str], rows: Sequence[Mapping[str, str]]) -> bool:
     # Cells have options of their own: the name tells them, unless they differ under one name.
     group = key.partition(".")[0]
-    names = {f"{group}.name", f"{group}.by"} & set(found) - {key}
+    names = {f"{group}.{word}" for word in ("name", "by", "flavour")} & set(found) - {key}
     return any(
         len({(row.get(name), row.get(key)) for row in rows}) == len({row.get(name) for row in rows})
         for name in names

@@ -1,10 +1,47 @@
 """Batches in order, whole or in windows of k steps, from any position on."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rnnexp.errors import ConfigError
 from rnnexp.tasks.contract import Batch, Pattern, Split, Task
+
+
+@dataclass(frozen=True)
+class Share:
+    """The rows of every batch that one of several processes takes.
+
+    Args:
+        rank: number of the process, from 0.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    def of(self, batch: Batch, split: Split, pattern: Pattern) -> Batch:
+        """Take this share of a batch: rows in a row, as many as the others take in training.
+
+        Raises:
+            ConfigError: the rows cannot be shared out.
+        """
+        if self.size == 1:
+            return batch
+        rows = batch.inputs_TBI.shape[1]
+        if rows < self.size or (split == "train" and rows % self.size):
+            raise ConfigError(
+                f"A batch of {rows} rows ({split}) cannot be shared by trainer.devices={self.size}."
+                " Give a task.batch_size that can."
+            )
+        own = slice(rows * self.rank // self.size, rows * (self.rank + 1) // self.size)
+        every_step = pattern == "every_step"
+        targets = batch.targets[:, own] if every_step else batch.targets[own]
+        inputs_TBI = batch.inputs_TBI[:, own].contiguous()
+        return replace(batch, inputs_TBI=inputs_TBI, targets=targets.contiguous())
+
+
+WHOLE = Share()
 
 
 class BatchStream:
@@ -19,15 +56,22 @@ class BatchStream:
         split: which of its splits.
         pattern: whether targets stand at every step or once per sequence.
         window: steps k per window; None gives whole sequences.
+        share: which rows of every batch.
     """
 
     def __init__(
-        self, task: Task, split: Split, pattern: Pattern, window: int | None = None
+        self,
+        task: Task,
+        split: Split,
+        pattern: Pattern,
+        window: int | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self.task = task
         self.split: Split = split
         self.pattern: Pattern = pattern
         self.window = window
+        self.share = share
         self.position = 0
         self._latest: tuple[int, Batch] | None = None
 
@@ -67,7 +111,8 @@ class BatchStream:
     def _batch(self, index: int) -> Batch:
         # The windows of a sequence come one after the other: it is made once.
         if self._latest is None or self._latest[0] != index:
-            self._latest = index, self.task.batch(self.split, index)
+            batch = self.task.batch(self.split, index)
+            self._latest = index, self.share.of(batch, self.split, self.pattern)
         return self._latest[1]
 
 

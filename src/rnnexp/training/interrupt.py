@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from rnnexp.errors import StoreError
 from rnnexp.training.resume import ResumePoint
+from rnnexp.training.team import word_of_first
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_SECONDS = 5.0
@@ -58,6 +59,8 @@ class StopOnFullDisk(Callback):
         """
         del pl_module, batch, batch_idx
         problem = None if self._said else self.problem()
+        if self.point is not None and word_of_first(trainer, problem is not None):
+            problem = problem or "The first process cannot write its record."
         if problem is None:
             return
         self._said = True
@@ -103,6 +106,13 @@ class StopRequest:
             signal.signal(signum, self.receive)
 
 
+class DeafToSignals(StopRequest):
+    """For a process that stops when the first one of its run says so, at the same batch."""
+
+    def receive(self, signum: int, frame: FrameType | None) -> None:
+        """Go on."""
+
+
 class StopOnSignal(Callback):
     """Between two batches: save a checkpoint and stop, if a signal has come.
 
@@ -127,19 +137,27 @@ class StopOnSignal(Callback):
         """From now on a signal stops at once; one that came at the last step does so now."""
         del pl_module
         self.request.can_wait = False
-        if self.request.signum is not None:
+        signum = self._heard(trainer)
+        if signum:
             trainer.save_checkpoint(self.point.checkpoint)
-            raise Stopped(self.request.signum)
+            raise Stopped(signum)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take signals back from Lightning here, too."""
+        del trainer, pl_module
+        if self.request.listens:
+            self.request.take_signals()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Stop before a training batch."""
         del pl_module, batch, batch_idx
-        if self.request.signum is not None:
+        signum = self._heard(trainer)
+        if signum:
             self.request.can_wait = False
             self.point.save(trainer)
-            raise Stopped(self.request.signum)
+            raise Stopped(signum)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
@@ -152,3 +170,7 @@ class StopOnSignal(Callback):
         if time.monotonic() - self._since > PATIENCE_SECONDS:
             self.request.can_wait = False
             raise Stopped(self.request.signum)
+
+    def _heard(self, trainer: Trainer) -> int:
+        # All processes of a run stop before the same batch: the first one's signal counts.
+        return word_of_first(trainer, self.request.signum or 0)

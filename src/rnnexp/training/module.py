@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule, Trace
 from rnnexp.tasks import Batch, Task
 from rnnexp.tasks.stream import window_of
+from rnnexp.training.team import all_rows, own_rows
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]
@@ -114,14 +115,15 @@ class RecurrentModule(LightningModule):
         """Keep the state that a resumed run goes on from, as plain tensors."""
         carried = self._carried.get("train")
         if carried is not None:
-            checkpoint["carried"] = {"layers": carried.layers, "fed_back": carried.fed_back_BO}
+            whole = carried.map(all_rows)
+            checkpoint["carried"] = {"layers": whole.layers, "fed_back": whole.fed_back_BO}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from the state that was carried."""
         kept = checkpoint.get("carried")
         if kept is not None:
             layers = tuple(tuple(state) for state in kept["layers"])
-            self._carried["train"] = NetworkState(layers, kept["fed_back"])
+            self._carried["train"] = NetworkState(layers, kept["fed_back"]).map(own_rows)
 
     @contextmanager
     def keeping_state(self) -> Generator[None]:

@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from rnnexp.training.randomness import random_states, restore_random_states
+from rnnexp.training.team import from_all, mean_over_all, rank_and_size, word_of_first
 
 SECONDS_BETWEEN = 1.0
 """A checkpoint costs milliseconds; validations that follow one another closely share one."""
@@ -66,7 +67,9 @@ class ResumePoint(Callback):
     ) -> None:
         """Save if a checkpoint is due."""
         del pl_module, batch, batch_idx
-        if self._due and time.monotonic() - self._saved >= self.seconds_between:
+        # Saving needs all processes of a run, whose clocks differ.
+        old = time.monotonic() - self._saved >= self.seconds_between
+        if self._due and word_of_first(trainer, old):
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
@@ -79,12 +82,17 @@ class ResumePoint(Callback):
         self._due, self._saved = False, time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep the generators and the latest figures."""
-        return {"random": random_states(), "figures": self.figures}
+        """Keep the generators, of all processes, and the latest figures."""
+        first, *others = from_all(random_states())
+        return {"random": first, "others": others, "figures": self.figures}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take them back; the generators are set when the fit starts."""
-        self._states, self.figures = state_dict["random"], dict(state_dict["figures"])
+        rank, size = rank_and_size()
+        kept = [state_dict["random"], *state_dict.get("others", ())]
+        # Another number of processes draws other numbers: nothing to go on with.
+        self._states = kept[rank] if len(kept) == size else None
+        self.figures = dict(state_dict["figures"])
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -97,7 +105,9 @@ class ResumePoint(Callback):
         done = loop["epoch_loop.batch_progress"]["current"]["completed"]
         if done % trainer.accumulate_grad_batches:
             named = pl_module.named_parameters()
-            checkpoint["gradients"] = {n: p.grad for n, p in named if p.grad is not None}
+            begun = {n: p.grad for n, p in named if p.grad is not None}
+            means = mean_over_all(list(begun.values()))
+            checkpoint["gradients"] = dict(zip(begun, means, strict=True))
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -1,3 +1,4 @@
+import io
 import math
 
 import pytest
@@ -101,3 +102,28 @@ def test_counts_survive_a_resume() -> None:
     other = NonFiniteGuard("skip")
     other.load_state_dict(guard.state_dict())
     assert (other.skipped, other.rollbacks) == (3, 2)
+
+
+def test_a_rollback_after_a_resume_returns_to_the_same_place(model, optimizer) -> None:
+    guard = NonFiniteGuard("rollback", snapshot_every=100)
+    first = _weights(model)
+    for step in range(3):
+        _step(guard, model, optimizer, step)
+    file = io.BytesIO()
+    torch.save(guard.state_dict(), file)
+    file.seek(0)
+    again = NonFiniteGuard("rollback", snapshot_every=100)
+    again.load_state_dict(torch.load(file, weights_only=True))
+    _step(again, model, optimizer, 3, math.nan)
+    assert torch.equal(_weights(model), first)
+    assert again.rollbacks == 1
+
+
+def test_an_overflow_is_left_to_the_gradient_scaler(model, optimizer) -> None:
+    guard = NonFiniteGuard("raise", scaled=True)
+    norm = _backward(model, math.inf)
+    guard.before_step(norm, 0, model, optimizer, loss=1.0)
+    assert guard.skipped == 1
+    assert model.weight.grad is not None  # the scaler looks at it, and skips the step
+    with pytest.raises(NonFiniteError, match="The loss is nan at step 2"):
+        guard.before_step(norm, 1, model, optimizer, loss=math.nan)

@@ -152,7 +152,7 @@ def test_low_precision(name: str) -> None:
     torch.testing.assert_close(outputs, wanted, rtol=0.1, atol=0.03)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", ["elman", "gru", "leaky", "lstm"])
 def test_half_width_weights(name: str) -> None:
     cell = make(name, 3, 4, torch.float32).to(torch.bfloat16)
     x = torch.randn(5, 2, 3, dtype=torch.bfloat16)

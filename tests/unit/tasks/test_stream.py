@@ -1,10 +1,12 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnexp.errors import ConfigError
 from rnnexp.tasks import Batch, GeneratedTask
 from rnnexp.tasks.datamodule import TaskData
-from rnnexp.tasks.stream import BatchStream, window_of
+from rnnexp.tasks.stream import BatchStream, Share, window_of
 
 
 class Echo(GeneratedTask):
@@ -105,3 +107,26 @@ def test_data_windows_training_only() -> None:
     assert {len(b.inputs_TBI) for b in data.val_dataloader()} == {7}
     tests = data.test_dataloader()
     assert [{len(b.inputs_TBI) for b in stream} for stream in tests] == [{7}, {11}]
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.sampled_from(["every_step", "last"]))
+def test_the_shares_of_a_batch_put_together_are_the_batch(size, rows, pattern) -> None:
+    inputs_TBI = torch.rand(5, size * rows, 2)
+    targets = inputs_TBI.clone() if pattern == "every_step" else inputs_TBI[-1].clone()
+    batch = Batch(inputs_TBI, targets, fresh=False, seed=7)
+    parts = [Share(rank, size).of(batch, "train", pattern) for rank in range(size)]
+    assert {part.inputs_TBI.shape[1] for part in parts} == {rows}
+    assert torch.equal(torch.cat([part.inputs_TBI for part in parts], 1), inputs_TBI)
+    joined = torch.cat([part.targets for part in parts], 1 if pattern == "every_step" else 0)
+    assert torch.equal(joined, targets)
+    assert all(part.seed == 7 and not part.fresh for part in parts)
+
+
+def test_rows_that_cannot_be_shared_equally() -> None:
+    batch = Batch(torch.rand(5, 3, 2), torch.rand(3, 2))
+    with pytest.raises(ConfigError, match=r"3 rows \(train\) cannot be shared"):
+        Share(0, 2).of(batch, "train", "last")
+    sizes = [Share(rank, 2).of(batch, "val", "last").targets.shape[0] for rank in range(2)]
+    assert sizes == [1, 2], "a mean over rows weighs them"
+    with pytest.raises(ConfigError, match=r"3 rows \(val\)"):
+        Share(0, 4).of(batch, "val", "last")

@@ -36,7 +36,7 @@ class Weights:
     @classmethod
     def of(cls, *tensors: Tensor | None) -> "Weights":
         """Take the tensors in the order of the fields, as contiguous ones."""
-        made: list[Any] = [None if t is None else t.detach().contiguous() for t in tensors]
+        made: list[Any] = [None if t is None else t.contiguous() for t in tensors]
         return cls(*made)
 
 
@@ -165,12 +165,14 @@ class Pass:
         call.grad_out = _pointer(grad_TBH)
         x, ih, hh = self._room_for_gradients(call, wanted)
         sums = outputs_TBH.new_zeros(call.threads, self.kernel.sums, call.units)
-        squares = sums.new_zeros(call.threads, call.steps, dtype=torch.float64) if traced else None
+        shape = (call.threads, call.steps)  # every entry of which the loop writes
+        squares = sums.new_empty(shape, dtype=torch.float64) if traced else None
         call.sums, call.squares = sums.data_ptr(), _pointer(squares)
         self.kernel.backward(ctypes.byref(call))
         room.release()
         norm_T = _norms(squares, sums.dtype)
-        return Gradients(self.kernel, sums.sum(0), x, ih, hh, carry, norm_T)
+        whole = sums[0] if call.threads == 1 else sums.sum(0)
+        return Gradients(self.kernel, whole, x, ih, hh, carry, norm_T)
 
     def _describe(self, workspace: Workspace, outputs_TBH: Tensor) -> tuple[Any, Workspace]:
         """Fill what both loops need of the structure `Call`, and take their scratch memory."""
@@ -179,8 +181,7 @@ class Pass:
         call.steps, call.rows, call.units = steps, rows, units
         call.saving, call.inputs = self.saving, self.inputs_TBI.shape[2]
         call.threads = _threads(steps * rows * self.weights.hh.numel(), rows)
-        room = self._scratch(call.threads)
-        call.packed_hh, call.packed_ih, call.strips = (t.data_ptr() for t in room.tensors)
+        room = self._scratch(call)
         self._point_to_weights(call)
         gates, extra, *others = workspace.tensors
         call.gates, call.extra = gates.data_ptr(), extra.data_ptr()
@@ -199,14 +200,19 @@ class Pass:
         call.weight_hh, call.bias_hh = _pointer(weights.hh), _pointer(weights.bias_hh)
         call.theta = _pointer(weights.thetas)
 
-    def _scratch(self, threads: int) -> Workspace:
+    def _scratch(self, call: Any) -> Workspace:
+        """Take the scratch memory of both loops as one piece, and point to its three parts."""
         rows, units = self.weights.hh.shape
         inputs = 0 if self.weights.ih is None else self.inputs_TBI.shape[2]
         gates, lanes = self.kernel.gates, self.kernel.lanes
+        recurrent = gates * _filled(units, lanes) * units
         wide = max(gates * _filled(units, lanes) * inputs, rows * _filled(inputs, lanes))
-        strips = threads * self.kernel.deep * (units + inputs)
-        shapes = [(gates * _filled(units, lanes) * units,), (wide,), (strips,)]
-        return Workspace(shapes, self.weights.hh.dtype)
+        strips = call.threads * self.kernel.deep * (units + inputs)
+        room = Workspace([(recurrent + wide + strips,)], self.weights.hh.dtype)
+        begin, size = room.tensors[0].data_ptr(), self.weights.hh.element_size()
+        call.packed_hh, call.packed_ih = begin, begin + recurrent * size
+        call.strips = begin + (recurrent + wide) * size
+        return room
 
     def _room_for_gradients(self, call: Any, wanted: Wanted) -> tuple[Tensor | None, ...]:
         """Take room for the gradients of the two products, and point to it."""
@@ -240,7 +246,9 @@ def _pointer(tensor: Tensor | None) -> int | None:
 
 
 def _norms(squares: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    return None if squares is None else squares.sum(0).sqrt().to(dtype)
+    if squares is None:
+        return None
+    return (squares[0] if len(squares) == 1 else squares.sum(0)).sqrt_().to(dtype)
 
 
 def _copy_or_zeros(grad: Tensor | None, like: Tensor) -> Tensor:

@@ -53,8 +53,10 @@ class Fixed:
         units = self.units
 
         def thetas(*values: Tensor) -> Tensor:
-            rows = [v.expand(*v.shape[:-1], units).reshape(-1, units) for v in module(*values)]
-            return torch.cat(rows).to(values[0].dtype)
+            # Its forward, not its call: what a module does around it takes longer than the values.
+            rows = [_rows(value, units) for value in module.forward(*values)]
+            whole = torch.cat(rows) if len(rows) > 1 else rows[0]
+            return whole if whole.dtype == values[0].dtype else whole.to(values[0].dtype)
 
         return tuple(self.parameters[n][0] for n in inputs), thetas
 
@@ -88,6 +90,12 @@ class Fixed:
                 copies[this] = graph.node_copy(this, copies.__getitem__)
         graph.output(tuple(copies[n] for n in results))
         return fx.GraphModule(self.module, graph)
+
+
+def _rows(value: Tensor, units: int) -> Tensor:
+    if value.ndim == 0 or value.shape[-1] != units:
+        value = value.expand(*value.shape[:-1], units)
+    return value.reshape(-1, units)
 
 
 def _closure(results: Sequence[fx.Node]) -> set[fx.Node]:
