@@ -9,7 +9,7 @@ demo: $(READY)  ## a real small sweep, its table, and how to open it
 	$(BIN)/rnnexp train experiment=demo
 
 test: $(READY)  ## everything but the slow studies
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(READY)  ## the slow studies too
 	$(BIN)/python -m pytest

@@ -11,7 +11,7 @@ from rnnexp.tracking.journal import read_all
 NAMES = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
 SHORT = ["trainer.max_steps=2", "trainer.val_every=2", "tracking.wait=0"]
 SMALL = "cell.hidden_size=8"
-MORE = {"search": ["hydra.sweeper.trials=2"]}
+MORE = {"search": ["hydra.sweeper.trials=2"], "zoo": ["cell=elman,min_gru"]}
 SIZED = ("cliff_surface",)
 """Studies of one unit, which are what they are by their size."""
 

@@ -7,7 +7,7 @@ import pytest
 from rnnexp.__main__ import run
 
 
-@pytest.mark.parametrize("kind", ["pointwise", "general"])
+@pytest.mark.parametrize("kind", ["pointwise", pytest.param("general", marks=pytest.mark.slow)])
 def test_a_new_cell_passes_its_check_and_trains(
     rnnexp, workdir: Path, store_uri: str, kind: str
 ) -> None:

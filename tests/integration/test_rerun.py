@@ -28,7 +28,9 @@ OPTIONS = ["cell=scaled", "plugin_dirs=[mine]", "task.length=8", "cell.hidden_si
 OPTIONS += ["trainer.max_steps=12", "trainer.val_every=6", "task.val_batches=2"]
 
 
-@pytest.mark.parametrize("then", ["unchanged", "changed", "gone"])
+@pytest.mark.parametrize(
+    "then", [pytest.param("unchanged", marks=pytest.mark.slow), "changed", "gone"]
+)
 def test_a_run_is_made_again_to_the_last_bit(
     rnnexp, workdir: Path, store_uri: str, then: str
 ) -> None:

@@ -25,6 +25,7 @@ def figures(workdir: Path, name: str) -> dict[str, dict[str, float]]:
     return {file.parent.name: json.loads(file.read_text())["metrics"] for file in files}
 
 
+@pytest.mark.slow
 def test_a_job_that_makes_room_goes_on(rnnexp, start_python, workdir: Path, store_uri: str) -> None:
     queue = ["hydra/launcher=submitit_local", "hydra.launcher.jobs=2"]
     words = ["-m", "rnnexp", "train", "-m", *queue, *WORDS, "sweep.name=mine"]

@@ -193,7 +193,9 @@ def wait_for_checkpoints(workdir: Path, count: int, seconds: float = 60) -> None
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_a_stopped_sweep_goes_on_to_the_same_figures(
     rnnexp, workdir: Path, store_uri: str, signum: signal.Signals
 ) -> None:
@@ -240,6 +242,7 @@ def test_a_second_start_is_refused_while_the_first_runs(
         driver.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_all_ways_to_run_a_job_give_the_same(rnnexp, workdir: Path, store_uri: str) -> None:
     ways = {"fork": [], "basic": ["hydra/launcher=basic"], "spawn": ["hydra.launcher.start=spawn"]}
     found: dict[str, set[float]] = {}

@@ -96,7 +96,9 @@ def wait_until_gone(workdir: Path, seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("kind", ["whole", "windows", pytest.param("text", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["whole", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("windows", "text"))]
+)
 def test_two_processes_compute_what_one_does(
     rnnexp, workdir: Path, store_uri: str, kind: str
 ) -> None:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SMALL = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
 SMALL += ["task.val_batches=2", "task.test_batches=2", "cell=gru"]
 
@@ -15,6 +17,7 @@ def figures(rnnexp: Any, workdir: Path, *words: str) -> dict[str, Any]:
     return json.loads(newest.read_text())["metrics"]
 
 
+@pytest.mark.slow
 def test_recomputation_trains_to_the_same_loss(rnnexp: Any, workdir: Path, store_uri: str) -> None:
     store = f"tracking.uri={store_uri}"
     plain = figures(rnnexp, workdir, store)
@@ -23,6 +26,7 @@ def test_recomputation_trains_to_the_same_loss(rnnexp: Any, workdir: Path, store
     assert abs(plain["test/loss"] - sparing["test/loss"]) < 1e-5 * plain["test/loss"]
 
 
+@pytest.mark.slow
 def test_both_directions_train(rnnexp: Any, workdir: Path, store_uri: str) -> None:
     store = f"tracking.uri={store_uri}"
     one = figures(rnnexp, workdir, store)

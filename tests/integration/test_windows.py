@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from pytorch_lightning import Trainer
 
@@ -31,6 +32,7 @@ def peak_megabytes(python, workdir: Path, length: int, steps: int, *more: str) -
     return int(done.err.rsplit("peak", 1)[1])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(python, workdir: Path, store_uri: str) -> None:
     window = ["unroll=truncated", "unroll.window=100"]
     short = peak_megabytes(python, workdir, 1000, 20, *window)
