@@ -84,3 +84,14 @@ def test_hidden_size_below_one_is_refused(plugins: Registry) -> None:
     for entry in plugins.all("cell"):
         with pytest.raises(ConfigError, match=r"cell\.hidden_size: must be at least 1, got 0\."):
             entry.cls(I, hidden_size=0)
+
+
+def test_jordan_is_one_layer_of_the_input_and_what_is_fed_back(plugins: Registry) -> None:
+    cell = plugins.get("cell", "jordan").cls(5, hidden_size=4).double()
+    with torch.no_grad():
+        cell.bias_ih.normal_()
+    x_TBI = torch.randn(6, 3, 5, dtype=torch.float64)
+    outputs_TBH = unroll(cell, x_TBI).outputs_TBH.detach().numpy()
+    weight_HxI, bias_H = cell.weight_ih.detach().numpy(), cell.bias_ih.detach().numpy()
+    wanted_TBH = np.tanh(x_TBI.numpy() @ weight_HxI.T + bias_H)
+    np.testing.assert_allclose(outputs_TBH, wanted_TBH, rtol=1e-12)
