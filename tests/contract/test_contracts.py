@@ -8,8 +8,6 @@ from rnnexp.testing import CELL_CHECKS, TASK_CHECKS, CellSubject, Check, TaskSub
 from rnnexp.testing.checks import DoesNotApplyError
 
 load_plugins()
-LONG = 2.0
-"""Seconds from which on a check is a study."""
 
 
 def pairs(kind, checks):
@@ -18,7 +16,7 @@ def pairs(kind, checks):
             entry,
             check,
             id=f"{entry.name}-{check.name}",
-            marks=[pytest.mark.slow] if check.seconds >= LONG else [],
+            marks=[pytest.mark.slow] if check.is_long else [],
         )
         for entry in REGISTRY.all(kind)
         for check in checks

@@ -26,8 +26,6 @@ _MARKS = {
     "fails": "[red]FAILS[/red]  ",
     "skipped": "[dim]-[/dim]      ",
 }
-LONG = 2.0
-"""Seconds from which on a check is left out by ``--quick``."""
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -99,7 +97,7 @@ def _findings(entry: Entry, quick: bool) -> Iterable[Finding]:
     warnings.filterwarnings("ignore")  # torch's own, of what it tries for the first time
     if entry.kind == "cell":
         cell = CellSubject(entry)
-        chosen = [check for check in CELL_CHECKS if not quick or check.seconds < LONG]
+        chosen = [check for check in CELL_CHECKS if not (quick and check.is_long)]
         return (finding for check in chosen for finding in examine(cell, [check]))
     return examine(TaskSubject(entry), TASK_CHECKS)
 

@@ -6,15 +6,13 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from pytorch_lightning import seed_everything
 
 from rnnexp.app.build import Plan, build_data, build_module, make_plan
 from rnnexp.app.resume import OUTPUTS
-from rnnexp.app.sources import load_as_recorded
+from rnnexp.app.sources import recorded
 from rnnexp.app.trainer import make_trainer, omega_term
 from rnnexp.errors import ConfigError, StoreError
 from rnnexp.monitors.events import load_events
@@ -104,8 +102,7 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     last = max((s for s, _ in load_run(folder).metrics.get("grad/raw_norm", ())), default=0)
     if not 1 <= step <= last:
         raise ConfigError(f"{folder} has steps 1 to {last}, not {step}.")
-    values: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    load_as_recorded(folder, values)
+    values, _ = recorded(folder)
     values["trainer"]["progress"] = "none"
     values.setdefault("callbacks", {})
     plan = make_plan(values)

@@ -4,9 +4,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 
 from rnnexp.app.build import Plan, run_name
@@ -14,11 +12,11 @@ from rnnexp.app.jobs import artifact_root
 from rnnexp.app.rebuild import folder_of
 from rnnexp.app.resume import OUTPUTS
 from rnnexp.app.run import run
-from rnnexp.app.sources import load_as_recorded
+from rnnexp.app.sources import recorded
 from rnnexp.app.validate import validate
 from rnnexp.report.table import summary_line
 from rnnexp.tracking import RunRecord, Tracking, load_run
-from rnnexp.training.interrupt import StopRequest
+from rnnexp.training.interrupt import Stopped, StopRequest
 
 Figures = dict[tuple[str, int], float]
 
@@ -37,6 +35,9 @@ def main(command: str, arguments: list[str]) -> int:
     try:
         with stop.listening():
             outcome = run(plan, folder, tracking, stop, tags=tags)
+    except Stopped as error:
+        print(f"rnnexp: {error}; what it had is in {folder}", file=sys.stderr)
+        return error.exit_code
     finally:
         tracking.close(float(plan.values["tracking"]["wait"]))
     print(summary_line(outcome, "rnnexp ui"))
@@ -46,8 +47,8 @@ def main(command: str, arguments: list[str]) -> int:
 
 def recorded_plan(folder: Path) -> Plan:
     """Make the plan of a recorded run, with its plugins as they were."""
-    values: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    for note in load_as_recorded(folder, values):
+    values, notes = recorded(folder)
+    for note in notes:
         print(f"rnnexp: {note}", file=sys.stderr)
     values["resume"] = None
     return validate(OmegaConf.create(values))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from rnnexp.discovery import load_file, load_plugins
 from rnnexp.errors import PluginError
 from rnnexp.registry import REGISTRY, Kind
@@ -60,6 +62,16 @@ def keep_sources(values: Values, folder: Path, log: RunLog) -> None:
 def source_tags(values: Values) -> dict[str, str]:
     """Hash the files of a run's plugins, as the tags of its record."""
     return {f"rnnexp.source.{kind}": value for kind, value in digests(values).items()}
+
+
+def recorded(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Read the config of a run, and load its plugins as they were when it ran.
+
+    Returns:
+        The config, and what `load_as_recorded` has put back.
+    """
+    values: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    return values, load_as_recorded(folder, values)
 
 
 def load_as_recorded(folder: Path, values: Values) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Generic, Literal, TypeVar
 
 Subject = TypeVar("Subject")
 Status = Literal["ok", "fails", "skipped"]
+_LONG = 2.0
+"""Seconds from which on a check is a study."""
 
 
 class BrokenError(AssertionError):
@@ -42,6 +44,11 @@ class Check(Generic[Subject]):
     promise: str
     run: Callable[[Subject], str | None]
     seconds: float = 0.1
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is a study: left out of a quick look."""
+        return self.seconds >= _LONG
 
 
 @dataclass(frozen=True)
