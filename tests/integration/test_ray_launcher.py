@@ -97,6 +97,32 @@ def _says_the_same_as_a_copy_of_the_driver(rnnexp, workdir: Path) -> None:
         assert mine[fault][1]["metrics"]["test/loss"] == control[fault][1]["metrics"]["test/loss"]
 
 
+TWO = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=auto"]
+
+
+def test_a_job_of_two_devices_gets_two(rnnexp, workdir: Path, store_uri: str, cell: None) -> None:
+    # The GPUs exist by name only: auto then trains on the CPU, two processes by gloo.
+    done = rnnexp("train", "-m", *RAY, *WORDS, *TWO, "trainer.max_steps=4", timeout=120)
+    assert done.code == 0, done.err
+    folder, summary = by_fault(workdir, "mine")["none"]
+    assert summary["status"] == "FINISHED"
+    for name in ("log.txt", "rank1.log"):
+        seen = set(re.findall(r"device (\S+) threads (\d+)\n", (folder / name).read_text()))
+        assert seen == {("0,1", "1")}, f"{name}: each process sees both"
+    losses = [r for r in read_all(folder / "journal.jsonl") if "train/loss" in r.get("values", {})]
+    assert [record["step"] for record in losses] == [1, 2, 3, 4]
+
+
+def test_less_than_its_devices_is_said_before_the_first_job(
+    rnnexp, workdir: Path, store_uri: str, cell: None
+) -> None:
+    done = rnnexp("train", "-m", *RAY, *WORDS, *TWO, "hydra.launcher.gpus=0.5")
+    assert done.code == 2
+    assert "hydra.launcher.gpus=0.5: a job of 2 devices takes a GPU for each" in done.err
+    assert "Traceback" not in done.err
+    assert list(workdir.rglob("journal.jsonl")) == [], "nothing was begun"
+
+
 def test_what_ray_cannot_give_is_said_before_the_first_job(
     rnnexp, workdir: Path, store_uri: str, cell: None
 ) -> None:

@@ -5,15 +5,17 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from hydra_plugins.rnnexp_submitit_launcher._core import make_executor
+from hydra_plugins.rnnexp_local_launcher._remote import need_of
+from hydra_plugins.rnnexp_submitit_launcher._core import Queue, make_executor
 from hydra_plugins.rnnexp_submitit_launcher._job import Requeued
 from hydra_plugins.rnnexp_submitit_launcher.config import SubmititSlurmConf
+from rnnexp.__main__ import run as rnnexp_here
 
 WORDS = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=800", "trainer.val_every=50"]
 WORDS += ["task.val_batches=2", "task.test_batches=2", "tracking.wait=30", "model.dropout=0.2"]
@@ -76,22 +78,30 @@ def test_a_warning_before_the_work_listens_queues_it_again(
     assert (code, queued) == (143, [signal.SIGUSR2])
 
 
+SBATCH = """#!/bin/sh
+number=17
+while [ -e given$number.sh ]; do number=$((number + 1)); done
+cp "$1" given$number.sh
+echo Submitted batch job $number
+"""
+
+
 @pytest.fixture
 def slurm(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put an sbatch in the way that keeps what it is given."""
     folder = workdir / "bin"
     folder.mkdir()
     for name in ("sbatch", "srun"):
-        (folder / name).write_text('#!/bin/sh\ncp "$1" given.sh\necho Submitted batch job 17\n')
+        (folder / name).write_text(SBATCH)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return workdir / "given.sh"
+    return workdir / "given17.sh"
 
 
 def test_what_slurm_is_told(slurm: Path, workdir: Path) -> None:
     options = asdict(SubmititSlurmConf(partition="a100", timeout_min=90, gpus=1, cpus=4, mem_gb=8))
     options |= {"array_parallelism": 3, "setup": ["module load cuda"]}
-    executor = make_executor("slurm", workdir / "queue", options)
+    executor = make_executor("slurm", workdir / "queue", options, need_of(options, object()))
     with executor.batch():
         jobs = [executor.submit(Requeued(int, workdir / f"{i}.txt", {})) for i in range(5)]
     assert [job.job_id for job in jobs] == [f"17_{i}" for i in range(5)]
@@ -100,6 +110,56 @@ def test_what_slurm_is_told(slurm: Path, workdir: Path) -> None:
     wanted += ("array=0-4%3", "signal=USR2@120", "requeue", "open-mode=append")
     assert {f"#SBATCH --{option}" for option in wanted} <= set(told)
     assert "module load cuda" in told
+
+
+@dataclass(frozen=True)
+class Job:
+    number: int
+    devices: int
+    needs_gpu: bool
+    command: None = None
+
+    @property
+    def name(self) -> str:
+        return f"job {self.number}"
+
+    @property
+    def log(self) -> Path:
+        return Path(f"{self.number}.txt")
+
+    @property
+    def portable(self) -> Callable[[], int]:
+        return int
+
+    def run(self) -> int:
+        raise NotImplementedError
+
+
+def test_slurm_is_asked_for_the_devices_of_the_jobs(slurm: Path, workdir: Path) -> None:
+    jobs = [Job(0, 2, True), Job(1, 1, False), Job(2, 2, True)]
+    queue = Queue(workdir / "queue", "slurm", asdict(SubmititSlurmConf(threads=3)))
+    submitted = queue.submit_arrays(jobs)
+    assert [submitted[job.log].job.job_id for job in jobs] == ["17_0", "18", "17_1"]
+    two, one = ((workdir / f"given{n}.sh").read_text().splitlines() for n in (17, 18))
+    own = {"gpus-per-node=2", "cpus-per-task=6", "array=0-1%2", "nodes=1", "ntasks-per-node=1"}
+    assert {f"#SBATCH --{option}" for option in own} <= set(two)
+    assert "#SBATCH --cpus-per-task=3" in one
+    assert not any("gpus" in line for line in one)
+    assert any(line.startswith("srun ") and "--cpus-per-task=6 " in line for line in two)
+
+
+def test_a_machine_without_gpus_may_submit_to_some_that_have(
+    slurm: Path, workdir: Path, store_uri: str, registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["hydra/launcher=submitit_slurm", "trainer.accelerator=gpu", "trainer.devices=2"]
+    words += ["trainer.strategy=ddp", "seed=0,1"]
+    assert rnnexp_here(["sweep", "plan", *words]) == 0
+    assert "2 CPUs and 2 GPUs each" in capsys.readouterr().out
+    assert rnnexp_here(["train", "-m", *words, "hydra.launcher.gpus=1"]) == 2
+    assert "gpus=1: a job of 2 devices takes a GPU for each" in capsys.readouterr().err
+    assert rnnexp_here(["train", *words[:-1]]) == 2, "a single run is not submitted"
+    assert "torch finds no such device" in capsys.readouterr().err
+    assert list(workdir.rglob("journal.jsonl")) == []
 
 
 def test_without_slurm_nothing_is_submitted(rnnexp, workdir: Path, store_uri: str) -> None:

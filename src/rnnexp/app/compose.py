@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from hydra_plugins.rnnexp_optuna_sweeper._core import check
+from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.build import Plan
 from rnnexp.app.store import register_configs
@@ -71,10 +71,10 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     """
     extra = search_path(overrides, config_dir)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        settings, jobs = _expand([*extra, *overrides], multirun)
+        settings, here, jobs = _expand([*extra, *overrides], multirun)
         if settings is not None:
             return [Corner(job, _check(job), settings) for job in jobs]
-        return [Job(job, _check(job)) for job in jobs]
+        return [Job(job, _check(job, here)) for job in jobs]
 
 
 def compose_trial(overrides: list[str]) -> Job:
@@ -142,27 +142,38 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
         raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
 
 
-def _expand(overrides: list[str], multirun: bool) -> tuple[Settings | None, list[list[str]]]:
+_Expanded = tuple[Settings | None, bool, list[list[str]]]
+"""How to search, whether the jobs run on this machine, and their overrides."""
+
+
+def _expand(overrides: list[str], multirun: bool) -> _Expanded:
     parsed = parse(overrides)
     single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
     hydra = _compose(single, with_hydra=True)["hydra"]
     if not (multirun or str(hydra.mode or "").endswith("MULTIRUN")):
-        return None, [overrides]
+        return None, True, [overrides]
     if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):
-        return _corners(OmegaConf.to_container(hydra.sweeper, resolve=True), overrides)
+        return _corners(hydra, overrides)
     params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
     given = {o.key_or_group for o in parsed}
     merged = [*(p for p in params if p.partition("=")[0] not in given), *overrides]
     loader = GlobalHydra.instance().config_loader()  # for glob(*), which asks for the choices
     batches = BasicSweeper.split_arguments(parse(merged, loader), None)
-    return None, [list(job) for batch in batches for job in batch]
+    return None, _is_here(hydra.launcher), [list(job) for batch in batches for job in batch]
 
 
-def _corners(options: Any, overrides: list[str]) -> tuple[Settings, list[list[str]]]:
+def _is_here(launcher: DictConfig) -> bool:
+    on_a_cluster = launcher.get("address") not in (None, "local")
+    return not on_a_cluster and not str(launcher.get("_target_")).endswith("SlurmLauncher")
+
+
+def _corners(hydra: DictConfig, overrides: list[str]) -> _Expanded:
     # The first value of everything, and from there each other end of one dimension.
     own = [o.input_line or "" for o in parse(overrides) if o.is_hydra_override()]
     others = [o for o in overrides if o not in own]
+    options: Any = OmegaConf.to_container(hydra.sweeper, resolve=True)
     try:
+        check_launcher(str(hydra.launcher.get("_target_")))
         settings, fixed, space = check(options, others)
     except HydraException as error:  # a `SearchError`, or params that cannot be parsed
         raise ConfigError(str(error)) from error
@@ -172,11 +183,11 @@ def _corners(options: Any, overrides: list[str]) -> tuple[Settings, list[list[st
     for i, dimension in enumerate(space):
         for value in dimension.ends()[1:]:
             corners.append([*fixed, *first[:i], dimension.override(value), *first[i + 1 :]])
-    return settings, corners
+    return settings, True, corners
 
 
-def _check(overrides: list[str]) -> Plan:
-    return validate(_compose(overrides))
+def _check(overrides: list[str], here: bool = True) -> Plan:
+    return validate(_compose(overrides), here=here)
 
 
 def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:

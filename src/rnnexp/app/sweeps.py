@@ -55,8 +55,7 @@ def plan(arguments: list[str]) -> int:
     folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
     launcher = launcher_of(overrides)
     tasks = [JobTask(Item(job, "", Path())) for job in jobs]
-    on_gpu, devices = any(t.wants_gpu for t in tasks), max(t.devices for t in tasks)
-    places = places_of(launcher, left, on_gpu, devices)
+    places = places_of(launcher, left, tasks)
     print(f"hydra/launcher={launcher.name}: {places.words}")
     print(_estimate(folders, left, places.at_once))
     return 0

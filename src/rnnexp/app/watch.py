@@ -50,8 +50,13 @@ class JobTask:
 
     @property
     def wants_gpu(self) -> bool:
-        """Whether it asks for one."""
-        return self.item.job.plan.values["trainer"]["accelerator"] not in ("cpu", "mps")
+        """Whether it takes one where there is one."""
+        return self.needs_gpu or self._accelerator == "auto"
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it cannot do without."""
+        return self._accelerator in ("gpu", "cuda")
 
     @property
     def devices(self) -> int:
@@ -61,6 +66,10 @@ class JobTask:
     def run(self) -> int:
         """Run it in this process."""
         return run_folder(self.item.folder)
+
+    @property
+    def _accelerator(self) -> str:
+        return str(self.item.job.plan.values["trainer"]["accelerator"])
 
 
 class SweepWatcher:
