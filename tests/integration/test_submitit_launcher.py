@@ -6,15 +6,20 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from hydra_plugins.rnnexp_local_launcher._remote import need_of
-from hydra_plugins.rnnexp_submitit_launcher._core import Queue, make_executor
+from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of
+from hydra_plugins.rnnexp_submitit_launcher._core import (
+    Queue,
+    SubmittedJob,
+    make_executor,
+)
 from hydra_plugins.rnnexp_submitit_launcher._job import Requeued
-from hydra_plugins.rnnexp_submitit_launcher.config import SubmititSlurmConf
+from hydra_plugins.rnnexp_submitit_launcher.config import SubmititLocalConf, SubmititSlurmConf
 from rnnexp.__main__ import run as rnnexp_here
 
 WORDS = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=800", "trainer.val_every=50"]
@@ -52,6 +57,76 @@ def _is_as_if_nothing_had_happened(rnnexp, workdir: Path, store_uri: str) -> Non
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert len(runs) == 6, "one per job, one per sweep"
     assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+SLOW = '''
+import time
+from pathlib import Path
+import torch
+from rnnexp.cells import PointwiseCell, register_cell
+
+@register_cell("slow")
+class Slow(PointwiseCell):
+    """Takes its time where it is told to."""
+
+    num_gates = 1
+
+    def project_input(self, x_BI):
+        time.sleep(0.006 if Path("slowly").exists() else 0)
+        return super().project_input(x_BI)
+
+    def update(self, wx_BGH, rh_BGH, state):
+        return (torch.tanh((wx_BGH + rh_BGH).squeeze(-2)),)
+'''
+
+
+def points(uri: str, sweep: str) -> dict[str, list[tuple[int, float]]]:
+    client = MlflowClient(uri)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    wanted = f"tags.`rnnexp.sweep.name` = '{sweep}' and tags.`rnnexp.job_key` LIKE '%'"
+    (run,) = client.search_runs(experiments, wanted)
+    assert run.info.status == "FINISHED"
+    keys = [key for key in run.data.metrics if not key.startswith("time/")]
+    history = {key: client.get_metric_history(run.info.run_id, key) for key in keys}
+    return {key: sorted((m.step, m.value) for m in found) for key, found in history.items()}
+
+
+@pytest.mark.slow
+def test_a_job_that_comes_to_its_time_limit_goes_on(rnnexp, workdir: Path, store_uri: str) -> None:
+    (workdir / "mine").mkdir()
+    (workdir / "mine" / "slow.py").write_text(SLOW)
+    words = [*WORDS[:-1], "plugin_dirs=[mine]", "cell=slow", "unroll.backend=loop"]
+    # Told after 12 s, of which its start takes a third: it trains for 10 s at least.
+    queue = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=0.35"]
+    queue += ["hydra.launcher.signal_delay_s=9", "hydra.launcher.max_num_timeout=5"]
+    (workdir / "slowly").touch()
+    done = rnnexp("train", "-m", *queue, *words, "sweep.name=mine", timeout=180)
+    assert done.code == 0, done.err
+    (said,) = (f.read_text() for f in workdir.glob("outputs/sweeps/mine/.submitit/*_log.out"))
+    assert said.count("Job has timed out") == said.count("Requeued job") >= 1
+    (workdir / "slowly").unlink()
+    control = rnnexp("train", "-m", *words, "sweep.name=control", timeout=120)
+    assert control.code == 0, control.err
+    mine = points(store_uri, "mine")
+    assert [step for step, _ in mine["train/loss"]] == list(range(1, 801)), "each step once"
+    assert mine == points(store_uri, "control")
+    assert len(list(workdir.glob("outputs/sweeps/*/*/COMPLETE"))) == 2
+
+
+@pytest.mark.parametrize("reason", ["timed-out too many times", "something else"])
+def test_why_submitit_gave_up(workdir: Path, reason: str) -> None:
+    executor = make_executor("local", workdir / "queue", asdict(SubmititLocalConf()), ONE)
+    giving_up = partial(exec, f"raise RuntimeError('Job not requeued because: {reason}.')")
+    job = SubmittedJob(executor.submit(giving_up), workdir / "log.txt")
+    codes: list[int | None] = []
+    wait_until(lambda: codes.append(job.poll()) or codes[-1] is not None)
+    assert codes[-1] == 1
+    log = (workdir / "log.txt").read_text()
+    assert (reason in log) == (reason == "something else")
+    assert ("hydra.launcher.max_num_timeout" in log) == (reason != "something else")
+
+
+ONE = Need(1.0, 0.0, 1)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -134,7 +134,7 @@ class SubmittedJob:
             return int(self.job.result())
         except Exception as error:  # submitit's own, and whatever the job left
             with self.log.open("a", encoding="utf-8") as file:
-                print(f"submitit: {str(error).strip()}", file=file)
+                print(f"submitit: {_in_words(str(error).strip())}", file=file)
             return 1
 
     def ask(self) -> None:
@@ -145,6 +145,15 @@ class SubmittedJob:
     def kill(self) -> None:
         """Cancel it again; the queue ends what does not end by itself."""
         self.ask()
+
+
+def _in_words(error: str) -> str:
+    if "timed-out too many times" not in error:
+        return error
+    return (
+        "it has come to its time limit more often than hydra.launcher.max_num_timeout says. "
+        "Its state is saved: the same command goes on with it."
+    )
 
 
 class Queue:
