@@ -117,7 +117,7 @@ def _header(
     if origin is not None and origin.notes:
         more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
     where = provenance(Path.cwd())
-    changed = changes_since(origin, {**where, **source_tags(values)})
+    changed = changes_since(origin, {**where, **source_tags(values), **flatten(values)})
     for change in changed:
         print(f"rnnexp: {change} {_NOT_EXACT}", file=sys.stderr)
     if changed:

@@ -201,13 +201,25 @@ def log_of(folder: Path, rank: int) -> Path:
 def _start(folder: Path, rank: int) -> "subprocess.Popen[bytes]":
     # In this process's group: whoever ends that ends them. Their stdin ends when this process
     # does, and they with it.
-    with log_of(folder, rank).open("ab") as log:
+    with log_of(folder, rank).open("ab") as log, _queue_unheard():
         return subprocess.Popen(
             [sys.executable, "-m", "rnnexp.app.member", str(folder), str(rank)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
         )
+
+
+@contextmanager
+def _queue_unheard() -> Generator[None]:
+    # Slurm's warning goes to every process of a job and would end those that do not listen; the
+    # first one hears it for all. What a process starts inherits the mask.
+    signals = {signal.SIGUSR1, signal.SIGUSR2}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _is_of_connection(error: BaseException) -> bool:
