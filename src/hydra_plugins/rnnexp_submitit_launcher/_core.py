@@ -82,7 +82,7 @@ def slurm_parameters(options: dict[str, Any], need: Need) -> dict[str, Any]:
     cpus = math.ceil(need.cpus)
     known = {
         "name": "rnnexp",
-        "timeout_min": int(options["timeout_min"]),
+        "timeout_min": math.ceil(options["timeout_min"]),  # Slurm takes 0 for no limit
         "nodes": 1,
         "tasks_per_node": 1,  # the processes of a job on several devices start one another
         "cpus_per_task": cpus,

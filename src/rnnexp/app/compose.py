@@ -20,8 +20,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.build import Plan
+from rnnexp.app.launchers import (
+    check_launcher_options,
+    check_overrides,
+    check_timeout,
+    is_here,
+)
 from rnnexp.app.store import register_configs
-from rnnexp.app.validate import plain, validate
+from rnnexp.app.validate import validate
 from rnnexp.discovery import load_plugins, plugin_folders
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.paths import conf_dir
@@ -71,10 +77,13 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     """
     extra = search_path(overrides, config_dir)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        settings, here, jobs = _expand([*extra, *overrides], multirun)
+        settings, launcher, found = _expand([*extra, *overrides], multirun)
         if settings is not None:
-            return [Corner(job, _check(job), settings) for job in jobs]
-        return [Job(job, _check(job, here)) for job in jobs]
+            return [Corner(job, _check(job), settings) for job in found]
+        jobs = [Job(job, _check(job, is_here(launcher))) for job in found]
+        for job in jobs:
+            check_timeout(launcher, job.plan.values["sweep"]["timeout"])
+        return jobs
 
 
 def compose_trial(overrides: list[str]) -> Job:
@@ -142,16 +151,18 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
         raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
 
 
-_Expanded = tuple[Settings | None, bool, list[list[str]]]
-"""How to search, whether the jobs run on this machine, and their overrides."""
+_Expanded = tuple[Settings | None, DictConfig | None, list[list[str]]]
+"""How to search, the launcher of a sweep, and the overrides of its jobs."""
 
 
 def _expand(overrides: list[str], multirun: bool) -> _Expanded:
     parsed = parse(overrides)
+    check_overrides(parsed)
     single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
     hydra = _compose(single, with_hydra=True)["hydra"]
     if not (multirun or str(hydra.mode or "").endswith("MULTIRUN")):
-        return None, True, [overrides]
+        return None, None, [overrides]
+    check_launcher_options(hydra.launcher)
     if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):
         return _corners(hydra, overrides)
     params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
@@ -159,12 +170,7 @@ def _expand(overrides: list[str], multirun: bool) -> _Expanded:
     merged = [*(p for p in params if p.partition("=")[0] not in given), *overrides]
     loader = GlobalHydra.instance().config_loader()  # for glob(*), which asks for the choices
     batches = BasicSweeper.split_arguments(parse(merged, loader), None)
-    return None, _is_here(hydra.launcher), [list(job) for batch in batches for job in batch]
-
-
-def _is_here(launcher: DictConfig) -> bool:
-    on_a_cluster = launcher.get("address") not in (None, "local")
-    return not on_a_cluster and not str(launcher.get("_target_")).endswith("SlurmLauncher")
+    return None, hydra.launcher, [list(job) for batch in batches for job in batch]
 
 
 def _corners(hydra: DictConfig, overrides: list[str]) -> _Expanded:
@@ -183,7 +189,7 @@ def _corners(hydra: DictConfig, overrides: list[str]) -> _Expanded:
     for i, dimension in enumerate(space):
         for value in dimension.ends()[1:]:
             corners.append([*fixed, *first[:i], dimension.override(value), *first[i + 1 :]])
-    return settings, True, corners
+    return settings, hydra.launcher, corners
 
 
 def _check(overrides: list[str], here: bool = True) -> Plan:
@@ -236,11 +242,11 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
     others = [o for o in overrides if not _names(o.lstrip("+~").partition("=")[0], key)]
     if len(others) == len(overrides):
         return ConfigError(f"Unknown key '{key}'.")
-    values = plain(_compose(list(others)))
-    node = values
+    node: Any = _compose(list(others), with_hydra=key.startswith("hydra."))
     for part in parent.split(".") if parent else []:
         node = node.get(part, {})
-    return ConfigError(f"Unknown key '{key}'. {suggest(name, map(str, node))}")
+    known = (str(option) for option in node if not str(option).startswith("_"))
+    return ConfigError(f"Unknown key '{key}'. {suggest(name, known)}")
 
 
 def _names(given: str, key: str) -> bool:

@@ -42,6 +42,7 @@ _POSITIVE = {
     "monitor.cliff_deviations": False,
     "monitor.max_rollbacks": True,
     "monitor.snapshot_every": False,
+    "sweep.timeout": False,
 }
 """Keys whose values must be finite and above zero; True: zero is allowed too."""
 _SHARES = (
@@ -79,6 +80,7 @@ def validate(config: DictConfig, *, here: bool = True) -> Plan:
         check_options(entry.options, options or {}, f"callbacks.{name}")
     _check_numbers(values)
     _check_clip(values["clip"])
+    _check_sweep_name(values["sweep"]["name"])
     _check_strategy(values["trainer"])
     if here:
         _check_device(values["trainer"])
@@ -133,6 +135,13 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"clip.{key}={clip[key]} has no effect under clip={by}. Use clip={kind}."
             )
+
+
+def _check_sweep_name(name: str | None) -> None:
+    if name and ("/" in name or name.startswith(".")):
+        raise ConfigError(
+            f"sweep.name={name}: it names a folder in outputs/sweeps; no / and no dot at its start."
+        )
 
 
 def _check_strategy(trainer: Mapping[str, Any]) -> None:
