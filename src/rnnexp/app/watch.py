@@ -1,5 +1,6 @@
 """What a person sees of a sweep: a table that moves on a terminal, lines elsewhere."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from rnnexp.app.worker import BUSY, PATIENCE_SECONDS, main, run_folder
 from rnnexp.tracking.files import read_json
 
 _REFRESH_SECONDS = 0.5
+_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of a job that has saved its state when it was asked to end: its log tells no more."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,9 @@ class SweepWatcher:
             self.say(f"{item.name}  {outcome.error}")
             return True
         self.say(f"{item.name}  {outcome.status}: {outcome.error}")
-        for line in log_tail(item.folder, 5).splitlines():
-            self.say(f"    {line}")
+        if outcome.status == "FAILED" or ended.code not in _STOPPED:
+            for line in log_tail(item.folder, 5).splitlines():
+                self.say(f"    {line}")
         return False
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
