@@ -113,6 +113,21 @@ def test_a_job_that_comes_to_its_time_limit_goes_on(rnnexp, workdir: Path, store
     assert len(list(workdir.glob("outputs/sweeps/*/*/COMPLETE"))) == 2
 
 
+def test_an_interrupted_command_ends_its_jobs_with_a_checkpoint(
+    start_python, workdir: Path, store_uri: str
+) -> None:
+    words = ["-m", "rnnexp", "train", "-m", "hydra/launcher=submitit_local", *WORDS[:-1]]
+    driver = start_python(*words, "sweep.name=mine", "trainer.max_steps=100000", cwd=workdir)
+    sweep = workdir / "outputs" / "sweeps" / "mine"
+    wait_until(lambda: len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 1)
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: all processes hear it
+    assert driver.wait(timeout=60) == 130
+    said = (workdir / "stderr.txt").read_text()
+    assert "Traceback" not in said
+    assert "KILLED: stopped by SIGTERM" in said, "once, by the command"
+    assert len(list(sweep.glob("*/checkpoints/last.previous.ckpt"))) == 1, "saved when asked"
+
+
 @pytest.mark.parametrize("reason", ["timed-out too many times", "something else"])
 def test_why_submitit_gave_up(workdir: Path, reason: str) -> None:
     executor = make_executor("local", workdir / "queue", asdict(SubmititLocalConf()), ONE)
@@ -151,6 +166,16 @@ def test_a_warning_before_the_work_listens_queues_it_again(
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert (code, queued) == (143, [signal.SIGUSR2])
+
+
+def test_work_that_does_not_listen_yet_can_be_ended(workdir: Path) -> None:
+    def importing() -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert Requeued(importing, workdir / "log.txt", {})() == 143
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 SBATCH = """#!/bin/sh

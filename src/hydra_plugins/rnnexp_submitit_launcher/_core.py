@@ -15,10 +15,16 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 
 from hydra_plugins.rnnexp_local_launcher._core import THREADS
 from hydra_plugins.rnnexp_local_launcher._pool import Limits, Pool
-from hydra_plugins.rnnexp_local_launcher._processes import LauncherError, Running, Start, Task
+from hydra_plugins.rnnexp_local_launcher._processes import (
+    LauncherError,
+    Running,
+    Start,
+    Task,
+    unheard,
+)
 from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of, own_tasks
 from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
-from hydra_plugins.rnnexp_submitit_launcher._job import Requeued
+from hydra_plugins.rnnexp_submitit_launcher._job import STOPPED, Requeued
 
 LATE_SECONDS = 10.0
 
@@ -120,6 +126,7 @@ class SubmittedJob:
     def __init__(self, job: Any, log: Path) -> None:
         self.job = job
         self.log = log
+        self._asked = False
         self._over: float | None = None
 
     def poll(self) -> int | None:
@@ -127,6 +134,8 @@ class SubmittedJob:
         if not self.job.done():
             return None
         if not self.job.paths.result_pickle.exists():
+            if self._asked:
+                return STOPPED  # before it had begun
             # submitit would wait for it here; a shared folder may show it late.
             self._over = self._over or time.monotonic()
             return -signal.SIGKILL if time.monotonic() - self._over > LATE_SECONDS else None
@@ -139,12 +148,24 @@ class SubmittedJob:
 
     def ask(self) -> None:
         """Cancel it: a queued job never starts, a running one saves its state."""
+        self._asked = True
         with suppress(Exception):  # it may have ended meanwhile
-            self.job.cancel()
+            self._cancel()
 
     def kill(self) -> None:
         """Cancel it again; the queue ends what does not end by itself."""
         self.ask()
+
+    def _cancel(self) -> None:
+        self.job.cancel()
+
+
+class LocalJob(SubmittedJob):
+    """A job of submitit's in processes of this machine."""
+
+    def _cancel(self) -> None:
+        # submitit's way is SIGINT, and SIGKILL a second later: too soon for a checkpoint.
+        self.job._process.send_signal(signal.SIGTERM)
 
 
 def _in_words(error: str) -> str:
@@ -175,7 +196,10 @@ class Queue:
         threads = {name: str(need.threads) for name in THREADS}
         assert task.portable is not None
         work = Requeued(task.portable, task.log.resolve(), threads)
-        return SubmittedJob(self._executor_for(need).submit(work), task.log)
+        if self.cluster == "slurm":
+            return SubmittedJob(self._executor_for(need).submit(work), task.log)
+        with unheard(signal.SIGINT):  # Ctrl-C is for the command, which asks its jobs to end
+            return LocalJob(self._executor_for(need).submit(work), task.log)
 
     def submit_arrays(self, tasks: Sequence[Task]) -> dict[Path, SubmittedJob]:
         """Submit jobs; those that take the same are one array, by which a queue limits them."""
