@@ -1,6 +1,5 @@
 """What a person sees of a sweep: a table that moves on a terminal, lines elsewhere."""
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,13 +15,11 @@ from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from hydra_plugins.rnnexp_local_launcher._processes import Task
 from rnnexp.app.jobs import LOG, STATUS, cap_log, log_tail
 from rnnexp.app.lease import LEASE_SECONDS
-from rnnexp.app.sweep import Item, Sweep
+from rnnexp.app.sweep import STOPPED, Item, Sweep
 from rnnexp.app.worker import BUSY, PATIENCE_SECONDS, main, run_folder
 from rnnexp.tracking.files import read_json
 
 _REFRESH_SECONDS = 0.5
-_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
-"""Exit codes of a job that has saved its state when it was asked to end: its log tells no more."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class SweepWatcher:
             self.say(f"{item.name}  {outcome.error}")
             return True
         self.say(f"{item.name}  {outcome.status}: {outcome.error}")
-        if outcome.status == "FAILED" or ended.code not in _STOPPED:
+        if ended.code not in STOPPED:  # else its log tells no more
             for line in log_tail(item.folder, 5).splitlines():
                 self.say(f"    {line}")
         return False
