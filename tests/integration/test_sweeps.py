@@ -109,6 +109,7 @@ def test_nothing_is_run_twice_and_more_values_add_jobs(
     first = rnnexp("train", "-m", "seed=0,1", *words)
     assert first.code == 0, first.err
     before = {key: run["run_id"] for key, run in jobs(workdir).items()}
+    _as_if_a_queue_had_gone_on_without_the_command(workdir, store_uri)
     again = rnnexp("train", "-m", "seed=0,1,2", "tracking.wait=50", *words)
     assert again.code == 0, again.err
     assert "2 of 3 jobs done" in again.err
@@ -124,6 +125,13 @@ def test_nothing_is_run_twice_and_more_values_add_jobs(
     assert "val/loss" in parent.data.tags["rnnexp.sweep.best"]
     artifacts = {f.path for f in MlflowClient(store_uri).list_artifacts(parent.info.run_id)}
     assert artifacts >= {"sweep.json", "sweep_summary.json"}
+
+
+def _as_if_a_queue_had_gone_on_without_the_command(workdir: Path, store_uri: str) -> None:
+    (one, _) = (run for run in runs_in(store_uri) if "mlflow.parentRunId" in run.data.tags)
+    MlflowClient(store_uri).delete_run(one.info.run_id)
+    (cursor,) = workdir.rglob(f"{one.data.tags['rnnexp.job_key']}/cursor.json")
+    cursor.unlink()
 
 
 def test_every_kind_of_failure_is_told_and_stops_no_other(

@@ -13,7 +13,7 @@ from hydra_plugins.rnnexp_local_launcher._pool import Limits
 from hydra_plugins.rnnexp_local_launcher._remote import need_of
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.compose import Corner, Job, search_path
-from rnnexp.app.jobs import LOG, artifact_root
+from rnnexp.app.jobs import LOG, State, artifact_root
 from rnnexp.app.outcome import Outcome
 from rnnexp.app.pictures import draw_sweep_picture
 from rnnexp.app.resume import origin_of
@@ -148,15 +148,10 @@ class Session:
         sweep.open()
         left = sweep.left()
         counts = Counter(sweep.states().values())
-        if counts["done"] or counts["failed"]:
-            again = (
-                "run again" if sweep.options["retry_failed"] else "sweep.retry_failed=true reruns"
-            )
-            failed = f", {counts['failed']} failed before ({again})" if counts["failed"] else ""
-            print(
-                f"rnnexp: {sweep.name}: {counts['done']} of {len(sweep.items)} jobs done{failed}",
-                file=sys.stderr,
-            )
+        if counts["done"] or counts["failed"] or counts["running"]:
+            print(f"rnnexp: {sweep.name}: {_come_so_far(sweep, counts)}", file=sys.stderr)
+        for folder in sweep.undelivered(left):
+            self.tracking.forward(folder)
         return left
 
     def _run_item(self, sweep: Sweep, item: Item) -> None:
@@ -205,6 +200,16 @@ class Session:
     def _ui_command(self) -> str:
         default = self.uri == "sqlite:///mlflow.db"
         return "rnnexp ui" if default else f"rnnexp ui tracking.uri={self.uri}"
+
+
+def _come_so_far(sweep: Sweep, counts: Counter[State]) -> str:
+    words = [f"{counts['done']} of {len(sweep.items)} jobs done"]
+    if counts["failed"]:
+        again = "run again" if sweep.options["retry_failed"] else "sweep.retry_failed=true reruns"
+        words.append(f"{counts['failed']} failed before ({again})")
+    if counts["running"]:
+        words.append(f"{counts['running']} run by another process: see rnnexp sweep status")
+    return ", ".join(words)
 
 
 def _threads(launcher: DictConfig, task: JobTask) -> int:

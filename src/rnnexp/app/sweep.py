@@ -27,7 +27,14 @@ from rnnexp.app.outcome import Outcome
 from rnnexp.app.resume import JOURNAL
 from rnnexp.app.run import flatten
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import RunHeader, RunLog, Tracking, close_journal, provenance
+from rnnexp.tracking import (
+    RunHeader,
+    RunLog,
+    Tracking,
+    close_journal,
+    delivered,
+    provenance,
+)
 from rnnexp.tracking.files import RUN, read_json, write_json
 
 DEFINITION, NOT_RUN = "sweep.json", "not run"
@@ -142,6 +149,16 @@ class Sweep:
         states = self.states()
         self.elsewhere |= {key for key, state in states.items() if state == "running"}
         return [item for item in self.items if states[item.key] in wanted]
+
+    def undelivered(self, left: Collection[Item]) -> list[Path]:
+        """List the folders of jobs whose records the store lacks: a queue went on without us.
+
+        Args:
+            left: those that are run now, whose records are begun or gone on with.
+        """
+        states = self.states()
+        over = [i.folder for i in self.items if i not in left and states[i.key] != "running"]
+        return [f for f in over if (f / JOURNAL).is_file() and not delivered(f)]
 
     def open(self) -> RunLog:
         """Begin the record of the sweep, or go on with it if the sweep was started before."""
