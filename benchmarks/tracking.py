@@ -20,8 +20,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import MLFlowLogger
 
 from benchmarks.machine import keep, table
-from rnnexp.app.build import Plan, build_data, build_module
-from rnnexp.app.compose import check_jobs, prepare
+from rnnexp.app.config.build import Plan, build_data, build_module
+from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.monitors.watch import CliffWatch, WatchOptions

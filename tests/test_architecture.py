@@ -98,7 +98,7 @@ def test_imports_point_downwards(path: Path) -> None:
         ("from rnnexp.cells import Cell", "errors.py", "rnnexp.cells"),
         ("import hydra", "training/module.py", "hydra"),
         ("def f():\n    import mlflow", "tracking/forward.py", "mlflow"),
-        ("from mlflow.tracking import MlflowClient", "app/ui.py", "mlflow.tracking"),
+        ("from mlflow.tracking import MlflowClient", "app/commands/ui.py", "mlflow.tracking"),
         ("import pytorch_lightning as pl", "tasks/stream.py", "pytorch_lightning"),
         ("from lightning import pytorch", "recurrence/x.py", "lightning"),
     ],
