@@ -2,7 +2,8 @@
 
 import torch
 
-from rnnexp.app.run.rebuild import Rebuilt, asked_for, keep, rebuild
+from rnnexp.app.commands.recorded import asked_for, keep
+from rnnexp.app.run.rebuild import Rebuilt, rebuild
 from rnnexp.report.slice import Slice, draw_slice
 
 POINTS = 201

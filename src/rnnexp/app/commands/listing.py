@@ -1,20 +1,17 @@
 """``rnnexp cells``, ``tasks``, ``callbacks``: what is registered, and what it takes."""
 
 import argparse
-from collections.abc import Iterator
-from typing import Any, cast, get_args
+from typing import cast
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rnnexp.app.config.catalogue import by_family, costs
 from rnnexp.discovery import load_plugins
 from rnnexp.options import REQUIRED, Option
 from rnnexp.registry import REGISTRY, Entry, Kind
-
-SIZES = {"input_size": 64, "hidden_size": 64}
-"""For which costs are told: an input as wide as the state."""
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -57,24 +54,6 @@ def cell_table(entries: list[Entry]) -> Table:
 
 def _clause(summary: str) -> str:
     return summary.partition(":")[0].rstrip(".")
-
-
-def by_family(entries: list[Entry]) -> Iterator[tuple[str, list[Entry]]]:
-    """Group cells by family, in the order of `rnnexp.cells.Family`."""
-    from rnnexp.cells import Family
-
-    for family in get_args(Family):
-        members = [e for e in entries if cast(Any, e.cls).family == family]
-        if members:
-            yield family, members
-
-
-def costs(entry: Entry) -> tuple[str, str, str]:
-    """Count parameters, multiply-adds of a step, and the numbers that its state holds."""
-    from rnnexp.testing.cost import carried, multiply_adds, parameters
-
-    cell = entry.cls(**SIZES)
-    return f"{parameters(cell):,}", f"{multiply_adds(cell):,}", f"{carried(cell):,}"
 
 
 def describe(entry: Entry) -> str:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from rnnexp.app.run.rebuild import Rebuilt, asked_for, keep, rebuild
+from rnnexp.app.commands.recorded import asked_for, keep
+from rnnexp.app.run.rebuild import Rebuilt, rebuild
 from rnnexp.monitors.groups import GroupNorms, total
 
 BAR = 40

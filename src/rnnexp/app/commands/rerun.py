@@ -7,11 +7,11 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from rnnexp.app.commands.recorded import folder_of
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import artifact_root
-from rnnexp.app.run.rebuild import folder_of
 from rnnexp.app.run.resume import OUTPUTS
 from rnnexp.app.run.run import run
 from rnnexp.report.table import summary_line

@@ -1,9 +1,6 @@
 """A recorded step of a run made again: its very weights and batch, from config and seed."""
 
-import argparse
-import sys
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +9,11 @@ from pytorch_lightning import seed_everything
 
 from rnnexp.app.config.build import Plan, build_data, build_module, make_plan
 from rnnexp.app.config.sources import recorded
-from rnnexp.app.run.resume import OUTPUTS
 from rnnexp.app.run.trainer import make_trainer, omega_term
-from rnnexp.errors import ConfigError, StoreError
-from rnnexp.monitors.events import load_events
+from rnnexp.errors import ConfigError
 from rnnexp.recurrence import FullTrace, Trace
 from rnnexp.tasks import Batch
-from rnnexp.tracking import RunHeader, RunLog, add_artifacts, find_run, load_run
+from rnnexp.tracking import RunHeader, RunLog, load_run
 from rnnexp.training.checkpoints import is_whole
 from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import StopRequest
@@ -41,50 +36,6 @@ class Rebuilt:
     batch: Batch
     loss: float
     plan: Plan
-
-
-def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path, int]:
-    """Read a command line of a run and a step; the run's largest cliff is the default.
-
-    Raises:
-        ConfigError: there is no such run, or no step is named and no cliff recorded.
-    """
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=doc)
-    parser.add_argument("run", help="MLflow run id, or the run's folder")
-    parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
-    args = parser.parse_args(arguments)
-    folder = folder_of(args.run)
-    if args.step is not None:
-        return folder, args.step
-    events = load_events(folder)
-    if not events:
-        raise ConfigError(f"{folder} has no recorded cliff. Name a step.")
-    return folder, max(events, key=lambda event: event.raw_norm).step
-
-
-def keep(folder: Path, files: Iterable[Path]) -> None:
-    """Say which files were made of a run, and put them beside its other pictures in the store."""
-    files = list(files)
-    for file in files:
-        print(f"Made: {file}")
-    try:
-        print(f"In the record of the run: {add_artifacts(folder, files, 'pictures')}")
-    except StoreError as error:
-        print(f"rnnexp: not in the store yet: {error} rnnexp sync {folder}", file=sys.stderr)
-
-
-def folder_of(run: str) -> Path:
-    """Find a run's folder by its MLflow id, or take the folder itself.
-
-    Raises:
-        ConfigError: there is no such run.
-    """
-    folder = Path(run) if Path(run).is_dir() else find_run(run, Path(OUTPUTS))
-    if folder is None or not (folder / "config.yaml").is_file():
-        raise ConfigError(
-            f"No run '{run}' below {Path(OUTPUTS).resolve()}. Give its MLflow id or its folder."
-        )
-    return folder
 
 
 def rebuild(folder: Path, step: int) -> Rebuilt:

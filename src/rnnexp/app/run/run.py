@@ -18,9 +18,9 @@ from rnnexp.app.jobs.folder import pruned_at
 from rnnexp.app.jobs.outcome import Outcome, describe_outcome
 from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.fit import Fitted, fit, test_best
+from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.team import team
-from rnnexp.app.sweep.pictures import draw_run_pictures
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance

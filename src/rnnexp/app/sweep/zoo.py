@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rnnexp.app.commands.listing import by_family, costs
+from rnnexp.app.config.catalogue import by_family, costs
 from rnnexp.registry import REGISTRY, Entry
 from rnnexp.report.table import Run
 from rnnexp.report.zoo_sheet import Specimen, draw_sheet, specimen_of
