@@ -8,7 +8,7 @@ from torch.optim import SGD
 
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.tasks.datamodule import TaskData
-from rnnexp.training.hooks import AT_EVERY_STEP, drop_empty_hooks
+from rnnexp.training.hooks import AT_EVERY_STEP, NoProfiler, drop_empty_hooks
 from rnnexp.training.module import Recipe, RecurrentModule
 
 
@@ -35,6 +35,7 @@ def train(plugins, folder: Path, callbacks: list[Callback]) -> None:
         enable_model_summary=False,
         accelerator="cpu",
         default_root_dir=folder,
+        profiler=NoProfiler(),
     )
     drop_empty_hooks(trainer.callbacks)
     trainer.fit(
@@ -61,3 +62,9 @@ def test_hooks_of_other_moments_stay(plugins, tmp_path) -> None:
     train(plugins, tmp_path, [callback])
     assert seen == ["on_train_end"]
     callback.on_fit_start(None, None)
+
+
+def test_the_context_that_does_nothing_may_stand_within_itself() -> None:
+    profiler = NoProfiler()
+    with profiler.profile("outer"), profiler.profile("inner"), pytest.raises(ValueError, match="x"):
+        raise ValueError("x")

@@ -22,7 +22,7 @@ from rnnexp.registry import REGISTRY
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
-from rnnexp.training.hooks import drop_empty_hooks
+from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import ResumePoint
@@ -65,6 +65,7 @@ def make_trainer(
         callbacks=_callbacks(plan, folder, log, stop, place),
         plugins=[SafeCheckpointIO()],
         default_root_dir=folder,
+        profiler=NoProfiler(),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
