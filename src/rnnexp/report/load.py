@@ -9,7 +9,7 @@ from rnnexp.errors import UserError
 
 @dataclass
 class Summary:
-    """What ``summary.json`` holds; see `rnnexp.app.outcome.Outcome`."""
+    """What ``summary.json`` holds; see `rnnexp.app.jobs.outcome.Outcome`."""
 
     name: str
     folder: str

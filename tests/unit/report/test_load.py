@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.app.outcome import Outcome
+from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.errors import UserError
 from rnnexp.report.load import load_summaries
 
