@@ -31,11 +31,14 @@ class Weights(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which gradients of a product are asked for."""
+    """Which gradients are asked for: of the inputs, and of each of the `Weights`."""
 
     x: bool
     ih: bool
+    bias_ih: bool
     hh: bool
+    bias_hh: bool
+    thetas: bool
 
 
 class Gradients(NamedTuple):
@@ -76,6 +79,16 @@ class Gradients(NamedTuple):
     def thetas(self) -> Tensor:
         """dL/d(thetas), shape (P, H)."""
         return self.sums[self.kernel.gates + len(self.kernel.differing) :]
+
+    def of_weights(self, wanted: Wanted) -> tuple[Tensor | None, ...]:
+        """Give the gradient of each of the `Weights`; None for those that are not wanted."""
+        return (
+            self.weight(self.ih),
+            self.bias_ih if wanted.bias_ih else None,
+            self.weight(self.hh),
+            self.bias_hh if wanted.bias_hh else None,
+            self.thetas if wanted.thetas else None,
+        )
 
     def weight(self, grad: Tensor | None) -> Tensor | None:
         """Bring dL/dW or dL/dR into the shape of the weight, (G*H, I) or (G*H, H)."""
@@ -178,7 +191,7 @@ def _room_for_gradients(
 ) -> tuple[Tensor | None, ...]:
     """Take room for the gradients of the two products, and point to it."""
     shape, gates = layout.shape, layout.kernel.gates
-    x = torch.empty_like(inputs_TBI) if wanted.x else None
+    x = torch.empty_like(inputs_TBI) if wanted.x and not shape.projected else None
     new_zeros = inputs_TBI.new_zeros
     ih = new_zeros(shape.inputs, gates, layout.filled) if wanted.ih else None
     hh = new_zeros(shape.units, gates, layout.filled) if wanted.hh else None

@@ -61,6 +61,11 @@ def _recurrent(cell: PointwiseCell, kernel: Kernel) -> tuple[Tensor | None, ...]
 
 
 _WEIGHTS = len(Weights._fields)
+_NO_GRADIENTS = (None, None, None)
+"""Those of the kernel, the way of saving and the trace."""
+_BEFORE = len(_NO_GRADIENTS)
+_STATE = _BEFORE + 1 + _WEIGHTS
+"""The place of the inputs, and that of the initial state, among the inputs of the node."""
 
 
 class _Unroll(torch.autograd.Function):
@@ -105,37 +110,17 @@ class _Unroll(torch.autograd.Function):
         ctx: Any, *grads: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         outputs, inputs_TBI, *rest = ctx.saved_tensors
-        weights, memory, trace = Weights(*rest), _taken_from(ctx), ctx.trace
-        _, _, _, of_x, of_ih, of_bias_ih, of_hh, of_bias_hh, of_thetas, *_ = ctx.needs_input_grad
-        projected = weights.ih is None
-        done = run_backward(
-            ctx.layout,
-            memory,
-            weights,
-            inputs_TBI,
-            outputs,
-            grads,
-            Wanted(of_x and not projected, of_ih, of_hh),
-            trace is not None,
-        )
+        layout, memory, trace = ctx.layout, _taken_from(ctx), ctx.trace
+        weights, wanted = Weights(*rest), Wanted(*ctx.needs_input_grad[_BEFORE:_STATE])
+        traced = trace is not None
+        done = run_backward(layout, memory, weights, inputs_TBI, outputs, grads, wanted, traced)
         if trace is not None and done.grad_norm_T is not None:
             trace.note_norms(done.grad_norm_T)
         d_x = done.x
-        if projected:
-            d_x = memory.held()[: ctx.layout.gates].clone().view_as(inputs_TBI)
+        if layout.shape.projected:
+            d_x = memory.held()[: layout.gates].clone().view_as(inputs_TBI)
         memory.release()
-        return (
-            None,
-            None,
-            None,
-            d_x,
-            done.weight(done.ih),
-            done.bias_ih if of_bias_ih else None,
-            done.weight(done.hh),
-            done.bias_hh if of_bias_hh else None,
-            done.thetas if of_thetas else None,
-            *done.state,
-        )
+        return (*_NO_GRADIENTS, d_x, *done.of_weights(wanted), *done.state)
 
 
 def _contiguous(tensors: tuple[Tensor | None, ...]) -> Weights:
