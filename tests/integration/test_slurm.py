@@ -115,6 +115,7 @@ def test_jobs_that_are_warned_are_queued_again_and_go_on(
     assert told == ["requeue 17_0", "requeue 17_1"]
     logs = [file.read_text() for file in sweep.glob("*/log.txt")]
     assert [log.count("step 1/400") for log in logs] == [1, 1], "none began anew"
+    assert not any("srun" in log for log in logs), "no advice of Lightning's"
     control = rnnexp("train", "-m", *WORDS, "sweep.name=control", timeout=150)
     assert control.code == 0, control.err
     assert figures(sweep) == figures(workdir / "outputs" / "sweeps" / "control")
