@@ -169,7 +169,6 @@ def _best(folder: Path) -> Callback:
 def _quiet() -> None:
     # Lightning's advice on hardware and loaders is not this program's voice.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*training_step.* returned .None.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*val_check_interval.*")

@@ -31,7 +31,7 @@ class StepMonitor(Callback):
         """Whether it logs `latest`; one who adds figures to those of the step does so instead."""
         self.latest: dict[str, float] = {}
         self.loss: float | None = None
-        """Of the latest batch, all processes' rows of it; None for a window without targets."""
+        """Of the latest batch, all processes' rows of it; None before the first."""
         self.groups: dict[str, float] = {}
         self._groups: GroupNorms | None = None
         self._steps = 0
@@ -74,9 +74,9 @@ class StepMonitor(Callback):
     ) -> None:
         """Measure the clipped norm and hand everything to the logger."""
         del batch, batch_idx
-        self.loss = _shared(trainer, outputs["loss"]) if outputs else None
-        if self._raw is None or self.loss is None:  # accumulating, or a window without targets
-            self._raw, self.groups = None, {}
+        self.loss = _shared(trainer, outputs["loss"])
+        if self._raw is None:  # accumulating
+            self.groups = {}
             return
         self.latest = {"train/loss": self.loss, **self._norms(pl_module, self._raw)}
         self.latest["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
