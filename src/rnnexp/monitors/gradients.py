@@ -38,13 +38,15 @@ class StepMonitor(Callback):
         self._clipped = 0
         self._largest = 0.0
         self._raw: float | None = None
+        self._rate = 0.0
         self._loss = 0.0
         self._since = time.perf_counter()
         self._last_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count steps per second."""
+        """Begin to count steps per second; have steps made with the rate the policy leaves."""
         del pl_module
+        self.guard.watch(trainer.optimizers[0])
         self._since, self._last_step = time.perf_counter(), trainer.global_step
 
     def on_before_backward(
@@ -62,6 +64,7 @@ class StepMonitor(Callback):
         self.groups = self._norms_of(pl_module).measure()
         self._raw = total(self.groups)
         loss, self._loss = self._loss, 0.0
+        self._rate = self.guard.rate.of(optimizer)  # the schedule moves on before the batch ends
         self.guard.before_step(self._raw, trainer.global_step, pl_module, optimizer, loss)
 
     def on_train_batch_end(
@@ -79,7 +82,7 @@ class StepMonitor(Callback):
             self.groups = {}
             return
         self.latest = {"train/loss": self.loss, **self._norms(pl_module, self._raw)}
-        self.latest["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self.latest["train/lr"] = self._rate
         self._add_rate(trainer.global_step)
         if self.logs and trainer.logger is not None:
             trainer.logger.log_metrics(self.latest, step=trainer.global_step)
