@@ -16,6 +16,8 @@ from rnnexp.recurrence import RecurrentNetwork, Trace, unroll
 from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
+from .subjects import draw, weigh
+
 load_plugins()
 SHIPPED = ["elman", "gru", "leaky", "lstm"]
 """They differ in all that the engine sees; the contract holds every registered cell to the loop."""
@@ -76,18 +78,6 @@ def make(name: str, inputs: int = 3, hidden: int = 4, dtype: Any = torch.float64
     return CELLS[name](inputs, hidden_size=hidden).to(dtype)
 
 
-def draw(cell: PointwiseCell, steps: int, lead: tuple[int, ...]) -> tuple[Tensor, State]:
-    """A sequence and an initial state, both leaves that want a gradient."""
-    generator = torch.Generator().manual_seed(1)
-    dtype = cell.weight_ih.dtype
-
-    def leaf(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()
-
-    x = leaf(steps, *lead, cell.input_size)
-    return x, tuple(leaf(*lead, cell.hidden_size) for _ in range(cell.num_states))
-
-
 def results(
     cell: PointwiseCell, x: Tensor, state: State, backend: str, parts: str = "outputs state"
 ) -> list[Tensor]:
@@ -104,12 +94,6 @@ def results(
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in leaves]
     assert trace.grad_norm_T is not None
     return [run.outputs_TBH.detach(), *(s.detach() for s in run.state), *grads, trace.grad_norm_T]
-
-
-def weigh(tensors: list[Tensor]) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    weights = [torch.randn(t.shape, generator=generator).to(t.dtype) for t in tensors]
-    return torch.stack([(w * t).sum() for w, t in zip(weights, tensors, strict=True)]).sum()
 
 
 def compare(cell: PointwiseCell, x: Tensor, state: State, **options: Any) -> None:

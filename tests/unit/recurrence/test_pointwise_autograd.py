@@ -17,6 +17,8 @@ from rnnexp.recurrence.backends import BACKENDS, auto_order, reason_against
 from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
+from .subjects import draw, weigh
+
 load_plugins()
 SHIPPED = [e.name for e in REGISTRY.all("cell") if issubclass(e.cls, PointwiseCell)]
 
@@ -62,24 +64,6 @@ any_cell = pytest.mark.parametrize("name", CELLS)
 def make(name: str, inputs: int = 3, hidden: int = 4, dtype: Any = torch.float64) -> PointwiseCell:
     torch.manual_seed(0)
     return CELLS[name](inputs, hidden_size=hidden).to(dtype)
-
-
-def draw(cell: PointwiseCell, steps: int, lead: tuple[int, ...]) -> tuple[Tensor, State]:
-    """A sequence and an initial state, both leaves that want a gradient."""
-    generator = torch.Generator().manual_seed(1)
-    dtype = cell.weight_ih.dtype
-
-    def leaf(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()
-
-    x = leaf(steps, *lead, cell.input_size)
-    return x, tuple(leaf(*lead, cell.hidden_size) for _ in range(cell.num_states))
-
-
-def weigh(tensors: list[Tensor]) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    weights = [torch.randn(t.shape, generator=generator).to(t.dtype) for t in tensors]
-    return torch.stack([(w * t).sum() for w, t in zip(weights, tensors, strict=True)]).sum()
 
 
 @any_cell
