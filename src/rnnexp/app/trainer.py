@@ -24,7 +24,7 @@ from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
-from rnnexp.training.resume import ResumePoint
+from rnnexp.training.resume import RecordFirst, ResumePoint
 from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
 
 CHART_POINTS = 300
@@ -100,7 +100,8 @@ def _callbacks(
 
 def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> list[Callback]:
     # In the first process of a run only. They look and write; what they do is no one else's affair.
-    callbacks: list[Callback] = [_watch(plan, monitor, folder, log), WeightPath()]
+    callbacks: list[Callback] = [RecordFirst(log.flush), _watch(plan, monitor, folder, log)]
+    callbacks.append(WeightPath())
     every = plan.values["monitor"]["dynamics_every"]
     if every is not None:
         callbacks.append(DynamicsProbe(folder, every))
