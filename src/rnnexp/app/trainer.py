@@ -22,6 +22,7 @@ from rnnexp.registry import REGISTRY
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
+from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import RecordFirst, ResumePoint
@@ -47,7 +48,7 @@ def make_trainer(
     """
     _quiet()
     options = plan.values["trainer"]
-    return Trainer(
+    trainer = Trainer(
         max_steps=options["max_steps"],
         max_epochs=options["max_epochs"] or -1,
         val_check_interval=min(options["val_every"], options["max_steps"] * options["accumulate"]),
@@ -64,11 +65,14 @@ def make_trainer(
         callbacks=_callbacks(plan, folder, log, stop, place),
         plugins=[SafeCheckpointIO()],
         default_root_dir=folder,
+        profiler=NoProfiler(),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         **_clipping(plan.values["clip"]),
     )
+    drop_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]  # untyped in Lightning
+    return trainer
 
 
 def _clipping(clip: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +96,9 @@ def _callbacks(
     stops = plan.values["tracking"]["disk_full"] == "stop"
     disk = StopOnFullDisk(lambda: log.problem if log else None, point if stops else None)
     # The first three look at the state between two batches: before any other touches the next one.
-    callbacks: list[Callback] = [StopOnSignal(stop, point), disk, OwnDraws(place), point, monitor]
+    callbacks: list[Callback] = [StopOnSignal(stop, point), disk, OwnDraws(place), point]
+    # Those from plugins may change the gradient: they come before it is measured.
+    callbacks += [*_plugged_in(plan.values), monitor]
     if log is not None:
         callbacks += _recording(plan, folder, log, monitor)
     return [*callbacks, _best(folder), *_changing(plan.values)]
@@ -123,9 +129,12 @@ def _changing(values: Values) -> list[Callback]:
     term = omega_term(values)
     if term is not None:
         callbacks.append(OmegaRegulariser(term))
-    for name, given in values["callbacks"].items():
-        callbacks.append(REGISTRY.get("callback", name).cls(**(given or {})))
     return callbacks
+
+
+def _plugged_in(values: Values) -> list[Callback]:
+    given = values["callbacks"].items()
+    return [REGISTRY.get("callback", name).cls(**(options or {})) for name, options in given]
 
 
 def omega_term(values: Values) -> OmegaTerm | None:

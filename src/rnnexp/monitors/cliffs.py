@@ -137,14 +137,17 @@ class CliffDetector:
         if not self._level.is_full:
             self._level.add(z)
             return None
-        above, begin = z - self._level.median(), self._threshold()
-        if above <= (begin / 2 if self._high else begin):
-            self._stay_calm(z, above)
-            return None
-        return self._climb(step, norm, z)
+        above = z - self._level.median()
+        if above > self._lowest(self._hard) and above > self._lowest(self._threshold()):
+            return self._climb(step, norm, z)
+        self._stay_calm(z, above)
+        return None
 
     def _threshold(self) -> float:
         return max(self.options.deviations * _NORMAL * self._spread.mad(), self._hard)
+
+    def _lowest(self, threshold: float) -> float:
+        return threshold / 2 if self._high else threshold
 
     def _stay_calm(self, z: float, above: float) -> None:
         self._level.add(z)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Any
+from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -19,7 +19,8 @@ class StepMonitor(Callback):
     """Record, at every optimizer step, loss, raw and clipped norm, and hold the non-finite policy.
 
     Lightning calls back before it clips, and leaves the clipped gradients in place until the next
-    backward pass: both norms are measured, none is computed from the threshold.
+    backward pass: both norms are measured, none is computed from the threshold. A gradient that
+    lies below the threshold is not clipped, as `RecurrentModule` is told, hence not measured twice.
 
     Args:
         guard: decides what happens at a loss or gradient that is not finite.
@@ -38,6 +39,7 @@ class StepMonitor(Callback):
         self._clipped = 0
         self._largest = 0.0
         self._raw: float | None = None
+        self._untouched = False
         self._rate = 0.0
         self._loss = 0.0
         self._since = time.perf_counter()
@@ -63,9 +65,12 @@ class StepMonitor(Callback):
         """Measure the raw norm, before Lightning clips."""
         self.groups = self._norms_of(pl_module).measure()
         self._raw = total(self.groups)
+        self._untouched = _lies_below(self._raw, trainer.gradient_clip_val)
         loss, self._loss = self._loss, 0.0
         self._rate = self.guard.rate.of(optimizer)  # the schedule moves on before the batch ends
-        self.guard.before_step(self._raw, trainer.global_step, pl_module, optimizer, loss)
+        step = trainer.global_step
+        stands = self.guard.before_step(self._raw, step, pl_module, optimizer, loss)
+        cast(Any, pl_module).nothing_to_clip = self._untouched or not stands
 
     def on_train_batch_end(
         self,
@@ -109,7 +114,7 @@ class StepMonitor(Callback):
         self.guard.load_state_dict(state_dict["guard"])
 
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
-        clipped = self._norms_of(pl_module).total()
+        clipped = raw if self._untouched else self._norms_of(pl_module).total()
         self._steps += 1
         if math.isfinite(raw):  # another has no size, and was skipped rather than clipped
             self._clipped += clipped < raw * (1 - _SAME)
@@ -130,6 +135,14 @@ class StepMonitor(Callback):
         if now - self._since >= 1.0:
             self.latest["time/steps_per_second"] = (step - self._last_step) / (now - self._since)
             self._since, self._last_step = now, step
+
+
+def _lies_below(norm: float, threshold: float | None) -> bool:
+    # Then clipping changes nothing, be it by norm or by value: no value is larger than the norm.
+    # Lightning's own norm differs from this one by rounding.
+    if threshold is None:
+        return math.isfinite(norm)
+    return norm < threshold * (1 - _SAME)
 
 
 def _shared(trainer: Trainer, loss: Tensor) -> float:

@@ -64,7 +64,7 @@ class NonFiniteGuard:
 
     def before_step(
         self, norm: float, step: int, model: nn.Module, optimizer: Optimizer, loss: float = 0.0
-    ) -> None:
+    ) -> bool:
         """Let a finite loss and gradient pass; deal with another.
 
         Args:
@@ -74,15 +74,18 @@ class NonFiniteGuard:
             optimizer: about to step.
             loss: may be infinite while its gradient is not.
 
+        Returns:
+            Whether there is still a gradient to step by.
+
         Raises:
             NonFiniteError: the policy is ``raise``, or the rollbacks are used up.
         """
         if math.isfinite(norm) and math.isfinite(loss):
             self._keep(step, model, optimizer)
-            return
+            return True
         if self.scaled and math.isfinite(loss):
             self.skipped += 1
-            return
+            return True
         message = _message(norm, loss, step)
         if self.policy == "raise":
             raise NonFiniteError(f"{message}.{_REMEDY}")
@@ -92,6 +95,7 @@ class NonFiniteGuard:
             self.skipped += 1
         else:
             self._roll_back(message, model, optimizer)
+        return False
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the counts over a resume, and what a rollback would return to."""

@@ -5,6 +5,7 @@ import posixpath
 import re
 import sqlite3
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from rnnexp.tracking.forward import Point
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
+from rnnexp.tracking.sqlite_points import SqlitePoints, are_known
 
 _MAX_PARAM = 6000
 _MAX_TAG = 5000
@@ -35,6 +37,7 @@ class MlflowStore:
         for noisy in ("alembic", "mlflow"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
         self._client = _open(uri)
+        self._points = _points_of(uri)
 
     def open_run(self, start: Record) -> str:
         """Create the run of a start record, or find it by its key if a create went through."""
@@ -61,9 +64,10 @@ class MlflowStore:
         return str(self._client.get_run(run_id).info.experiment_id)
 
     def log_metrics(self, run_id: str, points: list[Point]) -> None:
-        """Send points in one request."""
-        metrics = [Metric(_allowed(key), value, time, step) for key, value, time, step in points]
-        self._client.log_batch(run_id, metrics=metrics)
+        """Send points in one request, or write them where the store is a file."""
+        allowed = [(_allowed(key), value, time, step) for key, value, time, step in points]
+        if self._points is None or not self._points.add(run_id, allowed):
+            self._client.log_batch(run_id, metrics=[Metric(*point) for point in allowed])
 
     def steps_of(self, run_id: str, key: str) -> set[tuple[int, int]]:
         """Ask for step and time of all points of a metric."""
@@ -143,6 +147,12 @@ def _open(uri: str) -> MlflowClient:
     return client
 
 
+def _points_of(uri: str) -> SqlitePoints | None:
+    path = Path(uri.removeprefix(_SQLITE))
+    known = uri.startswith(_SQLITE) and are_known(path)
+    return SqlitePoints(path) if known else None
+
+
 def _use_wal(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -154,6 +164,7 @@ def _cut(values: Mapping[str, str], limit: int) -> dict[str, str]:
     return {_allowed(key): value for key, value in short.items()}
 
 
+@lru_cache(maxsize=4096)
 def _allowed(key: str) -> str:
     # MLflow refuses other names, and with them everything in the same request: a plugin's
     # "top@5" must not hold up the run.

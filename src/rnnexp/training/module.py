@@ -65,6 +65,8 @@ class RecurrentModule(LightningModule):
         self.task = task
         self.recipe = recipe
         self.traces: list[Trace] = []
+        self.nothing_to_clip = False
+        """Set by who has measured the gradient before each step: clipping would not change it."""
         self._carried: dict[str, NetworkState | None] = {}
 
     def on_train_start(self) -> None:
@@ -108,6 +110,16 @@ class RecurrentModule(LightningModule):
             return optimizer
         schedule = {"scheduler": self.recipe.make_scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as Lightning does, unless it is known that nothing would change."""
+        if not self.nothing_to_clip:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state that a resumed run goes on from, as plain tensors."""

@@ -15,6 +15,7 @@ from rnnexp.errors import NonFiniteError
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.groups import GroupNorms
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.training.module import RecurrentModule
 
 
 @given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=4), max_size=4))
@@ -124,6 +125,23 @@ def test_without_clipping_both_norms_are_one(tmp_path) -> None:
     assert [s["grad/raw_norm"] for s in monitor.seen] == [5.0, 5.0]
     assert [s["grad/clipped_norm"] for s in monitor.seen] == [5.0, 5.0]
     assert monitor.summary()["grad/clipped_fraction"] == 0.0
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_clipping_is_spared_exactly_where_it_would_change_nothing(tmp_path, algorithm) -> None:
+    told: list[bool] = []
+
+    class Watched(Line):
+        configure_gradient_clipping = RecurrentModule.configure_gradient_clipping
+
+        def on_before_optimizer_step(self, optimizer: Any) -> None:
+            told.append(self.nothing_to_clip)
+
+    slopes = [(3.0, 4.0), (0.3, 0.4), (0.6, 0.8), (0.0, 0.0), (math.nan, 1.0)]
+    module = Watched(slopes)
+    _fit(module, tmp_path, "skip", gradient_clip_val=1.0, gradient_clip_algorithm=algorithm)
+    # A norm of 1.0 may be a rounding above it; of a skipped step nothing is left to clip.
+    assert told == [False, True, False, True, True]
 
 
 def test_accumulated_gradient_is_measured_once_per_step(tmp_path) -> None:

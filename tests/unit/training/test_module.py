@@ -171,3 +171,12 @@ def test_schedule_moves_at_every_step(make) -> None:
     made["optimizer"].step()
     made["lr_scheduler"]["scheduler"].step()
     assert made["optimizer"].param_groups[0]["lr"] == 0.05
+
+
+def test_clipping_is_lightnings_unless_nothing_is_to_be_clipped(make, monkeypatch) -> None:
+    module, called = make(), []
+    monkeypatch.setattr(module, "clip_gradients", lambda *given: called.append(given))
+    module.configure_gradient_clipping(None, 1.0, "norm")
+    module.nothing_to_clip = True
+    module.configure_gradient_clipping(None, 2.0, "norm")
+    assert called == [(None, 1.0, "norm")]

@@ -1,0 +1,114 @@
+"""Points written straight into a store file are those that MLflow's own client writes."""
+
+import math
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from rnnexp.tracking import RunHeader
+from rnnexp.tracking.forward import Point
+from rnnexp.tracking.mlflow_store import MlflowStore
+from rnnexp.tracking.records import start_record
+from rnnexp.tracking.sqlite_points import SqlitePoints, are_known
+
+NOTABLE = [0.0, -0.0, 1.5, -2.5, 1e300, math.nan, math.inf, -math.inf]
+
+
+@pytest.fixture
+def store(store_uri: str) -> MlflowStore:
+    return MlflowStore(store_uri)
+
+
+@pytest.fixture
+def client(store_uri: str) -> MlflowClient:
+    return MlflowClient(store_uri)
+
+
+@pytest.fixture
+def file(store_uri: str) -> Path:
+    return Path(store_uri.removeprefix("sqlite:///"))
+
+
+def new_run(store: MlflowStore, key: str) -> str:
+    header = RunHeader("a-run", "study", {}, {}, None, None)
+    return store.open_run(start_record(header, key, "uri", None, 1000))
+
+
+def some_points(seed: int) -> list[Point]:
+    # Few keys, times and steps: many points collide in part, some in whole.
+    draw = random.Random(seed)
+    return [
+        (draw.choice("abc"), draw.choice(NOTABLE), draw.randrange(3), draw.randrange(4))
+        for _ in range(60)
+    ]
+
+
+def rows_of(file: Path, table: str, run_id: str) -> list[tuple]:
+    columns = "key, value, timestamp, step, is_nan"
+    with closing(sqlite3.connect(file)) as connection:
+        asked = f"SELECT {columns} FROM {table} WHERE run_uuid = ? ORDER BY {columns}"
+        return connection.execute(asked, (run_id,)).fetchall()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_tables_hold_what_the_client_writes(store, client, file: Path, seed: int) -> None:
+    straight, through_client = new_run(store, "one"), new_run(store, "two")
+    points = some_points(seed)
+    written = SqlitePoints(file)
+    for batch in (points[:25], points[20:]):  # a part of the first comes again with the second
+        assert written.add(straight, batch)
+        client.log_batch(through_client, metrics=[Metric(*point) for point in batch])
+    for table in ("metrics", "latest_metrics"):
+        assert rows_of(file, table, straight) == rows_of(file, table, through_client)
+    assert len(rows_of(file, "metrics", straight)) > 30
+
+
+def test_the_client_reads_them(store, client, file: Path) -> None:
+    run_id = new_run(store, "one")
+    assert SqlitePoints(file).add(run_id, [("loss", 2.0, 10, 1), ("loss", 1.0, 20, 2)])
+    history = client.get_metric_history(run_id, "loss")
+    assert [(m.value, m.timestamp, m.step) for m in history] == [(2.0, 10, 1), (1.0, 20, 2)]
+    assert client.get_run(run_id).data.metrics == {"loss": 1.0}
+
+
+def test_a_deleted_run_is_refused_as_the_client_refuses_it(store, client, file: Path) -> None:
+    run_id = new_run(store, "one")
+    client.delete_run(run_id)
+    assert not SqlitePoints(file).add(run_id, [("loss", 2.0, 10, 1)])
+    with pytest.raises(MlflowException, match="must be in the 'active' state"):
+        store.log_metrics(run_id, [("loss", 2.0, 10, 1)])
+    assert rows_of(file, "metrics", run_id) == []
+
+
+def test_nothing_of_a_batch_stays_where_a_part_of_it_fails(store, file: Path) -> None:
+    run_id, written = new_run(store, "one"), SqlitePoints(file)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON metrics WHEN NEW.step = 2 "
+            "BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+    with pytest.raises(sqlite3.IntegrityError, match="no room"):
+        written.add(run_id, [("loss", 2.0, 10, 1), ("loss", 1.0, 20, 2)])
+    assert rows_of(file, "metrics", run_id) == []
+    assert written.add(run_id, [("loss", 2.0, 10, 1)])
+
+
+def test_tables_of_another_form_are_left_to_the_client(store, store_uri, client, file) -> None:
+    assert are_known(file)
+    run_id = new_run(store, "one")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("ALTER TABLE metrics ADD COLUMN unit VARCHAR(10)")
+    assert not are_known(file)
+    MlflowStore(store_uri).log_metrics(run_id, [("loss", 2.0, 10, 1)])
+    assert client.get_run(run_id).data.metrics == {"loss": 2.0}
+
+
+def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    assert not are_known(tmp_path / "none.db")
+    assert not (tmp_path / "none.db").exists()

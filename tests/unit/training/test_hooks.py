@@ -1,0 +1,70 @@
+"""Lightning enters no hook of a step that a callback leaves empty, and every other."""
+
+from pathlib import Path
+
+import pytest
+from pytorch_lightning import Callback, Trainer
+from torch.optim import SGD
+
+from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.tasks.datamodule import TaskData
+from rnnexp.training.hooks import AT_EVERY_STEP, NoProfiler, drop_empty_hooks
+from rnnexp.training.module import Recipe, RecurrentModule
+
+
+def noting(hook: str) -> tuple[Callback, list[str]]:
+    seen: list[str] = []
+
+    def note(self, trainer, module, *rest, **named) -> None:
+        seen.append(hook)
+
+    return type("Noting", (Callback,), {hook: note})(), seen
+
+
+def train(plugins, folder: Path, callbacks: list[Callback]) -> None:
+    task = plugins.get("task", "adding").cls(length=5, batch_size=4)
+    make_cell = plugins.get("cell", "elman").cls
+    network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=3), 2, 1, readout="last")
+    trainer = Trainer(
+        max_steps=3,
+        callbacks=callbacks,
+        logger=False,
+        limit_val_batches=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        default_root_dir=folder,
+        profiler=NoProfiler(),
+    )
+    drop_empty_hooks(trainer.callbacks)
+    trainer.fit(
+        RecurrentModule(network, task, Recipe(lambda p: SGD(p, 0.1))), TaskData(task, "last")
+    )
+
+
+@pytest.mark.parametrize("hook", AT_EVERY_STEP)
+def test_a_hook_that_does_something_is_entered_at_every_step(plugins, tmp_path, hook: str) -> None:
+    callback, seen = noting(hook)
+    train(plugins, tmp_path, [callback])
+    assert seen == [hook] * 3
+
+
+def test_a_hook_that_does_nothing_is_not_entered(plugins, tmp_path) -> None:
+    callback, _ = noting("on_train_batch_end")
+    train(plugins, tmp_path, [callback])
+    dropped = [hook for hook in AT_EVERY_STEP if getattr(callback, hook) is None]
+    assert dropped == [hook for hook in AT_EVERY_STEP if hook != "on_train_batch_end"]
+
+
+def test_hooks_of_other_moments_stay(plugins, tmp_path) -> None:
+    callback, seen = noting("on_train_end")
+    train(plugins, tmp_path, [callback])
+    assert seen == ["on_train_end"]
+    callback.on_fit_start(None, None)
+
+
+def test_the_context_that_does_nothing_may_stand_within_itself() -> None:
+    profiler = NoProfiler()
+    with profiler.profile("outer"), profiler.profile("inner"), pytest.raises(ValueError, match="x"):
+        raise ValueError("x")
