@@ -14,6 +14,8 @@ from rnnexp.tasks import Task
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
 
+from ..quiet import QUIET
+
 # Not ru_maxrss: a child inherits that of the process that started it.
 PEAK = """
 import sys
@@ -58,13 +60,7 @@ def test_windows_see_what_the_whole_sequence_sees(plugins) -> None:
     losses: list[float] = []
     for window in (None, 7, 30, 1):
         module = RecurrentModule(network, task, Recipe(torch.optim.Adam), window)
-        trainer = Trainer(
-            logger=False,
-            enable_progress_bar=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            accelerator="cpu",
-        )
+        trainer = Trainer(logger=False, **QUIET)
         trainer.validate(module, TaskData(task, "every_step", window), verbose=False)
         losses.append(float(trainer.callback_metrics["val/loss"]))
     assert max(losses) - min(losses) < 1e-6
@@ -115,10 +111,7 @@ def test_the_optimizer_steps_at_windows_with_targets_only(
         accumulate_grad_batches=accumulate,
         gradient_clip_val=0.05,
         logger=False,
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        accelerator="cpu",
+        **QUIET,
     )
     module = RecurrentModule(network, task, Recipe(MOVES[name], falling), WINDOW)
     trainer.fit(module, TaskData(task, "last", WINDOW))

@@ -17,6 +17,8 @@ from rnnexp.monitors.groups import GroupNorms
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.training.module import RecurrentModule
 
+from ...quiet import QUIET
+
 
 @given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=4), max_size=4))
 def test_global_norm_is_the_norm_of_all_taken_together(grads: list[list[float]]) -> None:
@@ -80,11 +82,8 @@ def _fit(module: Line, tmp_path, policy: str = "raise", **options: Any) -> Notin
     monitor = Noting(NonFiniteGuard(policy))
     Trainer(
         max_epochs=1,
-        accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        **QUIET,
         default_root_dir=tmp_path,
         callbacks=[monitor],
         **options,

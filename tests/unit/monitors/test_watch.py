@@ -20,6 +20,8 @@ from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
 
+from ...quiet import QUIET
+
 CLIFF = 60
 
 
@@ -66,10 +68,7 @@ def train(
         callbacks=list(callbacks),
         logger=False,
         limit_val_batches=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        accelerator="cpu",
+        **QUIET,
         default_root_dir=folder,
     )
     trainer.fit(module, TaskData(task, "last", window))

@@ -4,10 +4,31 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.types import State
+
+
+class Peephole(PointwiseCell):
+    """Two states that see each other, a product used twice; parameters and a buffer of its own."""
+
+    scale: Tensor
+    num_gates = 2
+    num_states = 2
+    recurrent_bias = True
+
+    def __init__(self, input_size: int, **options: Any) -> None:
+        super().__init__(input_size, **options)
+        self.peep = nn.Parameter(torch.full((self.hidden_size,), 0.3))
+        self.frozen = nn.Parameter(torch.ones(self.hidden_size), requires_grad=False)
+        self.register_buffer("scale", torch.ones(self.hidden_size))
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        wx_a, wx_b = wx_BGH.unbind(-2)
+        rh_a, rh_b = rh_BGH.unbind(-2)
+        c = torch.sigmoid(wx_a * rh_a + torch.exp(self.peep) * state[1]) * state[0] + wx_a
+        return torch.tanh(wx_b * self.frozen * self.scale - rh_b + self.peep * c), c
 
 
 def draw(cell: PointwiseCell, steps: int, lead: tuple[int, ...]) -> tuple[Tensor, State]:

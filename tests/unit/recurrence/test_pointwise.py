@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.cells.derivatives import differentiate
@@ -16,7 +16,7 @@ from rnnexp.recurrence import RecurrentNetwork, Trace, unroll
 from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
-from .subjects import draw, weigh
+from .subjects import Peephole, draw, weigh
 
 load_plugins()
 SHIPPED = ["elman", "gru", "leaky", "lstm"]
@@ -25,25 +25,6 @@ TOLERANCE = {
     torch.float32: {"rtol": 1e-4, "atol": 1e-5},
     torch.float64: {"rtol": 1e-9, "atol": 1e-12},
 }
-
-
-class Peephole(PointwiseCell):
-    """Two states that see each other, a parameter of its own, and a product used twice."""
-
-    num_gates = 2
-    num_states = 2
-    recurrent_bias = True
-
-    def __init__(self, input_size: int, **options: Any) -> None:
-        super().__init__(input_size, **options)
-        self.peep = nn.Parameter(torch.full((self.hidden_size,), 0.3))
-        self.frozen = nn.Parameter(torch.ones(self.hidden_size), requires_grad=False)
-
-    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
-        wx_a, wx_b = wx_BGH.unbind(-2)
-        rh_a, rh_b = rh_BGH.unbind(-2)
-        c = torch.sigmoid(wx_a * rh_a + torch.exp(self.peep) * state[1]) * state[0] + wx_a
-        return torch.tanh(wx_b * self.frozen - rh_b + self.peep * c), c
 
 
 class Stubborn(PointwiseCell):

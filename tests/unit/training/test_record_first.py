@@ -10,6 +10,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from rnnexp.tracking import RunHeader, RunLog, load_run
 from rnnexp.training.resume import RecordFirst
 
+from ...quiet import QUIET
+
 
 class Looking(TorchCheckpointIO):
     """Looks at the record at the moment at which the checkpoint is written."""
@@ -26,11 +28,8 @@ def test_the_record_is_on_disk_before_a_checkpoint(tmp_path: Path) -> None:
     log = RunLog(tmp_path, RunHeader("a-run", "study", {}, {}), "", None)
     looking = Looking(tmp_path)
     trainer = Trainer(
-        accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        **QUIET,
         callbacks=[RecordFirst(log.flush)],
         plugins=[looking],
     )
