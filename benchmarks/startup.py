@@ -16,7 +16,7 @@ ROUNDS = 5
 FIRST_STEP = """
 import sys, time, os
 from pytorch_lightning import Callback
-import rnnexp.app.progress as progress
+import rnnexp.app.run.progress as progress
 def note(self, trainer, module, *args, **kwargs):
     print("first step", file=sys.stderr, flush=True)
     os._exit(0)

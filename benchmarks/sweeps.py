@@ -27,8 +27,8 @@ from pytorch_lightning.loggers import MLFlowLogger
 
 from benchmarks.machine import keep, table
 from benchmarks.tracking import LogAll
-from rnnexp.app.build import build_data, build_module
-from rnnexp.app.compose import check_jobs, prepare
+from rnnexp.app.config.build import build_data, build_module
+from rnnexp.app.config.compose import check_jobs, prepare
 
 JOBS, STEPS, WORKERS = 24, 400, 2
 OPTIONS = ["task=adding", "task.length=50", "cell=lstm", "cell.hidden_size=64", "clip=norm"]

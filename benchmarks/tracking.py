@@ -21,9 +21,9 @@ from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.profilers import Profiler
 
 from benchmarks.machine import keep, table
-from rnnexp.app.build import Plan, build_data, build_module
-from rnnexp.app.compose import check_jobs, prepare
-from rnnexp.app.trainer import make_trainer
+from rnnexp.app.config.build import Plan, build_data, build_module
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.run.trainer import make_trainer
 from rnnexp.tracking import RunHeader, Tracking
 from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopRequest

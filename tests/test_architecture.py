@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rnnexp.__main__ import COMMANDS
+
 SOURCE = Path(__file__).resolve().parent.parent / "src"
 FILES = sorted((SOURCE / "rnnexp").rglob("*.py"))
 
@@ -26,6 +28,14 @@ LAYERS = {
     "__main__": WORDS | {"app"},
     "__init__": set[str](),
 }
+APP = {
+    "config": set[str](),
+    "jobs": set[str](),
+    "run": {"config", "jobs"},
+    "sweep": {"config", "jobs", "run"},
+    "commands": {"config", "jobs", "run", "sweep"},
+}
+"""The packages of the app, and which others each may import; what is in none may import none."""
 LIGHTNING_IN = ("training/", "monitors/", "app/", "tasks/datamodule.py", "tracking/logger.py")
 HOMES = {
     "hydra": ("app/",),
@@ -61,7 +71,11 @@ def violations(text: str, file: str) -> list[str]:
     parts = Path(file).with_suffix("").parts
     package = ".".join(("rnnexp", *parts[:-1]))
     found = sorted(set(imported(text, package)))
-    return [name for name in found if not (_layer_allows(name, parts[0]) and _home(name, file))]
+    return [
+        name
+        for name in found
+        if not (_layer_allows(name, parts[0]) and _app_allows(name, parts) and _home(name, file))
+    ]
 
 
 def _layer_allows(name: str, own: str) -> bool:
@@ -70,6 +84,13 @@ def _layer_allows(name: str, own: str) -> bool:
     if first != "rnnexp" or target in ("", own, "__version__"):
         return True
     return target in LAYERS[own]
+
+
+def _app_allows(name: str, parts: tuple[str, ...]) -> bool:
+    if parts[0] != "app" or not name.startswith("rnnexp.app."):
+        return True
+    own, target = parts[1], name.split(".")[2]
+    return target in APP.get(own, set()) | {own}
 
 
 def _home(name: str, file: str) -> bool:
@@ -98,9 +119,16 @@ def test_imports_point_downwards(path: Path) -> None:
         ("from rnnexp.cells import Cell", "errors.py", "rnnexp.cells"),
         ("import hydra", "training/module.py", "hydra"),
         ("def f():\n    import mlflow", "tracking/forward.py", "mlflow"),
-        ("from mlflow.tracking import MlflowClient", "app/ui.py", "mlflow.tracking"),
+        ("from mlflow.tracking import MlflowClient", "app/commands/ui.py", "mlflow.tracking"),
         ("import pytorch_lightning as pl", "tasks/stream.py", "pytorch_lightning"),
         ("from lightning import pytorch", "recurrence/x.py", "lightning"),
+        ("from rnnexp.app.run.run import run", "app/config/x.py", "rnnexp.app.run.run"),
+        ("from rnnexp.app.config.build import Plan", "app/jobs/x.py", "rnnexp.app.config.build"),
+        ("from rnnexp.app.jobs import lease", "app/config/x.py", "rnnexp.app.jobs"),
+        ("def f():\n    import rnnexp.app.sweep.zoo", "app/run/x.py", "rnnexp.app.sweep.zoo"),
+        ("from ..commands import train", "app/sweep/x.py", "rnnexp.app.commands"),
+        ("from .. import commands", "app/sweep/x.py", "rnnexp.app.commands"),
+        ("from rnnexp.app.run.run import run", "app/x.py", "rnnexp.app.run.run"),
     ],
 )
 def test_a_violation_is_caught(text: str, file: str, caught: str) -> None:
@@ -114,11 +142,30 @@ def test_a_violation_is_caught(text: str, file: str, caught: str) -> None:
         ("import rnnexp\nimport torch", "cells/x.py"),
         ("from rnnexp.errors import ConfigError", "cells/x.py"),
         ("from rnnexp.cells import Cell", "recurrence/x.py"),
-        ("import hydra", "app/x.py"),
+        ("import hydra", "app/config/x.py"),
+        ("from rnnexp.app.run import fit", "app/run/x.py"),
+        ("from rnnexp.app.config.build import Plan", "app/run/x.py"),
+        ("from rnnexp.app.sweep.sweep import Sweep", "app/commands/x.py"),
     ],
 )
 def test_what_is_allowed_passes(text: str, file: str) -> None:
     assert violations(text, file) == []
+
+
+def test_the_packages_of_the_app_hold_all_of_it() -> None:
+    inside = {path.relative_to(SOURCE / "rnnexp/app").parts[0] for path in FILES if _in_app(path)}
+    assert inside == {*APP, "__init__.py"}
+
+
+def _in_app(path: Path) -> bool:
+    return path.is_relative_to(SOURCE / "rnnexp/app")
+
+
+def test_every_command_has_its_module_among_the_commands() -> None:
+    folder = SOURCE / "rnnexp/app/commands"
+    helpers = {"__init__", "arguments", "recorded"}
+    modules = {f"rnnexp.app.commands.{path.stem}" for path in folder.glob("*.py")}
+    assert set(COMMANDS.values()) == modules - {f"rnnexp.app.commands.{name}" for name in helpers}
 
 
 @pytest.mark.parametrize("module", TORCHLESS)

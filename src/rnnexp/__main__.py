@@ -33,21 +33,21 @@ RNNEXP_PLUGINS=DIR[:DIR] adds plugin folders, RNNEXP_TRACEBACK=1 shows traceback
 """
 
 COMMANDS = {
-    "train": "rnnexp.app.train",
-    "cells": "rnnexp.app.listing",
-    "tasks": "rnnexp.app.listing",
-    "callbacks": "rnnexp.app.listing",
-    "new-cell": "rnnexp.app.new",
-    "new-task": "rnnexp.app.new",
-    "check": "rnnexp.app.check",
-    "compare": "rnnexp.app.compare",
-    "unfold": "rnnexp.app.unfold",
-    "replay": "rnnexp.app.replay",
-    "rerun": "rnnexp.app.rerun",
-    "landscape": "rnnexp.app.landscape",
-    "sweep": "rnnexp.app.sweeps",
-    "ui": "rnnexp.app.ui",
-    "sync": "rnnexp.app.sync",
+    "train": "rnnexp.app.commands.train",
+    "cells": "rnnexp.app.commands.listing",
+    "tasks": "rnnexp.app.commands.listing",
+    "callbacks": "rnnexp.app.commands.listing",
+    "new-cell": "rnnexp.app.commands.new",
+    "new-task": "rnnexp.app.commands.new",
+    "check": "rnnexp.app.commands.check",
+    "compare": "rnnexp.app.commands.compare",
+    "unfold": "rnnexp.app.commands.unfold",
+    "replay": "rnnexp.app.commands.replay",
+    "rerun": "rnnexp.app.commands.rerun",
+    "landscape": "rnnexp.app.commands.landscape",
+    "sweep": "rnnexp.app.commands.sweep",
+    "ui": "rnnexp.app.commands.ui",
+    "sync": "rnnexp.app.commands.sync",
 }
 
 

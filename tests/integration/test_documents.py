@@ -47,7 +47,7 @@ def test_every_command_of_the_concepts_is_accepted(rnnexp) -> None:
     text = (ROOT / "docs" / "concepts.md").read_text()
     lines = [line for line in re.findall(r"`(rnnexp train [^`]*)`", text) if " -m " not in line]
     assert len(lines) > 10
-    from rnnexp.app.compose import check_jobs, prepare
+    from rnnexp.app.config.compose import check_jobs, prepare
 
     for line in lines:
         overrides = shlex.split(line)[2:]

@@ -15,9 +15,9 @@ import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 
-from rnnexp.app.build import build_data, build_module
-from rnnexp.app.compose import check_jobs, prepare
-from rnnexp.app.trainer import make_trainer
+from rnnexp.app.config.build import build_data, build_module
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.run.trainer import make_trainer
 from rnnexp.tracking import RunHeader, load_run
 from rnnexp.tracking.service import RunLog
 from rnnexp.training.checkpoints import LAST, PREVIOUS, find_checkpoint

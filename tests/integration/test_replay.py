@@ -7,9 +7,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from rnnexp.__main__ import run
-from rnnexp.app.landscape import slice_of
-from rnnexp.app.rebuild import rebuild
-from rnnexp.app.replay import profile_lines
+from rnnexp.app.commands.landscape import slice_of
+from rnnexp.app.commands.replay import profile_lines
+from rnnexp.app.run.rebuild import rebuild
 from rnnexp.monitors.events import CliffEvent, load_events
 from rnnexp.monitors.groups import GroupNorms
 from rnnexp.report.slice import Slice

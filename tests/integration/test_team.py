@@ -58,7 +58,7 @@ def members(workdir: Path) -> list[int]:
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (place / "cmdline").read_bytes()
-            if b"rnnexp.app.member" in words and (place / "cwd").readlink() == workdir:
+            if b"rnnexp.app.run.member" in words and (place / "cwd").readlink() == workdir:
                 found.append(int(place.name))
     return found
 

@@ -150,7 +150,8 @@ class MatrixCell(Cell):
 
     def initial_state(self, batch_shape: Sequence[int]) -> State:
         """Start from zeros."""
-        return tuple(self.zeros(batch_shape) for _ in range(self.num_states))
+        like, shape = self.weight_ih, (*batch_shape, self.hidden_size)
+        return tuple(like.new_zeros(shape) for _ in range(self.num_states))
 
     def gate_bias(self, gate: int) -> Tensor:
         """View the input bias of one gate, shape (H,), to set its initial value."""

@@ -1,6 +1,7 @@
 """What torch knows and does not tell officially; each question has a safe answer without it."""
 
 import operator
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ def is_transformed() -> bool:
     return ask is not None and ask() is not None
 
 
+@cache
 def _find(name: str) -> Any:
     try:
         return operator.attrgetter(name)(torch)

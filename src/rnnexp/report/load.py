@@ -5,11 +5,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rnnexp.errors import UserError
+from rnnexp.tracking.files import RUN, read_json
 
 
 @dataclass
 class Summary:
-    """What ``summary.json`` holds; see `rnnexp.app.outcome.Outcome`."""
+    """What ``summary.json`` holds; see `rnnexp.app.jobs.outcome.Outcome`."""
 
     name: str
     folder: str
@@ -42,4 +43,6 @@ def _load(file: Path) -> Summary:
             f"{file} is no summary of a run: {error}. Remove it, or name other folders."
         ) from error
     summary.folder = str(file.parent)  # the folder may have been moved
+    if summary.run_id is None:  # a job of a sweep does not wait for the store's answer
+        summary.run_id = read_json(file.parent / RUN).get("run_id")
     return summary

@@ -56,7 +56,7 @@ class Task(ABC):
     carries_state: ClassVar[bool] = False
     """Whether consecutive batches are one long text, so that the state goes on."""
     sweep_picture: ClassVar[str | None] = None
-    """A picture that a sweep over this task ends with, by its name in `rnnexp.app.pictures`."""
+    """A picture that a sweep over this task ends with: one of `rnnexp.app.sweep.pictures`."""
 
     length: int
     """Time steps T of a training sequence."""

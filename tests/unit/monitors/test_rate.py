@@ -12,7 +12,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim import lr_scheduler as schedules
 from torch.optim.lr_scheduler import LRScheduler
 
-from rnnexp.app.targets import maker
+from rnnexp.app.config.targets import maker
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 
 STEPS, BAD = 20, (6, 13)

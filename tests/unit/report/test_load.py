@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.app.outcome import Outcome
+from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.errors import UserError
 from rnnexp.report.load import load_summaries
+from rnnexp.tracking.files import RUN
 
 
 def _write(folder: Path, name: str, time: int) -> None:
@@ -28,6 +29,15 @@ def test_moved_folder_is_where_it_is(tmp_path: Path) -> None:
     _write(tmp_path / "old", "x", 1)
     (tmp_path / "old").rename(tmp_path / "new")
     assert load_summaries(tmp_path)[0].folder == str(tmp_path / "new")
+
+
+def test_the_id_of_a_job_that_did_not_wait_for_the_store_is_found(tmp_path: Path) -> None:
+    for folder in (tmp_path / "stored", tmp_path / "waiting"):
+        folder.mkdir()
+        Outcome(folder.name, str(folder), "FINISHED", {}, {}, 2.0, None).write()
+    (tmp_path / "stored" / RUN).write_text('{"run_id": "abc", "key": "k"}')
+    found = {run.name: run.run_id for run in load_summaries(tmp_path)}
+    assert found == {"stored": "abc", "waiting": None}
 
 
 @pytest.mark.parametrize("text", ["", '{"name": "x"', '{"name": "x"}', "[]"])

@@ -9,7 +9,7 @@ from torch import Tensor
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence import unroll
 from rnnexp.recurrence.native import reason_against
-from rnnexp.recurrence.native.call import WORTH_A_THREAD
+from rnnexp.recurrence.native.layout import WORTH_A_THREAD
 from rnnexp.training.denormals import flush_denormals
 from rnnexp.types import State
 

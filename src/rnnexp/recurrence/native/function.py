@@ -1,6 +1,5 @@
 """The compiled time loops as one node of the autograd graph."""
 
-from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -9,8 +8,9 @@ from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.inside_torch import graph_is_kept
-from rnnexp.recurrence.native.call import Pass, Wanted, Weights
+from rnnexp.recurrence.native.call import Wanted, Weights, run_backward, run_forward
 from rnnexp.recurrence.native.kernel import Kernel
+from rnnexp.recurrence.native.layout import layout_of
 from rnnexp.recurrence.native.workspace import Workspace
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
@@ -29,10 +29,11 @@ def unroll_natively(
         trace: is filled with the norm of dL/dh_t of each step by the backward pass.
     """
     lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
-    flat_state = tuple(s.reshape(-1, units) for s in state)
-    tensors = (*_inputs_and_weights(cell, inputs_TBI), *_recurrent(cell, kernel), *flat_state)
+    if len(lead) != 1:
+        state = tuple(s.reshape(-1, units) for s in state)
+    tensors = (*_inputs_and_weights(cell, inputs_TBI), *_recurrent(cell, kernel), *state)
     saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    outputs, *last = _Unroll.apply(_Settings(kernel, saving, trace), *tensors)
+    outputs, *last = _Unroll.apply(kernel, saving, trace, *tensors)
     if len(lead) != 1:
         outputs = outputs.reshape(-1, *lead, units)
         last = [s.reshape(*lead, units) for s in last]
@@ -40,12 +41,16 @@ def unroll_natively(
 
 
 def _inputs_and_weights(cell: PointwiseCell, inputs_TBI: Tensor) -> tuple[Tensor | None, ...]:
-    steps = inputs_TBI.shape[0]
     if type(cell).project_input is PointwiseCell.project_input:
-        flat_TBI = inputs_TBI.reshape(steps, -1, inputs_TBI.shape[-1])
-        return flat_TBI, cell.weight_ih, cell.bias_ih
+        return _with_one_batch_axis(inputs_TBI), cell.weight_ih, cell.bias_ih
     wx = cell.project_input(inputs_TBI)
-    return wx.reshape(steps, -1, cell.num_gates * cell.hidden_size), None, None
+    return wx.reshape(len(wx), -1, cell.num_gates * cell.hidden_size), None, None
+
+
+def _with_one_batch_axis(inputs_TBI: Tensor) -> Tensor:
+    if inputs_TBI.dim() == len("TBI"):
+        return inputs_TBI
+    return inputs_TBI.reshape(len(inputs_TBI), -1, inputs_TBI.shape[-1])
 
 
 def _recurrent(cell: PointwiseCell, kernel: Kernel) -> tuple[Tensor | None, ...]:
@@ -55,33 +60,47 @@ def _recurrent(cell: PointwiseCell, kernel: Kernel) -> tuple[Tensor | None, ...]
     return cell.full_recurrent_weight(), cell.bias_hh, thetas
 
 
-_WEIGHTS = len(fields(Weights))
-
-
-@dataclass(frozen=True)
-class _Settings:
-    kernel: Kernel
-    saving: bool
-    trace: Trace | None
+_WEIGHTS = len(Weights._fields)
+_NO_GRADIENTS = (None, None, None)
+"""Those of the kernel, the way of saving and the trace."""
+_BEFORE = len(_NO_GRADIENTS)
+_STATE = _BEFORE + 1 + _WEIGHTS
+"""The place of the inputs, and that of the initial state, among the inputs of the node."""
 
 
 class _Unroll(torch.autograd.Function):
     """All T steps as one node of the graph.
 
-    Its inputs are those of `Weights`, between the sequence and the initial state.
+    Its inputs are the kernel, whether to keep what a backward pass needs, the trace, the sequence,
+    those of `Weights`, and the initial state.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, settings: _Settings, inputs_TBI: Tensor, *tensors: Tensor | None
+        ctx: Any,
+        kernel: Kernel,
+        saving: bool,
+        trace: Trace | None,
+        inputs_TBI: Tensor,
+        *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:
-        weights, state = tensors[:_WEIGHTS], tensors[_WEIGHTS:]
-        this = Pass(settings.kernel, Weights.of(*weights), inputs_TBI.contiguous(), settings.saving)
-        workspace = this.workspace()
-        outputs, last = this.forward(workspace, [s for s in state if s is not None])
-        if settings.saving:
+        inputs_TBI = inputs_TBI.contiguous()
+        weights = _contiguous(tensors[:_WEIGHTS])
+        state = [s.contiguous() for s in tensors[_WEIGHTS:] if s is not None]
+        layout = layout_of(
+            kernel,
+            *inputs_TBI.shape,
+            weights.hh.shape[1],
+            weights.ih is None,
+            saving,
+            inputs_TBI.dtype,
+            torch.get_num_threads(),
+        )
+        memory = Workspace(layout.memory, layout.shape.dtype)
+        outputs, last = run_forward(layout, memory, weights, inputs_TBI, state)
+        if saving:
             ctx.set_materialize_grads(False)
-            ctx.settings, ctx.workspace = settings, workspace
+            ctx.layout, ctx.memory, ctx.trace = layout, memory, trace
             ctx.save_for_backward(outputs, inputs_TBI, *weights)
         return outputs, *last
 
@@ -90,33 +109,28 @@ class _Unroll(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's type
         ctx: Any, *grads: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        outputs, inputs_TBI, *weights = ctx.saved_tensors
-        settings: _Settings = ctx.settings
-        workspace = _taken_from(ctx)
-        this = Pass(settings.kernel, Weights.of(*weights), inputs_TBI.contiguous(), True)
-        _, of_x, of_ih, of_bias_ih, of_hh, of_bias_hh, of_thetas, *_ = ctx.needs_input_grad
-        projected = weights[0] is None
-        wanted = Wanted(of_x and not projected, of_ih, of_hh)
-        done = this.backward(workspace, outputs, grads, wanted, settings.trace is not None)
-        if settings.trace is not None and done.grad_norm_T is not None:
-            settings.trace.note_norms(done.grad_norm_T)
-        d_x = workspace.tensors[0].clone().view_as(inputs_TBI) if projected else done.x
-        workspace.release()
-        return (
-            None,
-            d_x,
-            done.weight(done.ih),
-            done.bias_ih if of_bias_ih else None,
-            done.weight(done.hh),
-            done.bias_hh if of_bias_hh else None,
-            done.thetas if of_thetas else None,
-            *done.state,
-        )
+        outputs, inputs_TBI, *rest = ctx.saved_tensors
+        layout, memory, trace = ctx.layout, _taken_from(ctx), ctx.trace
+        weights, wanted = Weights(*rest), Wanted(*ctx.needs_input_grad[_BEFORE:_STATE])
+        traced = trace is not None
+        done = run_backward(layout, memory, weights, inputs_TBI, outputs, grads, wanted, traced)
+        if trace is not None and done.grad_norm_T is not None:
+            trace.note_norms(done.grad_norm_T)
+        d_x = done.x
+        if layout.shape.projected:
+            d_x = memory.held()[: layout.gates].clone().view_as(inputs_TBI)
+        memory.release()
+        return (*_NO_GRADIENTS, d_x, *done.of_weights(wanted), *done.state)
+
+
+def _contiguous(tensors: tuple[Tensor | None, ...]) -> Weights:
+    ready: list[Any] = [None if t is None else t.contiguous() for t in tensors]
+    return Weights(*ready)
 
 
 def _taken_from(ctx: Any) -> Workspace:
     # The backward pass overwrites what was saved; a graph that is kept may need it again.
     if graph_is_kept():
-        return ctx.workspace.copy()
-    workspace, ctx.workspace = ctx.workspace, None
-    return workspace
+        return ctx.memory.copy()
+    memory, ctx.memory = ctx.memory, None
+    return memory

@@ -17,7 +17,7 @@ from rnnexp.recurrence.native.derive import derive
 from rnnexp.recurrence.native.trace_update import trace_update
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """Compiled loops, and the sizes they were made for.
 
@@ -99,7 +99,10 @@ def _call_type(states: int) -> type[ctypes.Structure]:
         *((name, pointer) for name in (*given, *room)),
         ("states", pointer * states),
         ("stride", ctypes.c_long * states),
+        ("first", pointer * states),
+        ("last", pointer * states),
         ("grad_out", pointer),
+        ("grad_last", pointer * states),
         ("carry", pointer * states),
         *((name, pointer) for name in results),
     ]

@@ -124,6 +124,8 @@ static void input_gradient(const Call *c, long t, long first, long last) {
 }
 
 static void backward_rows(const Call *c, long thread, long first, long last) {
+  for (int s = 0; s < STATES; s++) copy_rows(c, c->grad_last[s], c->carry[s], first, last);
+  memset(c->sums + thread * SUMS * c->units, 0, SUMS * c->units * sizeof(real));
   for (long t = c->steps - 1; t >= -1; t--) {
     backward_step(c, t, thread, first, last);
     if (c->d_x && t >= 0) input_gradient(c, t, first, last);

@@ -21,12 +21,15 @@ typedef struct {
   real *extra;           /* (T, B, E, H): more of the saved, then dL/d(rh) where it differs */
   real *states[STATES];  /* (T+1, B, H), or one slot of (B, H) where stride is 0 */
   long stride[STATES];
-  const real *grad_out;  /* dL/d(outputs), (T, B, H), or null */
-  real *carry[STATES];   /* dL/d(last state) at first, dL/d(initial state) at last, (B, H) */
+  const real *first[STATES];     /* the initial state, (B, H) */
+  real *last[STATES];            /* room for the last, (B, H) */
+  const real *grad_out;          /* dL/d(outputs), (T, B, H), or null */
+  const real *grad_last[STATES]; /* dL/d(last state), (B, H), or null */
+  real *carry[STATES];           /* room for dL/d(initial state), (B, H) */
   real *d_x;             /* (T, B, I), or null */
   real *d_weight_ih;     /* (I, G, H filled up to registers), zero at first, or null */
   real *d_weight_hh;     /* (H, G, H filled up to registers), zero at first, or null */
   real *strips;          /* (threads, DEEP, I + H): room for factors of those two */
-  real *sums;            /* (threads, SUMS, H), zero at first */
+  real *sums;            /* (threads, SUMS, H) */
   double *squares;       /* (threads, T): of dL/dh_t, or null */
 } Call;

@@ -82,15 +82,27 @@ INLINE void update(const Call *c, long t, long b, long rows, long j0, const vec 
   }
 }
 
+/* Some rows of (B, H); null stands for zeros. */
+static void copy_rows(const Call *c, const real *from, real *to, long first, long last) {
+  const long begin = first * c->units, bytes = (last - first) * c->units * sizeof(real);
+  if (from)
+    memcpy(to + begin, from + begin, bytes);
+  else
+    memset(to + begin, 0, bytes);
+}
+
 static void forward_rows(const Call *c, long thread, long first, long last) {
   /* W x is made for a few steps at once where the rows alone are too few to pay for reading W. */
   const long mine = last - first, ahead = mine < WX_ROWS ? (WX_ROWS + mine - 1) / mine : 1;
   const Left inputs = {c->x, c->inputs, 1, c->inputs};
   const Left past = {c->states[0], c->units, 1, c->units};
   (void)thread;
+  for (int s = 0; s < STATES; s++) copy_rows(c, c->first[s], c->states[s], first, last);
   for (long t = 0; t < c->steps; t++) {
     if (c->x && t % ahead == 0)
       multiply_gates(c, inputs, c->packed_ih, t, fewer(t + ahead, c->steps), first, last, add_bias);
     multiply_gates(c, past, c->packed_hh, t, t + 1, first, last, update);
   }
+  for (int s = 0; s < STATES; s++)
+    copy_rows(c, c->states[s] + c->steps * c->stride[s], c->last[s], first, last);
 }

@@ -1,0 +1,28 @@
+"""``rnnexp compare``: finished runs side by side."""
+
+import argparse
+from pathlib import Path
+
+from rnnexp.app.commands.arguments import picture
+from rnnexp.errors import ConfigError
+from rnnexp.report.load import load_summaries
+from rnnexp.report.table import print_table
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Print a table of the runs in the folders given, of all in ``outputs`` by default."""
+    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
+    parser.add_argument("--plot", type=picture, metavar="FILE.png", help="draw their curves too")
+    args = parser.parse_args(arguments)
+    runs = [run for folder in args.folders for run in load_summaries(folder)]
+    if not runs:
+        places = ", ".join(map(str, args.folders))
+        raise ConfigError(f"No finished run in {places}. Start one: rnnexp train")
+    print_table(runs)
+    if args.plot is not None:
+        from rnnexp.report.curves import draw_curves
+
+        draw_curves(runs, args.plot)
+        print(f"Drawn: {args.plot}")
+    return 0

@@ -1,0 +1,47 @@
+"""``rnnexp landscape``: a slice of the loss along the raw gradient at a recorded cliff."""
+
+import torch
+
+from rnnexp.app.commands.recorded import asked_for, keep
+from rnnexp.app.run.rebuild import Rebuilt, rebuild
+from rnnexp.report.slice import Slice, draw_slice
+
+POINTS = 201
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Draw the loss of a step's batch along its gradient, into the run's folder."""
+    folder, step = asked_for(command, arguments, __doc__)
+    files = draw_slice(slice_of(rebuild(folder, step), step), folder / f"landscape_{step}.png")
+    keep(folder, files)
+    return 0
+
+
+def slice_of(made: Rebuilt, step: int) -> Slice:
+    """Evaluate the loss along the raw gradient, a plain gradient step's length to either side.
+
+    E(a) = loss(theta - a * g / ||g||)
+    """
+    weights = [p for p in made.module.parameters() if p.grad is not None]
+    start = torch.nn.utils.parameters_to_vector(weights).detach().clone()
+    grad = torch.nn.utils.parameters_to_vector([p.grad for p in weights if p.grad is not None])
+    norm, lr = float(grad.norm()), float(made.plan.values["optimizer"]["lr"])
+    reach = 1.2 * lr * norm
+    distances = torch.linspace(-reach, reach, POINTS)
+    losses: list[float] = []
+    for distance in distances.tolist():
+        torch.nn.utils.vector_to_parameters(start - distance * grad / norm, weights)
+        losses.append(_loss(made))
+    torch.nn.utils.vector_to_parameters(start, weights)
+    threshold = made.plan.values["clip"]["max_norm"]
+    return Slice(step, distances.tolist(), losses, norm, lr, threshold)
+
+
+@torch.no_grad()
+def _loss(made: Rebuilt) -> float:
+    made.module.traces = []
+    with made.module.keeping_state(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # dropout drops the same at every point
+        loss = made.module.training_step(made.batch, 0)
+    assert loss is not None
+    return float(loss)

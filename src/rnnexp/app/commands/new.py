@@ -1,0 +1,57 @@
+"""``rnnexp new-cell``, ``rnnexp new-task``: a plugin file to begin with, which works as it is."""
+
+import argparse
+from importlib.resources import files
+from pathlib import Path
+from typing import cast
+
+from rnnexp.discovery import load_plugins
+from rnnexp.errors import PluginError
+from rnnexp.registry import REGISTRY, Kind
+
+_KINDS = {"new-cell": ("pointwise", "general"), "new-task": ("generated",)}
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Write one documented file and say what to do with it."""
+    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser.add_argument("name", help="a Python identifier: what cell= or task= will name")
+    kinds = _KINDS[command]
+    parser.add_argument("--kind", choices=kinds, default=kinds[0])
+    parser.add_argument("--folder", type=Path, default=Path(), help="where to; default: here")
+    args = parser.parse_args(arguments)
+    group = cast(Kind, command.removeprefix("new-"))
+    file = write(args.name, group, args.kind, args.folder)
+    print(f"Written: {file}")
+    print(f"  rnnexp check {file}")
+    print(f"  RNNEXP_PLUGINS={args.folder} rnnexp train {group}={args.name}")
+    return 0
+
+
+def write(name: str, group: Kind, kind: str, folder: Path) -> Path:
+    """Write the file of a new plugin.
+
+    Args:
+        name: what it is registered under.
+        group: ``cell`` or ``task``.
+        kind: which form.
+        folder: where to.
+
+    Raises:
+        PluginError: the name is no identifier, or there is such a file already.
+    """
+    if not name.isidentifier():
+        raise PluginError(f"'{name}' cannot name a {group}: use letters, digits and underscores.")
+    load_plugins()
+    if (group, name) in REGISTRY.entries:
+        place = REGISTRY.get(group, name).file
+        raise PluginError(f"There is a {group} '{name}' already: {place}. Take another name.")
+    file = folder / f"{name}.py"
+    if file.exists():
+        raise PluginError(f"{file} exists already; nothing was written. Take another name.")
+    template = files("rnnexp.app.commands.templates") / f"{group}_{kind}.txt"
+    class_name = "".join(part.capitalize() for part in name.split("_")) or "Mine"
+    text = template.read_text(encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(text.replace("NAME", name).replace("CLASS", class_name), encoding="utf-8")
+    return file

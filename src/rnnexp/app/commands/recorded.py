@@ -1,0 +1,55 @@
+"""What the commands on a recorded run share: to find it and its step, to keep what they make."""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from rnnexp.app.run.resume import OUTPUTS
+from rnnexp.errors import ConfigError, StoreError
+from rnnexp.monitors.events import load_events
+from rnnexp.tracking import add_artifacts, find_run
+
+
+def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path, int]:
+    """Read a command line of a run and a step; the run's largest cliff is the default.
+
+    Raises:
+        ConfigError: there is no such run, or no step is named and no cliff recorded.
+    """
+    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=doc)
+    parser.add_argument("run", help="MLflow run id, or the run's folder")
+    parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
+    args = parser.parse_args(arguments)
+    folder = folder_of(args.run)
+    if args.step is not None:
+        return folder, args.step
+    events = load_events(folder)
+    if not events:
+        raise ConfigError(f"{folder} has no recorded cliff. Name a step.")
+    return folder, max(events, key=lambda event: event.raw_norm).step
+
+
+def keep(folder: Path, files: Iterable[Path]) -> None:
+    """Say which files were made of a run, and put them beside its other pictures in the store."""
+    files = list(files)
+    for file in files:
+        print(f"Made: {file}")
+    try:
+        print(f"In the record of the run: {add_artifacts(folder, files, 'pictures')}")
+    except StoreError as error:
+        print(f"rnnexp: not in the store yet: {error} rnnexp sync {folder}", file=sys.stderr)
+
+
+def folder_of(run: str) -> Path:
+    """Find a run's folder by its MLflow id, or take the folder itself.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    folder = Path(run) if Path(run).is_dir() else find_run(run, Path(OUTPUTS))
+    if folder is None or not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"No run '{run}' below {Path(OUTPUTS).resolve()}. Give its MLflow id or its folder."
+        )
+    return folder

@@ -1,0 +1,133 @@
+"""``rnnexp rerun``: run a recorded run again, from config, plugin sources and seed."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from rnnexp.app.commands.recorded import folder_of
+from rnnexp.app.config.build import Plan, run_name
+from rnnexp.app.config.sources import recorded
+from rnnexp.app.config.validate import validate
+from rnnexp.app.jobs.folder import artifact_root, outcome_of
+from rnnexp.app.jobs.lease import Lease, acquire
+from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, origin_of
+from rnnexp.app.run.run import run
+from rnnexp.report.table import summary_line
+from rnnexp.tracking import RunRecord, Tracking, load_run
+from rnnexp.training.interrupt import Stopped, StopRequest
+
+Figures = dict[tuple[str, int], float]
+_MARK = "-rerun-"
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Run it again as a run of its own, and say whether the figures are the same.
+
+    One that was stopped goes on by the same command.
+    """
+    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser.add_argument("run", help="MLflow run id, or the run's folder")
+    args = parser.parse_args(arguments)
+    old = folder_of(args.run)
+    plan = recorded_plan(old)
+    names = _names(old)
+    lease = left_behind(names) or _begun(plan)
+    folder = lease.folder
+    origin = origin_of(None, folder, own=True)
+    uri = str(plan.values["tracking"]["uri"])
+    tracking, stop = Tracking(uri, artifact_root(uri)), StopRequest()
+    try:
+        with stop.listening(), lease.beating():
+            outcome = run(plan, folder, tracking, stop, tags={RERUN_OF: names[0]}, origin=origin)
+    except Stopped as error:
+        print(f"rnnexp: {error}; go on: the same command again ({folder})", file=sys.stderr)
+        return error.exit_code
+    finally:
+        tracking.close(float(plan.values["tracking"]["wait"]))
+    print(summary_line(outcome, "rnnexp ui"))
+    print(compared(load_run(old), load_run(folder)))
+    return int(outcome.status != "FINISHED")
+
+
+def recorded_plan(folder: Path) -> Plan:
+    """Make the plan of a recorded run, with its plugins as they were."""
+    values, notes = recorded(folder)
+    for note in notes:
+        print(f"rnnexp: {note}", file=sys.stderr)
+    values["resume"] = None
+    return validate(OmegaConf.create(values))
+
+
+def compared(old: RunRecord, new: RunRecord) -> str:
+    """Say in words whether two runs of one config have the same figures at the same steps."""
+    before, after = _figures(old), _figures(new)
+    common = before.keys() & after.keys()
+    other = sorted((step, key) for key, step in common if _differ(before, after, (key, step)))
+    if not other:
+        return f"The same figures as before, to the last bit: {len(common)} of {len(before)}."
+    step, key = other[0]
+    return (
+        f"{len(other)} of {len(common)} figures differ, the first at step {step}: {key} was "
+        f"{before[key, step]!r}, is {after[key, step]!r}.{_versions(old, new)}"
+    )
+
+
+def _figures(record: RunRecord) -> Figures:
+    return {
+        (key, step): value
+        for key, series in record.metrics.items()
+        for step, value in series
+        if not key.startswith("time/")
+    }
+
+
+def _differ(before: Figures, after: Figures, at: tuple[str, int]) -> bool:
+    # NaN is the same as NaN here.
+    return repr(before[at]) != repr(after[at])
+
+
+def _versions(old: RunRecord, new: RunRecord) -> str:
+    changed = [
+        f"{tag.removeprefix('version.')} {old.tags[tag]} then, {new.tags.get(tag)} now"
+        for tag in sorted(old.tags)
+        if tag.startswith("version.") and old.tags[tag] != new.tags.get(tag)
+    ]
+    return f" Versions: {'; '.join(changed)}." if changed else ""
+
+
+def _names(run: Path) -> list[str]:
+    # The store may have named the run since a rerun of it was begun.
+    run_id = load_run(run).run_id
+    return [*([run_id] if run_id else []), str(run.resolve())]
+
+
+def left_behind(names: list[str]) -> Lease | None:
+    """Take the newest rerun of a run that was stopped or killed; None where there is none."""
+    journals = Path(OUTPUTS).glob(f"*/*{_MARK}*/{JOURNAL}")
+    for journal in sorted(journals, key=lambda file: file.stat().st_mtime, reverse=True):
+        folder = journal.parent
+        if not _was_stopped(folder) or load_run(folder).tags.get(RERUN_OF) not in names:
+            continue
+        lease = acquire(folder)
+        if lease is not None and _was_stopped(folder):  # still: another may have gone on meanwhile
+            print(f"rnnexp: going on with {folder}", file=sys.stderr)
+            return lease
+        if lease is not None:
+            lease.release()
+    return None
+
+
+def _was_stopped(folder: Path) -> bool:
+    outcome = outcome_of(folder)
+    return outcome is None or outcome.status == "KILLED"
+
+
+def _begun(plan: Plan) -> Lease:
+    stamp = time.strftime("%Y-%m-%d/%H%M%S")
+    name = f"{stamp}{_MARK}{run_name(plan.values)}-{time.time_ns() % 0xFFFF:04x}"
+    lease = acquire(Path(OUTPUTS, name))
+    assert lease is not None  # nobody knows of the folder yet
+    return lease

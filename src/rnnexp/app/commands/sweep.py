@@ -1,0 +1,153 @@
+"""``rnnexp sweep plan | status | retry``: what a sweep would do, does, and does again."""
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rnnexp.app.jobs.folder import SWEEPS, State, outcome_of, state_of
+from rnnexp.app.jobs.lease import holder_of
+from rnnexp.app.sweep.sweep import DEFINITION, Item, Sweep
+from rnnexp.errors import ConfigError, unknown
+from rnnexp.tracking.files import read_json
+
+_WORDS: dict[State, str] = {
+    "new": "to run",
+    "interrupted": "to be continued",
+    "done": "done",
+    "failed": "failed",
+    "running": "running",
+    "pruned": "pruned",
+}
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Take the first word to the function that it names."""
+    known: dict[str, Callable[[list[str]], int]] = {"plan": plan, "status": status, "retry": retry}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"{__doc__}\n\n" + "\n".join(f"  rnnexp {command} {line}" for line in _HELP))
+        return 0
+    if arguments[0] not in known:
+        raise unknown(f"{command} command", arguments[0], known)
+    return known[arguments[0]](arguments[1:])
+
+
+_HELP = (
+    "plan KEY=VALUE ...      its jobs, which are done, where and how long the others would run",
+    "status [NAME]           what has become of its jobs; all sweeps without a name",
+    "retry NAME              start it again, with the jobs that failed",
+)
+
+
+def plan(arguments: list[str]) -> int:
+    """Show what ``rnnexp train -m`` with these overrides would do."""
+    from rnnexp.app.config.compose import check_jobs, launcher_of, prepare
+    from rnnexp.app.sweep.places import places_of
+    from rnnexp.app.sweep.session import Session
+    from rnnexp.app.sweep.watch import JobTask
+
+    overrides = [word for word in arguments if word not in ("-m", "--multirun")]
+    prepare(overrides)
+    jobs = check_jobs(overrides, True, None)
+    sweep = Session(["rnnexp sweep plan"], jobs, overrides, True).sweep
+    assert sweep is not None
+    folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
+    launcher = launcher_of(overrides)
+    tasks = [JobTask(Item(job, "", Path())) for job in jobs]
+    on_gpu, devices = any(t.wants_gpu for t in tasks), max(t.devices for t in tasks)
+    places = places_of(launcher, left, on_gpu, devices)
+    print(f"hydra/launcher={launcher.name}: {places.words}")
+    print(_estimate(folders, left, places.at_once))
+    return 0
+
+
+def _plan_jobs(sweep: Sweep) -> tuple[list[Path], int]:
+    states = sweep.states()
+    for item in sweep.items:
+        print(f"{_WORDS[states[item.key]]:<16} {item.key}  {' '.join(item.job.overrides)}")
+    print(f"{sweep.name}: {_counts(list(states.values()))} | {sweep.folder}")
+    left = sum(state in ("new", "interrupted") for state in states.values())
+    return [item.folder for item in sweep.items], left
+
+
+def _plan_search(sweep: Sweep) -> tuple[list[Path], int]:
+    # Which trials it will have is not known before they are suggested.
+    begun = (sweep.folder / DEFINITION).is_file()
+    folders = _folders(sweep.name) if begun else []
+    states: list[State] = [state_of(folder) for folder in folders]
+    over = sum(state in ("done", "failed", "pruned") for state in states)
+    print(f"{sweep.name}: {sweep.describe()}")
+    print(f"{_counts(states) or 'none begun'} | {sweep.folder}")
+    return folders, max(0, sweep.total - over)
+
+
+def status(arguments: list[str]) -> int:
+    """Show what has become of the jobs of a sweep."""
+    if not arguments:
+        names = [file.parent.name for file in sorted(SWEEPS.glob(f"*/{DEFINITION}"))]
+        for name in names:
+            print(f"{name}: {_counts([state_of(f) for f in _folders(name)])}")
+        return 0
+    name = _name("status", arguments)
+    holder = holder_of(SWEEPS / name)
+    for folder in _folders(name):
+        state = state_of(folder)
+        outcome = outcome_of(folder)
+        why = f"  {outcome.error}" if outcome and outcome.error and state != "running" else ""
+        print(f"{_WORDS[state]:<16} {folder}{why}")
+    print(f"{name}: {_counts([state_of(folder) for folder in _folders(name)])}")
+    if holder is not None and holder.alive:
+        print(f"It is being run by {holder}.")
+    return 0
+
+
+def retry(arguments: list[str]) -> int:
+    """Start a sweep again, with the jobs that failed."""
+    name = _name("retry", arguments)
+    overrides = [str(o) for o in read_json(SWEEPS / name / DEFINITION)["overrides"]]
+    kept = [o for o in overrides if not o.startswith(("sweep.name=", "sweep.retry_failed="))]
+    words = [*kept, f"sweep.name={name}", "sweep.retry_failed=true"]
+    from rnnexp.app.commands import train
+
+    return train.main("train", ["-m", *words])
+
+
+def _name(verb: str, arguments: list[str]) -> str:
+    parser = argparse.ArgumentParser(prog=f"rnnexp sweep {verb}")
+    parser.add_argument("name")
+    name = str(parser.parse_args(arguments).name)
+    if not (SWEEPS / name / DEFINITION).is_file():
+        known = [file.parent.name for file in SWEEPS.glob(f"*/{DEFINITION}")]
+        if not known:
+            raise ConfigError(
+                f"There is no sweep in {SWEEPS.resolve()}. Start one: rnnexp train -m"
+            )
+        raise unknown("sweep", name, known)
+    return name
+
+
+def _folders(name: str) -> list[Path]:
+    keys = read_json(SWEEPS / name / DEFINITION)["jobs"]
+    return [SWEEPS / name / str(key) for key in keys]
+
+
+def _counts(states: Sequence[State]) -> str:
+    counts = Counter(states)
+    return ", ".join(f"{counts[s]} {word}" for s, word in _WORDS.items() if counts[s])
+
+
+def _estimate(folders: Sequence[Path], left: int, at_once: int | None) -> str:
+    outcomes = [outcome_of(folder) for folder in folders]
+    seconds = [o.seconds for o in outcomes if o is not None and o.status == "FINISHED"]
+    if not seconds:
+        return f"{left} jobs left; how long they take is not known before one is done."
+    each = sum(seconds) / len(seconds)
+    if at_once is None:
+        return f"{left} jobs left, about {_time(left * each)} of one job after the other."
+    rounds = math.ceil(left / at_once)
+    return f"{left} jobs left, about {_time(rounds * each)} with {at_once} at once."
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"

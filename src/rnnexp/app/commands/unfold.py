@@ -1,0 +1,38 @@
+"""``rnnexp unfold``: draw the unfolded graph of the network that a config means."""
+
+import argparse
+from pathlib import Path
+
+from rnnexp.app.commands.arguments import picture
+from rnnexp.app.config.build import Plan, build_cell
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.report.unfolded import Unfolded, draw_unfolded
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Draw a PNG; nothing is trained."""
+    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for rnnexp train")
+    parser.add_argument("--plot", type=picture, default=Path("unfolded.png"), metavar="FILE.png")
+    args = parser.parse_args(arguments)
+    prepare(args.overrides)
+    plan = check_jobs(args.overrides, multirun=False, config_dir=None)[0].plan
+    draw_unfolded(graph_of(plan), args.plot)
+    print(f"Drawn: {args.plot}")
+    return 0
+
+
+def graph_of(plan: Plan) -> Unfolded:
+    """Say what the unfolded graph of a plan looks like."""
+    values, task = plan.values, plan.task
+    cell = build_cell(values, task.input_size)
+    return Unfolded(
+        title=f"task={values['task']['name']}  cell={values['cell']['name']}  T={task.length}",
+        sizes=(task.input_size, cell.hidden_size, task.output_size),
+        length=task.length,
+        layers=values["model"]["layers"],
+        every_step=plan.pattern == "every_step",
+        hidden_path=cell.recurs_through == "state",
+        feedback=plan.feedback,
+        window=values["unroll"]["window"],
+    )

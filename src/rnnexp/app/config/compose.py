@@ -1,0 +1,257 @@
+"""Compose and check every config of a command before the first run begins."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from hydra_plugins.rnnexp_optuna_sweeper._core import check
+from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
+from rnnexp.app.config.build import Plan
+from rnnexp.app.config.store import register_configs
+from rnnexp.app.config.validate import plain, validate
+from rnnexp.discovery import load_plugins, plugin_folders
+from rnnexp.errors import ConfigError, RnnexpError, suggest
+from rnnexp.paths import conf_dir
+from rnnexp.registry import REGISTRY, Failure, Kind
+
+CONFIG_NAME = "train"
+_SEARCHES = "hydra_plugins.rnnexp_optuna_sweeper."
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that a command asks for, checked."""
+
+    overrides: list[str]
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Corner(Job):
+    """A config at an edge of what is searched: checked, not run."""
+
+    settings: Settings
+
+
+def prepare(overrides: Sequence[str]) -> list[Failure]:
+    """Load the plugins a command line names and teach Hydra the schema.
+
+    Returns:
+        The plugin files that could not be loaded.
+    """
+    failures = load_plugins(_plugin_dirs(overrides))
+    OmegaConf.register_new_resolver("rnnexp.unique", lambda: _UNIQUE, replace=True)
+    register_configs()
+    return failures
+
+
+def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None) -> list[Job]:
+    """Compose and validate every run of a command.
+
+    Args:
+        overrides: as on the command line.
+        multirun: whether ``-m`` was given; a config may ask for it by ``hydra.mode`` too.
+        config_dir: a further folder of configs, Hydra's ``--config-dir``.
+
+    Raises:
+        UserError: the first run that cannot work, in words.
+    """
+    extra = search_path(overrides, config_dir)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        settings, jobs = _expand([*extra, *overrides], multirun)
+        if settings is not None:
+            return [Corner(job, _check(job), settings) for job in jobs]
+        return [Job(job, _check(job)) for job in jobs]
+
+
+def compose_trial(overrides: list[str]) -> Job:
+    """Compose and validate a trial of a search, while Hydra runs.
+
+    Raises:
+        UserError: it cannot work, in words.
+    """
+    return Job(overrides, _check(overrides))
+
+
+def search_path(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """Say, as an override, where else configs lie: the folders ``conf`` of plugin folders.
+
+    Args:
+        overrides: those of the command, which may name plugin folders.
+        config_dir: Hydra's ``--config-dir``, where it is not handed on itself.
+    """
+    folders = [Path(config_dir)] if config_dir else []
+    for name in plugin_folders(_plugin_dirs(overrides)):
+        if (name / "conf").is_dir():
+            folders.append(name / "conf")
+    given = any(o.startswith("hydra.searchpath=") for o in overrides)
+    if not folders or given:
+        return []
+    return [f"hydra.searchpath=[{','.join(f'file://{f.resolve()}' for f in folders)}]"]
+
+
+@dataclass(frozen=True)
+class LauncherChoice:
+    """What ``hydra/launcher=`` of a command chooses.
+
+    Args:
+        name: of the launcher.
+        options: its own, as ``hydra.launcher`` has them.
+    """
+
+    name: str
+    options: dict[str, Any]
+
+
+def launcher_of(overrides: Sequence[str]) -> LauncherChoice:
+    """Compose what a command says of its launcher."""
+    parsed = parse([*search_path(overrides), *overrides])
+    single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        hydra = _compose(single, with_hydra=True)["hydra"]
+    options: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
+    return LauncherChoice(str(hydra.runtime.choices["hydra/launcher"]), options)
+
+
+def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Parse overrides.
+
+    Args:
+        overrides: as on a command line.
+        loader: knows the choices of a group; only ``glob`` asks for them.
+
+    Raises:
+        ConfigError: one is not well formed.
+    """
+    try:
+        return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
+
+
+def _expand(overrides: list[str], multirun: bool) -> tuple[Settings | None, list[list[str]]]:
+    parsed = parse(overrides)
+    single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
+    hydra = _compose(single, with_hydra=True)["hydra"]
+    if not (multirun or str(hydra.mode or "").endswith("MULTIRUN")):
+        return None, [overrides]
+    if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):
+        return _corners(OmegaConf.to_container(hydra.sweeper, resolve=True), overrides)
+    params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
+    given = {o.key_or_group for o in parsed}
+    merged = [*(p for p in params if p.partition("=")[0] not in given), *overrides]
+    loader = GlobalHydra.instance().config_loader()  # for glob(*), which asks for the choices
+    batches = BasicSweeper.split_arguments(parse(merged, loader), None)
+    return None, [list(job) for batch in batches for job in batch]
+
+
+def _corners(options: Any, overrides: list[str]) -> tuple[Settings, list[list[str]]]:
+    # The first value of everything, and from there each other end of one dimension.
+    own = [o.input_line or "" for o in parse(overrides) if o.is_hydra_override()]
+    others = [o for o in overrides if o not in own]
+    try:
+        settings, fixed, space = check(options, others)
+    except HydraException as error:  # a `SearchError`, or params that cannot be parsed
+        raise ConfigError(str(error)) from error
+    fixed = [*own, *fixed]
+    first = [dimension.override(dimension.ends()[0]) for dimension in space]
+    corners = [[*fixed, *first]]
+    for i, dimension in enumerate(space):
+        for value in dimension.ends()[1:]:
+            corners.append([*fixed, *first[:i], dimension.override(value), *first[i + 1 :]])
+    return settings, corners
+
+
+def _check(overrides: list[str]) -> Plan:
+    return validate(_compose(overrides))
+
+
+def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
+    try:
+        return compose(CONFIG_NAME, overrides, return_hydra_config=with_hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, overrides) from error
+    except ValueError as error:  # Hydra's own parser lets some malformed overrides through
+        raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
+    """Put an error of Hydra's composition into this project's words."""
+    text = str(error)
+    choice = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if choice:
+        return _unknown_choice(choice[1], choice[2], text)
+    cause = error.__cause__ or error
+    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
+        return _unknown_key(cause.full_key, overrides)
+    return _bad_value(error, text)
+
+
+def _unknown_choice(group: str, name: str, text: str) -> RnnexpError:
+    if group in ("cell", "task"):
+        return _unknown_plugin("cell" if group == "cell" else "task", name)
+    listed = re.search(r"Available options in '[^']+':\n(.*?)(?=\n\S|\Z)", text, re.S)
+    known = [line.strip() for line in listed[1].splitlines()] if listed else []
+    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, filter(None, known))}")
+
+
+def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
+    try:
+        REGISTRY.get(kind, name)
+    except RnnexpError as error:
+        return error
+    return ConfigError(f"{kind}={name} has no config.")
+
+
+def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
+    parent, _, name = key.rpartition(".")
+    others = [o for o in overrides if not _names(o.lstrip("+~").partition("=")[0], key)]
+    if len(others) == len(overrides):
+        return ConfigError(f"Unknown key '{key}'.")
+    values = plain(_compose(list(others)))
+    node = values
+    for part in parent.split(".") if parent else []:
+        node = node.get(part, {})
+    return ConfigError(f"Unknown key '{key}'. {suggest(name, map(str, node))}")
+
+
+def _names(given: str, key: str) -> bool:
+    # An override of a whole group, such as clip={max:1}, names the keys below it too.
+    return given.startswith(key) or key.startswith(f"{given}.")
+
+
+def _bad_value(error: Exception, text: str) -> ConfigError:
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    where = getattr(cause, "full_key", None)
+    first = str(cause).partition("\n")[0] or text
+    wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
+    if where and wrong:
+        return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'.")
+    return ConfigError(f"{where}: {first}" if where else text.strip())
+
+
+def _plugin_dirs(overrides: Sequence[str]) -> list[str]:
+    for override in parse([o for o in overrides if o.startswith("plugin_dirs=")]):
+        value = override.value()
+        return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    return []
+
+
+_UNIQUE = secrets.token_hex(2)  # two commands of the same second get different folders

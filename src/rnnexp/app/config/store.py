@@ -1,0 +1,44 @@
+"""Teach Hydra the schema: the groups of this package, and every registered plugin."""
+
+from collections.abc import Iterable
+from dataclasses import field, make_dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from rnnexp.app.config.schema import GROUPS, RootOptions
+from rnnexp.options import Option, options_of, schema_of
+from rnnexp.registry import REGISTRY, Kind
+
+SCHEMA = "rnnexp_schema"
+
+
+def register_configs() -> None:
+    """Put the root schema and one node per plugin into Hydra's ConfigStore."""
+    store = ConfigStore.instance()
+    store.store(name=SCHEMA, node=_root_schema(), provider="rnnexp")
+    kinds: tuple[Kind, ...] = ("cell", "task")
+    for kind in kinds:
+        for entry in REGISTRY.all(kind):
+            options = (Option("name", str, entry.name), *entry.options)
+            store.store(
+                group=kind,
+                name=entry.name,
+                node=schema_of(f"{kind}_{entry.name}", options),
+                provider=str(entry.file),
+            )
+
+
+def _root_schema() -> type:
+    fields: list[tuple[str, Any, Any]] = [(kind, Any, "???") for kind in ("task", "cell")]
+    for name, group in GROUPS.items():
+        schema = schema_of(group.__name__, options_of(group))
+        fields.append((name, schema, field(default_factory=schema)))
+    fields += [("optimizer", Any, "???"), ("scheduler", Any, "???")]
+    fields.append(("callbacks", dict[str, Any], field(default_factory=dict[str, Any])))
+    return make_dataclass("Config", [*fields, *_fields(options_of(RootOptions))])
+
+
+def _fields(options: Iterable[Option]) -> list[tuple[str, Any, Any]]:
+    schema = schema_of("Root", options)
+    return [(f.name, f.type, f) for f in schema.__dataclass_fields__.values()]  # type: ignore[attr-defined]

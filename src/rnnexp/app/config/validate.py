@@ -1,0 +1,182 @@
+"""Refuse what cannot work before anything is trained or stored."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from pytorch_lightning.accelerators import AcceleratorRegistry
+from pytorch_lightning.strategies import StrategyRegistry
+
+from rnnexp.app.config.build import Plan, make_plan
+from rnnexp.app.config.schema import GROUPS, RootOptions
+from rnnexp.app.config.targets import maker
+from rnnexp.errors import ConfigError, suggest
+from rnnexp.options import Option, check_options, options_of
+from rnnexp.registry import REGISTRY, Kind
+from rnnexp.training.team import STRATEGIES
+
+_POSITIVE = {
+    "optimizer.lr": False,
+    "clip.max_norm": False,
+    "clip.max_value": False,
+    "omega.weight": True,
+    "omega.decay_steps": False,
+    "unroll.window": False,
+    "unroll.teacher_steps": False,
+    "unroll.checkpoint_every": False,
+    "model.layers": False,
+    "model.dropout": True,
+    "threads": False,
+    "tracking.wait": True,
+    "trainer.max_steps": False,
+    "trainer.val_every": False,
+    "trainer.devices": False,
+    "trainer.accumulate": False,
+    "trainer.early_stop_after": False,
+    "trainer.max_epochs": False,
+    "monitor.flow_every": False,
+    "monitor.dynamics_every": False,
+    "monitor.cliff_ratio": False,
+    "monitor.cliff_deviations": False,
+    "monitor.max_rollbacks": True,
+    "monitor.snapshot_every": False,
+}
+"""Keys whose values must be finite and above zero; True: zero is allowed too."""
+_SHARES = (
+    "model.dropout",
+    "unroll.teacher_share",
+    "unroll.teacher_floor",
+    "monitor.rollback_factor",
+)
+"""Keys whose values must lie in [0, 1]."""
+
+
+def validate(config: DictConfig) -> Plan:
+    """Check a composed config: keys, types, values, and whether its parts fit together.
+
+    Returns:
+        The plan of the run: what the config means once ``auto`` is resolved.
+
+    Raises:
+        ConfigError, UnknownNameError, PluginError: says what is wrong, and what to do.
+    """
+    values = plain(config)
+    for name, group in GROUPS.items():
+        check_options(options_of(group), values[name], name)
+    root = {o.name: values[o.name] for o in options_of(RootOptions)}
+    for option in options_of(RootOptions):
+        option.check(root[option.name], option.name)
+    for kind in ("cell", "task"):
+        _check_plugin(kind, values[kind])
+    for name, options in values["callbacks"].items():
+        entry = REGISTRY.get("callback", name)
+        check_options(entry.options, options or {}, f"callbacks.{name}")
+    _check_numbers(values)
+    _check_clip(values["clip"])
+    _check_device(values["trainer"])
+    for key in ("optimizer", "scheduler"):
+        maker(values[key], key)
+    return make_plan(values)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Resolve a config into plain dictionaries and lists.
+
+    Raises:
+        ConfigError: a value is missing or an interpolation does not resolve.
+    """
+    try:
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: a value is needed and none is given.") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).partition("\n")[0]) from error
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _check_plugin(kind: Kind, values: Mapping[str, Any]) -> None:
+    name = str(values.get("name"))
+    entry = REGISTRY.get(kind, name)
+    check_options((Option("name", str), *entry.options), values, kind)
+
+
+def _check_numbers(values: Mapping[str, Any]) -> None:
+    for key, zero_allowed in _POSITIVE.items():
+        value = _lookup(values, key)
+        if value is None:
+            continue
+        fits = isinstance(value, (int, float)) and math.isfinite(value)
+        if not fits or value < 0 or (value == 0 and not zero_allowed):
+            bound = "0 or more" if zero_allowed else "above 0"
+            raise ConfigError(f"{key}: must be a finite number {bound}, got {value}.")
+    for key in _SHARES:
+        value = _lookup(values, key)
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{key}: must lie in [0, 1], got {value}.")
+
+
+def _check_clip(clip: Mapping[str, Any]) -> None:
+    by = clip["by"]
+    for kind, key in (("norm", "max_norm"), ("value", "max_value")):
+        if by == kind and clip[key] is None:
+            raise ConfigError(f"clip.{key}: clip={kind} needs a threshold; give clip.{key}=1.0.")
+        if by != kind and clip[key] is not None:
+            raise ConfigError(
+                f"clip.{key}={clip[key]} has no effect under clip={by}. Use clip={kind}."
+            )
+
+
+def _check_device(trainer: Mapping[str, Any]) -> None:
+    kind, strategy = trainer["accelerator"], trainer["strategy"]
+    kinds = {"gpu": ("cuda", "mps"), "auto": ("cpu",)}.get(kind, (kind,))
+    if not any(map(_is_available, kinds)):
+        raise ConfigError(
+            f"trainer.accelerator={kind}: torch finds no such device on this machine. "
+            "Use trainer.accelerator=cpu, or auto."
+        )
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if strategy not in known:
+        raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
+    _check_devices(trainer)
+
+
+def _check_devices(trainer: Mapping[str, Any]) -> None:
+    kind, devices = trainer["accelerator"], trainer["devices"]
+    if devices == 1:
+        return
+    if trainer["strategy"] not in STRATEGIES:
+        raise ConfigError(
+            f"trainer.strategy={trainer['strategy']} does not train on trainer.devices={devices} "
+            f"here. Use trainer.strategy=ddp. Known: {', '.join(STRATEGIES)}."
+        )
+    if kind == "tpu":
+        raise ConfigError("trainer.devices: more than one tpu is not supported; use 1, or GPUs.")
+    found = _count(kind)
+    if kind != "cpu" and found is not None and devices > found:
+        raise ConfigError(
+            f"trainer.devices={devices}: torch finds {found} for trainer.accelerator={kind}. "
+            f"Ask for at most {found}, or use trainer.accelerator=cpu."
+        )
+
+
+def _count(kind: str) -> int | None:
+    if kind in ("auto", "gpu"):
+        kind = next((k for k in ("cuda", "mps") if _is_available(k)), "cpu")
+    return None if kind == "cpu" else int(AcceleratorRegistry.get(kind).auto_device_count())
+
+
+def _is_available(accelerator: str) -> bool:
+    try:
+        return bool(AcceleratorRegistry.get(accelerator).is_available())
+    except ModuleNotFoundError:  # a TPU's own package
+        return False
+
+
+def _lookup(values: Mapping[str, Any], key: str) -> Any:
+    found: Any = values
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found

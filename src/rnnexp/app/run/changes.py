@@ -1,0 +1,43 @@
+"""What has changed since a checkpoint was written: versions of libraries, sources of plugins."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rnnexp.app.run.resume import JOURNAL, Origin
+from rnnexp.tracking import load_run
+
+_MATTER = ("version.", "rnnexp.source.")
+"""Tags of a record that a run's figures may depend on."""
+
+
+def changes_since(origin: Origin | None, now: Mapping[str, str]) -> list[str]:
+    """Compare the record of the run that wrote a checkpoint with the present.
+
+    Args:
+        origin: what a run goes on from.
+        now: the tags that its record gets.
+
+    Returns:
+        What differs, in words; bit for bit the same figures are not to be expected then.
+    """
+    folder = _folder_of(origin)
+    if folder is None:
+        return []
+    then = load_run(folder).tags
+    keys = [key for key in sorted(now) if key.startswith(_MATTER) and key in then]
+    return [_words(key, then[key], now[key]) for key in keys if then[key] != now[key]]
+
+
+def _folder_of(origin: Origin | None) -> Path | None:
+    if origin is None or origin.checkpoint is None:
+        return None
+    folder = origin.folder or origin.checkpoint.resolve().parent.parent
+    return folder if (folder / JOURNAL).is_file() else None
+
+
+def _words(key: str, then: str, now: str) -> str:
+    name = key.removeprefix("version.")
+    if name == key:
+        kind = key.removeprefix("rnnexp.source.")
+        return f"The source of the {kind} has changed since the checkpoint."
+    return f"{name} is {now}, and was {then} when the checkpoint was written."

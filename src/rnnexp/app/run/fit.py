@@ -1,0 +1,84 @@
+"""Train and test one network: what every process of a run does, the only one or one of several."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Trainer, seed_everything
+
+from rnnexp.app.config.build import Plan, build_data, build_module
+from rnnexp.app.run.trainer import make_trainer
+from rnnexp.recurrence import choose_backend
+from rnnexp.tasks.datamodule import TaskData
+from rnnexp.tracking import RunLog
+from rnnexp.training.checkpoints import LAST
+from rnnexp.training.denormals import flush_denormals
+from rnnexp.training.interrupt import StopRequest
+from rnnexp.training.module import RecurrentModule
+from rnnexp.training.team import ALONE, Place
+
+BEST = "best.ckpt"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network and what trained it."""
+
+    trainer: Trainer
+    module: RecurrentModule
+    data: TaskData
+
+
+def fit(
+    plan: Plan,
+    folder: Path,
+    log: RunLog | None,
+    stop: StopRequest,
+    checkpoint: Path | None,
+    place: Place = ALONE,
+) -> Fitted:
+    """Train a network, and save the last checkpoint.
+
+    Args:
+        plan: a checked config.
+        folder: the run's.
+        log: the run's record; None in a process that does not lead.
+        stop: tells whether a signal has come.
+        checkpoint: what training goes on from.
+        place: of this process.
+    """
+    _prepare_torch(plan)
+    module, data = build_module(plan), build_data(plan, place)
+    if log is not None:
+        log.tags(_backends(plan, module))
+    trainer = make_trainer(plan, folder, log, stop, place)
+    trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint else None)
+    trainer.save_checkpoint(folder / "checkpoints" / LAST)
+    return Fitted(trainer, module, data)
+
+
+def test_best(fitted: Fitted, folder: Path) -> Path:
+    """Test the weights of the best validation loss, or the last ones if there was no validation.
+
+    Returns:
+        Their checkpoint.
+    """
+    best = folder / "checkpoints" / BEST
+    if best.is_file():
+        state = torch.load(best, weights_only=True, map_location=fitted.module.device)
+        fitted.module.load_state_dict(state["state_dict"])
+    fitted.trainer.test(fitted.module, fitted.data, verbose=False)
+    return best if best.is_file() else folder / "checkpoints" / LAST
+
+
+def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:
+    wanted = plan.values["unroll"]["backend"]
+    layers = enumerate(module.network.layers)
+    return {f"rnnexp.backend.layer{i}": choose_backend(cell, wanted) for i, cell in layers}
+
+
+def _prepare_torch(plan: Plan) -> None:
+    if plan.values["threads"] is not None:
+        torch.set_num_threads(plan.values["threads"])
+    flush_denormals(plan.values["flush_denormal"])
+    seed_everything(plan.values["seed"], verbose=False)

@@ -1,0 +1,113 @@
+"""Find what a run goes on from: ``resume=RUN_ID`` or a path."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from rnnexp.app.config.compose import parse
+from rnnexp.errors import ConfigError
+from rnnexp.tracking import find_run, load_run
+from rnnexp.training.checkpoints import find_checkpoint
+
+OUTPUTS, JOURNAL = "outputs", "journal.jsonl"
+RERUN_OF = "rnnexp.rerun_of"
+"""Tag of a rerun: which run it makes again."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a resumed run comes from.
+
+    Args:
+        checkpoint: what is loaded; None begins with the first step.
+        run_id: the MLflow run that goes on; None starts a new one.
+        folder: the earlier run's folder, if it is known.
+        notes: what was found damaged, in words.
+    """
+
+    checkpoint: Path | None
+    run_id: str | None = None
+    folder: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def origin_of(resume: str | None, folder: Path, own: bool = False) -> Origin | None:
+    """Say what a run goes on from, and what was found damaged.
+
+    Args:
+        resume: of the config.
+        folder: the run's folder.
+        own: whether a record that stands in the folder is an earlier part of this very run.
+    """
+    if own and (folder / JOURNAL).is_file():
+        found = find_checkpoint(folder)
+        origin = Origin(found.path, folder=folder, notes=found.notes)
+    else:
+        origin = locate(resume) if resume else None
+    for note in origin.notes if origin else ():
+        print(f"rnnexp: {note}", file=sys.stderr)
+    return origin
+
+
+def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
+    """Find the checkpoint that ``resume=`` means.
+
+    Args:
+        resume: an MLflow run id, a run folder, or a checkpoint file; a file starts a new run.
+
+    Raises:
+        ConfigError: there is no such run, or it left no checkpoint.
+    """
+    path = Path(resume)
+    if path.is_file():
+        return Origin(path)
+    folder = path if path.is_dir() else find_run(resume, outputs)
+    if folder is None:
+        raise ConfigError(
+            f"resume={resume}: no such file, and no run with this id below {outputs.resolve()}. "
+            "Give the run's folder instead."
+        )
+    found = find_checkpoint(folder)
+    if found.path is None and not found.notes:
+        raise ConfigError(f"resume={resume}: the run left no checkpoint in {folder}.")
+    return Origin(found.path, load_run(folder).run_id, folder, found.notes)
+
+
+def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
+    """Put the overrides of the run that is resumed before the new ones, which win.
+
+    So ``rnnexp train resume=RUN_ID`` goes on with the config that the run had, in its folder.
+
+    Raises:
+        ConfigError: there is no such run, or it is a rerun, which was made by no overrides.
+    """
+    given = parse(overrides)
+    wanted = next((o.value() for o in given if o.key_or_group == "resume"), None)
+    origin = locate(str(wanted)) if wanted else None
+    if origin is None or origin.folder is None:
+        return list(overrides)
+    _check_no_rerun(str(wanted), origin.folder)
+    file = origin.folder / ".hydra" / "overrides.yaml"
+    earlier = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
+    new = {o.key_or_group for o in given}
+    kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
+    if "hydra.run.dir" not in new:
+        kept.append(f"hydra.run.dir={_quoted(str(origin.folder.resolve()))}")
+    return [*kept, *overrides]
+
+
+def _check_no_rerun(wanted: str, folder: Path) -> None:
+    of = load_run(folder).tags.get(RERUN_OF)
+    if of is not None:
+        raise ConfigError(
+            f"resume={wanted}: this run is a rerun, whose config and plugins are those of another "
+            f"run. It goes on by: rnnexp rerun {of}"
+        )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"

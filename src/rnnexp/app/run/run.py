@@ -1,0 +1,221 @@
+"""One run: open its record, train, test, and say honestly how it ended."""
+
+import sys
+import time
+import traceback
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pytorch_lightning import Callback, Trainer
+
+from rnnexp.app.config.build import Plan, run_name
+from rnnexp.app.config.identity import identity
+from rnnexp.app.config.sources import keep_sources, source_tags
+from rnnexp.app.jobs.folder import pruned_at
+from rnnexp.app.jobs.outcome import Outcome, describe_outcome
+from rnnexp.app.run.changes import changes_since
+from rnnexp.app.run.fit import Fitted, fit, test_best
+from rnnexp.app.run.pictures import draw_run_pictures
+from rnnexp.app.run.resume import Origin
+from rnnexp.app.run.team import team
+from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.watch import CliffWatch
+from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
+from rnnexp.training.interrupt import Stopped, StopRequest
+from rnnexp.training.resume import ResumePoint
+
+C = TypeVar("C", bound=Callback)
+CONFIG_FILE = "config.yaml"
+_NOT_EXACT = "The run goes on, but not bit for bit."
+_AT_EVERY_STEP = ("grad/clipped_fraction",)
+"""Figures of the summary that the last step has logged already."""
+
+
+def run(
+    plan: Plan,
+    folder: Path,
+    tracking: Journals,
+    stop: StopRequest,
+    *,
+    tags: dict[str, str],
+    origin: Origin | None = None,
+    parent: str | None = None,
+) -> Outcome:
+    """Train and test one network, and leave its record.
+
+    Args:
+        plan: a checked config.
+        folder: the run's own folder.
+        tracking: takes the record.
+        stop: tells whether a signal has come.
+        tags: what is known of the command.
+        origin: what the run goes on from.
+        parent: key of the record of the sweep.
+
+    Returns:
+        How it ended; an exception of the run is in it, not raised.
+
+    Raises:
+        Stopped: a signal ended it; checkpoint and record are complete.
+    """
+    outcome = Outcome(run_name(plan.values), str(folder), config=flatten(plan.values))
+    log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent))
+    _store_config(plan, folder, log)
+    keep_sources(plan.values, folder, log)
+    begun = time.perf_counter()
+    try:
+        outcome.metrics = _train(plan, outcome, log, stop, origin)
+        outcome.status = "FINISHED"
+    except Stopped as error:
+        reason = pruned_at(folder)
+        outcome.pruned = reason is not None
+        outcome.status, outcome.error = "KILLED", reason or str(error)
+        raise
+    except (Exception, SystemExit) as error:  # sys.exit in a plugin is no success either
+        outcome.error = describe(error)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    finally:
+        outcome.seconds = time.perf_counter() - begun
+        _draw(plan, folder, log, alone=parent is None)
+        _close(outcome, folder, log)
+    # A job of a sweep waits for no store: the next one begins instead.
+    wait = 0.0 if parent is not None else float(plan.values["tracking"]["wait"])
+    outcome.run_id = log.run_id(timeout=wait)
+    outcome.write()
+    return outcome
+
+
+def describe(error: BaseException) -> str:
+    """Say an error in one line: its type, unless it is one of ours, and its message."""
+    own = type(error).__module__.startswith("rnnexp.")
+    return str(error) if own else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def flatten(values: Any, prefix: str = "") -> dict[str, str]:
+    """Flatten a nested config into dotted keys and strings, as MLflow's parameters take it."""
+    if not isinstance(values, dict) or not values:
+        return {prefix: "null" if values is None else str(values)}
+    parts = (flatten(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in values.items())
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _header(
+    plan: Plan,
+    folder: Path,
+    origin: Origin | None,
+    tags: dict[str, str],
+    parent: str | None,
+) -> RunHeader:
+    values = plan.values
+    more = {**tags, **plan.task.facts, "rnnexp.config_hash": config_hash(identity(values))}
+    continues = origin is not None and _is_in(origin, folder)
+    if origin is not None:
+        more["rnnexp.resumed_from"] = str(origin.checkpoint)
+    if origin is not None and origin.notes:
+        more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
+    where = provenance(Path.cwd())
+    changed = changes_since(origin, {**where, **source_tags(values)})
+    for change in changed:
+        print(f"rnnexp: {change} {_NOT_EXACT}", file=sys.stderr)
+    if changed:
+        more["rnnexp.changed_since_checkpoint"] = " ".join([*changed, _NOT_EXACT])
+    return RunHeader(
+        name=run_name(values),
+        experiment=str(values["tracking"]["experiment"]),
+        params=flatten(values),
+        tags={**where, **more},
+        parent_key=parent,
+        run_id=origin.run_id if origin and not continues else None,
+        continues=continues,
+    )
+
+
+def _is_in(origin: Origin, folder: Path) -> bool:
+    return origin.folder is not None and origin.folder.resolve() == folder.resolve()
+
+
+def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
+    file = folder / CONFIG_FILE
+    file.write_text(yaml.safe_dump(plan.values, sort_keys=False), encoding="utf-8")
+    log.artifact(file)
+    packages = folder / "packages.txt"
+    packages.write_text(package_list(), encoding="utf-8")
+    log.artifact(packages)
+
+
+@cache
+def package_list() -> str:
+    """List every installed package; looked up once, before a sweep copies its process."""
+    return "\n".join(sorted({f"{d.name}=={d.version}" for d in distributions()})) + "\n"
+
+
+def _train(
+    plan: Plan,
+    outcome: Outcome,
+    log: RunLog,
+    stop: StopRequest,
+    origin: Origin | None,
+) -> dict[str, float]:
+    folder = Path(outcome.folder)
+    checkpoint = origin.checkpoint if origin else None
+
+    def give_up(why: str) -> None:
+        outcome.error = why
+        _close(outcome, folder, log)
+
+    with team(plan, folder, checkpoint, give_up) as place:
+        fitted = fit(plan, folder, log, stop, checkpoint, place)
+        return _test(plan, folder, log, fitted)
+
+
+def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, float]:
+    trainer = fitted.trainer
+    at_end = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    at_end = {**_callback(trainer, ResumePoint).figures, **at_end}
+    step = trainer.global_step
+    tested = test_best(fitted, folder)
+    figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    log.metrics(figures, step)
+    log.artifact(tested, "checkpoints")
+    for name, text in plan.task.samples(fitted.module.network).items():
+        (folder / name).write_text(text, encoding="utf-8")
+        log.artifact(folder / name)
+    summary = _summary_of(trainer)
+    log.metrics({k: v for k, v in summary.items() if k not in _AT_EVERY_STEP}, step)
+    return {**at_end, **figures, **summary}
+
+
+def _summary_of(trainer: Trainer) -> dict[str, float]:
+    watching = (_callback(trainer, StepMonitor), _callback(trainer, CliffWatch))
+    return {key: value for callback in watching for key, value in callback.summary().items()}
+
+
+def _draw(plan: Plan, folder: Path, log: RunLog, alone: bool) -> None:
+    wanted = plan.values["monitor"]["pictures"]
+    if wanted == "never" or (wanted == "auto" and not alone):
+        return
+    log.flush()
+    for file in draw_run_pictures(folder, plan.values["clip"]["max_norm"]):
+        log.artifact(file, "pictures")
+
+
+def _callback(trainer: Trainer, kind: type[C]) -> C:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # untyped in Lightning
+    return next(c for c in callbacks if isinstance(c, kind))
+
+
+def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
+    log.tags({"mlflow.note.content": describe_outcome(outcome)})
+    if outcome.pruned:
+        log.tags({"rnnexp.pruned": "true"})
+    for name in ("cliffs.jsonl", "dynamics.jsonl", "error.txt"):
+        if (folder / name).is_file():
+            log.artifact(folder / name)
+    log.end(outcome.status, outcome.error)
+    if log.problem is not None:  # still: what has not been written is lost with this process
+        outcome.status = "FAILED"
+        outcome.error = outcome.error or f"{log.problem} What was logged last is missing."
+    outcome.write()

@@ -1,0 +1,185 @@
+"""Lightning's Trainer, and the callbacks around it, from a plan."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from rnnexp.app.config.build import Plan, Values, run_name
+from rnnexp.app.jobs.folder import STATUS, Frozen, is_frozen
+from rnnexp.app.run.progress import RunProgress
+from rnnexp.app.run.status import Reports, StatusFile
+from rnnexp.monitors.cliffs import CliffDetector, CliffOptions
+from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.monitors.probe import DynamicsProbe
+from rnnexp.monitors.watch import CliffWatch, WatchOptions
+from rnnexp.monitors.weights import WeightPath
+from rnnexp.registry import REGISTRY
+from rnnexp.tracking import RunLog
+from rnnexp.tracking.logger import JournalLogger
+from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
+from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
+from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
+from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
+from rnnexp.training.resume import RecordFirst, ResumePoint
+from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
+
+CHART_POINTS = 300
+"""MLflow's charts show 320 points of a series: a cliff must stand in one that has fewer."""
+
+
+def make_trainer(
+    plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place = ALONE
+) -> Trainer:
+    """Make the Trainer of one run.
+
+    Clipping is Lightning's own: ``gradient_clip_val`` and ``gradient_clip_algorithm``.
+
+    Args:
+        plan: a checked config.
+        folder: the run's.
+        log: the run's record; None in a process that does not lead.
+        stop: tells whether a signal has come.
+        place: of this process.
+    """
+    _quiet()
+    options = plan.values["trainer"]
+    trainer = Trainer(
+        max_steps=options["max_steps"],
+        max_epochs=options["max_epochs"] or -1,
+        val_check_interval=min(options["val_every"], options["max_steps"] * options["accumulate"]),
+        check_val_every_n_epoch=None,
+        accelerator=options["accelerator"],
+        devices=place.size,
+        strategy=_strategy(options["strategy"], place),
+        use_distributed_sampler=False,
+        precision=options["precision"],
+        accumulate_grad_batches=options["accumulate"],
+        deterministic=options["deterministic"],
+        logger=JournalLogger(log) if log is not None else False,
+        log_every_n_steps=1,
+        callbacks=_callbacks(plan, folder, log, stop, place),
+        plugins=[SafeCheckpointIO()],
+        default_root_dir=folder,
+        profiler=NoProfiler(),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **_clipping(plan.values["clip"]),
+    )
+    drop_empty_hooks(trainer.callbacks)  # type: ignore[attr-defined]  # untyped in Lightning
+    return trainer
+
+
+def _clipping(clip: dict[str, Any]) -> dict[str, Any]:
+    if clip["by"] == "none":
+        return {}
+    threshold = clip["max_norm"] if clip["by"] == "norm" else clip["max_value"]
+    return {"gradient_clip_val": threshold, "gradient_clip_algorithm": clip["by"]}
+
+
+def _strategy(name: str, place: Place) -> Any:
+    if place.size == 1:
+        return "auto" if name.startswith("ddp") else name  # nobody to share the work with
+    return TeamStrategy(place, find_unused_parameters=name == FIND_UNUSED)
+
+
+def _callbacks(
+    plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place
+) -> list[Callback]:
+    monitor = StepMonitor(_guard(plan.values))
+    point = ResumePoint(folder / "checkpoints" / LAST)
+    stops = plan.values["tracking"]["disk_full"] == "stop"
+    disk = StopOnFullDisk(lambda: log.problem if log else None, point if stops else None)
+    # The first three look at the state between two batches: before any other touches the next one.
+    callbacks: list[Callback] = [StopOnSignal(stop, point), disk, OwnDraws(place), point]
+    # Those from plugins may change the gradient: they come before it is measured.
+    callbacks += [*_plugged_in(plan.values), monitor]
+    if log is not None:
+        callbacks += _recording(plan, folder, log, monitor)
+    return [*callbacks, _best(folder), *_changing(plan.values)]
+
+
+def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> list[Callback]:
+    # In the first process of a run only. They look and write; what they do is no one else's affair.
+    callbacks: list[Callback] = [RecordFirst(log.flush), _watch(plan, monitor, folder, log)]
+    callbacks.append(WeightPath())
+    every = plan.values["monitor"]["dynamics_every"]
+    if every is not None:
+        callbacks.append(DynamicsProbe(folder, every))
+    if is_frozen(folder):
+        callbacks.append(StatusFile(monitor, folder / STATUS))
+        figure = Frozen.read(folder).reports
+        callbacks += [Reports(folder, figure)] if figure else []
+    style = plan.values["trainer"]["progress"]
+    if style != "none":
+        callbacks.append(RunProgress(monitor, run_name(plan.values), style))
+    return callbacks
+
+
+def _changing(values: Values) -> list[Callback]:
+    callbacks: list[Callback] = []
+    options = values["trainer"]
+    if options["early_stop_after"] is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
+    term = omega_term(values)
+    if term is not None:
+        callbacks.append(OmegaRegulariser(term))
+    return callbacks
+
+
+def _plugged_in(values: Values) -> list[Callback]:
+    given = values["callbacks"].items()
+    return [REGISTRY.get("callback", name).cls(**(options or {})) for name, options in given]
+
+
+def omega_term(values: Values) -> OmegaTerm | None:
+    """Say what pulls against vanishing gradients; None for nothing."""
+    return None if values["omega"]["flavour"] == "none" else OmegaTerm(**values["omega"])
+
+
+def _guard(values: Values) -> NonFiniteGuard:
+    options = values["monitor"]
+    return NonFiniteGuard(
+        options["nonfinite"],
+        factor=options["rollback_factor"],
+        max_rollbacks=options["max_rollbacks"],
+        snapshot_every=options["snapshot_every"],
+        scaled=values["trainer"]["precision"] == "16-mixed",
+    )
+
+
+def _watch(plan: Plan, monitor: StepMonitor, folder: Path, log: RunLog) -> CliffWatch:
+    options = plan.values["monitor"]
+    shown = plan.values["unroll"]["backend"] != "vendor"
+    watched = WatchOptions(
+        folder,
+        log.profile,
+        flow_every=options["flow_every"] if shown else None,
+        window=max(1, -(-plan.values["trainer"]["max_steps"] // CHART_POINTS)),
+    )
+    rule = CliffOptions(ratio=options["cliff_ratio"], deviations=options["cliff_deviations"])
+    return CliffWatch(monitor, watched, CliffDetector(rule))
+
+
+def _best(folder: Path) -> Callback:
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        filename="best",
+        monitor="val/loss",
+        save_top_k=1,
+        enable_version_counter=False,
+    )
+
+
+def _quiet() -> None:
+    # Lightning's advice on hardware and loaders is not this program's voice.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*val_check_interval.*")
+    warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # a new run from a file

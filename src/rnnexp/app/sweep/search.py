@@ -1,0 +1,193 @@
+"""A search: a sweep whose jobs Optuna suggests, one at a time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits
+from hydra_plugins.rnnexp_local_launcher._processes import Task
+from hydra_plugins.rnnexp_optuna_sweeper._trials import Result
+from hydra_plugins.rnnexp_optuna_sweeper.report import read_reports
+from rnnexp.app.config.build import Plan, run_name
+from rnnexp.app.config.compose import Corner, Job, compose_trial
+from rnnexp.app.config.identity import job_key
+from rnnexp.app.jobs.folder import PRUNED, state_of
+from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.sweep.sweep import DEFINITION, Item, Sweep, best_by
+from rnnexp.app.sweep.watch import JobTask, SweepWatcher
+from rnnexp.app.sweep.worker import BUSY
+from rnnexp.errors import UserError
+from rnnexp.tracking import Tracking
+from rnnexp.tracking.files import write_json
+
+PICTURES = "search"
+"""Folder of the plots among the artifacts."""
+
+
+class Search(Sweep):
+    """What ``rnnexp train -m hydra/sweeper=optuna`` asks for.
+
+    Args:
+        corners: configs at the edges of what is searched; they say how, and are not run.
+        overrides: the command's.
+        tracking: takes the records.
+        tags: what is known of the command.
+    """
+
+    def __init__(
+        self,
+        corners: Sequence[Corner],
+        overrides: Sequence[str],
+        tracking: Tracking,
+        tags: Mapping[str, str],
+    ) -> None:
+        super().__init__(corners, overrides, tracking, tags)
+        self.settings = corners[0].settings
+        self.items, self.all_items = [], []
+        self.refused: list[Outcome] = []
+        self.words = ""
+        if self.settings.pruner != "none":
+            self.reports = self.settings.objectives[0]
+        self.tags["rnnexp.search.sampler"] = self.settings.sampler
+        self.tags["rnnexp.search.pruner"] = self.settings.pruner
+        self.tags["rnnexp.search.objectives"] = ", ".join(self.settings.objectives)
+
+    @property
+    def total(self) -> int:
+        """How many trials there will be."""
+        return self.settings.trials
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """How each trial ended, also where its config could not be run."""
+        return [*super().outcomes, *self.refused]
+
+    def describe(self) -> str:
+        """Say in a line how many trials are made, how, and for what."""
+        how = self.settings
+        aims = zip(how.directions, how.objectives, strict=True)
+        pruned = "" if how.pruner == "none" else f", pruned by {how.pruner}"
+        wanted = ", ".join(" ".join(aim) for aim in aims)
+        return f"a search of {self.total} trials by {how.sampler}{pruned}, to {wanted}"
+
+    def definition(self) -> dict[str, Any]:
+        """Say what it is, and how many trials it is to have."""
+        return {**super().definition(), "trials": self.total}
+
+    def best(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
+        """Name the best trial; with several objectives, say which trials no other beats."""
+        objectives, directions = self.settings.objectives, self.settings.directions
+        if len(objectives) == 1:
+            return best_by(outcomes, objectives[0], directions[0])
+        return {"rnnexp.sweep.best": self.words} if self.words else {}
+
+    def add(self, job: Job) -> Item:
+        """Take note of a trial; one of the same config is the same job."""
+        key = job_key(job.plan)
+        for item in self.items:
+            if item.key == key:
+                return item
+        self.items.append(Item(job, key, self.folder / key))
+        write_json(self.folder / DEFINITION, self.definition(), indent=1)
+        return self.items[-1]
+
+    def refuse(self, overrides: Sequence[str], error: UserError) -> None:
+        """Take note of a trial whose config cannot work."""
+        name = f"{self.name} {' '.join(overrides)}"
+        self.refused.append(Outcome(name, str(self.folder), error=str(error)))
+
+
+class SearchTrials:
+    """The trials of a search, as Optuna's sweeper takes them.
+
+    Args:
+        search: whose they are.
+        watcher: shows how it goes.
+        threads: CPU threads of each.
+        common: overrides that Hydra does not hand on.
+    """
+
+    def __init__(
+        self, search: Search, watcher: SweepWatcher, threads: int, common: Sequence[str]
+    ) -> None:
+        self.search, self.watcher, self.threads = search, watcher, threads
+        self.common = list(common)
+        options = search.options
+        self.limits = Limits(timeout=options["timeout"], fail_fast=options["fail_fast"])
+        self.retry_failed = bool(options["retry_failed"])
+
+    def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:
+        """Freeze the job of a trial, unless what came of it is known."""
+        item = self._item(number, overrides)
+        if item is None:
+            return Result("failed")
+        state = state_of(item.folder)
+        if state == "done":
+            return Result("complete", _figures(item.outcome))
+        if state == "pruned":
+            self.search.judge(item, "its process ended early", None, False)
+            return Result("pruned")
+        self.search.freeze(item, self.threads)
+        return JobTask(item)
+
+    def remember(self, number: int, overrides: Sequence[str]) -> None:
+        """Count a trial that an earlier command has ended."""
+        self._item(number, overrides)
+
+    def started(self, task: Task) -> None:
+        """Hand it on."""
+        self.watcher.started(task)
+
+    def reports(self, task: Task) -> Mapping[int, float]:
+        """Read them from the job's folder."""
+        return read_reports(cast(JobTask, task).item.folder)
+
+    def prune(self, task: Task, step: int, value: float) -> None:
+        """Leave word for the job, which is asked to end next."""
+        record = {"step": step, "figure": self.search.reports, "value": value}
+        write_json(cast(JobTask, task).item.folder / PRUNED, record)
+
+    def ended(self, ended: Ended) -> Result:
+        """Judge a trial."""
+        self.watcher.ended(ended)
+        outcome = cast(JobTask, ended.task).item.outcome
+        if outcome.status == "FINISHED":
+            return Result("complete", _figures(outcome))
+        if outcome.pruned:
+            return Result("pruned")
+        goes_on = ended.code == BUSY or outcome.status == "KILLED"
+        return Result("interrupted" if goes_on else "failed")
+
+    def turn(self, running: Sequence[Task], waiting: int) -> None:
+        """Move the display."""
+        self.watcher.turn(running, waiting)
+
+    def close(self, best: str, files: Sequence[Path]) -> None:
+        """Put what was found into the record of the search."""
+        self.search.words = best
+        parent = self.search.open()
+        parent.artifact(self.search.folder / DEFINITION)
+        for file in files:
+            parent.artifact(file, PICTURES if file.suffix == ".png" else "")
+
+    def _item(self, number: int, overrides: Sequence[str]) -> Item | None:
+        try:
+            job = compose_trial([*self.common, *overrides])
+            return self.search.add(replace(job, plan=_named(job.plan, number)))
+        except UserError as error:
+            self.search.refuse(overrides, error)
+            self.watcher.say(f"{' '.join(overrides)}: {error}")
+            return None
+
+
+def _named(plan: Plan, number: int) -> Plan:
+    # By the rest of the name all trials are one. The number stands first: tables cut the end off.
+    name = f"trial{number}-{run_name(plan.values)}"
+    return replace(
+        plan, values={**plan.values, "tracking": {**plan.values["tracking"], "name": name}}
+    )
+
+
+def _figures(outcome: Outcome) -> dict[str, float]:
+    return {**outcome.metrics, "seconds": outcome.seconds}

@@ -1,0 +1,216 @@
+"""One command: its runs, their shared record keeper, their common ending."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig
+
+from hydra_plugins.rnnexp_local_launcher._pool import Limits
+from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
+from rnnexp.app.config.compose import Corner, Job, search_path
+from rnnexp.app.config.validate import validate
+from rnnexp.app.jobs.folder import LOG, artifact_root
+from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.run.resume import origin_of
+from rnnexp.app.run.run import package_list, run
+from rnnexp.app.sweep.pictures import draw_sweep_picture
+from rnnexp.app.sweep.search import Search, SearchTrials
+from rnnexp.app.sweep.sweep import NOT_RUN, Item, Sweep
+from rnnexp.app.sweep.watch import JobTask, SweepWatcher
+from rnnexp.app.sweep.worker import run_folder
+from rnnexp.errors import ConfigError, RunError
+from rnnexp.report.table import print_table, summary_line
+from rnnexp.tracking import Tracking
+from rnnexp.training.interrupt import StopRequest
+
+
+class Session:
+    """Everything the runs of one command share.
+
+    Args:
+        command: the words that were typed.
+        jobs: what they ask for.
+        overrides: the command's.
+        multirun: whether they are a sweep, be it of one job.
+    """
+
+    def __init__(
+        self, command: list[str], jobs: list[Job], overrides: Sequence[str], multirun: bool
+    ) -> None:
+        self.command = " ".join(command)
+        self.jobs = jobs
+        self.stop = StopRequest()
+        self.outcomes: list[Outcome] = []
+        self.stopped = False
+        options = jobs[0].plan.values["tracking"]
+        self.uri, self.wait = str(options["uri"]), float(options["wait"])
+        self.tracking = Tracking(self.uri, artifact_root(self.uri))
+        self.tags = {"rnnexp.command": self.command}
+        self.overrides = list(overrides)
+        self.sweep = self._make_sweep() if multirun else None
+        self._watcher: SweepWatcher | None = None
+        self._folder = Path()
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every run finished."""
+        known = self.sweep.elsewhere if self.sweep else ()
+        return int(any(not o.well and Path(o.folder).name not in known for o in self.outcomes))
+
+    def __call__(self, config: DictConfig) -> None:
+        """Run one job in this process; a failure is kept and does not stop the others."""
+        hydra = HydraConfig.get()
+        self._folder = Path(hydra.runtime.output_dir)
+        if self.sweep is not None:
+            self._run_item(self.sweep, self.sweep.all_items[int(hydra.job.num)])
+            return
+        plan = validate(config)
+        tags = {**self.tags, "rnnexp.overrides": " ".join(hydra.overrides.task)}
+        origin = origin_of(plan.values["resume"], self._folder)
+        outcome = run(plan, self._folder, self.tracking, self.stop, tags=tags, origin=origin)
+        self.outcomes.append(outcome)
+        self._say(outcome)
+
+    def sweep_name(self) -> str:
+        """Return the name of the sweep, for Hydra's folders."""
+        return self.sweep.name if self.sweep else "one"
+
+    def job_key(self, number: int) -> str:
+        """Return the key of a job by its number, for Hydra's folders."""
+        return self.sweep.all_items[number].key if self.sweep else str(number)
+
+    def sweep_tasks(
+        self, job_overrides: Sequence[Sequence[str]], first: int, config: DictConfig
+    ) -> tuple[list[JobTask], SweepWatcher, Limits]:
+        """Make the tasks that a launcher of this project runs: what is left of the sweep."""
+        del job_overrides, first
+        assert self.sweep is not None
+        threads = int(config.hydra.launcher.threads)
+        _check_gpus(config.hydra.launcher.get("gpus"), self.jobs)
+        left = self._begin(self.sweep)
+        package_list()
+        for item in left:
+            self.sweep.freeze(item, threads)
+        self._watcher = self._watch(self.sweep)
+        options = self.sweep.options
+        limits = Limits(timeout=options["timeout"], fail_fast=options["fail_fast"])
+        return [JobTask(item) for item in left], self._watcher, limits
+
+    def search_trials(self, settings: Settings, config: DictConfig) -> SearchTrials:
+        """Make the trials that ``hydra/sweeper=optuna`` asks for."""
+        del settings  # the search has them from its corners
+        assert isinstance(self.sweep, Search)
+        self.sweep.open()
+        print(f"rnnexp: {self.sweep.name}: {self.sweep.describe()}", file=sys.stderr)
+        self._watcher = self._watch(self.sweep)
+        found = [o for o in self.overrides if o.startswith("hydra.searchpath=")]
+        common = found or search_path(self.overrides)
+        threads = int(config.hydra.launcher.threads)
+        package_list()
+        return SearchTrials(self.sweep, self._watcher, threads, common)
+
+    def finish(self) -> None:
+        """Close the record and print what came out."""
+        if self._watcher is not None:
+            self._watcher.close()
+        if self.sweep is not None:
+            self.outcomes = self.sweep.outcomes
+            self._draw(self.sweep)
+            self.sweep.close(self.stopped)
+        for folder in self.tracking.close(self.wait):
+            where = f"rnnexp: {folder}: not all of it reached {self.uri} yet"
+            print(f"{where}; later: rnnexp sync {folder}", file=sys.stderr)
+        if self.sweep is not None and self.sweep.lease is not None:
+            self._sum_up(self.sweep)
+
+    def resume_hint(self) -> str:
+        """Say how to go on with what was stopped."""
+        if self.sweep is not None:
+            return "Go on: the same command again."
+        return f"Go on: rnnexp train resume={self._folder}"
+
+    def _make_sweep(self) -> Sweep:
+        corners = [job for job in self.jobs if isinstance(job, Corner)]
+        if corners:
+            return Search(corners, self.overrides, self.tracking, self.tags)
+        return Sweep(self.jobs, self.overrides, self.tracking, self.tags)
+
+    def _watch(self, sweep: Sweep) -> SweepWatcher:
+        moving = self.jobs[0].plan.values["trainer"]["progress"] in ("auto", "bar")
+        return SweepWatcher(sweep, moving)
+
+    def _begin(self, sweep: Sweep) -> list[Item]:
+        sweep.open()
+        left = sweep.left()
+        counts = Counter(sweep.states().values())
+        if counts["done"] or counts["failed"]:
+            again = (
+                "run again" if sweep.options["retry_failed"] else "sweep.retry_failed=true reruns"
+            )
+            failed = f", {counts['failed']} failed before ({again})" if counts["failed"] else ""
+            print(
+                f"rnnexp: {sweep.name}: {counts['done']} of {len(sweep.items)} jobs done{failed}",
+                file=sys.stderr,
+            )
+        return left
+
+    def _run_item(self, sweep: Sweep, item: Item) -> None:
+        if sweep.lease is None:
+            self._begin(sweep)
+        if item not in sweep.left():
+            return
+        sweep.freeze(item, torch.get_num_threads())
+        try:
+            code = run_folder(item.folder, self.stop)
+        finally:
+            self.tracking.forward(item.folder)
+        sweep.judge(item, f"exit code {code}", code, False)
+        sweep.tell()
+        self._say(item.outcome)
+        if code and sweep.options["fail_fast"]:
+            raise RunError(f"{item.name} failed, and sweep.fail_fast ends the sweep with it.")
+
+    def _sum_up(self, sweep: Sweep) -> None:
+        self.outcomes = sweep.outcomes
+        print_table([outcome for outcome in self.outcomes if outcome.error != NOT_RUN])
+        counts = ", ".join(f"{value} {key}" for key, value in sweep.count().items() if value)
+        if isinstance(sweep, Search) and sweep.words:
+            print(sweep.words)
+        print(f"{sweep.name}: {counts} | {sweep.folder} | {self._ui_command()}")
+        for outcome in self.outcomes:
+            if not outcome.well and outcome.error != NOT_RUN:
+                print(f"rnnexp: {outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
+                print(f"        its log: {outcome.folder}/{LOG}", file=sys.stderr)
+
+    def _draw(self, sweep: Sweep) -> None:
+        name = sweep.options["picture"] or self.jobs[0].plan.task.sweep_picture
+        if name is None or self.stopped or sweep.lease is None:
+            return
+        for file in draw_sweep_picture(name, self.outcomes, sweep.folder):
+            sweep.open().artifact(file)
+            if file.suffix == ".png":
+                print(f"Picture: {file}")
+
+    def _say(self, outcome: Outcome) -> None:
+        if outcome.error:
+            print(f"rnnexp: {outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
+        if outcome.error or len(self.jobs) == 1:
+            print(summary_line(outcome, self._ui_command()))
+
+    def _ui_command(self) -> str:
+        default = self.uri == "sqlite:///mlflow.db"
+        return "rnnexp ui" if default else f"rnnexp ui tracking.uri={self.uri}"
+
+
+def _check_gpus(gpus: object, jobs: Sequence[Job]) -> None:
+    # Named ones of hydra/launcher=local; said before the record of the sweep is begun.
+    wanted = max(int(job.plan.values["trainer"]["devices"]) for job in jobs)
+    if isinstance(gpus, ListConfig) and 0 < len(gpus) < wanted:
+        raise ConfigError(
+            f"hydra.launcher.gpus={list(gpus)}: a job with trainer.devices={wanted} takes "
+            f"{wanted} at once. Name more, or ask for fewer devices."
+        )

@@ -1,0 +1,244 @@
+"""A sweep: its jobs, which of them are left to do, its record above theirs."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnexp.app.config.build import run_name
+from rnnexp.app.config.compose import Job
+from rnnexp.app.config.identity import job_key
+from rnnexp.app.jobs.folder import (
+    COMPLETE,
+    LOG,
+    SWEEPS,
+    Frozen,
+    State,
+    default_name,
+    log_tail,
+    outcome_of,
+    pruned_at,
+    state_of,
+)
+from rnnexp.app.jobs.lease import Lease, acquire, holder_of
+from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.run.run import flatten
+from rnnexp.errors import ConfigError
+from rnnexp.tracking import RunHeader, RunLog, Tracking, close_journal, provenance
+from rnnexp.tracking.files import RUN, read_json, write_json
+
+DEFINITION, NOT_RUN = "sweep.json", "not run"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One job of a sweep.
+
+    Args:
+        job: what it runs.
+        key: its identity.
+        folder: where it lives, whichever command runs it.
+        own: the overrides that it does not share with the others and its name does not tell.
+    """
+
+    job: Job
+    key: str
+    folder: Path
+    own: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its run: with what tells it apart."""
+        return " ".join((run_name(self.job.plan.values), *self.own))
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended; FAILED with a reason where it left nothing."""
+        config = flatten(self.job.plan.values)
+        unknown = Outcome(self.name, str(self.folder), config=config, error=NOT_RUN)
+        found = outcome_of(self.folder) or unknown
+        found.run_id = read_json(self.folder / RUN).get("run_id", found.run_id)
+        return found
+
+
+def _own(job: Job, shared: Collection[str]) -> tuple[str, ...]:
+    told = ("task", "cell", "clip", "seed")  # by the name that a run has anyway
+    words = (word for word in job.overrides if word not in shared)
+    return tuple(word for word in words if word.partition("=")[0] not in told)
+
+
+class Sweep:
+    """What ``rnnexp train -m`` asks for.
+
+    Args:
+        jobs: all of them, checked.
+        overrides: the command's, from which the name follows where none is given.
+        tracking: takes the records.
+        tags: what is known of the command.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        overrides: Sequence[str],
+        tracking: Tracking,
+        tags: Mapping[str, str],
+    ) -> None:
+        values = jobs[0].plan.values
+        self.options: Mapping[str, Any] = values["sweep"]
+        self.name = str(self.options["name"] or default_name(overrides))
+        self.overrides = list(overrides)
+        self.folder = SWEEPS / self.name
+        self.tracking = tracking
+        self.tags = dict(tags)
+        self.experiment = str(values["tracking"]["experiment"])
+        keys = [job_key(job.plan) for job in jobs]
+        shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
+        self.all_items = [
+            Item(job, key, self.folder / key, _own(job, shared))
+            for job, key in zip(jobs, keys, strict=True)
+        ]
+        self.items = list({item.key: item for item in self.all_items}.values())
+        self.elsewhere: set[str] = set()
+        self.lease: Lease | None = None
+        self.reports: str | None = None
+        self._parent: RunLog | None = None
+
+    @property
+    def total(self) -> int:
+        """How many jobs there will be."""
+        return len(self.items)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """How each job ended."""
+        return [item.outcome for item in self.items]
+
+    def describe(self) -> str:
+        """Say in a line what is asked for."""
+        return f"{self.total} jobs"
+
+    def definition(self) -> dict[str, Any]:
+        """Say what the sweep is, for whoever asks for it by name."""
+        keys = [item.key for item in self.items]
+        return {"name": self.name, "overrides": self.overrides, "jobs": keys}
+
+    def best(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
+        """Name the best job, as tags."""
+        return best_by(outcomes, "val/loss", "minimize")
+
+    def states(self) -> dict[str, State]:
+        """Tell how far each job has come, by key."""
+        return {item.key: state_of(item.folder) for item in self.items}
+
+    def left(self) -> list[Item]:
+        """List the jobs that are to be run now."""
+        wanted = {"new", "interrupted"} | ({"failed"} if self.options["retry_failed"] else set())
+        states = self.states()
+        self.elsewhere |= {key for key, state in states.items() if state == "running"}
+        return [item for item in self.items if states[item.key] in wanted]
+
+    def open(self) -> RunLog:
+        """Begin the record of the sweep, or go on with it if the sweep was started before."""
+        if self._parent is None:
+            self.lease = acquire(self.folder)
+            if self.lease is None:
+                raise ConfigError(
+                    f"The sweep {self.name} is running already: {holder_of(self.folder)}. See how "
+                    f"it does: rnnexp sweep status {self.name}; or give this one a sweep.name."
+                )
+            write_json(self.folder / DEFINITION, self.definition(), indent=1)
+            # No thread of its own: this process is copied for every job.
+            self._parent = self.tracking.open_run(self.folder, self._header(), background=False)
+            self._parent.artifact(self.folder / DEFINITION)
+        return self._parent
+
+    def freeze(self, item: Item, threads: int) -> None:
+        """Put everything that a process needs to run a job into the job's folder."""
+        tags = {**self.tags, "rnnexp.job_key": item.key, "rnnexp.sweep.name": self.name}
+        tags["rnnexp.overrides"] = " ".join(item.job.overrides)
+        values = dict(item.job.plan.values)
+        values["tracking"] = {**values["tracking"], "name": item.name}
+        key = self.open().key
+        Frozen(values, tags, self.tracking.uri, key, threads, self.reports).write(item.folder)
+
+    def judge(self, item: Item, how: str, code: int | None, timed_out: bool) -> Outcome:
+        """Say how a job has ended, also where its process could not.
+
+        Args:
+            item: the job.
+            how: how its process ended, in words.
+            code: its exit code; None where a signal ended it.
+            timed_out: whether it was ended for its time.
+        """
+        outcome = outcome_of(item.folder)
+        complete = (item.folder / COMPLETE).is_file()
+        if complete or (outcome is not None and outcome.error and not timed_out):
+            return outcome or item.outcome
+        outcome = outcome or Outcome(item.name, str(item.folder))
+        outcome.config = flatten(item.job.plan.values)
+        outcome.status = "KILLED" if code is None and not timed_out else "FAILED"
+        outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
+        reason = pruned_at(item.folder)
+        if reason is not None:
+            outcome.pruned, outcome.status, outcome.error = True, "KILLED", reason
+        tail = log_tail(item.folder, 3)
+        close_journal(
+            item.folder,
+            outcome.status,
+            f"{outcome.error}\n{tail}".strip(),
+            item.folder / LOG,
+        )
+        outcome.write()
+        return outcome
+
+    def count(self, running: int = 0) -> dict[str, int]:
+        """Count the jobs by what has become of them."""
+        counts = Counter(self.states().values())
+        done, failed = counts["done"], counts["failed"]
+        pruned = {"pruned": counts["pruned"]} if counts["pruned"] else {}
+        left = self.total - done - failed - counts["pruned"] - running
+        found = {"done": done, **pruned, "running": running, "failed": failed}
+        return {**found, "left": max(0, left)}
+
+    def tell(self, running: int = 0) -> None:
+        """Put the counts into the record of the sweep."""
+        counts = {f"rnnexp.sweep.{k}": str(v) for k, v in self.count(running).items()}
+        self.open().tags(counts)
+
+    def close(self, stopped: bool) -> None:
+        """End the record: counts, the best job, a summary of all."""
+        if self._parent is None:
+            return
+        self.tell()
+        outcomes = self.outcomes
+        done = sum(outcome.well for outcome in outcomes)
+        finished = f"{done} of {self.total}"
+        self._parent.tags({"rnnexp.sweep.finished": finished, **self.best(outcomes)})
+        file = self.folder / "sweep_summary.json"
+        write_json(file, [o.__dict__ for o in outcomes], indent=1)
+        self._parent.artifact(file)
+        whole = done + len(self.elsewhere) >= self.total
+        status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
+        self._parent.end(status, None if whole else f"{finished} runs finished")
+        if self.lease is not None:
+            self.lease.release()
+
+    def _header(self) -> RunHeader:
+        tags = {**provenance(Path.cwd()), **self.tags, "rnnexp.sweep.name": self.name}
+        tags["rnnexp.sweep.jobs"] = str(self.total)
+        params = {"sweep.name": self.name}
+        continues = (self.folder / "journal.jsonl").is_file()
+        return RunHeader(self.name, self.experiment, params, tags, continues=continues)
+
+
+def best_by(outcomes: Sequence[Outcome], figure: str, direction: str) -> dict[str, str]:
+    """Name the run with the best of a figure, as tags; none if no run has finished with it."""
+    known = [o for o in outcomes if o.status == "FINISHED" and figure in o.metrics]
+    if not known:
+        return {}
+    choose = min if direction == "minimize" else max
+    best = choose(known, key=lambda o: o.metrics[figure])
+    figures = f"{best.name}, {figure} {best.metrics[figure]:.4g}"
+    return {"rnnexp.sweep.best": figures, "rnnexp.sweep.best_run": best.run_id or best.folder}

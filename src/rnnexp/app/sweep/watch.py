@@ -1,0 +1,181 @@
+"""What a person sees of a sweep: a table that moves on a terminal, lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from hydra_plugins.rnnexp_local_launcher._pool import Ended
+from hydra_plugins.rnnexp_local_launcher._processes import Task
+from rnnexp.app.jobs.folder import LOG, STATUS, cap_log, log_tail
+from rnnexp.app.jobs.lease import LEASE_SECONDS
+from rnnexp.app.sweep.sweep import Item, Sweep
+from rnnexp.app.sweep.worker import BUSY, PATIENCE_SECONDS, main, run_folder
+from rnnexp.tracking.files import read_json
+
+_REFRESH_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class JobTask:
+    """A job as the launcher takes it."""
+
+    item: Item
+
+    @property
+    def name(self) -> str:
+        """The name of its run."""
+        return self.item.name
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.item.folder / LOG
+
+    @property
+    def command(self) -> list[str]:
+        """A new interpreter for it."""
+        return [sys.executable, "-m", "rnnexp.app.sweep.worker", str(self.item.folder)]
+
+    @property
+    def portable(self) -> Callable[[], int]:
+        """The same for another machine, which sees the same folders."""
+        return partial(main, str(self.item.folder), LEASE_SECONDS + PATIENCE_SECONDS)
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether it asks for one."""
+        return self.item.job.plan.values["trainer"]["accelerator"] not in ("cpu", "mps")
+
+    @property
+    def devices(self) -> int:
+        """How many GPUs, or processes on the CPU, it takes at once."""
+        return int(self.item.job.plan.values["trainer"]["devices"])
+
+    def run(self) -> int:
+        """Run it in this process."""
+        return run_folder(self.item.folder)
+
+
+class SweepWatcher:
+    """Freeze jobs as they start, judge them as they end, and show how the sweep goes.
+
+    Args:
+        sweep: whose jobs they are.
+    """
+
+    def __init__(self, sweep: Sweep, moving: bool) -> None:
+        self.sweep = sweep
+        self.console = Console(stderr=True)
+        self.moving = moving and self.console.is_terminal
+        self._begun = time.monotonic()
+        self._running: list[Item] = []
+        self._to_forward: list[Item] = []
+        self._seconds: list[float] = []
+        self._live: Live | None = None
+        self._shown = 0.0
+
+    def started(self, task: Task) -> None:
+        """Take note of a start."""
+        item = _item(task)
+        self._running.append(item)
+        self._to_forward.append(item)
+
+    def ended(self, ended: Ended) -> bool:
+        """Judge a job and say how it went."""
+        item = _item(ended.task)
+        self._running.remove(item)
+        cap_log(item.folder)
+        self._forward()
+        self.sweep.tell(len(self._running))
+        if ended.code == BUSY:
+            self.sweep.elsewhere.add(item.key)
+            self.say(f"{item.name}: another process runs it")
+            return True
+        outcome = self.sweep.judge(item, str(ended), ended.code, ended.timed_out)
+        if outcome.status == "FINISHED":
+            self._seconds.append(ended.seconds)
+            loss = outcome.metrics.get("test/loss")
+            figure = "" if loss is None else f"  test loss {loss:.4g}"
+            self.say(f"{item.name}  FINISHED in {ended.seconds:.1f} s{figure}")
+            return True
+        if outcome.pruned:
+            self.say(f"{item.name}  {outcome.error}")
+            return True
+        self.say(f"{item.name}  {outcome.status}: {outcome.error}")
+        for line in log_tail(item.folder, 5).splitlines():
+            self.say(f"    {line}")
+        return False
+
+    def turn(self, running: Sequence[Task], waiting: int) -> None:
+        """Hand new journals on; keep the logs short; move the display."""
+        del running
+        now = time.monotonic()
+        if now - self._shown < _REFRESH_SECONDS:
+            return
+        self._shown = now
+        self._forward()
+        for item in self._running:
+            cap_log(item.folder)
+        if self.sweep.lease is not None:
+            self.sweep.lease.beat()
+        if self.moving and self._live is None:
+            # No thread of its own: this process is copied for every job.
+            self._live = Live(console=self.console, auto_refresh=False, transient=True)
+            self._live.start()
+        if self._live is not None:
+            self._live.update(self._picture(waiting), refresh=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._forward()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _forward(self) -> None:
+        ready = [i for i in self._to_forward if (i.folder / "journal.jsonl").is_file()]
+        for item in ready:
+            self._to_forward.remove(item)
+            self.sweep.tracking.forward(item.folder)
+
+    def say(self, line: str) -> None:
+        """Say a line, after how far the sweep has come."""
+        counts = self.sweep.count(len(self._running))
+        done = counts["done"] + counts["failed"] + counts.get("pruned", 0)
+        text = f"[{done}/{self.sweep.total}] {line}"
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _picture(self, waiting: int) -> Group:
+        counts = self.sweep.count(len(self._running))
+        head = "  ".join(f"{value} {key}" for key, value in counts.items())
+        lines = [f"{self.sweep.name}  {head}{self._time_left(waiting)}"]
+        lines += [_progress_of(item) for item in self._running]
+        return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in lines))
+
+    def _time_left(self, waiting: int) -> str:
+        if not self._seconds:
+            return ""
+        mean = sum(self._seconds) / len(self._seconds)
+        at_once = max(1, len(self._running))
+        seconds = mean * (waiting + len(self._running) / 2) / at_once
+        return f"  about {seconds / 60:.1f} min left"
+
+
+def _progress_of(item: Item) -> str:
+    status = read_json(item.folder / STATUS)
+    if not status:
+        return f"  {item.name}  starting"
+    loss = "" if status["loss"] is None else f"  loss {status['loss']:.4g}"
+    return f"  {item.name}  step {status['step']}/{status['of']}{loss}"
+
+
+def _item(task: Task) -> Item:
+    assert isinstance(task, JobTask)
+    return task.item

@@ -1,0 +1,94 @@
+"""Run one job of a sweep in this process, from what stands in its folder."""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+
+from hydra_plugins.rnnexp_local_launcher._processes import tie_to_launcher
+from rnnexp.app.config.compose import prepare
+from rnnexp.app.config.validate import validate
+from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root
+from rnnexp.app.jobs.lease import Lease, acquire
+from rnnexp.app.jobs.outcome import FILE as SUMMARY
+from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.run.resume import origin_of
+from rnnexp.app.run.run import run
+from rnnexp.errors import EXIT_FAILED
+from rnnexp.tracking import Journals
+from rnnexp.tracking.files import write_json
+from rnnexp.training.interrupt import Stopped, StopRequest
+
+BUSY = 75
+"""Exit code where another process has the job: try again later."""
+PATIENCE_SECONDS = 30.0
+"""How long to wait for a process whose sweep was killed: it is saving its state."""
+
+
+def run_folder(
+    folder: Path, stop: StopRequest | None = None, patience: float = PATIENCE_SECONDS
+) -> int:
+    """Run the job of a folder, unless another process does; go on where it was left.
+
+    Args:
+        folder: holds the frozen config; becomes that of the run.
+        stop: hears signals where the caller does not listen itself; then `Stopped` is raised.
+        patience: seconds to wait for a process that holds the job.
+
+    Returns:
+        0, 1 if the run failed, 75 if another process has it, 130 or 143 after a signal.
+    """
+    lease = acquire(folder, patience)
+    if lease is None:
+        return BUSY
+    if (folder / COMPLETE).is_file():
+        lease.release()
+        return 0
+    (folder / SUMMARY).unlink(missing_ok=True)  # of an attempt before this one
+    if stop is not None:
+        with lease.beating():
+            return finish(_run(folder, stop), lease)
+    own = StopRequest()
+    try:
+        with own.listening(), lease.beating():
+            return finish(_run(folder, own), lease)
+    except Stopped as error:
+        return error.exit_code
+
+
+def finish(outcome: Outcome, lease: Lease) -> int:
+    """Mark a finished job COMPLETE, unless it was taken over meanwhile."""
+    if outcome.status != "FINISHED":
+        print(f"{outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
+        return EXIT_FAILED
+    if not lease.is_mine():
+        print("another process has taken this job over; its result counts", file=sys.stderr)
+        return BUSY
+    write_json(lease.folder / COMPLETE, {"token": lease.token})
+    return 0
+
+
+def _run(folder: Path, stop: StopRequest) -> Outcome:
+    frozen = Frozen.read(folder)
+    plan = validate(OmegaConf.create(frozen.values))
+    torch.set_num_threads(frozen.threads)  # a number in the config is set later, and wins
+    origin = origin_of(frozen.values["resume"], folder, own=True)
+    journals = Journals(frozen.uri, artifact_root(frozen.uri))
+    return run(plan, folder, journals, stop, tags=frozen.tags, origin=origin, parent=frozen.parent)
+
+
+def main(folder: str, patience: float = PATIENCE_SECONDS) -> int:
+    """Run a job in a process that was started for it."""
+    tie_to_launcher()
+    frozen = Frozen.read(Path(folder))
+    prepare([f"plugin_dirs={frozen.values['plugin_dirs']}"])
+    return run_folder(Path(folder), patience=patience)
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads of libraries must not hold up the next job

@@ -1,0 +1,75 @@
+"""The page and the sheet that ``experiment=zoo`` ends with."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rnnexp.app.config.catalogue import by_family, costs
+from rnnexp.registry import REGISTRY, Entry
+from rnnexp.report.table import Run
+from rnnexp.report.zoo_sheet import Specimen, draw_sheet, specimen_of
+
+_HEAD = """\
+# The zoo
+
+Every cell that runs on the adding problem. `scripts/zoo` makes this page: it runs
+`rnnexp train experiment=zoo` and copies what the sweep ends with. Counts are for 64 units on 64
+inputs; *flow* is log10 of ||dL/dh_1|| / ||dL/dh_T|| over {length} steps at initialisation with
+{units} units: 0 keeps, below it vanishes, above it explodes; *adding* is the validation error of
+the adding problem over {length} steps after {steps} steps of training, where a guess has
+{baseline:.4f}. One learning rate for all, no tuning: the figures tell cells apart, they rank none.
+
+![Gradient flow at initialisation and learning curve of every cell](figures/zoo.png)
+"""
+_COLUMNS = "| cell | what it is | parameters | multiply-adds | flow | adding | source |"
+_RULE = "| --- | --- | ---: | ---: | ---: | ---: | --- |"
+
+
+def draw_zoo(runs: Sequence[Run], folder: Path) -> list[Path]:
+    """Draw the sheet, and write the page, of a sweep over cells.
+
+    Args:
+        runs: finished runs, one a cell.
+        folder: of the sweep.
+
+    Returns:
+        Sheet, its numbers, page.
+    """
+    by_cell = {run.config["cell.name"]: run for run in runs}
+    entries = [e for e in REGISTRY.all("cell") if e.name in by_cell]
+    specimens = [
+        specimen_of(entry.name, family, Path(by_cell[entry.name].folder))
+        for family, members in by_family(entries)
+        for entry in members
+    ]
+    config, baseline = runs[0].config, 1 / 6
+    page = folder / "zoo.md"
+    page.write_text("\n".join(_page(entries, specimens, config, baseline)), encoding="utf-8")
+    return [*draw_sheet(specimens, baseline, folder / "zoo.png"), page]
+
+
+def _page(
+    entries: list[Entry], specimens: list[Specimen], config: Mapping[str, str], baseline: float
+) -> Iterator[str]:
+    yield _HEAD.format(
+        length=config["task.length"],
+        units=config["cell.hidden_size"],
+        steps=config["trainer.max_steps"],
+        baseline=baseline,
+    )
+    found = {specimen.name: specimen for specimen in specimens}
+    for family, members in by_family(entries):
+        yield f"## {family}\n\n{_COLUMNS}\n{_RULE}"
+        yield from (_row(entry, found[entry.name]) for entry in members)
+        yield ""
+
+
+def _row(entry: Entry, specimen: Specimen) -> str:
+    parameters, multiply_adds, _ = costs(entry)
+    flow = f"{specimen.flow_T[0]:.1f}" if specimen.flow_T else "-"
+    error = f"{specimen.losses[-1][1]:.4f}" if specimen.losses else "-"
+    cells = (entry.name, _cell(entry.summary), parameters, multiply_adds, flow, error)
+    return f"| {' | '.join(cells)} | {_cell(entry.source)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

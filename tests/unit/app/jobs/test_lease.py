@@ -1,0 +1,76 @@
+"""The lease of a job: one holder, taken over from the dead, fenced by its token."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rnnexp.app.jobs.lease import FILE, LEASE_SECONDS, acquire, holder_of, process_start
+
+
+def forge(folder: Path, **changes: object) -> None:
+    values = json.loads((folder / FILE).read_text())
+    (folder / FILE).write_text(json.dumps(values | changes))
+
+
+def test_one_holds_it_until_it_is_handed_back(tmp_path: Path) -> None:
+    lease = acquire(tmp_path)
+    assert lease is not None
+    assert lease.is_mine()
+    assert acquire(tmp_path) is None, "this very process holds it and lives"
+    lease.release()
+    assert holder_of(tmp_path) is None
+    second = acquire(tmp_path)
+    assert second is not None
+    assert second.token == lease.token + 1
+    assert not lease.is_mine()
+
+
+def test_that_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
+    code = "from pathlib import Path; from rnnexp.app.jobs.lease import acquire; acquire(Path('.'))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[4] / "src")}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environment)
+    holder = holder_of(tmp_path)
+    assert holder is not None
+    assert not holder.alive
+    lease = acquire(tmp_path)
+    assert lease is not None
+    assert lease.token == 2
+
+
+def test_a_number_that_is_used_again_is_another_process(tmp_path: Path) -> None:
+    acquire(tmp_path)
+    forge(tmp_path, started=-1.0)
+    assert acquire(tmp_path) is not None
+
+
+def test_on_another_machine_the_beat_decides(tmp_path: Path) -> None:
+    acquire(tmp_path)
+    forge(tmp_path, host="elsewhere", beat=time.time() - LEASE_SECONDS / 2)
+    assert acquire(tmp_path) is None
+    forge(tmp_path, beat=time.time() - 2 * LEASE_SECONDS)
+    assert acquire(tmp_path) is not None
+
+
+def test_a_living_process_of_this_machine_is_never_dead_by_the_clock(tmp_path: Path) -> None:
+    acquire(tmp_path)
+    forge(tmp_path, beat=0.0)
+    assert acquire(tmp_path) is None
+
+
+def test_who_slept_through_a_takeover_does_not_hand_it_back(tmp_path: Path) -> None:
+    sleeper = acquire(tmp_path)
+    assert sleeper is not None
+    forge(tmp_path, started=-1.0)
+    awake = acquire(tmp_path)
+    assert awake is not None
+    sleeper.release()
+    sleeper.beat()
+    assert awake.is_mine()
+
+
+def test_the_start_of_a_process_is_its_own() -> None:
+    assert process_start(os.getpid()) == process_start(os.getpid())
+    assert process_start(os.getpid()) != process_start(os.getppid())

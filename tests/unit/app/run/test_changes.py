@@ -1,0 +1,45 @@
+"""Versions and sources that have changed since a checkpoint was written."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnexp.app.run.changes import changes_since
+from rnnexp.app.run.resume import Origin
+from rnnexp.tracking import Journals, RunHeader
+
+THEN = {"version.torch": "2.12.0", "version.rnnexp": "0.1", "host": "here"}
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Origin:
+    log = Journals("sqlite:///none.db", None).open_run(tmp_path, RunHeader("a", "b", {}, THEN))
+    log.tags({"rnnexp.source.cell": "aa", "rnnexp.source.task": "bb"})
+    log.end("FINISHED")
+    return Origin(tmp_path / "checkpoints" / "last.ckpt", folder=tmp_path)
+
+
+NOW = {**THEN, "rnnexp.source.cell": "aa", "rnnexp.source.task": "bb"}
+
+
+def test_nothing_has_changed(origin: Origin) -> None:
+    assert changes_since(origin, {**NOW, "host": "elsewhere"}) == []
+
+
+def test_what_has_changed_is_named(origin: Origin) -> None:
+    now = {**NOW, "version.torch": "2.13.0", "rnnexp.source.cell": "cc"}
+    assert changes_since(origin, now) == [
+        "The source of the cell has changed since the checkpoint.",
+        "torch is 2.13.0, and was 2.12.0 when the checkpoint was written.",
+    ]
+
+
+def test_a_checkpoint_file_knows_its_run(origin: Origin) -> None:
+    alone = Origin(origin.checkpoint)
+    assert len(changes_since(alone, {**NOW, "version.rnnexp": "0.2"})) == 1
+
+
+def test_a_run_that_begins_anew_has_nothing_to_compare(tmp_path: Path, origin: Origin) -> None:
+    assert changes_since(None, {"version.torch": "1"}) == []
+    assert changes_since(Origin(None, folder=tmp_path), {"version.torch": "1"}) == []
+    assert changes_since(Origin(Path("a", "b", "c.ckpt")), {"version.torch": "1"}) == []

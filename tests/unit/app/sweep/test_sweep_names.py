@@ -1,0 +1,20 @@
+"""Runs of one sweep have names that tell them apart."""
+
+from pathlib import Path
+
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.sweep.sweep import Sweep
+from rnnexp.tracking import Tracking
+
+
+def test_what_varies_is_in_the_names(workdir: Path) -> None:
+    words = ["cell=elman,gru", "task.length=9", "optimizer.lr=0.1,0.2", "omega=none,paper"]
+    prepare(words)
+    jobs = check_jobs(words, multirun=True, config_dir=None)
+    sweep = Sweep(jobs, words, Tracking("sqlite:///x.db", None), {})
+    names = [item.name for item in sweep.items]
+    assert len(set(names)) == len(jobs) == 8
+    assert names[0] == "adding-elman-clip_norm-s0 optimizer.lr=0.1 omega=none"
+    alone = Sweep(jobs[:1], words, Tracking("sqlite:///x.db", None), {})
+    assert [item.name for item in alone.items] == ["adding-elman-clip_norm-s0"]
+    assert alone.items[0].key == sweep.items[0].key  # the name is no part of what a job is
