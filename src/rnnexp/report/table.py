@@ -7,10 +7,11 @@ from typing import Protocol
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 WIDTH = 120
-"""Columns of a table that goes to a file or a pipe."""
+"""Columns of a table that goes to a file or a pipe, at least."""
 
 _FIGURES = {
     "test/loss": "test loss",
@@ -65,8 +66,14 @@ class Run(Protocol):
 
 def print_table(runs: Sequence[Run]) -> None:
     """Print a table of runs to standard output, at its full width where that is no terminal."""
-    width = None if sys.stdout.isatty() else WIDTH
-    Console(width=width).print(table_of(runs))
+    table = table_of(runs)
+    width = None if sys.stdout.isatty() else max(WIDTH, _natural_width(table))
+    Console(width=width).print(table)
+
+
+def _natural_width(table: Table) -> int:
+    unbounded = Console(width=10_000)
+    return Measurement.get(unbounded, unbounded.options, table).maximum
 
 
 def table_of(runs: Sequence[Run]) -> Table:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from rnnexp.report.table import differing, show, summary_line, table_of
+from rnnexp.report.table import WIDTH, differing, print_table, show, summary_line, table_of
 
 
 @dataclass
@@ -124,3 +124,11 @@ def test_summary_line_says_where_to_look() -> None:
     )
     failed = summary_line(Row(status="FAILED", run_id=None), "rnnexp ui")
     assert failed == "a-run: FAILED | run not yet in the store | outputs/x | rnnexp ui"
+
+
+def test_a_wide_table_in_a_pipe_is_not_squeezed(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [{f"cell.option_{k}": f"value-{i}-{k}" for k in range(12)} for i in range(2)]
+    print_table([Row(config=config) for config in options])
+    said = capsys.readouterr().out
+    assert all(f"value-1-{k}" in said for k in range(12))
+    assert max(map(len, said.splitlines())) > WIDTH
