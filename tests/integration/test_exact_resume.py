@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ from rnnexp.tracking.service import RunLog
 from rnnexp.training.checkpoints import LAST, PREVIOUS, find_checkpoint
 from rnnexp.training.interrupt import Stopped, StopRequest
 from rnnexp.training.resume import ResumePoint
+
+from ..waiting import comes_true
 
 SIZE = ["task.length=12", "task.batch_size=4", "cell.hidden_size=5", "task.val_batches=2"]
 
@@ -166,13 +167,6 @@ def digest_of_last(folder: Path) -> str:
     return hashlib.sha256(b"".join(state[k].numpy().tobytes() for k in sorted(state))).hexdigest()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
-
-
 def test_a_killed_process_goes_on_from_an_older_checkpoint(
     rnnexp, workdir: Path, store_uri: str
 ) -> None:
@@ -181,7 +175,7 @@ def test_a_killed_process_goes_on_from_an_older_checkpoint(
     command = [sys.executable, "-m", "rnnexp", "train", "hydra.run.dir=killed", *LONG]
     process = subprocess.Popen(command, cwd=workdir, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: (folder / "checkpoints" / PREVIOUS).is_file())
+        assert comes_true(lambda: (folder / "checkpoints" / PREVIOUS).is_file())
         time.sleep(random.random() / 2)
     finally:
         process.kill()

@@ -8,7 +8,6 @@ import sqlite3
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from mlflow.tracking import MlflowClient
 
 from rnnexp.tracking import RunHeader, Tracking, sync
 from rnnexp.tracking.records import ERROR_TAG
+
+from ..waiting import comes_true
 
 HEADER = RunHeader("a-run", "study", {"lr": "0.1"}, {})
 KILLS = 25
@@ -38,15 +39,6 @@ while True:
     print(step, time.time(), flush=True)
     time.sleep(0.002)
 """
-
-
-def wait(until: Callable[[], object], seconds: float = 60.0) -> bool:
-    end = time.monotonic() + seconds
-    while not until():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def runs_of(uri: str) -> list:
@@ -83,7 +75,7 @@ def test_random_kills_lose_a_second_at_most(start_python, tmp_path: Path, store_
     assert sum(step > 0 for step in survives.values()) > KILLS // 4, "killed too early to tell"
     folders = [tmp_path / name for name in survives]
     # A sink of a killed owner delivers by itself; the rest, and all that is left, is synced.
-    assert wait(lambda: {sync(f) for f in folders} == {"complete already"})
+    assert comes_true(lambda: {sync(f) for f in folders} == {"complete already"})
     runs = {run.info.run_name: run for run in runs_of(store_uri)}
     assert len(runs_of(store_uri)) == KILLS
     for name, step in survives.items():
@@ -154,7 +146,7 @@ def test_full_disk_under_the_store_loses_nothing(python, tmp_path: Path, store_u
     assert done.out == "None ['run']\n"  # the journal has it all; the store said it has not
     assert "OperationalError" in (tmp_path / "run" / "sink.log").read_text()
     assert intact(store)
-    assert wait(lambda: sync(tmp_path / "run") in ("delivered", "complete already"))
+    assert comes_true(lambda: sync(tmp_path / "run") in ("delivered", "complete already"))
     (run,) = runs_of(store_uri)
     assert run.info.status == "FINISHED"
     for key in ("loss", "norm", "lr"):

@@ -1,10 +1,14 @@
 """An old run made again, after its plugin's file has changed or gone."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
+
+from ..waiting import comes_true
 
 CELL = '''
 import torch
@@ -71,3 +75,39 @@ def test_figures_that_differ_are_told(rnnexp, workdir: Path, store_uri: str) -> 
     journal.write_text(text.replace(f'"train/loss": {loss}', '"train/loss": 77.0'))
     again = rnnexp("rerun", str(journal.parent))
     assert "figures differ, the first at step 7: train/loss was 77.0, is " in again.out
+
+
+LONG = ["cell=elman", *OPTIONS[2:], "trainer.max_steps=1500", "trainer.val_every=50"]
+STOPS = [signal.SIGKILL], pytest.param([signal.SIGTERM, signal.SIGKILL], marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("stops", STOPS)
+def test_a_rerun_that_was_stopped_goes_on_by_the_same_command(
+    rnnexp, start_python, workdir: Path, store_uri: str, stops: list[signal.Signals]
+) -> None:
+    done = rnnexp("train", *LONG)
+    assert done.code == 0, done.err
+    (run_id,) = re.findall(r"run (\w{32})", done.out)
+    for signum in stops:
+        before = checkpoint_of_rerun(workdir)
+        rerun = start_python("-m", "rnnexp", "rerun", run_id, cwd=workdir)
+        assert comes_true(lambda before=before: checkpoint_of_rerun(workdir) > before)
+        rerun.send_signal(signum)
+        assert rerun.wait(60) == (143 if signum == signal.SIGTERM else -signum)
+    again = rnnexp("rerun", run_id)
+    assert again.code == 0, again.err
+    assert f"going on with {folder_of_rerun(workdir).relative_to(workdir)}" in again.err
+    (same,) = re.findall(r"The same figures as before, to the last bit: (\d+ of \d+)", again.out)
+    assert len(set(same.split(" of "))) == 1, same
+    runs = MlflowClient(store_uri).search_runs(["1"])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 2
+
+
+def folder_of_rerun(workdir: Path) -> Path:
+    (folder,) = workdir.glob("outputs/*/*-rerun-*")
+    return folder
+
+
+def checkpoint_of_rerun(workdir: Path) -> int:
+    files = list(workdir.glob("outputs/*/*-rerun-*/checkpoints/last.ckpt"))
+    return torch.load(files[0], weights_only=True)["global_step"] if files else 0

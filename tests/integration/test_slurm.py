@@ -4,14 +4,15 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from rnnexp.tracking import load_run
+
+from ..waiting import comes_true
 
 WORDS = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=400", "trainer.val_every=20"]
 WORDS += ["task.val_batches=2", "task.test_batches=2", "tracking.wait=30", "model.dropout=0.2"]
@@ -71,13 +72,6 @@ def slurm(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             os.killpg(int(leader.read_text()), signal.SIGKILL)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 90.0) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
-
-
 def pythons_of(leader: int) -> list[int]:
     """List the processes of a job but for its shell, which Slurm does not warn."""
     found: list[int] = []
@@ -104,7 +98,7 @@ def test_jobs_that_are_warned_are_queued_again_and_go_on(
     words = ["-m", "rnnexp", "train", "-m", *queue, *WORDS, "sweep.name=mine"]
     driver = start_python(*words, cwd=workdir)
     sweep = workdir / "outputs" / "sweeps" / "mine"
-    wait_until(lambda: len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2)
+    assert comes_true(lambda: len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2, 90)
     leaders = [int(file.read_text()) for file in slurm.glob("leader_*")]
     warned = [pid for leader in leaders for pid in pythons_of(leader)]
     assert len(warned) == 4, "two processes of each job"

@@ -30,6 +30,7 @@ LONG += ["model.layers=2", "unroll.window=5", "task=copy_memory"]
 TASKS = {
     "whole": ["task=adding"],
     "windows": ["task=copy_memory", "unroll.window=7"],
+    "ends": ["task=adding", "unroll.window=4"],
     "text": ["task=char_lm", "trainer.accumulate=2"],
 }
 
@@ -97,7 +98,11 @@ def wait_until_gone(workdir: Path, seconds: float = 10) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["whole", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("windows", "text"))]
+    "kind",
+    [
+        "whole",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("windows", "ends", "text")),
+    ],
 )
 def test_two_processes_compute_what_one_does(
     rnnexp, workdir: Path, store_uri: str, kind: str
@@ -255,7 +260,6 @@ def test_places_for_jobs_of_several_devices() -> None:
     ("words", "reason"),
     [
         (["task.batch_size=5"], "task.batch_size=5 sequences cannot be shared equally"),
-        (["task=adding", "unroll.window=5"], "Use unroll=full or trainer.devices=1"),
         (["hydra.launcher.gpus=[0]"], "takes 2 at once. Name more"),
         (["trainer.strategy=fsdp"], "Use trainer.strategy=ddp"),
     ],

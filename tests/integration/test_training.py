@@ -14,6 +14,8 @@ import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from ..waiting import comes_true
+
 SMALL = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
 SMALL += ["task.val_batches=2", "task.test_batches=2"]
 
@@ -185,7 +187,9 @@ def test_a_signal_saves_everything_and_the_run_can_go_on(
     long = [*SMALL[:2], "trainer.max_steps=100000", "trainer.val_every=50", "task.val_batches=1"]
     command = [sys.executable, "-m", "rnnexp", "train", *long]
     process = subprocess.Popen(command, cwd=workdir, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: any("val/loss" in file.read_text() for file in workdir.rglob("*.jsonl")))
+    assert comes_true(
+        lambda: any("val/loss" in file.read_text() for file in workdir.rglob("*.jsonl"))
+    )
     process.send_signal(signum)
     begun = time.monotonic()
     _, said = process.communicate(timeout=60)
@@ -204,10 +208,3 @@ def test_a_signal_saves_everything_and_the_run_can_go_on(
     assert "rnnexp.error" not in run.data.tags
     history = MlflowClient(store_uri).get_metric_history(run.info.run_id, "train/loss")
     assert [m.step for m in history] == [*range(1, more + 1)]
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.1)

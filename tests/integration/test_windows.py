@@ -1,5 +1,8 @@
 """Truncated BPTT: windows of a long sequence, in memory that does not grow with its length."""
 
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,8 +10,11 @@ import torch
 from pytorch_lightning import Trainer
 
 from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.tasks import Task
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
+
+from ..quiet import QUIET
 
 # Not ru_maxrss: a child inherits that of the process that started it.
 PEAK = """
@@ -54,13 +60,61 @@ def test_windows_see_what_the_whole_sequence_sees(plugins) -> None:
     losses: list[float] = []
     for window in (None, 7, 30, 1):
         module = RecurrentModule(network, task, Recipe(torch.optim.Adam), window)
-        trainer = Trainer(
-            logger=False,
-            enable_progress_bar=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            accelerator="cpu",
-        )
+        trainer = Trainer(logger=False, **QUIET)
         trainer.validate(module, TaskData(task, "every_step", window), verbose=False)
         losses.append(float(trainer.callback_metrics["val/loss"]))
     assert max(losses) - min(losses) < 1e-6
+
+
+LENGTH, WINDOW, BATCHES = 11, 4, 5
+MOVES = {
+    "sgd": partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.1),
+    "adamw": partial(torch.optim.AdamW, lr=0.05),
+}
+falling = partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.8)
+
+
+def loss_by_hand(network: RecurrentNetwork, task: Task, index: int) -> torch.Tensor:
+    batch = task.batch("train", index)
+    _, state = network(batch.inputs_TBI[:8])  # two windows of four, of which none has a target
+    outputs, _ = network(batch.inputs_TBI[8:], state.detach())
+    return task.loss(outputs, batch.targets)
+
+
+def train_by_hand(network: RecurrentNetwork, task: Task, make: Callable, accumulate: int) -> int:
+    optimizer = make(network.parameters())
+    schedule, steps = falling(optimizer), 0
+    for index in range(BATCHES):
+        (loss_by_hand(network, task, index) / accumulate).backward()
+        if (index + 1) % accumulate == 0 or index + 1 == BATCHES:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 0.05)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            steps += 1
+    return steps
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("name", MOVES)
+def test_the_optimizer_steps_at_windows_with_targets_only(
+    plugins, name: str, accumulate: int
+) -> None:
+    counts = {"train_batches": BATCHES, "val_batches": 1}
+    task = plugins.get("task", "adding").cls(length=LENGTH, batch_size=3, **counts)
+    make_cell = plugins.get("cell", "gru").cls
+    torch.manual_seed(0)
+    network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=4), 2, 1, readout="last")
+    other = deepcopy(network)
+    trainer = Trainer(
+        max_epochs=1,
+        accumulate_grad_batches=accumulate,
+        gradient_clip_val=0.05,
+        logger=False,
+        **QUIET,
+    )
+    module = RecurrentModule(network, task, Recipe(MOVES[name], falling), WINDOW)
+    trainer.fit(module, TaskData(task, "last", WINDOW))
+    assert trainer.global_step == train_by_hand(other, task, MOVES[name], accumulate)
+    for found, expected in zip(network.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)

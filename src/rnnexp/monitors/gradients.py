@@ -32,7 +32,7 @@ class StepMonitor(Callback):
         """Whether it logs `latest`; one who adds figures to those of the step does so instead."""
         self.latest: dict[str, float] = {}
         self.loss: float | None = None
-        """Of the latest batch, all processes' rows of it; None for a window without targets."""
+        """Of the latest batch, all processes' rows of it; None before the first."""
         self.groups: dict[str, float] = {}
         self._groups: GroupNorms | None = None
         self._steps = 0
@@ -40,13 +40,15 @@ class StepMonitor(Callback):
         self._largest = 0.0
         self._raw: float | None = None
         self._untouched = False
+        self._rate = 0.0
         self._loss = 0.0
         self._since = time.perf_counter()
         self._last_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count steps per second."""
+        """Begin to count steps per second; have steps made with the rate the policy leaves."""
         del pl_module
+        self.guard.watch(trainer.optimizers[0])
         self._since, self._last_step = time.perf_counter(), trainer.global_step
 
     def on_before_backward(
@@ -65,6 +67,7 @@ class StepMonitor(Callback):
         self._raw = total(self.groups)
         self._untouched = _lies_below(self._raw, trainer.gradient_clip_val)
         loss, self._loss = self._loss, 0.0
+        self._rate = self.guard.rate.of(optimizer)  # the schedule moves on before the batch ends
         step = trainer.global_step
         stands = self.guard.before_step(self._raw, step, pl_module, optimizer, loss)
         cast(Any, pl_module).nothing_to_clip = self._untouched or not stands
@@ -79,12 +82,12 @@ class StepMonitor(Callback):
     ) -> None:
         """Measure the clipped norm and hand everything to the logger."""
         del batch, batch_idx
-        self.loss = _shared(trainer, outputs["loss"]) if outputs else None
-        if self._raw is None or self.loss is None:  # accumulating, or a window without targets
-            self._raw, self.groups = None, {}
+        self.loss = _shared(trainer, outputs["loss"])
+        if self._raw is None:  # accumulating
+            self.groups = {}
             return
         self.latest = {"train/loss": self.loss, **self._norms(pl_module, self._raw)}
-        self.latest["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self.latest["train/lr"] = self._rate
         self._add_rate(trainer.global_step)
         if self.logs and trainer.logger is not None:
             trainer.logger.log_metrics(self.latest, step=trainer.global_step)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from rnnexp.errors import NonFiniteError
+from rnnexp.monitors.rate import LoweredRate, rates_of, set_rates
 
 NonFinitePolicy = Literal["raise", "skip", "rollback"]
 
@@ -29,8 +30,9 @@ class NonFiniteGuard:
     Args:
         policy: ``raise`` ends the run; ``skip`` drops the gradient, so that the step changes
             nothing; ``rollback`` also restores the last good weights and optimizer state and
-            lowers the learning rate.
-        factor: by which a rollback multiplies the learning rate, in (0, 1].
+            lowers the learning rate from then on.
+        factor: by which a rollback multiplies the learning rate, in (0, 1]; a schedule goes on,
+            multiplied by it.
         max_rollbacks: after so many the run ends as with ``raise``.
         snapshot_every: steps between two snapshots of good weights.
         scaled: whether a gradient scaler stands before the optimizer, as in 16-bit mixed
@@ -53,7 +55,12 @@ class NonFiniteGuard:
         self.scaled = scaled
         self.skipped = 0
         self.rollbacks = 0
+        self.rate = LoweredRate()
         self._good: Snapshot | None = None
+
+    def watch(self, optimizer: Optimizer) -> None:
+        """Have the steps of an optimizer made with the rate that rollbacks have left."""
+        self.rate.attach(optimizer)
 
     def before_step(
         self, norm: float, step: int, model: nn.Module, optimizer: Optimizer, loss: float = 0.0
@@ -93,11 +100,13 @@ class NonFiniteGuard:
     def state_dict(self) -> dict[str, Any]:
         """Keep the counts over a resume, and what a rollback would return to."""
         good = None if self._good is None else dict(vars(self._good))
-        return {"skipped": self.skipped, "rollbacks": self.rollbacks, "good": good}
+        counts = {"skipped": self.skipped, "rollbacks": self.rollbacks}
+        return {**counts, "good": good, "rate_factor": self.rate.factor}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on with them."""
         self.skipped, self.rollbacks = state_dict["skipped"], state_dict["rollbacks"]
+        self.rate.factor = float(state_dict.get("rate_factor", 1.0))
         good = state_dict.get("good")
         self._good = None if good is None else Snapshot(**good)
 
@@ -111,11 +120,11 @@ class NonFiniteGuard:
         if self._good is None or self.rollbacks >= self.max_rollbacks:
             raise NonFiniteError(f"{message}, after {self.rollbacks} rollbacks.{_REMEDY}")
         self.rollbacks += 1
-        rates = [group["lr"] * self.factor for group in optimizer.param_groups]
+        self.rate.factor *= self.factor
+        rates = rates_of(optimizer)  # the schedule has gone on since
         model.load_state_dict(self._good.weights)
         optimizer.load_state_dict(copy.deepcopy(self._good.optimizer))
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        set_rates(optimizer, rates)
 
 
 _REMEDY = (

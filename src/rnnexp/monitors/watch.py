@@ -85,7 +85,7 @@ class CliffWatch(Callback):
         """Judge the step, and record what is due."""
         del outputs, batch_idx
         self._complete(self.monitor.loss)
-        if not self.monitor.groups:  # accumulating, or a window without targets
+        if not self.monitor.groups:  # accumulating
             return
         step, raw = trainer.global_step, self.monitor.latest["grad/raw_norm"]
         figures = dict(self.monitor.latest)

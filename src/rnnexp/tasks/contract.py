@@ -23,14 +23,12 @@ class Batch:
         inputs_TBI: shape (T, B, I).
         targets: one per step, shape (T, B, ...), or one per sequence, shape (B, ...).
         fresh: True where sequences begin; False where they go on from the batch before.
-        supervised: False for a window of a longer sequence that holds no target.
         seed: what the batch was generated from; 0 where it was read from data.
     """
 
     inputs_TBI: Tensor
     targets: Tensor
     fresh: bool = True
-    supervised: bool = True
     seed: int = 0
 
     def to(self, *args: object, **kwargs: object) -> "Batch":

@@ -7,7 +7,7 @@ from rnnexp.tasks.stream import WHOLE, BatchStream, Share
 
 
 class TaskData(LightningDataModule):
-    """The three splits of a task; training sequences in windows under truncated BPTT.
+    """The three splits of a task; training windows under truncated BPTT, see `BatchStream`.
 
     Args:
         task: where the batches come from.

@@ -47,9 +47,10 @@ WHOLE = Share()
 class BatchStream:
     """The batches of a split as Lightning iterates over them.
 
-    Under truncated BPTT every sequence comes as T/k windows, one batch each, so that Lightning's
-    own optimisation, clipping and step count apply to a window. The position is part of a
-    checkpoint: a resumed run goes on with the next batch.
+    Under truncated BPTT a sequence with targets at every step comes as T/k windows, one batch each,
+    so that Lightning's own optimisation, clipping and step count apply to a window. One with
+    targets at its end comes whole: only its last window has a loss, hence a step. The position is
+    part of a checkpoint: a resumed run goes on with the next batch.
 
     Args:
         task: where the batches come from.
@@ -77,8 +78,10 @@ class BatchStream:
 
     @property
     def windows(self) -> int:
-        """How many windows a sequence is cut into."""
-        return 1 if self.window is None else -(-self.task.length // self.window)
+        """How many batches a sequence is cut into."""
+        if self.window is None or self.pattern == "last":
+            return 1
+        return -(-self.task.length // self.window)
 
     def __len__(self) -> int:
         return self.task.num_batches(self.split) * self.windows
@@ -104,7 +107,7 @@ class BatchStream:
         """Make the batch at a position: a whole sequence, or a window of one."""
         index, part = divmod(position, self.windows)
         batch = self._batch(index)
-        if self.window is None:
+        if self.window is None or self.pattern == "last":
             return batch
         return window_of(batch, part, self.window, self.pattern)
 
@@ -116,18 +119,22 @@ class BatchStream:
         return self._latest[1]
 
 
+def windows_of(batch: Batch, window: int | None, pattern: Pattern) -> Iterator[Batch]:
+    """Cut a batch into its windows, in order; None leaves it whole."""
+    steps = batch.inputs_TBI.shape[0]
+    size = steps if window is None else window
+    return (window_of(batch, part, size, pattern) for part in range(-(-steps // size)))
+
+
 def window_of(batch: Batch, part: int, window: int, pattern: Pattern) -> Batch:
     """Cut window number ``part`` of ``window`` steps out of a batch.
 
-    The targets of the pattern ``last`` belong to the last window; the others are unsupervised.
+    The targets of the pattern ``last`` belong to the last window, though all windows name them.
     """
     steps = slice(part * window, (part + 1) * window)
-    is_last = steps.stop >= batch.inputs_TBI.shape[0]
-    every_step = pattern == "every_step"
     return replace(
         batch,
         inputs_TBI=batch.inputs_TBI[steps],
-        targets=batch.targets[steps] if every_step else batch.targets,
+        targets=batch.targets[steps] if pattern == "every_step" else batch.targets,
         fresh=batch.fresh and part == 0,
-        supervised=every_step or is_last,
     )

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule, Trace
 from rnnexp.tasks import Batch, Task
-from rnnexp.tasks.stream import window_of
+from rnnexp.tasks.stream import windows_of
 from rnnexp.training.team import all_rows, own_rows
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -52,7 +52,8 @@ class RecurrentModule(LightningModule):
         network: what is trained.
         task: judges the outputs.
         recipe: optimizer, schedule and feeding.
-        window: steps at a time in evaluation, so that memory does not grow with T; None for all.
+        window: steps at a time in evaluation, and in training on the way to targets that stand at
+            the end, so that memory does not grow with T; None for all.
     """
 
     def __init__(
@@ -74,15 +75,12 @@ class RecurrentModule(LightningModule):
         if kept is not None:
             self._carried["train"] = kept.to(self.device)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Compute the loss of a window; one without targets only carries the state on."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Compute the loss of a batch; its windows without targets only carry the state on."""
         del batch_idx
         feed = self.recipe.feed(self.global_step)
-        if not batch.supervised:
-            with torch.no_grad():
-                self._run(batch, "train", feed)
-            return None
-        return self.task.loss(self._run(batch, "train", feed, self.traces), batch.targets)
+        judged = self._carry_to_targets(batch, feed)
+        return self.task.loss(self._run(judged, "train", feed, self.traces), judged.targets)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss and metrics of the validation split."""
@@ -146,16 +144,23 @@ class RecurrentModule(LightningModule):
         finally:
             self._carried = kept
 
+    def _carry_to_targets(self, batch: Batch, feed: Feed) -> Batch:
+        # A window without a loss is no step of the optimizer's: momentum, schedule and step count
+        # are to know nothing of it. So Lightning sees the sequence as one batch, with one loss.
+        if self.network.readout_at == "every_step":
+            return batch
+        *before, judged = windows_of(batch, self.window, "last")
+        with torch.no_grad():
+            for window in before:
+                self._run(window, "train", feed)
+        return judged
+
     def _run_in_windows(self, batch: Batch, stream: str, feed: Feed) -> Tensor:
         # Evaluation looks at whole sequences, whose hidden states need not stand in memory at once.
-        if self.window is None:
-            return self._run(batch, stream, feed)
-        every_step = self.network.readout_at == "every_step"
-        pattern = "every_step" if every_step else "last"
-        parts = range(-(-_steps(batch) // self.window))
-        windows = (window_of(batch, part, self.window, pattern) for part in parts)
+        pattern = self.network.readout_at
+        windows = windows_of(batch, self.window, pattern)
         outputs = [self._run(window, stream, feed) for window in windows]
-        return torch.cat(outputs) if every_step else outputs[-1]
+        return torch.cat(outputs) if pattern == "every_step" else outputs[-1]
 
     def _run(self, batch: Batch, stream: str, feed: Feed, traces: Sequence[Trace] = ()) -> Tensor:
         state = None if batch.fresh else self._carried.get(stream)

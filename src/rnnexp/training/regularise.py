@@ -77,8 +77,8 @@ class OmegaRegulariser(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log Omega once a step."""
-        del pl_module, batch, batch_idx
-        if outputs and trainer.logger is not None and trainer.global_step > self._logged_at:
+        del pl_module, outputs, batch, batch_idx
+        if trainer.logger is not None and trainer.global_step > self._logged_at:
             trainer.logger.log_metrics({"train/omega": self._value}, step=trainer.global_step)
             self._logged_at = trainer.global_step
 

@@ -6,6 +6,7 @@ the fetched batch already; the checkpoint says that it is still to come.
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,27 @@ class ResumePoint(Callback):
         """Take the gradients back."""
         del trainer, pl_module
         self._gradients = checkpoint.get("gradients", {})
+
+
+class RecordFirst(Callback):
+    """Put the record on disk before a checkpoint.
+
+    A run that goes on logs nothing from before its checkpoint: what a kill has kept from the disk
+    until then would be missing for good.
+
+    Args:
+        flush: writes what has been logged so far.
+    """
+
+    def __init__(self, flush: Callable[[], None]) -> None:
+        self.flush = flush
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Flush."""
+        del trainer, pl_module, checkpoint
+        self.flush()
 
 
 def _put_back(loop: dict[str, Any]) -> None:

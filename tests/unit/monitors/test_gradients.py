@@ -1,5 +1,6 @@
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.plugins import MixedPrecision
 from torch import nn
 
 from rnnexp.errors import NonFiniteError
@@ -14,6 +16,8 @@ from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.groups import GroupNorms
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.training.module import RecurrentModule
+
+from ...quiet import QUIET
 
 
 @given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=4), max_size=4))
@@ -30,8 +34,11 @@ def test_global_norm_is_the_norm_of_all_taken_together(grads: list[list[float]])
 class Line(LightningModule):
     """L = a . w, whose gradient is a: batch number n has its own a."""
 
-    def __init__(self, slopes: list[tuple[float, float]], constant: float = 0.0) -> None:
+    def __init__(
+        self, slopes: list[tuple[float, float]], constant: float = 0.0, schedule: Any = None
+    ) -> None:
         super().__init__()
+        self.schedule = schedule
         self.w = nn.Parameter(torch.tensor([1.0, 1.0]))
         self.slopes = torch.tensor(slopes)
         self.constant = constant
@@ -40,7 +47,11 @@ class Line(LightningModule):
         return self.w @ self.slopes[batch_idx] + self.constant
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.SGD(self.parameters(), lr=0.125)
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.125)
+        if self.schedule is None:
+            return optimizer
+        schedule = {"scheduler": self.schedule(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def train_dataloader(self) -> "Nothings":
         return Nothings(len(self.slopes))
@@ -71,11 +82,8 @@ def _fit(module: Line, tmp_path, policy: str = "raise", **options: Any) -> Notin
     monitor = Noting(NonFiniteGuard(policy))
     Trainer(
         max_epochs=1,
-        accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        **QUIET,
         default_root_dir=tmp_path,
         callbacks=[monitor],
         **options,
@@ -169,3 +177,14 @@ def test_counts_survive_a_resume(tmp_path) -> None:
     other.load_state_dict(monitor.state_dict())
     assert other.summary() == monitor.summary()
     assert other.summary()["grad/skipped"] == 1.0
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_rate_on_record_is_that_of_the_step(tmp_path, scaled: bool) -> None:
+    halves = partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda step: 2.0**-step)
+    module = Line([(1.0, 1.0), (1.0, 1.0), (math.nan, 1.0), (1.0, 1.0)], schedule=halves)
+    scaler = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", 4.0))
+    monitor = _fit(module, tmp_path, "rollback", plugins=[scaler] if scaled else [])
+    rates = [0.125, 0.0625, 0.03125, 0.015625 / 2]  # the rollback halves the last once more
+    assert [latest["train/lr"] for latest in monitor.seen] == rates
+    assert module.w.tolist() == [1 - rates[3]] * 2, "back to the start, and one step"

@@ -65,10 +65,11 @@ def test_rollback_restores_weights_and_moments_and_lowers_the_rate(model, optimi
     _step(guard, model, optimizer, 4, math.nan)
     assert torch.equal(_weights(model), seen[2])  # the snapshots were taken at 0 and 2
     assert optimizer.state[model.weight]["step"] == 2
-    assert optimizer.param_groups[0]["lr"] == 0.05
+    assert guard.rate.of(optimizer) == 0.05
     _step(guard, model, optimizer, 5, math.nan)
     assert torch.equal(_weights(model), seen[2])
-    assert optimizer.param_groups[0]["lr"] == 0.025
+    assert guard.rate.of(optimizer) == 0.025
+    assert optimizer.param_groups[0]["lr"] == 0.1, "the schedule's own rate stays"
     assert (guard.skipped, guard.rollbacks) == (0, 2)
 
 
@@ -98,10 +99,10 @@ def test_rollback_without_a_good_step_raises(model, optimizer) -> None:
 
 def test_counts_survive_a_resume() -> None:
     guard = NonFiniteGuard("skip")
-    guard.skipped, guard.rollbacks = 3, 2
+    guard.skipped, guard.rollbacks, guard.rate.factor = 3, 2, 0.25
     other = NonFiniteGuard("skip")
     other.load_state_dict(guard.state_dict())
-    assert (other.skipped, other.rollbacks) == (3, 2)
+    assert (other.skipped, other.rollbacks, other.rate.factor) == (3, 2, 0.25)
 
 
 def test_a_rollback_after_a_resume_returns_to_the_same_place(model, optimizer) -> None:

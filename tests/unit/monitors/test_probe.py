@@ -15,6 +15,8 @@ from rnnexp.recurrence import Feed, InputTrace, RecurrentNetwork
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
 
+from ...quiet import QUIET
+
 
 class Log(DummyLogger):
     def __init__(self) -> None:
@@ -41,10 +43,7 @@ def train(plugins, folder: Path, every: int, steps: int, accumulate: int = 1, **
         logger=log,
         accumulate_grad_batches=accumulate,
         limit_val_batches=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        accelerator="cpu",
+        **QUIET,
         default_root_dir=folder,
     )
     trainer.fit(module, TaskData(task, "every_step", cell.get("window")))

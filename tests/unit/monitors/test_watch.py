@@ -20,6 +20,8 @@ from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
 
+from ...quiet import QUIET
+
 CLIFF = 60
 
 
@@ -28,10 +30,9 @@ class Scaled(RecurrentModule):
 
     factor = 1000.0
 
-    def training_step(self, batch, batch_idx: int) -> Tensor | None:
+    def training_step(self, batch, batch_idx: int) -> Tensor:
         loss = super().training_step(batch, batch_idx)
-        at_cliff = loss is not None and self.global_step == CLIFF - 1
-        return loss * self.factor if at_cliff else loss
+        return loss * self.factor if self.global_step == CLIFF - 1 else loss
 
 
 class Log:
@@ -60,30 +61,30 @@ def train(
     task = plugins.get("task", "adding").cls(length=12, batch_size=8)
     make_cell = plugins.get("cell", "elman").cls
     network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=6), 2, 1, readout="last")
-    module = Scaled(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-6)))
+    module = Scaled(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-6)), window)
     module.factor = factor
     trainer = Trainer(
         max_steps=steps,
         callbacks=list(callbacks),
         logger=False,
         limit_val_batches=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        accelerator="cpu",
+        **QUIET,
         default_root_dir=folder,
     )
     trainer.fit(module, TaskData(task, "last", window))
     return module
 
 
-@pytest.mark.filterwarnings("ignore:.*returned .None.*:UserWarning")  # on purpose
-def test_windows_without_targets_are_no_steps_to_judge(plugins, tmp_path: Path) -> None:
+def test_the_flow_is_that_of_the_window_with_the_target(plugins, tmp_path: Path) -> None:
     log = Log()
     monitor, watch = watch_of(tmp_path, log, flow_every=1)
-    train(plugins, tmp_path, [monitor, watch], steps=9, window=4)
-    # Of three windows of a sequence the last alone has a target, hence a gradient.
-    assert [step for step, _ in log.profiles] == [3, 6, 9]
+    train(plugins, tmp_path, [monitor, watch], steps=3, window=5)
+    # Of a sequence's windows of 5, 5 and 2 steps the last alone has a target, hence a gradient.
+    assert [(step, len(found["layer0"])) for step, found in log.profiles] == [
+        (1, 2),
+        (2, 2),
+        (3, 2),
+    ]
 
 
 def test_the_one_cliff_is_found_located_and_kept(plugins, tmp_path: Path) -> None:

@@ -8,30 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.backends import run_loop
 from rnnexp.recurrence.native import reason_against, run_native
 from rnnexp.recurrence.native.build import find_compiler
 from rnnexp.types import State
 
+from .subjects import cell_of
+
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
 
 # Numbers near 0 and far from it, ties, the edges of clamps, and both sides of every branch.
 SPECIAL = [-30.0, -3.0, -1.0, -0.5, -1e-3, -0.0, 0.0, 1e-3, 0.5, 1.0, 3.0, 30.0]
-
-
-def cell_of(update: Callable[..., State], gates: int = 2, states: int = 1, units: int = 12) -> Any:
-    """Make a cell with this update; it is given the cell first."""
-
-    class Made(PointwiseCell):
-        num_gates = gates
-        num_states = states
-
-        def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
-            return update(self, wx_BGH, rh_BGH, state)
-
-    torch.manual_seed(0)
-    return Made(4, hidden_size=units)
 
 
 GROUPS: dict[str, list[Callable[[Tensor, Tensor], Tensor]]] = {

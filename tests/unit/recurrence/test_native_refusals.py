@@ -8,28 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnnexp.cells import PointwiseCell
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import choose_backend, unroll
 from rnnexp.recurrence.native import reason_against
 from rnnexp.recurrence.native.build import find_compiler
-from rnnexp.types import State
+
+from .subjects import cell_of
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
-
-
-def cell_of(update: Callable[..., State], gates: int = 2, states: int = 1, units: int = 12) -> Any:
-    """Make a cell with this update; it is given the cell first."""
-
-    class Made(PointwiseCell):
-        num_gates = gates
-        num_states = states
-
-        def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
-            return update(self, wx_BGH, rh_BGH, state)
-
-    torch.manual_seed(0)
-    return Made(4, hidden_size=units)
 
 
 class _Straight(torch.autograd.Function):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.cells.derivatives import differentiate
@@ -16,6 +16,8 @@ from rnnexp.recurrence import RecurrentNetwork, Trace, unroll
 from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
+from .subjects import Peephole, draw, weigh
+
 load_plugins()
 SHIPPED = ["elman", "gru", "leaky", "lstm"]
 """They differ in all that the engine sees; the contract holds every registered cell to the loop."""
@@ -23,25 +25,6 @@ TOLERANCE = {
     torch.float32: {"rtol": 1e-4, "atol": 1e-5},
     torch.float64: {"rtol": 1e-9, "atol": 1e-12},
 }
-
-
-class Peephole(PointwiseCell):
-    """Two states that see each other, a parameter of its own, and a product used twice."""
-
-    num_gates = 2
-    num_states = 2
-    recurrent_bias = True
-
-    def __init__(self, input_size: int, **options: Any) -> None:
-        super().__init__(input_size, **options)
-        self.peep = nn.Parameter(torch.full((self.hidden_size,), 0.3))
-        self.frozen = nn.Parameter(torch.ones(self.hidden_size), requires_grad=False)
-
-    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
-        wx_a, wx_b = wx_BGH.unbind(-2)
-        rh_a, rh_b = rh_BGH.unbind(-2)
-        c = torch.sigmoid(wx_a * rh_a + torch.exp(self.peep) * state[1]) * state[0] + wx_a
-        return torch.tanh(wx_b * self.frozen - rh_b + self.peep * c), c
 
 
 class Stubborn(PointwiseCell):
@@ -76,18 +59,6 @@ def make(name: str, inputs: int = 3, hidden: int = 4, dtype: Any = torch.float64
     return CELLS[name](inputs, hidden_size=hidden).to(dtype)
 
 
-def draw(cell: PointwiseCell, steps: int, lead: tuple[int, ...]) -> tuple[Tensor, State]:
-    """A sequence and an initial state, both leaves that want a gradient."""
-    generator = torch.Generator().manual_seed(1)
-    dtype = cell.weight_ih.dtype
-
-    def leaf(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()
-
-    x = leaf(steps, *lead, cell.input_size)
-    return x, tuple(leaf(*lead, cell.hidden_size) for _ in range(cell.num_states))
-
-
 def results(
     cell: PointwiseCell, x: Tensor, state: State, backend: str, parts: str = "outputs state"
 ) -> list[Tensor]:
@@ -104,12 +75,6 @@ def results(
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in leaves]
     assert trace.grad_norm_T is not None
     return [run.outputs_TBH.detach(), *(s.detach() for s in run.state), *grads, trace.grad_norm_T]
-
-
-def weigh(tensors: list[Tensor]) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    weights = [torch.randn(t.shape, generator=generator).to(t.dtype) for t in tensors]
-    return torch.stack([(w * t).sum() for w, t in zip(weights, tensors, strict=True)]).sum()
 
 
 def compare(cell: PointwiseCell, x: Tensor, state: State, **options: Any) -> None:

@@ -17,6 +17,8 @@ from rnnexp.recurrence.backends import BACKENDS, auto_order, reason_against
 from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
+from .subjects import Peephole, draw, weigh
+
 load_plugins()
 SHIPPED = [e.name for e in REGISTRY.all("cell") if issubclass(e.cls, PointwiseCell)]
 
@@ -32,26 +34,6 @@ class SumOfUnits(PointwiseCell):
         return (torch.tanh(sum_BH - sum_BH.mean(-1, keepdim=True)),)
 
 
-class Peephole(PointwiseCell):
-    """Two states, and a parameter and a buffer of its own."""
-
-    scale: Tensor
-    num_gates = 2
-    num_states = 2
-    recurrent_bias = True
-
-    def __init__(self, input_size: int, **options: Any) -> None:
-        super().__init__(input_size, **options)
-        self.peep = nn.Parameter(torch.full((self.hidden_size,), 0.3))
-        self.register_buffer("scale", torch.ones(self.hidden_size))
-
-    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
-        wx_a, wx_b = wx_BGH.unbind(-2)
-        rh_a, rh_b = rh_BGH.unbind(-2)
-        c = torch.sigmoid(wx_a * rh_a + torch.exp(self.peep) * state[1]) * state[0] + wx_a
-        return torch.tanh(wx_b * self.scale - rh_b + self.peep * c), c
-
-
 CELLS: dict[str, Callable[..., PointwiseCell]] = {
     **{name: REGISTRY.get("cell", name).cls for name in SHIPPED},
     "Peephole": Peephole,
@@ -62,24 +44,6 @@ any_cell = pytest.mark.parametrize("name", CELLS)
 def make(name: str, inputs: int = 3, hidden: int = 4, dtype: Any = torch.float64) -> PointwiseCell:
     torch.manual_seed(0)
     return CELLS[name](inputs, hidden_size=hidden).to(dtype)
-
-
-def draw(cell: PointwiseCell, steps: int, lead: tuple[int, ...]) -> tuple[Tensor, State]:
-    """A sequence and an initial state, both leaves that want a gradient."""
-    generator = torch.Generator().manual_seed(1)
-    dtype = cell.weight_ih.dtype
-
-    def leaf(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()
-
-    x = leaf(steps, *lead, cell.input_size)
-    return x, tuple(leaf(*lead, cell.hidden_size) for _ in range(cell.num_states))
-
-
-def weigh(tensors: list[Tensor]) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    weights = [torch.randn(t.shape, generator=generator).to(t.dtype) for t in tensors]
-    return torch.stack([(w * t).sum() for w, t in zip(weights, tensors, strict=True)]).sum()
 
 
 @any_cell
@@ -186,8 +150,9 @@ def test_an_update_that_mixes_units_is_refused_and_runs_by_the_loop() -> None:
 @pytest.mark.parametrize("backend", ["pointwise", "native"])
 @pytest.mark.parametrize("name", CELLS)
 def test_tensors_may_stand_in_for_the_parameters(name: str, backend: str) -> None:
-    if reason_against(backend, make(name)) is not None:
-        pytest.skip("there is no C compiler")
+    reason = reason_against(backend, make(name))
+    if reason is not None:
+        pytest.skip(f"{name}: {reason}")
     x, state = draw(make(name), 5, (2,))
     found = [_by_stand_ins(make(name), x, state, way) for way in (backend, "loop")]
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)

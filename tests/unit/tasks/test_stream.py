@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rnnexp.errors import ConfigError
 from rnnexp.tasks import Batch, GeneratedTask
 from rnnexp.tasks.datamodule import TaskData
-from rnnexp.tasks.stream import BatchStream, Share, window_of
+from rnnexp.tasks.stream import BatchStream, Share, window_of, windows_of
 
 
 class Echo(GeneratedTask):
@@ -45,15 +45,27 @@ def test_windows_put_together_are_the_sequence(length: int, window: int, batches
         assert torch.equal(torch.cat([p.inputs_TBI for p in own]), whole.inputs_TBI)
         assert torch.equal(torch.cat([p.targets for p in own]), whole.targets)
         assert [p.fresh for p in own] == [True] + [False] * (stream.windows - 1)
-        assert all(p.supervised and 1 <= len(p.inputs_TBI) <= window for p in own)
+        assert all(1 <= len(p.inputs_TBI) <= window for p in own)
 
 
 @given(st.integers(1, 12), st.integers(1, 12))
-def test_targets_of_the_last_step_belong_to_the_last_window(length: int, window: int) -> None:
-    batch = Batch(torch.zeros(length, 2, 1), torch.arange(2))
-    count = -(-length // window)
-    parts = [window_of(batch, part, window, "last") for part in range(count)]
-    assert [p.supervised for p in parts] == [False] * (count - 1) + [True]
+def test_a_sequence_with_a_target_at_its_end_is_one_batch(length: int, window: int) -> None:
+    task = _echo(length)
+    stream = BatchStream(task, "train", "last", window)
+    parts = list(stream)
+    assert len(parts) == len(stream) == 3
+    for index, part in enumerate(parts):
+        assert torch.equal(part.inputs_TBI, task.batch("train", index).inputs_TBI)
+        assert part.fresh
+
+
+@given(st.integers(1, 12), st.none() | st.integers(1, 12))
+def test_windows_in_order_are_the_batch(length: int, window: int | None) -> None:
+    batch = Batch(torch.rand(length, 2, 1), torch.arange(2))
+    parts = list(windows_of(batch, window, "last"))
+    assert len(parts) == (1 if window is None else -(-length // window))
+    assert torch.equal(torch.cat([p.inputs_TBI for p in parts]), batch.inputs_TBI)
+    assert [p.fresh for p in parts] == [True] + [False] * (len(parts) - 1)
     assert all(torch.equal(p.targets, batch.targets) for p in parts)
 
 

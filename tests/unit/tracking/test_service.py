@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,27 +13,18 @@ from rnnexp.tracking import RunHeader, Tracking, delivered, load_run
 from rnnexp.tracking.records import ERROR_TAG
 from rnnexp.tracking.service import LOG_FILE, RunLog
 
-EXPERIMENT = "study"
+from ...waiting import comes_true
+from .study import EXPERIMENT, runs_in, steps_in
+
 HEADER = RunHeader("a-run", EXPERIMENT, {"lr": "0.1"}, {})
 
 
-def _wait(until: Callable[[], object], seconds: float = 30.0) -> bool:
-    end = time.monotonic() + seconds
-    while not until():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def _runs(uri: str) -> list:
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    return client.search_runs([experiment.experiment_id]) if experiment else []
+    return runs_in(MlflowClient(uri))
 
 
 def _steps(uri: str, run) -> list[int]:
-    return [m.step for m in MlflowClient(uri).get_metric_history(run.info.run_id, "loss")]
+    return steps_in(MlflowClient(uri), run.info.run_id, "loss")
 
 
 def test_two_runs_share_one_sink(tmp_path: Path, store_uri: str) -> None:
@@ -129,7 +119,7 @@ def test_kill_of_the_owner_loses_nothing(start_python, tmp_path: Path, store_uri
     sink = int(owner.stdout.readline())
     os.kill(owner.pid, signal.SIGKILL)
     owner.wait(10)
-    assert _wait(lambda: not _alive(sink), 60)
+    assert comes_true(lambda: not _alive(sink), 60)
     assert delivered(tmp_path / "done")
     by_name = {run.info.run_name: run for run in _runs(store_uri)}
     assert by_name["done"].info.status == "FINISHED"
@@ -162,7 +152,7 @@ def test_server_that_is_away_at_first_gets_everything_once(
         slowest = max(slowest, time.perf_counter() - begun)
     log._journal.flush()
     assert slowest < 0.5  # training does not wait
-    assert _wait(lambda: (tmp_path / "run" / LOG_FILE).stat().st_size > 0)  # it has been tried
+    assert comes_true(lambda: (tmp_path / "run" / LOG_FILE).stat().st_size > 0)  # it has been tried
     start_server(free_port)
     (tmp_path / "a.txt").write_text("x")
     log.artifact(tmp_path / "a.txt")

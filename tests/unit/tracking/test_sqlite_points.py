@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 
 from rnnexp.tracking import RunHeader
 from rnnexp.tracking.forward import Point
@@ -18,16 +17,6 @@ from rnnexp.tracking.records import start_record
 from rnnexp.tracking.sqlite_points import SqlitePoints, are_known
 
 NOTABLE = [0.0, -0.0, 1.5, -2.5, 1e300, math.nan, math.inf, -math.inf]
-
-
-@pytest.fixture
-def store(store_uri: str) -> MlflowStore:
-    return MlflowStore(store_uri)
-
-
-@pytest.fixture
-def client(store_uri: str) -> MlflowClient:
-    return MlflowClient(store_uri)
 
 
 @pytest.fixture

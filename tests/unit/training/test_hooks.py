@@ -11,6 +11,8 @@ from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.hooks import AT_EVERY_STEP, NoProfiler, drop_empty_hooks
 from rnnexp.training.module import Recipe, RecurrentModule
 
+from ...quiet import QUIET
+
 
 def noting(hook: str) -> tuple[Callback, list[str]]:
     seen: list[str] = []
@@ -30,10 +32,7 @@ def train(plugins, folder: Path, callbacks: list[Callback]) -> None:
         callbacks=callbacks,
         logger=False,
         limit_val_batches=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        accelerator="cpu",
+        **QUIET,
         default_root_dir=folder,
         profiler=NoProfiler(),
     )

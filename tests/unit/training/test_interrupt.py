@@ -10,6 +10,8 @@ from pytorch_lightning import LightningModule, Trainer
 from rnnexp.training.interrupt import StopOnSignal, Stopped, StopRequest
 from rnnexp.training.resume import ResumePoint
 
+from ...quiet import QUIET
+
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_exit_code_is_the_shells(signum: int, code: int) -> None:
@@ -90,11 +92,8 @@ def _fit(moment: str, tmp_path: Path) -> tuple[Trainer, Path]:
     point = ResumePoint(checkpoint, seconds_between=1000.0)
     trainer = Trainer(
         max_epochs=1,
-        accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        **QUIET,
         num_sanity_val_steps=0,
         default_root_dir=tmp_path,
         callbacks=[StopOnSignal(request, point), point],

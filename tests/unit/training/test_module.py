@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rnnexp.recurrence import Feed, FeedMode, RecurrentNetwork, Schedule, unroll
+from rnnexp.recurrence import Feed, FeedMode, RecurrentNetwork, Schedule, Trace, unroll
 from rnnexp.registry import Registry
 from rnnexp.tasks import Batch, GeneratedTask
 from rnnexp.training.module import Recipe, RecurrentModule
@@ -38,12 +39,14 @@ class Echo(GeneratedTask):
 
 @pytest.fixture
 def make(plugins: Registry):
-    def make(cell: str = "elman", feed: FeedMode = "teacher", **options: Any) -> RecurrentModule:
+    def make(
+        cell: str = "elman", feed: FeedMode = "teacher", window: int | None = None, **options: Any
+    ) -> RecurrentModule:
         torch.manual_seed(0)
         cls = plugins.get("cell", cell).cls
         network = RecurrentNetwork(lambda size: cls(size, hidden_size=H), 2, 2, **options)
         task = Echo(0, length=T, batch_size=B)
-        return RecurrentModule(network, task, Recipe(SGD, feed_mode=feed))
+        return RecurrentModule(network, task, Recipe(SGD, feed_mode=feed), window)
 
     return make
 
@@ -98,14 +101,16 @@ def test_fresh_batch_starts_from_zeros(make, batch: Batch) -> None:
     torch.testing.assert_close(module.training_step(batch, 1), first, rtol=0, atol=0)
 
 
-def test_window_without_targets_only_carries_the_state(make, batch: Batch) -> None:
-    module = make()
-    first, second = _windows(batch, 4)
-    first.supervised = False
-    assert module.training_step(first, 0) is None
+@pytest.mark.parametrize("window", [2, 4])
+def test_windows_without_targets_only_carry_the_state(make, batch: Batch, window: int) -> None:
+    module = make("lstm", readout="last", window=window)
+    module.traces = [Trace()]
+    end = replace(batch, targets=batch.targets[-1])
+    loss = module.training_step(end, 0)
+    loss.backward()
     outputs, _ = module.network(batch.inputs_TBI)
-    loss = module.training_step(second, 1)
-    torch.testing.assert_close(loss, (outputs[4:] - second.targets).square().mean())
+    torch.testing.assert_close(loss, (outputs - end.targets).square().mean())
+    assert module.traces[0].grad_norm_T.shape == (2,), "the gradient is cut at the last window"
 
 
 @pytest.mark.parametrize("cell", ["lstm", "jordan"])

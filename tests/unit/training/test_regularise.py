@@ -14,6 +14,8 @@ from rnnexp.training.module import Recipe, RecurrentModule
 from rnnexp.training.omega import Flavour
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 
+from ...quiet import QUIET
+
 
 def module_of(plugins, length: int = 8, layers: int = 2, lr: float = 1.0) -> RecurrentModule:
     torch.manual_seed(0)
@@ -35,11 +37,8 @@ def fit(module: RecurrentModule, term: OmegaTerm | None, steps: int, accumulate:
         max_steps=steps,
         accumulate_grad_batches=accumulate,
         callbacks=callbacks,
-        accelerator="cpu",
         logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        **QUIET,
         limit_val_batches=0,
     )
     trainer.fit(module, TaskData(module.task, "last", None, []))

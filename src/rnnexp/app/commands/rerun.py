@@ -11,32 +11,39 @@ from rnnexp.app.commands.recorded import folder_of
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.config.validate import validate
-from rnnexp.app.jobs.folder import artifact_root
-from rnnexp.app.run.resume import OUTPUTS
+from rnnexp.app.jobs.folder import artifact_root, outcome_of
+from rnnexp.app.jobs.lease import Lease, acquire
+from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, origin_of
 from rnnexp.app.run.run import run
 from rnnexp.report.table import summary_line
 from rnnexp.tracking import RunRecord, Tracking, load_run
 from rnnexp.training.interrupt import Stopped, StopRequest
 
 Figures = dict[tuple[str, int], float]
+_MARK = "-rerun-"
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Run it again as a run of its own, and say whether the figures are the same."""
+    """Run it again as a run of its own, and say whether the figures are the same.
+
+    One that was stopped goes on by the same command.
+    """
     parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
     parser.add_argument("run", help="MLflow run id, or the run's folder")
     args = parser.parse_args(arguments)
     old = folder_of(args.run)
     plan = recorded_plan(old)
-    folder = _new_folder(plan)
+    names = _names(old)
+    lease = left_behind(names) or _begun(plan)
+    folder = lease.folder
+    origin = origin_of(None, folder, own=True)
     uri = str(plan.values["tracking"]["uri"])
     tracking, stop = Tracking(uri, artifact_root(uri)), StopRequest()
-    tags = {"rnnexp.rerun_of": load_run(old).run_id or str(old)}
     try:
-        with stop.listening():
-            outcome = run(plan, folder, tracking, stop, tags=tags)
+        with stop.listening(), lease.beating():
+            outcome = run(plan, folder, tracking, stop, tags={RERUN_OF: names[0]}, origin=origin)
     except Stopped as error:
-        print(f"rnnexp: {error}; what it had is in {folder}", file=sys.stderr)
+        print(f"rnnexp: {error}; go on: the same command again ({folder})", file=sys.stderr)
         return error.exit_code
     finally:
         tracking.close(float(plan.values["tracking"]["wait"]))
@@ -91,6 +98,36 @@ def _versions(old: RunRecord, new: RunRecord) -> str:
     return f" Versions: {'; '.join(changed)}." if changed else ""
 
 
-def _new_folder(plan: Plan) -> Path:
+def _names(run: Path) -> list[str]:
+    # The store may have named the run since a rerun of it was begun.
+    run_id = load_run(run).run_id
+    return [*([run_id] if run_id else []), str(run.resolve())]
+
+
+def left_behind(names: list[str]) -> Lease | None:
+    """Take the newest rerun of a run that was stopped or killed; None where there is none."""
+    journals = Path(OUTPUTS).glob(f"*/*{_MARK}*/{JOURNAL}")
+    for journal in sorted(journals, key=lambda file: file.stat().st_mtime, reverse=True):
+        folder = journal.parent
+        if not _was_stopped(folder) or load_run(folder).tags.get(RERUN_OF) not in names:
+            continue
+        lease = acquire(folder)
+        if lease is not None and _was_stopped(folder):  # still: another may have gone on meanwhile
+            print(f"rnnexp: going on with {folder}", file=sys.stderr)
+            return lease
+        if lease is not None:
+            lease.release()
+    return None
+
+
+def _was_stopped(folder: Path) -> bool:
+    outcome = outcome_of(folder)
+    return outcome is None or outcome.status == "KILLED"
+
+
+def _begun(plan: Plan) -> Lease:
     stamp = time.strftime("%Y-%m-%d/%H%M%S")
-    return Path(OUTPUTS, f"{stamp}-rerun-{run_name(plan.values)}-{time.time_ns() % 0xFFFF:04x}")
+    name = f"{stamp}{_MARK}{run_name(plan.values)}-{time.time_ns() % 0xFFFF:04x}"
+    lease = acquire(Path(OUTPUTS, name))
+    assert lease is not None  # nobody knows of the folder yet
+    return lease

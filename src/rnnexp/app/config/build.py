@@ -193,18 +193,11 @@ def _check_window(values: Values, plan: Plan) -> None:
 
 
 def _check_shares(plan: Plan) -> None:
-    devices, window = plan.values["trainer"]["devices"], plan.values["unroll"]["window"]
-    rows = plan.task.batch_size
+    devices, rows = plan.values["trainer"]["devices"], plan.task.batch_size
     if devices > 1 and rows % devices:
         raise ConfigError(
             f"trainer.devices={devices}: task.batch_size={rows} sequences cannot be shared equally."
             f" Use task.batch_size={max(devices, rows - rows % devices)}."
-        )
-    if devices > 1 and window is not None and plan.pattern == "last":
-        raise ConfigError(
-            f"trainer.devices={devices} cannot go with unroll.window={window} where the target "
-            "stands at the end of a sequence: the windows before it have no loss that the devices "
-            "could share. Use unroll=full or trainer.devices=1."
         )
 
 

@@ -166,7 +166,8 @@ class MonitorOptions:
         cliff_deviations: how many robust standard deviations it must lie above, too.
         pictures: draw norms and flow at the end; auto does so for a run that is no part of a sweep.
         nonfinite: raise | skip | rollback.
-        rollback_factor: by which a rollback multiplies the learning rate.
+        rollback_factor: by which a rollback multiplies the learning rate of all later steps, over
+            whatever the schedule says.
         max_rollbacks: after so many the run ends.
         snapshot_every: steps between two snapshots that a rollback can return to.
     """

@@ -98,8 +98,6 @@ def _take_gradient(plan: Plan, module: RecurrentModule, batch: Batch, step: int)
         module.network.backend = "auto"
     with module.keeping_state():
         loss = module.training_step(batch, 0)
-    if loss is None:
-        raise ConfigError("The batch of this step is a window without targets: it has no loss.")
     loss.backward()
     if term is not None:
         add_omega(module.network, module.traces, term.flavour, term.weight_at(step - 1))

@@ -13,6 +13,8 @@ from rnnexp.tracking import find_run, load_run
 from rnnexp.training.checkpoints import find_checkpoint
 
 OUTPUTS, JOURNAL = "outputs", "journal.jsonl"
+RERUN_OF = "rnnexp.rerun_of"
+"""Tag of a rerun: which run it makes again."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,16 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     """Put the overrides of the run that is resumed before the new ones, which win.
 
     So ``rnnexp train resume=RUN_ID`` goes on with the config that the run had, in its folder.
+
+    Raises:
+        ConfigError: there is no such run, or it is a rerun, which was made by no overrides.
     """
     given = parse(overrides)
     wanted = next((o.value() for o in given if o.key_or_group == "resume"), None)
     origin = locate(str(wanted)) if wanted else None
     if origin is None or origin.folder is None:
         return list(overrides)
+    _check_no_rerun(str(wanted), origin.folder)
     file = origin.folder / ".hydra" / "overrides.yaml"
     earlier = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
     new = {o.key_or_group for o in given}
@@ -91,6 +97,15 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     if "hydra.run.dir" not in new:
         kept.append(f"hydra.run.dir={_quoted(str(origin.folder.resolve()))}")
     return [*kept, *overrides]
+
+
+def _check_no_rerun(wanted: str, folder: Path) -> None:
+    of = load_run(folder).tags.get(RERUN_OF)
+    if of is not None:
+        raise ConfigError(
+            f"resume={wanted}: this run is a rerun, whose config and plugins are those of another "
+            f"run. It goes on by: rnnexp rerun {of}"
+        )
 
 
 def _quoted(text: str) -> str:

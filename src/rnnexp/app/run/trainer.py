@@ -25,7 +25,7 @@ from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
-from rnnexp.training.resume import ResumePoint
+from rnnexp.training.resume import RecordFirst, ResumePoint
 from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
 
 CHART_POINTS = 300
@@ -106,7 +106,8 @@ def _callbacks(
 
 def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> list[Callback]:
     # In the first process of a run only. They look and write; what they do is no one else's affair.
-    callbacks: list[Callback] = [_watch(plan, monitor, folder, log), WeightPath()]
+    callbacks: list[Callback] = [RecordFirst(log.flush), _watch(plan, monitor, folder, log)]
+    callbacks.append(WeightPath())
     every = plan.values["monitor"]["dynamics_every"]
     if every is not None:
         callbacks.append(DynamicsProbe(folder, every))
@@ -178,7 +179,6 @@ def _best(folder: Path) -> Callback:
 def _quiet() -> None:
     # Lightning's advice on hardware and loaders is not this program's voice.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*training_step.* returned .None.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*val_check_interval.*")

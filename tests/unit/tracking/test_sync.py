@@ -1,0 +1,116 @@
+"""What a run left behind: read back, delivered to its store, or to another."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from rnnexp.errors import StoreError
+from rnnexp.tracking import RunLog, delivered, load_run, sync
+from rnnexp.tracking.files import RUN, read_json
+from rnnexp.tracking.forward import Forwarder
+from rnnexp.tracking.records import ERROR_TAG
+
+from .study import EXPERIMENT, header_of, record_run, runs_in, start_of, steps_in
+
+
+def test_deleted_experiment_is_said(tmp_path: Path, store_uri: str, store, client) -> None:
+    store.open_run(start_of("k", header_of()))
+    client.delete_experiment(client.get_experiment_by_name(EXPERIMENT).experiment_id)
+    record_run(tmp_path, store_uri).end("FINISHED")
+    with pytest.raises(StoreError, match=r"'study' is deleted.*Nothing is lost; try again later"):
+        sync(tmp_path)
+
+
+def test_sync_delivers_what_was_left_behind(tmp_path: Path, store_uri: str, client) -> None:
+    record_run(tmp_path, store_uri).end("FINISHED")
+    assert sync(tmp_path) == "delivered"
+    assert sync(tmp_path) == "complete already"
+    (run,) = runs_in(client)
+    assert steps_in(client, run.info.run_id) == list(range(5))
+    assert delivered(tmp_path)
+
+
+def _kill_writer(log: RunLog, tail: str) -> None:
+    """Leave the journal as a killed owner would."""
+    log._journal.close()
+    with (log.folder / "journal.jsonl").open("a") as file:
+        file.write(tail)
+
+
+def test_sync_of_a_killed_run_marks_it_failed(tmp_path: Path, store_uri: str, client) -> None:
+    _kill_writer(record_run(tmp_path, store_uri), '{"kind": "metr')
+    assert sync(tmp_path) == "delivered"
+    (run,) = runs_in(client)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[ERROR_TAG] == "the process was killed"
+    assert delivered(tmp_path)
+
+
+def test_sync_leaves_a_living_run_alone(tmp_path: Path, store_uri: str, client) -> None:
+    log = record_run(tmp_path, store_uri)
+    log._journal.flush()
+    assert sync(tmp_path) == "left alone, its process is still at work"
+    assert client.get_experiment_by_name(EXPERIMENT) is None
+    log.end("FINISHED")
+    assert sync(tmp_path) == "delivered"
+
+
+def test_sync_of_an_empty_journal_does_nothing(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").touch()
+    assert sync(tmp_path) == "empty, nothing to deliver"
+
+
+@pytest.mark.parametrize("first", ["whole", "part", "nothing"])
+def test_sync_to_another_store_delivers_the_whole_run(
+    tmp_path: Path, store_uri: str, store, first: str
+) -> None:
+    log = record_run(tmp_path / "run", store_uri)
+    if first == "part":
+        log._journal.flush()
+        Forwarder(tmp_path / "run", store).drain()
+    log.end("FINISHED")
+    if first == "whole":
+        sync(tmp_path / "run")
+    other = f"sqlite:///{tmp_path}/other.db"
+    (tmp_path / "other.db").write_bytes((tmp_path / "mlflow.db").read_bytes())
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+            connection.execute(f"DELETE FROM {table}")
+    connection.close()
+    assert sync(tmp_path / "run", other) == "delivered"
+    assert sync(tmp_path / "run", other) == "complete already"
+    (run,) = runs_in(MlflowClient(other))
+    assert steps_in(MlflowClient(other), run.info.run_id) == list(range(5))
+    assert run.info.status == "FINISHED"
+
+
+def test_folder_without_journal_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"is no run: it has no journal\.jsonl"):
+        load_run(tmp_path)
+
+
+def test_journal_is_read_back(tmp_path: Path, store_uri: str) -> None:
+    log = record_run(tmp_path, store_uri, 3)
+    log.tags({"host": "other"})
+    log.end("FAILED", "why")
+    run = load_run(tmp_path)
+    assert (run.name, run.params, run.tags) == ("a-run", {"lr": "0.1"}, {"host": "other"})
+    assert run.metrics["norm"] == [(0, 2.0), (1, 2.0), (2, 2.0)]
+    assert (run.status, run.reason, run.run_id) == ("FAILED", "why", None)
+
+
+def test_second_run_in_a_folder_is_a_run_of_its_own(tmp_path: Path, store_uri: str, client) -> None:
+    record_run(tmp_path, store_uri, 3).end("FAILED", "why")
+    sync(tmp_path)
+    log = record_run(tmp_path, store_uri, 2)
+    log._journal.flush()
+    assert log.run_id(timeout=0.1) is None  # not the id of the run before
+    run = load_run(tmp_path)
+    assert (run.status, [step for step, _ in run.metrics["norm"]]) == (None, [0, 1])
+    log.end("FINISHED")
+    sync(tmp_path)
+    assert len(runs_in(client)) == 2
+    assert sorted(run.info.status for run in runs_in(client)) == ["FAILED", "FINISHED"]
+    assert log.run_id(timeout=0.1) == read_json(tmp_path / RUN)["run_id"]
