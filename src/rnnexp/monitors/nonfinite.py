@@ -59,8 +59,9 @@ class NonFiniteGuard:
         self._good: Snapshot | None = None
 
     def watch(self, optimizer: Optimizer) -> None:
-        """Have the steps of an optimizer made with the rate that rollbacks have left."""
-        self.rate.attach(optimizer)
+        """Have the steps of an optimizer made with the rate that rollbacks leave."""
+        if self.policy == "rollback" or self.rate.factor < 1:
+            self.rate.attach(optimizer)
 
     def before_step(
         self, norm: float, step: int, model: nn.Module, optimizer: Optimizer, loss: float = 0.0
