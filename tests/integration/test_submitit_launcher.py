@@ -113,6 +113,7 @@ def test_a_job_that_comes_to_its_time_limit_goes_on(rnnexp, workdir: Path, store
     assert len(list(workdir.glob("outputs/sweeps/*/*/COMPLETE"))) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_ends_its_jobs_with_a_checkpoint(
     start_python, workdir: Path, store_uri: str
 ) -> None:
