@@ -30,7 +30,7 @@ from benchmarks.tracking import LogAll
 from rnnexp.app.config.build import build_data, build_module
 from rnnexp.app.config.compose import check_jobs, prepare
 
-JOBS, STEPS, WORKERS = 24, 400, 2
+JOBS, STEPS, WORKERS = 24, 1000, 2
 OPTIONS = ["task=adding", "task.length=50", "cell=lstm", "cell.hidden_size=64", "clip=norm"]
 OPTIONS += [f"trainer.max_steps={STEPS}", "trainer.val_every=100", "task.val_batches=4"]
 OPTIONS += ["task.test_batches=4"]
