@@ -2,7 +2,7 @@
 
 MLflow's client makes an object of its database layer for each point and each latest value: some
 65 us a point, so that the record of a step costs a third of the step on a machine whose cores all
-train. Here it is 3 us. What is written is what the client writes; where the tables are not those
+train. Here it is 4 us. What is written is what the client writes; where the tables are not those
 known here, the client does it.
 """
 
