@@ -116,23 +116,29 @@ def _sync(folder: Path, uri: str | None) -> str:
     if own is None:
         return "empty, nothing to deliver"
     cursor = CURSOR if uri in (None, own) else f"cursor-{config_hash({'uri': uri})}.json"
-    if delivered(folder, cursor):
-        return "complete already"
     check_store(uri or own)
     cut_torn_tail(folder / FILE)
     try:
-        _deliver(folder, uri or own, cursor)
+        return _deliver(folder, uri or own, cursor)
     except Exception as error:
         raise StoreError(f"{uri or own}: {error}. Nothing is lost; try again later.") from error
-    return "delivered"
 
 
-def _deliver(folder: Path, uri: str, cursor: str) -> None:
+def _deliver(folder: Path, uri: str, cursor: str) -> str:
     from rnnexp.tracking.mlflow_store import MlflowStore  # seconds, and seldom needed
 
-    forwarder = Forwarder(folder, MlflowStore(uri), cursor)
+    store = MlflowStore(uri)
+    known = read_json(folder / cursor).get("run_id")
+    # The cursor says what the store was given, not what it has kept: its file may be another now.
+    lost = known is not None and not store.has_run(known)
+    if lost:
+        (folder / cursor).unlink()
+    elif delivered(folder, cursor):
+        return "complete already"
+    forwarder = Forwarder(folder, store, cursor)
     forwarder.drain()
     forwarder.abandon(time.time_ns() // 1_000_000)
+    return "delivered again, for the store no longer had it" if lost else "delivered"
 
 
 def check_store(uri: str) -> None:
