@@ -10,6 +10,7 @@ from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 
 from rnnexp.app.config.build import Plan, make_plan
+from rnnexp.app.config.names import check_names
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.app.config.targets import maker
 from rnnexp.errors import ConfigError, suggest
@@ -74,6 +75,7 @@ def validate(config: DictConfig) -> Plan:
         entry = REGISTRY.get("callback", name)
         check_options(entry.options, options or {}, f"callbacks.{name}")
     _check_numbers(values)
+    check_names(values)
     _check_clip(values["clip"])
     _check_device(values["trainer"])
     for key in ("optimizer", "scheduler"):
