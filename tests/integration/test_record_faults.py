@@ -145,9 +145,8 @@ def test_full_disk_under_the_store_loses_nothing(python, tmp_path: Path, store_u
     store = tmp_path / "mlflow.db"
     done = python("-c", FULL, store_uri, str(tmp_path / "run"), str(store), cwd=tmp_path)
     assert done.code == 0, done.err
-    assert done.out.startswith(
-        "None ['run']\n"
-    )  # the journal has it all; the store said it has not
+    # The journal has it all; the store said that it has not,
+    assert done.out.startswith("None ['run']\n")
     assert re.search("OperationalError: .*disk", done.out)  # and why
     assert "OperationalError" in (tmp_path / "run" / "sink.log").read_text()
     assert intact(store)
