@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+LAST_PORT = 65535
 PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -20,3 +21,14 @@ def picture(text: str) -> Path:
             f"{text}: the folder {file.parent} does not exist. Create it, or name another."
         )
     return file
+
+
+def port(text: str) -> int:
+    """Read the number of a port.
+
+    Raises:
+        ArgumentTypeError: there is no such port; argparse says so.
+    """
+    if not text.isdecimal() or not 1 <= int(text) <= LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text}: give a number from 1 to {LAST_PORT}.")
+    return int(text)
