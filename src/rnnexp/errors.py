@@ -6,6 +6,7 @@ RnnexpError
 │   ├── UnknownNameError   a name that nothing is registered under
 │   ├── PluginError        a plugin that cannot be loaded or used
 │   └── StoreError         a tracking store that cannot be used
+│       └── StoreAwayError     a tracking server that does not answer
 └── RunError           a run that started and could not end well: exit code 1
     └── NonFiniteError     a loss, gradient or state that is NaN or infinite
 """
@@ -39,6 +40,10 @@ class PluginError(UserError):
 
 class StoreError(UserError):
     """A tracking store that cannot be used."""
+
+
+class StoreAwayError(StoreError):
+    """A tracking server that does not answer."""
 
 
 class RunError(RnnexpError, RuntimeError):
