@@ -7,6 +7,16 @@ LAST_PORT = 65535
 PICTURES = (".png", ".svg", ".pdf")
 
 
+def plain(text: str) -> str:
+    """Take the quotes off words in a docstring that stand there for a page of HTML."""
+    return text.replace("``", "")
+
+
+def parser_of(command: str, doc: str | None) -> argparse.ArgumentParser:
+    """Make the parser of a command, which its module's docstring describes."""
+    return argparse.ArgumentParser(prog=f"rnnexp {command}", description=plain(doc or ""))
+
+
 def picture(text: str) -> Path:
     """Read the name of a picture to be drawn.
 

@@ -1,10 +1,10 @@
 """``rnnexp sync``: deliver to MLflow what an interrupted run left behind."""
 
-import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rnnexp.app.commands.arguments import parser_of
 from rnnexp.errors import ConfigError, StoreAwayError, StoreError
 from rnnexp.tracking import store_of, sync
 
@@ -17,7 +17,7 @@ Its own defaults, 7 and 120, keep a run waiting for a quarter of an hour.
 
 def main(command: str, arguments: list[str]) -> int:
     """Deliver every run at or below the folders given, ``outputs`` by default."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser = parser_of(command, __doc__)
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
     parser.add_argument("--uri", help="deliver to this store instead of the run's own")
     args = parser.parse_args(arguments)
