@@ -10,7 +10,6 @@ from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 
 from rnnexp.app.config.build import Plan, make_plan
-from rnnexp.app.config.names import check_names
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.app.config.targets import maker
 from rnnexp.errors import ConfigError, suggest
@@ -80,8 +79,8 @@ def validate(config: DictConfig, *, here: bool = True) -> Plan:
         entry = REGISTRY.get("callback", name)
         check_options(entry.options, options or {}, f"callbacks.{name}")
     _check_numbers(values)
-    check_names(values)
     _check_clip(values["clip"])
+    _check_experiment_name(values["tracking"]["experiment"])
     _check_sweep_name(values["sweep"]["name"])
     _check_strategy(values["trainer"])
     if here:
@@ -137,6 +136,14 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"clip.{key}={clip[key]} has no effect under clip={by}. Use clip={kind}."
             )
+
+
+def _check_experiment_name(name: str) -> None:
+    if not name.strip():
+        raise ConfigError(
+            "tracking.experiment: is empty, and MLflow takes no experiment without a name. "
+            "Give one, or leave the key out for 'rnnexp'."
+        )
 
 
 def _check_sweep_name(name: str | None) -> None:
