@@ -6,6 +6,7 @@ RnnexpError
 │   ├── UnknownNameError   a name that nothing is registered under
 │   ├── PluginError        a plugin that cannot be loaded or used
 │   └── StoreError         a tracking store that cannot be used
+│       └── StoreAwayError     a tracking server that does not answer
 └── RunError           a run that started and could not end well: exit code 1
     └── NonFiniteError     a loss, gradient or state that is NaN or infinite
 """
@@ -15,6 +16,8 @@ from difflib import get_close_matches
 
 EXIT_FAILED = 1
 EXIT_USER = 2
+_FEW = 12
+"""So many names can be listed beside a guess without hiding it."""
 
 
 class RnnexpError(Exception):
@@ -41,6 +44,10 @@ class StoreError(UserError):
     """A tracking store that cannot be used."""
 
 
+class StoreAwayError(StoreError):
+    """A tracking server that does not answer."""
+
+
 class RunError(RnnexpError, RuntimeError):
     """A run that started and could not end well."""
 
@@ -50,7 +57,7 @@ class NonFiniteError(RunError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, and list them all.
+    """Say which known name was probably meant; list them all where none is near, or few.
 
     Args:
         name: what the user wrote.
@@ -61,8 +68,10 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Known: {', '.join(names) or 'none'}."
+    hint = f"Did you mean '{close[0]}'?" if close else ""
+    if close and len(names) > _FEW:
+        return hint
+    return f"{hint} Known: {', '.join(names) or 'none'}.".lstrip()
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:

@@ -13,6 +13,12 @@ def test_the_nearest_name_is_suggested() -> None:
     assert str(unknown("cell", "gruu", ["lstm", "elman", "gru"])) == expected
 
 
+def test_a_long_list_is_given_only_where_no_name_is_near() -> None:
+    names = [f"cell_{k}" for k in range(30)] + ["gru"]
+    assert suggest("gruu", names) == "Did you mean 'gru'?"
+    assert suggest("xyz", names) == f"Known: {', '.join(sorted(names))}."
+
+
 def test_nothing_near_is_not_suggested() -> None:
     assert suggest("xyz", ["lstm"]) == "Known: lstm."
     assert suggest("xyz", []) == "Known: none."

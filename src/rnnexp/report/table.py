@@ -2,13 +2,17 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
 from typing import Protocol
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 WIDTH = 120
 """Columns of a table that goes to a file or a pipe, at least."""
@@ -22,6 +26,12 @@ _FIGURES = {
     "grad/largest_raw_norm": "largest |grad|",
     "grad/clipped_fraction": "clipped",
 }
+_OWN = ("cell", "task", "run")
+_WORDS = ("status", "run id")
+_GAP, _EDGES = 1, 2
+"""Columns of a terminal that lie between those of a table, and before the first and last."""
+_NARROWEST = 18
+_HARD = "\xa0"
 _PERCENT = ("test/loss_relative", "test/accuracy", "grad/clipped_fraction")
 
 
@@ -64,11 +74,36 @@ class Run(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Column:
+    """A column as text.
+
+    Args:
+        head: its heading.
+        cells: one per run.
+        is_figure: whether it says how the runs did, else what they were.
+        is_own: whether it stays a column where there is no room for all.
+    """
+
+    head: str
+    cells: list[str]
+    is_figure: bool = True
+    is_own: bool = True
+
+    @property
+    def width(self) -> int:
+        """Columns of a terminal that cells and words of the heading need."""
+        return max(map(cell_len, (*self.head.split(), *self.cells)))
+
+
 def print_table(runs: Sequence[Run]) -> None:
     """Print a table of runs to standard output, at its full width where that is no terminal."""
+    if sys.stdout.isatty():
+        console = Console()
+        console.print(fitted(runs, console.width))
+        return
     table = table_of(runs)
-    width = None if sys.stdout.isatty() else max(WIDTH, _natural_width(table))
-    Console(width=width).print(table)
+    Console(width=max(WIDTH, _natural_width(table))).print(table)
 
 
 def _natural_width(table: Table) -> int:
@@ -76,30 +111,89 @@ def _natural_width(table: Table) -> int:
     return Measurement.get(unbounded, unbounded.options, table).maximum
 
 
+def fitted(runs: Sequence[Run], width: int) -> Table | Text:
+    """Lay runs out for a terminal so that no figure is cut.
+
+    Args:
+        runs: at least one.
+        width: columns of the terminal.
+
+    Returns:
+        The whole table where it fits; else one with the keys beside cell and task in a column of
+        their own, one below the other; on a terminal too narrow for that a paragraph per run.
+    """
+    table = table_of(runs)
+    if _natural_width(table) <= width:
+        return table
+    columns = _columns(runs)
+    rest = width - sum(column.width + _GAP for column in columns if column.is_own) - _EDGES
+    return _paragraphs(columns, width) if rest < _NARROWEST else _folded(columns, rest)
+
+
 def table_of(runs: Sequence[Run]) -> Table:
     """Make a table: one row per run, a column per config key that differs, then the figures."""
-    keys = differing(run.config for run in runs)
-    figures = [key for key in _FIGURES if any(key in run.metrics for run in runs)]
-    with_status = any(run.status != "FINISHED" for run in runs)
-    table = Table(*_named(keys), box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for column in (*(_FIGURES[key] for key in figures), "time"):
-        table.add_column(column, justify="right")
-    for column in ("status", "run id") if with_status else ("run id",):
-        table.add_column(column, no_wrap=True)
-    for run in runs:
-        named = [escape(_brief(run.config.get(key, ""))) for key in keys] or [escape(run.name)]
-        shown = [show(key, run.metrics.get(key)) for key in figures]
-        end = [_ending(run)] if with_status else []
-        table.add_row(*named, *shown, f"{run.seconds:.0f} s", *end, (run.run_id or "")[:8])
+    table, columns = Table(box=box.SIMPLE, padding=(0, 1, 0, 0)), _columns(runs)
+    for column in columns:
+        right = column.is_figure and column.head not in _WORDS
+        table.add_column(
+            column.head, justify="right" if right else "left", no_wrap=column.head in _WORDS
+        )
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*map(escape, cells))
     return table
+
+
+def _folded(columns: Sequence[_Column], rest: int) -> Table:
+    table = Table(box=box.SIMPLE, padding=0)
+    own = [column for column in columns if column.is_own]
+    for column in own:
+        right = column.is_figure and column.head not in _WORDS
+        table.add_column(column.head, justify="right" if right else "left", width=column.width)
+    table.add_column("settings", width=rest, overflow="fold")
+    for row, cells in enumerate(zip(*(column.cells for column in own), strict=True)):
+        settings = _settings([column for column in columns if not column.is_own], row)
+        table.add_row(*map(escape, cells), escape(" ".join(settings)))
+    return table
+
+
+def _paragraphs(columns: Sequence[_Column], width: int) -> Text:
+    keys = [column for column in columns if not column.is_figure]
+    figures = [column for column in columns if column.is_figure]
+    text = Text()
+    for row in range(len(columns[0].cells)):
+        text.append(" ".join(_settings(keys, row)), "bold")
+        # A figure stays beside its heading: no line ends at a hard space.
+        pairs = [f"{c.head} {c.cells[row]}".replace(" ", _HARD) for c in figures if c.cells[row]]
+        for line in wrap("  ".join(pairs), max(width - 4, 20), break_long_words=False):
+            text.append(f"\n    {line.replace(_HARD, ' ')}")
+        text.append("\n")
+    return text
+
+
+def _settings(columns: Sequence[_Column], row: int) -> list[str]:
+    return [f"{column.head}={column.cells[row]}" for column in columns if column.cells[row]]
+
+
+def _columns(runs: Sequence[Run]) -> list[_Column]:
+    keys = differing(run.config for run in runs)
+    named = zip(keys, _named(keys), strict=True)
+    columns = [
+        _Column(head, [_brief(run.config.get(key, "")) for run in runs], False, head in _OWN)
+        for key, head in named
+    ] or [_Column("run", [run.name for run in runs], False)]
+    for key, head in _FIGURES.items():
+        if any(key in run.metrics for run in runs):
+            columns.append(_Column(head, [show(key, run.metrics.get(key)) for run in runs]))
+    columns.append(_Column("time", [f"{run.seconds:.0f} s" for run in runs]))
+    if any(run.status != "FINISHED" for run in runs):
+        columns.append(_Column("status", [_ending(run) for run in runs]))
+    return [*columns, _Column("run id", [(run.run_id or "")[:8] for run in runs])]
 
 
 def _named(keys: Sequence[str]) -> list[str]:
     # "cell.name" is what was typed as "cell=".
     called = {"tracking.name": "run"}
-    return [called.get(key, key.removesuffix(".name").removesuffix(".by")) for key in keys] or [
-        "run"
-    ]
+    return [called.get(key, key.removesuffix(".name").removesuffix(".by")) for key in keys]
 
 
 def _brief(text: str) -> str:

@@ -3,7 +3,15 @@
 Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the Lightning logger.
 """
 
-from rnnexp.tracking.lookup import RunRecord, add_artifacts, check_store, find_run, load_run, sync
+from rnnexp.tracking.lookup import (
+    RunRecord,
+    add_artifacts,
+    check_store,
+    find_run,
+    load_run,
+    store_of,
+    sync,
+)
 from rnnexp.tracking.provenance import config_hash, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
@@ -23,5 +31,6 @@ __all__ = [
     "find_run",
     "load_run",
     "provenance",
+    "store_of",
     "sync",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rnnexp.errors import StoreError
+from rnnexp.errors import StoreAwayError, StoreError
 from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
 from rnnexp.tracking.forward import Forwarder
 from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all
@@ -68,6 +68,11 @@ def find_run(run_id: str, outputs: Path) -> Path | None:
     return next((f.parent for f in files if read_json(f).get("run_id") == run_id), None)
 
 
+def store_of(folder: Path) -> str | None:
+    """Tell which store a run belongs to; None if its journal is empty."""
+    return next((str(record["uri"]) for record in read_all(folder / FILE)), None)
+
+
 def sync(folder: Path, uri: str | None = None) -> str:
     """Deliver what a run left behind, each point once.
 
@@ -79,7 +84,7 @@ def sync(folder: Path, uri: str | None = None) -> str:
         What was done, in words; a run whose process is still at work is left alone.
 
     Raises:
-        StoreError: the store cannot be used.
+        StoreError: the store cannot be used; StoreAwayError where it does not answer.
     """
     with claimed(folder / FILE) as free:
         if not free:
@@ -112,27 +117,41 @@ def add_artifacts(folder: Path, files: Iterable[Path], where: str) -> str:
 
 
 def _sync(folder: Path, uri: str | None) -> str:
-    own = next((str(record["uri"]) for record in read_all(folder / FILE)), None)
+    own = store_of(folder)
     if own is None:
         return "empty, nothing to deliver"
     cursor = CURSOR if uri in (None, own) else f"cursor-{config_hash({'uri': uri})}.json"
-    if delivered(folder, cursor):
-        return "complete already"
     check_store(uri or own)
     cut_torn_tail(folder / FILE)
     try:
-        _deliver(folder, uri or own, cursor)
+        return _deliver(folder, uri or own, cursor)
     except Exception as error:
-        raise StoreError(f"{uri or own}: {error}. Nothing is lost; try again later.") from error
-    return "delivered"
+        kind = StoreAwayError if _is_away(error) else StoreError
+        raise kind(f"{uri or own}: {error}. Nothing is lost; try again later.") from error
 
 
-def _deliver(folder: Path, uri: str, cursor: str) -> None:
+def _is_away(error: BaseException) -> bool:
+    # MLflow's client wraps what its HTTP library raised in an error of its own.
+    inner = error.__cause__ or error.__context__
+    is_http = type(error).__module__.partition(".")[0] == "requests"
+    return is_http or (inner is not None and _is_away(inner))
+
+
+def _deliver(folder: Path, uri: str, cursor: str) -> str:
     from rnnexp.tracking.mlflow_store import MlflowStore  # seconds, and seldom needed
 
-    forwarder = Forwarder(folder, MlflowStore(uri), cursor)
+    store = MlflowStore(uri)
+    known = read_json(folder / cursor).get("run_id")
+    # The cursor says what the store was given, not what it has kept: its file may be another now.
+    lost = known is not None and not store.has_run(known)
+    if lost:
+        (folder / cursor).unlink()
+    elif delivered(folder, cursor):
+        return "complete already"
+    forwarder = Forwarder(folder, store, cursor)
     forwarder.drain()
     forwarder.abandon(time.time_ns() // 1_000_000)
+    return "delivered again, for the store no longer had it" if lost else "delivered"
 
 
 def check_store(uri: str) -> None:

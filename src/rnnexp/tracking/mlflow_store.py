@@ -24,6 +24,7 @@ _MAX_KEY = 250
 _BATCH = 100
 _KEY = "rnnexp.key"
 _SQLITE = "sqlite:///"
+_UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 
 
 class MlflowStore:
@@ -41,7 +42,8 @@ class MlflowStore:
 
     def open_run(self, start: Record) -> str:
         """Create the run of a start record, or find it by its key if a create went through."""
-        if start["run_id"] is not None:
+        # A store that has lost the run, or never had it, gets what goes on as a run of its own.
+        if start["run_id"] is not None and self.has_run(str(start["run_id"])):
             return self._reopen(str(start["run_id"]), start)
         experiment = self._experiment(start["experiment"], start["artifacts"])
         found = self._find(experiment, start["key"])
@@ -58,6 +60,16 @@ class MlflowStore:
             self._client.delete_run(surplus)
         self._log_params(found[0], start["params"])
         return found[0]
+
+    def has_run(self, run_id: str) -> bool:
+        """Tell whether the store knows a run, be it one that was deleted in its UI."""
+        try:
+            self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == _UNKNOWN:
+                return False
+            raise
+        return True
 
     def experiment_of(self, run_id: str) -> str:
         """Return the id of the experiment a run belongs to."""

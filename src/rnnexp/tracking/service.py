@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from rnnexp.tracking.records import (
 )
 
 LOG_FILE = "sink.log"
+_SINK_ERROR = re.compile(r"\d\d:\d\d:\d\d \w+: ")
 _POLL_SECONDS = 0.05
 
 
@@ -169,6 +171,7 @@ class Tracking(Journals):
     def __init__(self, uri: str, artifact_root: Path | None) -> None:
         super().__init__(uri, artifact_root)
         self._sink: subprocess.Popen[str] | None = None
+        self._sink_log: Path | None = None
         self._logs: list[RunLog] = []
         self._folders: list[Path] = []
 
@@ -205,11 +208,20 @@ class Tracking(Journals):
         lost = {log.folder for log in self._logs if log.error}
         return [f for f in self._folders if f in lost or not delivered(f)]
 
+    @property
+    def problem(self) -> str | None:
+        """What the store answered last instead of taking records, in a line; None if it never did.
+
+        It is of interest where `close` has named folders: the sink tries again until then.
+        """
+        return last_problem(self._sink_log) if self._sink_log else None
+
     def _engage(self) -> None:
         # A sink that died, of memory or by a stray kill, leaves its runs to the next.
         if self._sink is not None:
             _hang_up(self._sink)
-        self._sink = _start_sink(self.uri, self._folders[-1] / LOG_FILE)
+        self._sink_log = self._folders[-1] / LOG_FILE
+        self._sink = _start_sink(self.uri, self._sink_log)
         _tell(self._sink, [folder for folder in self._folders if not delivered(folder)])
 
 
@@ -227,6 +239,16 @@ def close_journal(folder: Path, status: Status, reason: str, log: Path | None = 
         journal.append(artifact_record(str(log.resolve()), ""))
     journal.append(end_record(status, reason, milliseconds()))
     journal.close()
+
+
+def last_problem(log: Path) -> str | None:
+    """Read the latest error in the log of a sink, without its time; None if there is none."""
+    if not log.is_file():
+        return None
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    # An error may go on over several lines: only its first begins with the time.
+    found = [line.partition(" ")[2] for line in lines if _SINK_ERROR.match(line)]
+    return found[-1].strip() if found else None
 
 
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from rnnexp.report.table import WIDTH, differing, print_table, show, summary_line, table_of
+from rnnexp.report.table import (
+    WIDTH,
+    differing,
+    fitted,
+    print_table,
+    show,
+    summary_line,
+    table_of,
+)
 
 
 @dataclass
@@ -132,3 +140,55 @@ def test_a_wide_table_in_a_pipe_is_not_squeezed(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert all(f"value-1-{k}" in said for k in range(12))
     assert max(map(len, said.splitlines())) > WIDTH
+
+
+FIGURES = {"test/loss": 0.16712, "test/loss_relative": 0.981, "grad/largest_raw_norm": 123.4}
+
+
+def _seventeen(**metrics: float) -> list[Row]:
+    cells = ("lipschitz_rnn", "lstm", "gru")
+    configs = [
+        {
+            "cell.name": cells[i % 3],
+            "trainer.val_every": str(100 + i),
+            "optimizer.lr": str(0.001 * (1 + i % 2)),
+            "resume": "outputs/2026-01-01_10-00-00_adding-lstm/last.ckpt" if i == 3 else "null",
+        }
+        for i in range(17)
+    ]
+    return [Row(config=config, metrics=metrics) for config in configs]
+
+
+def _on_a_terminal(runs: list[Row], width: int) -> list[str]:
+    console = Console(width=width)
+    with console.capture() as said:
+        console.print(fitted(runs, width))
+    lines = said.get().splitlines()
+    assert all(len(line) <= width for line in lines)
+    return lines
+
+
+def test_figures_and_cells_are_whole_on_a_narrow_terminal() -> None:
+    runs = _seventeen(**FIGURES)
+    lines = _on_a_terminal(runs, 80)
+    rows = [line for line in lines if "0.167" in line]
+    assert len(rows) == 17
+    for run, row in zip(runs, rows, strict=True):
+        assert row.split()[:5] == [run.config["cell.name"], "0.167", "98.1%", "123", "1"]
+        assert "01234567" in row
+    assert "…" not in "".join(lines)
+    whole = "".join("".join(lines).split())
+    assert all(f"trainer.val_every={100 + i}" in whole for i in range(17))
+
+
+def test_a_terminal_too_narrow_for_a_table_gets_a_paragraph_per_run() -> None:
+    lines = _on_a_terminal(_seventeen(**FIGURES), 50)
+    assert lines[0].startswith("cell=lipschitz_rnn trainer.val_every=100")
+    text = " ".join(line.strip() for line in lines)
+    assert text.count("of baseline 98.1%") == text.count("run id 01234567") == 17
+
+
+def test_a_table_that_fits_has_a_column_per_key() -> None:
+    assert "trainer.val_every" in _on_a_terminal(_seventeen(**FIGURES), 190)[1]
+    runs = [Row(config={"seed": str(i)}, metrics=FIGURES) for i in range(2)]
+    assert _on_a_terminal(runs, 80)[1].split()[0] == "seed"

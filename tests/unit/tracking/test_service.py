@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from rnnexp.tracking import RunHeader, Tracking, delivered, load_run
 from rnnexp.tracking.records import ERROR_TAG
-from rnnexp.tracking.service import LOG_FILE, RunLog
+from rnnexp.tracking.service import LOG_FILE, RunLog, last_problem
 
 from ...waiting import comes_true
 from .study import EXPERIMENT, runs_in, steps_in
@@ -163,3 +163,10 @@ def test_server_that_is_away_at_first_gets_everything_once(
     assert run.info.status == "FINISHED"
     assert sorted(_steps(store_uri, run)) == list(range(1501))
     assert len(list((tmp_path / "served").rglob("a.txt"))) == 1
+
+
+def test_the_last_error_of_a_sink_is_said_in_a_line(tmp_path: Path) -> None:
+    log = tmp_path / LOG_FILE
+    assert last_problem(log) is None
+    log.write_text("10:00:00 OSError: gone\n10:00:15 MlflowException: no name\n[SQL: INSERT]\n")
+    assert last_problem(log) == "MlflowException: no name"

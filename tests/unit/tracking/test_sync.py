@@ -32,6 +32,52 @@ def test_sync_delivers_what_was_left_behind(tmp_path: Path, store_uri: str, clie
     assert delivered(tmp_path)
 
 
+def _empty(store_file: Path) -> None:
+    """Leave a store as one that was deleted and made again."""
+    with sqlite3.connect(store_file) as connection:
+        for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+            connection.execute(f"DELETE FROM {table}")
+    connection.close()
+
+
+@pytest.mark.parametrize("part", ["whole", "half"])
+def test_run_that_the_store_has_lost_is_delivered_again(
+    tmp_path: Path, store_uri: str, store, client, part: str
+) -> None:
+    log = record_run(tmp_path / "run", store_uri)
+    if part == "half":
+        log._journal.flush()
+        Forwarder(tmp_path / "run", store).drain()
+    log.end("FINISHED")
+    if part == "whole":
+        sync(tmp_path / "run")
+    lost = read_json(tmp_path / "run" / RUN)["run_id"]
+    _empty(tmp_path / "mlflow.db")
+    assert sync(tmp_path / "run") == "delivered again, for the store no longer had it"
+    assert sync(tmp_path / "run") == "complete already"
+    (run,) = runs_in(client)
+    assert run.info.run_id == read_json(tmp_path / "run" / RUN)["run_id"] != lost
+    assert steps_in(client, run.info.run_id) == list(range(5))
+
+
+def test_run_deleted_in_the_store_stays_deleted(tmp_path: Path, store_uri: str, client) -> None:
+    record_run(tmp_path, store_uri).end("FINISHED")
+    sync(tmp_path)
+    client.delete_run(read_json(tmp_path / RUN)["run_id"])
+    assert sync(tmp_path) == "complete already"
+    assert runs_in(client) == []
+
+
+def test_what_goes_on_with_a_lost_run_is_a_run_of_its_own(
+    tmp_path: Path, store_uri: str, client
+) -> None:
+    header = header_of(run_id="0" * 32)
+    record_run(tmp_path, store_uri, header=header).end("FINISHED")
+    assert sync(tmp_path) == "delivered"
+    (run,) = runs_in(client)
+    assert steps_in(client, run.info.run_id) == list(range(5))
+
+
 def _kill_writer(log: RunLog, tail: str) -> None:
     """Leave the journal as a killed owner would."""
     log._journal.close()
@@ -75,10 +121,7 @@ def test_sync_to_another_store_delivers_the_whole_run(
         sync(tmp_path / "run")
     other = f"sqlite:///{tmp_path}/other.db"
     (tmp_path / "other.db").write_bytes((tmp_path / "mlflow.db").read_bytes())
-    with sqlite3.connect(tmp_path / "other.db") as connection:
-        for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
-            connection.execute(f"DELETE FROM {table}")
-    connection.close()
+    _empty(tmp_path / "other.db")
     assert sync(tmp_path / "run", other) == "delivered"
     assert sync(tmp_path / "run", other) == "complete already"
     (run,) = runs_in(MlflowClient(other))

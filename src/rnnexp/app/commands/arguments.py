@@ -3,7 +3,18 @@
 import argparse
 from pathlib import Path
 
+LAST_PORT = 65535
 PICTURES = (".png", ".svg", ".pdf")
+
+
+def plain(text: str) -> str:
+    """Take the quotes off words in a docstring that stand there for a page of HTML."""
+    return text.replace("``", "")
+
+
+def parser_of(command: str, doc: str | None) -> argparse.ArgumentParser:
+    """Make the parser of a command, which its module's docstring describes."""
+    return argparse.ArgumentParser(prog=f"rnnexp {command}", description=plain(doc or ""))
 
 
 def picture(text: str) -> Path:
@@ -20,3 +31,14 @@ def picture(text: str) -> Path:
             f"{text}: the folder {file.parent} does not exist. Create it, or name another."
         )
     return file
+
+
+def port(text: str) -> int:
+    """Read the number of a port.
+
+    Raises:
+        ArgumentTypeError: there is no such port; argparse says so.
+    """
+    if not text.isdecimal() or not 1 <= int(text) <= LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text}: give a number from 1 to {LAST_PORT}.")
+    return int(text)

@@ -1,6 +1,5 @@
 """``rnnexp check``: tell the author of a cell or task what is wrong with it, in words."""
 
-import argparse
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
+from rnnexp.app.commands.arguments import parser_of
 from rnnexp.discovery import load_file, load_plugins
 from rnnexp.errors import PluginError, UnknownNameError, unknown
 from rnnexp.registry import REGISTRY, Entry
@@ -30,7 +30,7 @@ _MARKS = {
 
 def main(command: str, arguments: list[str]) -> int:
     """Examine the plugins named; the exit code is 1 if one does not keep its contract."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser = parser_of(command, __doc__)
     parser.add_argument("plugins", nargs="+", metavar="NAME|FILE.py")
     parser.add_argument("--quick", action="store_true", help="leave out what takes seconds")
     args = parser.parse_args(arguments)

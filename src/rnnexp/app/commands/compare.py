@@ -1,9 +1,8 @@
 """``rnnexp compare``: finished runs side by side."""
 
-import argparse
 from pathlib import Path
 
-from rnnexp.app.commands.arguments import picture
+from rnnexp.app.commands.arguments import parser_of, picture
 from rnnexp.errors import ConfigError
 from rnnexp.report.load import load_summaries
 from rnnexp.report.table import print_table
@@ -11,7 +10,7 @@ from rnnexp.report.table import print_table
 
 def main(command: str, arguments: list[str]) -> int:
     """Print a table of the runs in the folders given, of all in ``outputs`` by default."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser = parser_of(command, __doc__)
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
     parser.add_argument("--plot", type=picture, metavar="FILE.png", help="draw their curves too")
     args = parser.parse_args(arguments)

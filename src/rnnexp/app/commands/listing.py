@@ -1,22 +1,27 @@
 """``rnnexp cells``, ``tasks``, ``callbacks``: what is registered, and what it takes."""
 
-import argparse
 from typing import cast
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from rnnexp.app.commands.arguments import parser_of, plain
 from rnnexp.app.config.catalogue import by_family, costs
 from rnnexp.discovery import load_plugins
-from rnnexp.options import REQUIRED, Option
+from rnnexp.options import REQUIRED
 from rnnexp.registry import REGISTRY, Entry, Kind
+
+_WIDEST = 40
+"""Columns of a terminal for a key and its default, at most."""
 
 
 def main(command: str, arguments: list[str]) -> int:
     """Describe the plugins named; list all where none is; the exit code is 1 if a file failed."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser = parser_of(command, __doc__)
     parser.add_argument("names", nargs="*")
     names = parser.parse_args(arguments).names
     failures = load_plugins()
@@ -29,7 +34,7 @@ def main(command: str, arguments: list[str]) -> int:
         )
     else:
         for entry in [REGISTRY.get(kind, name) for name in names] or REGISTRY.all(kind):
-            console.print(describe(entry), soft_wrap=True, highlight=False)
+            describe(entry, console)
     for failure in failures:
         console.print(f"[red]not loaded[/red]  {escape(str(failure))}", soft_wrap=True)
     return 1 if failures else 0
@@ -53,25 +58,29 @@ def cell_table(entries: list[Entry]) -> Table:
 
 
 def _clause(summary: str) -> str:
-    return summary.partition(":")[0].rstrip(".")
+    return plain(summary).partition(":")[0].rstrip(".")
 
 
-def describe(entry: Entry) -> str:
-    """Describe an entry: summary, equation, options with type, default and meaning, file."""
-    lines = [f"[bold]{entry.name}[/bold]  {escape(entry.summary)}"]
-    lines += [f"    {escape(line)}" for line in entry.equation.splitlines()]
-    lines += [f"  {escape(_option_line(_prefix(entry), option))}" for option in entry.options]
-    return "\n".join([*lines, f"  [dim]{entry.file}[/dim]", ""])
+def describe(entry: Entry, console: Console) -> None:
+    """Print an entry: summary, equation, options with default, type and meaning, file."""
+    console.print(f"[bold]{entry.name}[/bold]  {escape(plain(entry.summary))}", highlight=False)
+    for line in entry.equation.splitlines():
+        console.print(f"    {line}", soft_wrap=True, highlight=False, markup=False)
+    if entry.options:
+        console.print(Padding(_options(entry), (0, 0, 0, 2)))
+    console.print(f"  [dim]{escape(str(entry.file))}[/dim]\n", soft_wrap=True, highlight=False)
 
 
-def _prefix(entry: Entry) -> str:
-    return f"callbacks.{entry.name}" if entry.kind == "callback" else entry.kind
-
-
-def _option_line(prefix: str, option: Option) -> str:
-    default = "required" if option.default == REQUIRED else _default(option.default)
-    head = f"{prefix}.{option.name}={default}"
-    return f"{head:<34} {option.type_name:<24} {option.doc}".rstrip()
+def _options(entry: Entry) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(overflow="fold", max_width=_WIDEST)
+    grid.add_column(overflow="fold")
+    prefix = f"callbacks.{entry.name}" if entry.kind == "callback" else entry.kind
+    for option in entry.options:
+        default = "required" if option.default == REQUIRED else _default(option.default)
+        meaning = f"({option.type_name}) {plain(option.doc)}".rstrip()
+        grid.add_row(Text(f"{prefix}.{option.name}={default}"), Text(meaning))
+    return grid
 
 
 def _default(value: object) -> str:

@@ -1,10 +1,10 @@
 """``rnnexp new-cell``, ``rnnexp new-task``: a plugin file to begin with, which works as it is."""
 
-import argparse
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
+from rnnexp.app.commands.arguments import parser_of
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import PluginError
 from rnnexp.registry import REGISTRY, Kind
@@ -14,7 +14,7 @@ _KINDS = {"new-cell": ("pointwise", "general"), "new-task": ("generated",)}
 
 def main(command: str, arguments: list[str]) -> int:
     """Write one documented file and say what to do with it."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser = parser_of(command, __doc__)
     parser.add_argument("name", help="a Python identifier: what cell= or task= will name")
     kinds = _KINDS[command]
     parser.add_argument("--kind", choices=kinds, default=kinds[0])

@@ -1,10 +1,10 @@
 """What the commands on a recorded run share: to find it and its step, to keep what they make."""
 
-import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.run.resume import OUTPUTS
 from rnnexp.errors import ConfigError, StoreError
 from rnnexp.monitors.events import load_events
@@ -17,7 +17,7 @@ def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path
     Raises:
         ConfigError: there is no such run, or no step is named and no cliff recorded.
     """
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=doc)
+    parser = parser_of(command, doc)
     parser.add_argument("run", help="MLflow run id, or the run's folder")
     parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
     args = parser.parse_args(arguments)

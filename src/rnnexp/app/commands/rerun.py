@@ -1,12 +1,12 @@
 """``rnnexp rerun``: run a recorded run again, from config, plugin sources and seed."""
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.commands.recorded import folder_of
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.sources import recorded
@@ -28,7 +28,7 @@ def main(command: str, arguments: list[str]) -> int:
 
     One that was stopped goes on by the same command.
     """
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser = parser_of(command, __doc__)
     parser.add_argument("run", help="MLflow run id, or the run's folder")
     args = parser.parse_args(arguments)
     old = folder_of(args.run)

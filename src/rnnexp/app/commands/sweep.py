@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rnnexp.app.commands.arguments import plain
 from rnnexp.app.jobs.folder import FROZEN, STATUS, SWEEPS, State, outcome_of, state_of
 from rnnexp.app.jobs.lease import holder_of
 from rnnexp.app.sweep.sweep import DEFINITION, Item, Sweep
@@ -26,7 +27,10 @@ def main(command: str, arguments: list[str]) -> int:
     """Take the first word to the function that it names."""
     known: dict[str, Callable[[list[str]], int]] = {"plan": plan, "status": status, "retry": retry}
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"{__doc__}\n\n" + "\n".join(f"  rnnexp {command} {line}" for line in _HELP))
+        print(
+            f"{plain(__doc__ or '')}\n\n"
+            + "\n".join(f"  rnnexp {command} {line}" for line in _HELP)
+        )
         return 0
     if arguments[0] not in known:
         raise unknown(f"{command} command", arguments[0], known)

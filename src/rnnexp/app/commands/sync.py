@@ -1,21 +1,55 @@
 """``rnnexp sync``: deliver to MLflow what an interrupted run left behind."""
 
-import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from rnnexp.errors import ConfigError
-from rnnexp.tracking import sync
+from rnnexp.app.commands.arguments import parser_of
+from rnnexp.errors import ConfigError, StoreAwayError, StoreError
+from rnnexp.tracking import store_of, sync
+
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""How often MLflow's client asks a server again, and for how many seconds it waits each time.
+
+Its own defaults, 7 and 120, keep a run waiting for a quarter of an hour.
+"""
 
 
 def main(command: str, arguments: list[str]) -> int:
     """Deliver every run at or below the folders given, ``outputs`` by default."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser = parser_of(command, __doc__)
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
     parser.add_argument("--uri", help="deliver to this store instead of the run's own")
     args = parser.parse_args(arguments)
     runs = sorted({f.parent for root in args.folders for f in root.rglob("journal.jsonl")})
     if not runs:
         raise ConfigError(f"No run in {', '.join(map(str, args.folders))}.")
-    for folder in runs:
-        print(f"{folder}: {sync(folder, args.uri)}")
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    left = _deliver(runs, args.uri)
+    if left:
+        raise StoreError(
+            f"{left} of {len(runs)} runs are not delivered, for the reasons above. "
+            "Nothing is lost; try again later."
+        )
     return 0
+
+
+def _deliver(runs: Sequence[Path], uri: str | None) -> int:
+    """Deliver runs one after the other, each on a line; return how many were not."""
+    left, away = 0, set[str | None]()
+    for folder in runs:
+        store = uri or store_of(folder)
+        print(f"{folder}: ", end="", flush=True)  # beforehand: a store may take its time
+        if store in away:
+            print(f"not delivered: {store} does not answer, see above")
+            left += 1
+            continue
+        try:
+            print(sync(folder, uri))
+        except StoreError as error:
+            print(f"not delivered: {error}")
+            left += 1
+            if isinstance(error, StoreAwayError):
+                away.add(store)
+    return left

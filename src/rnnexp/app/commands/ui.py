@@ -1,20 +1,21 @@
 """``rnnexp ui``: MLflow's own UI over the configured store."""
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
+from rnnexp.app.commands.arguments import parser_of, port
 from rnnexp.errors import ConfigError
+from rnnexp.tracking import check_store
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 
 
 def main(command: str, arguments: list[str]) -> int:
     """Become MLflow's server on 127.0.0.1, or say where the configured server is."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser = parser_of(command, __doc__)
     parser.add_argument("uri", nargs="?", default=DEFAULT_URI, help="tracking.uri=URI or URI")
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--port", type=port, default=5000)
     args = parser.parse_args(arguments)
     uri = str(args.uri).removeprefix("tracking.uri=")
     if uri.startswith(("http://", "https://")):
@@ -33,3 +34,4 @@ def _require_store(uri: str) -> None:
             f"There is no store at {path.resolve()} yet. Run `rnnexp train` first, go to the "
             "folder where it ran, or give another: rnnexp ui tracking.uri=sqlite:///FILE"
         )
+    check_store(uri)

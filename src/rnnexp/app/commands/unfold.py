@@ -1,9 +1,8 @@
 """``rnnexp unfold``: draw the unfolded graph of the network that a config means."""
 
-import argparse
 from pathlib import Path
 
-from rnnexp.app.commands.arguments import picture
+from rnnexp.app.commands.arguments import parser_of, picture
 from rnnexp.app.config.build import Plan, build_cell
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.report.unfolded import Unfolded, draw_unfolded
@@ -11,7 +10,7 @@ from rnnexp.report.unfolded import Unfolded, draw_unfolded
 
 def main(command: str, arguments: list[str]) -> int:
     """Draw a PNG; nothing is trained."""
-    parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
+    parser = parser_of(command, __doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for rnnexp train")
     parser.add_argument("--plot", type=picture, default=Path("unfolded.png"), metavar="FILE.png")
     args = parser.parse_args(arguments)

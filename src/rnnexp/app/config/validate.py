@@ -80,6 +80,7 @@ def validate(config: DictConfig, *, here: bool = True) -> Plan:
         check_options(entry.options, options or {}, f"callbacks.{name}")
     _check_numbers(values)
     _check_clip(values["clip"])
+    _check_experiment_name(values["tracking"]["experiment"])
     _check_sweep_name(values["sweep"]["name"])
     _check_strategy(values["trainer"])
     if here:
@@ -135,6 +136,14 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"clip.{key}={clip[key]} has no effect under clip={by}. Use clip={kind}."
             )
+
+
+def _check_experiment_name(name: str) -> None:
+    if not name.strip():
+        raise ConfigError(
+            "tracking.experiment: is empty, and MLflow takes no experiment without a name. "
+            "Give one, or leave the key out for 'rnnexp'."
+        )
 
 
 def _check_sweep_name(name: str | None) -> None:

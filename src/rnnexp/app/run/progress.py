@@ -4,8 +4,16 @@ import time
 from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from rnnexp.monitors.gradients import StepMonitor
 
@@ -13,6 +21,9 @@ Style = Literal["auto", "bar", "lines", "none"]
 _REFRESH_SECONDS = 0.1
 _LINES = 5
 _LINE_SECONDS = 15.0
+_BAR, _LEFT = 24, 8
+_WIDTHS = {"loss": 14, "norms": 26, "rate": 13}
+"""Columns of a terminal that each figure beside the bar takes."""
 
 
 class RunProgress(Callback):
@@ -40,8 +51,8 @@ class RunProgress(Callback):
         """Begin the display."""
         del pl_module
         if self.style == "bar" and trainer.is_global_zero:
-            self._bar = _make_bar(self.console)
-            self._bar.add_task(self.title, total=trainer.max_steps, text="")
+            self._bar = make_bar(self.console, self.title, trainer.max_steps)
+            self._bar.add_task(self.title, total=trainer.max_steps, **self._fields())
             self._bar.start()
 
     def on_train_batch_end(
@@ -80,7 +91,7 @@ class RunProgress(Callback):
         if self._bar is None or now - self._shown < _REFRESH_SECONDS:
             return
         self._shown = now
-        self._bar.update(self._bar.task_ids[0], completed=step, text=self._figures())
+        self._bar.update(self._bar.task_ids[0], completed=step, **self._fields())
 
     def _say(self, step: int, total: int) -> None:
         part, now = step * _LINES // max(total, 1), time.perf_counter()
@@ -88,6 +99,20 @@ class RunProgress(Callback):
             self._said, self._shown = part, now
             text = f"{self.title}  step {step}/{total}  {self._figures()}"
             self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _fields(self) -> dict[str, Any]:
+        """The figures of the bar, as wide at every step: else the line would jump."""
+        latest = self.monitor.latest
+        loss, norms = "", ""
+        if latest:
+            loss = f"loss {latest['train/loss']:>9.4g}"
+            raw, clipped = latest["grad/raw_norm"], latest["grad/clipped_norm"]
+            norms = f"|grad| {raw:>8.3g} → {clipped:>8.3g}"
+        rate = f"{self._rate:>5.0f} steps/s" if self._rate else ""
+        return {
+            name: f"{text:<{_WIDTHS[name]}}"
+            for name, text in zip(_WIDTHS, (loss, norms, rate), strict=True)
+        }
 
     def _figures(self) -> str:
         latest = self.monitor.latest
@@ -98,12 +123,28 @@ class RunProgress(Callback):
         return f"loss {latest['train/loss']:.4g}  |grad| {norms}{rate}"
 
 
-def _make_bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
+def make_bar(console: Console, title: str, total: int) -> Progress:
+    """Make a bar of what a terminal has room for.
+
+    Args:
+        console: the terminal.
+        title: the run's name.
+        total: steps.
+
+    Returns:
+        Step and time left in any case; of the rest the bar is left out first, then the title.
+    """
+    count = 2 * len(str(total)) + 1
+    widths = {"title": cell_len(title), "bar": _BAR, "count": count, **_WIDTHS, "left": _LEFT}
+    for name in ("bar", "title", "rate", "norms", "loss"):
+        if sum(widths.values()) + len(widths) - 1 <= console.width:
+            break
+        del widths[name]
+    columns: dict[str, ProgressColumn] = {
+        "title": TextColumn("{task.description}", markup=False),
+        "bar": BarColumn(bar_width=_BAR),
+        "count": MofNCompleteColumn(),
+        "left": TimeRemainingColumn(),
+        **{name: TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in _WIDTHS},
+    }
+    return Progress(*(columns[name] for name in widths), console=console)

@@ -122,9 +122,7 @@ class Session:
             self.outcomes = self.sweep.outcomes
             self._draw(self.sweep)
             self.sweep.close(self.stopped)
-        for folder in self.tracking.close(self.wait):
-            where = f"rnnexp: {folder}: not all of it reached {self.uri} yet"
-            print(f"{where}; later: rnnexp sync {folder}", file=sys.stderr)
+        self._say_left(self.tracking.close(self.wait))
         if self.sweep is not None and self.sweep.lease is not None:
             self._sum_up(self.sweep)
 
@@ -133,6 +131,13 @@ class Session:
         if self.sweep is not None:
             return "Go on: the same command again."
         return f"Go on: rnnexp train resume={self._folder}"
+
+    def _say_left(self, folders: Sequence[Path]) -> None:
+        for folder in folders:
+            where = f"rnnexp: {folder}: not all of it reached {self.uri} yet"
+            print(f"{where}; later: rnnexp sync {folder}", file=sys.stderr)
+        if folders and self.tracking.problem:
+            print(f"rnnexp: the store's last answer: {self.tracking.problem}", file=sys.stderr)
 
     def _make_sweep(self) -> Sweep:
         corners = [job for job in self.jobs if isinstance(job, Corner)]

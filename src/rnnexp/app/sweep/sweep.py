@@ -227,16 +227,20 @@ class Sweep:
         params = flatten(item.job.plan.values)
         return RunHeader(item.name, self.experiment, params, tags, parent_key=frozen.parent)
 
-    def count(self, running: int = 0) -> dict[str, int]:
-        """Count the jobs by what has become of them."""
-        counts = Counter(self.states().values())
+    def count(self, running: Collection[str] = ()) -> dict[str, int]:
+        """Count the jobs by what has become of them.
+
+        Args:
+            running: keys of those that count as running, whatever their files say by now.
+        """
+        counts = Counter(state for key, state in self.states().items() if key not in running)
         done, failed = counts["done"], counts["failed"]
         pruned = {"pruned": counts["pruned"]} if counts["pruned"] else {}
-        left = self.total - done - failed - counts["pruned"] - running
-        found = {"done": done, **pruned, "running": running, "failed": failed}
+        left = self.total - done - failed - counts["pruned"] - len(running)
+        found = {"done": done, **pruned, "running": len(running), "failed": failed}
         return {**found, "left": max(0, left)}
 
-    def tell(self, running: int = 0) -> None:
+    def tell(self, running: Collection[str] = ()) -> None:
         """Put the counts into the record of the sweep."""
         counts = {f"rnnexp.sweep.{k}": str(v) for k, v in self.count(running).items()}
         self.open().tags(counts)

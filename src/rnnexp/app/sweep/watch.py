@@ -13,7 +13,7 @@ from rich.text import Text
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from hydra_plugins.rnnexp_local_launcher._processes import Task
-from rnnexp.app.jobs.folder import COMPLETE, LOG, STATUS, cap_log, log_tail
+from rnnexp.app.jobs.folder import LOG, STATUS, cap_log, log_tail
 from rnnexp.app.jobs.lease import LEASE_SECONDS
 from rnnexp.app.sweep.sweep import STOPPED, Item, Sweep
 from rnnexp.app.sweep.worker import BUSY, PATIENCE_SECONDS, main, run_folder
@@ -102,7 +102,7 @@ class SweepWatcher:
         self._running.remove(item)
         cap_log(item.folder)
         self._forward()
-        self.sweep.tell(len(self._at_work()))
+        self.sweep.tell(self._at_work())
         if ended.code == BUSY:
             self.sweep.elsewhere.add(item.key)
             self.say(f"{item.name}: another process runs it")
@@ -157,22 +157,21 @@ class SweepWatcher:
 
     def say(self, line: str) -> None:
         """Say a line, after how far the sweep has come."""
-        counts = self.sweep.count(len(self._at_work()))
+        counts = self.sweep.count(self._at_work())
         done = counts["done"] + counts["failed"] + counts.get("pruned", 0)
         text = f"[{done}/{self.sweep.total}] {line}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _picture(self, waiting: int) -> Group:
-        running = self._at_work()
-        counts = self.sweep.count(len(running))
+        counts = self.sweep.count(self._at_work())
         head = "  ".join(f"{value} {key}" for key, value in counts.items())
         lines = [f"{self.sweep.name}  {head}{self._time_left(waiting)}"]
-        lines += [_progress_of(item) for item in running]
+        lines += [_progress_of(item) for item in self._running]
         return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in lines))
 
-    def _at_work(self) -> list[Item]:
-        # A process that has just done its job is there a moment longer.
-        return [item for item in self._running if not (item.folder / COMPLETE).is_file()]
+    def _at_work(self) -> set[str]:
+        # A job whose process is just ending counts once its own line has been said.
+        return {item.key for item in self._running}
 
     def _time_left(self, waiting: int) -> str:
         if not self._seconds:

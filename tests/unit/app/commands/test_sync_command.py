@@ -1,0 +1,67 @@
+"""``rnnexp sync``: a store that does not answer holds up no run of another store."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rnnexp.__main__ import run
+from rnnexp.app.commands.sync import main
+from rnnexp.tracking import RunHeader, RunLog
+
+FOLDERS = ("run1", "run2", "run3")
+RETRIES, TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def _record_runs(*stores: str) -> None:
+    for folder, store in zip(FOLDERS, stores, strict=True):
+        log = RunLog(Path(folder), RunHeader(folder, "study", {}, {}), store, None)
+        log.metrics({"loss": 1.0}, 1)
+        log.end("FINISHED")
+
+
+def test_runs_behind_one_whose_server_is_silent_are_delivered(
+    workdir: Path,
+    store_uri: str,
+    silent: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(RETRIES, "")
+    monkeypatch.delenv(RETRIES)  # what the command sets does not outlive the test
+    monkeypatch.setenv(TIMEOUT, "1")
+    _record_runs(silent, silent, store_uri)
+    assert run(["sync", *FOLDERS]) == 2
+    assert (os.environ[RETRIES], os.environ[TIMEOUT]) == ("1", "1")
+    said = capsys.readouterr()
+    one, two, three = said.out.splitlines()
+    assert one.startswith(f"run1: not delivered: {silent}: API request to")
+    assert two == f"run2: not delivered: {silent} does not answer, see above"
+    assert three == "run3: delivered"
+    assert "2 of 3 runs are not delivered, for the reasons above. Nothing is lost" in said.err
+
+
+def test_a_run_is_named_before_its_store_is_asked(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _record_runs(*["http://127.0.0.1:9"] * 3)
+    said: list[str] = []
+
+    def note(folder: Path, uri: str | None) -> str:
+        said.append(capsys.readouterr().out)
+        return "delivered"
+
+    monkeypatch.setattr("rnnexp.app.commands.sync.sync", note)
+    monkeypatch.setenv(RETRIES, "3")
+    monkeypatch.setenv(TIMEOUT, "3")
+    assert main("sync", list(FOLDERS)) == 0
+    assert said == ["run1: ", "delivered\nrun2: ", "delivered\nrun3: "]
