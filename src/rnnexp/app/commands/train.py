@@ -17,6 +17,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
 from rnnexp.app.config.disk import check_disk
+from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import with_earlier_overrides
 from rnnexp.app.sweep.session import Session
 from rnnexp.errors import EXIT_FAILED, ConfigError, RunError
@@ -46,8 +47,9 @@ def main(command: str, arguments: list[str]) -> int:
     jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)
-    check_disk([job.plan for job in jobs], Path.cwd())
-    multirun = args.multirun or len(jobs) > 1
+    plans, multirun = [job.plan for job in jobs], args.multirun or len(jobs) > 1
+    check_disk(plans, Path.cwd())
+    check_resumes(plans, multirun)
     if not multirun:
         torch.set_num_threads(threads)
     session = Session([f"rnnexp {command}", *arguments], jobs, args.overrides, multirun)

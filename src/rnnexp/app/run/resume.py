@@ -85,7 +85,8 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
         ConfigError: there is no such run, or it is a rerun, which was made by no overrides.
     """
     given = parse(overrides)
-    wanted = next((o.value() for o in given if o.key_or_group == "resume"), None)
+    asked = [o for o in given if o.key_or_group == "resume" and not o.is_sweep_override()]
+    wanted = asked[-1].value() if asked else None
     origin = locate(str(wanted)) if wanted else None
     if origin is None or origin.folder is None:
         return list(overrides)
