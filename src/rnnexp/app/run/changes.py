@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rnnexp.app.run.resume import JOURNAL, Origin
+from rnnexp.app.run.threads import TAG
 from rnnexp.tracking import load_run
 
-_MATTER = ("version.", "rnnexp.source.")
+_MATTER = ("version.", "rnnexp.source.", TAG)
 """Tags of a record that a run's figures may depend on."""
 
 
@@ -36,8 +37,8 @@ def _folder_of(origin: Origin | None) -> Path | None:
 
 
 def _words(key: str, then: str, now: str) -> str:
-    name = key.removeprefix("version.")
-    if name == key:
-        kind = key.removeprefix("rnnexp.source.")
+    kind = key.removeprefix("rnnexp.source.")
+    if kind != key:
         return f"The source of the {kind} has changed since the checkpoint."
+    name = key.removeprefix("version.").removeprefix("rnnexp.")
     return f"{name} is {now}, and was {then} when the checkpoint was written."

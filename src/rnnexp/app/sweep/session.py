@@ -17,6 +17,7 @@ from rnnexp.app.jobs.folder import LOG, artifact_root
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
+from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
 from rnnexp.app.sweep.sweep import NOT_RUN, Item, Sweep
@@ -71,6 +72,8 @@ class Session:
         plan = validate(config)
         tags = {**self.tags, "rnnexp.overrides": " ".join(hydra.overrides.task)}
         origin = origin_of(plan.values["resume"], self._folder)
+        if origin is not None and origin.folder is not None:
+            take_threads_of(origin.folder, plan)
         outcome = run(plan, self._folder, self.tracking, self.stop, tags=tags, origin=origin)
         self.outcomes.append(outcome)
         self._say(outcome)

@@ -34,6 +34,15 @@ def test_what_has_changed_is_named(origin: Origin) -> None:
     ]
 
 
+def test_other_threads_are_named(tmp_path: Path) -> None:
+    then = {"rnnexp.threads": "1"}
+    Journals("", None).open_run(tmp_path, RunHeader("a", "b", {}, then)).end("FINISHED")
+    origin = Origin(tmp_path / "checkpoints" / "last.ckpt", folder=tmp_path)
+    assert changes_since(origin, {"rnnexp.threads": "2"}) == [
+        "threads is 2, and was 1 when the checkpoint was written."
+    ]
+
+
 def test_a_checkpoint_file_knows_its_run(origin: Origin) -> None:
     alone = Origin(origin.checkpoint)
     assert len(changes_since(alone, {**NOW, "version.rnnexp": "0.2"})) == 1
