@@ -103,10 +103,7 @@ def _run(session: Session, argv: list[str]) -> int:
         print(f"rnnexp: {error}", file=sys.stderr)
         return EXIT_FAILED
     except Stopped as error:
-        print(
-            f"rnnexp: {error}; checkpoint and record are saved. {session.resume_hint()}",
-            file=sys.stderr,
-        )
+        print(f"rnnexp: {error}; {session.after_stop()}", file=sys.stderr)
         return error.exit_code
     return session.exit_code
 

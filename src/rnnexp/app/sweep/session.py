@@ -17,6 +17,7 @@ from rnnexp.app.jobs.folder import LOG, artifact_root
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
+from rnnexp.app.run.stopped import after_stop
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
@@ -54,7 +55,7 @@ class Session:
         self.overrides = list(overrides)
         self.sweep = self._make_sweep() if multirun else None
         self._watcher: SweepWatcher | None = None
-        self._folder = Path()
+        self._folder: Path | None = None
 
     @property
     def exit_code(self) -> int:
@@ -65,16 +66,16 @@ class Session:
     def __call__(self, config: DictConfig) -> None:
         """Run one job in this process; a failure is kept and does not stop the others."""
         hydra = HydraConfig.get()
-        self._folder = Path(hydra.runtime.output_dir)
+        self._folder = folder = Path(hydra.runtime.output_dir)
         if self.sweep is not None:
             self._run_item(self.sweep, self.sweep.all_items[int(hydra.job.num)])
             return
         plan = validate(config)
         tags = {**self.tags, "rnnexp.overrides": " ".join(hydra.overrides.task)}
-        origin = origin_of(plan.values["resume"], self._folder)
+        origin = origin_of(plan.values["resume"], folder)
         if origin is not None and origin.folder is not None:
             take_threads_of(origin.folder, plan)
-        outcome = run(plan, self._folder, self.tracking, self.stop, tags=tags, origin=origin)
+        outcome = run(plan, folder, self.tracking, self.stop, tags=tags, origin=origin)
         self.outcomes.append(outcome)
         self._say(outcome)
 
@@ -130,11 +131,13 @@ class Session:
         if self.sweep is not None and self.sweep.lease is not None:
             self._sum_up(self.sweep)
 
-    def resume_hint(self) -> str:
-        """Say how to go on with what was stopped."""
-        if self.sweep is not None:
-            return "Go on: the same command again."
-        return f"Go on: rnnexp train resume={self._folder}"
+    def after_stop(self) -> str:
+        """Say what is left of what was stopped, and how to go on."""
+        if self.sweep is None:
+            return after_stop(self._folder)
+        if self.sweep.lease is None:
+            return "the sweep had not begun. Start it by the same command again."
+        return "checkpoints and records are saved. Go on: the same command again."
 
     def _make_sweep(self) -> Sweep:
         corners = [job for job in self.jobs if isinstance(job, Corner)]
