@@ -18,7 +18,7 @@ def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path
         ConfigError: there is no such run, or no step is named and no cliff recorded.
     """
     parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=doc)
-    parser.add_argument("run", help="MLflow run id, or the run's folder")
+    parser.add_argument("run", help="MLflow run id or its first characters, or the run's folder")
     parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
     args = parser.parse_args(arguments)
     folder = folder_of(args.run)

@@ -30,7 +30,7 @@ def main(command: str, arguments: list[str]) -> int:
     One that was stopped goes on by the same command.
     """
     parser = argparse.ArgumentParser(prog=f"rnnexp {command}", description=__doc__)
-    parser.add_argument("run", help="MLflow run id, or the run's folder")
+    parser.add_argument("run", help="MLflow run id or its first characters, or the run's folder")
     args = parser.parse_args(arguments)
     old = folder_of(args.run)
     plan = recorded_plan(old)

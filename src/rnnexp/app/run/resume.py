@@ -56,7 +56,8 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
     """Find the checkpoint that ``resume=`` means.
 
     Args:
-        resume: an MLflow run id, a run folder, or a checkpoint file; a file starts a new run.
+        resume: an MLflow run id or its beginning, a run folder, or a checkpoint file; a file
+            starts a new run.
 
     Raises:
         ConfigError: there is no such run, or it left no checkpoint.
@@ -84,12 +85,12 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: there is no such run, or it is a rerun, which was made by no overrides.
     """
-    given = parse(overrides)
+    given = parse(_with_ids_as_text(overrides))
     asked = [o for o in given if o.key_or_group == "resume" and not o.is_sweep_override()]
     wanted = asked[-1].value() if asked else None
     origin = locate(str(wanted)) if wanted else None
     if origin is None or origin.folder is None:
-        return list(overrides)
+        return [o.input_line or "" for o in given]
     _check_no_rerun(str(wanted), origin.folder)
     file = origin.folder / ".hydra" / "overrides.yaml"
     earlier = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
@@ -97,7 +98,17 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
     if "hydra.run.dir" not in new:
         kept.append(f"hydra.run.dir={_quoted(str(origin.folder.resolve()))}")
-    return [*kept, *overrides]
+    return [*kept, *(o.input_line or "" for o in given)]
+
+
+def _with_ids_as_text(overrides: Sequence[str]) -> list[str]:
+    # The beginning of an id may look like a number: 00123456, 84248e89.
+    return [
+        f"resume={_quoted(o.input_line.partition('=')[2])}"
+        if o.key_or_group == "resume" and o.input_line and isinstance(o.value(), int | float)
+        else str(o.input_line)
+        for o in parse(overrides)
+    ]
 
 
 def _check_no_rerun(wanted: str, folder: Path) -> None:

@@ -17,7 +17,10 @@ def after_stop(folder: Path | None) -> str:
         folder: the run's; None where it had none yet.
     """
     if folder is None or not folder.is_dir() or _was_empty(folder):
-        return "the run had not begun: there is nothing to go on from. Start it by the same command again."
+        return (
+            "the run had not begun: there is nothing to go on from. Start it by the same command "
+            "again."
+        )
     if find_checkpoint(folder).path is not None:
         return f"checkpoint and record are saved. Go on: rnnexp train resume={folder}"
     return (

@@ -15,10 +15,12 @@ from rnnexp.app.run.resume import with_earlier_overrides
 from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals
+from rnnexp.tracking.files import RUN, write_json
 from rnnexp.training.interrupt import StopRequest
 
 WORDS = ["task.length=8", "cell.hidden_size=4", "trainer.max_steps=2", "task.val_batches=1"]
 WORDS += ["task.test_batches=1", "monitor.pictures=never", "cell=elman", "trainer.progress=none"]
+WORDS += ["tracking.wait=0"]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,17 @@ GOES_ON = [
 def test_what_can_go_on_passes(words: tuple[str, ...], earlier: Path) -> None:
     jobs = check_jobs(with_earlier_overrides(words), multirun=False, config_dir=None)
     check_resumes([job.plan for job in jobs], multirun=False)
+
+
+@pytest.mark.parametrize("run_id", ["84248e89", "00123456", "8424e8e9"])
+def test_the_beginning_of_an_id_is_text(run_id: str, earlier: Path, workdir: Path) -> None:
+    shutil.move(earlier, workdir / "outputs" / "run")
+    write_json(workdir / "outputs" / "run" / RUN, {"run_id": run_id + "0" * 24})
+    words = with_earlier_overrides([f"resume={run_id}"])
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    assert plan.values["resume"] == run_id
+    assert plan.values["cell"]["name"] == "elman"
+    check_resumes([plan], multirun=False)
 
 
 def test_a_sweep_may_start_from_a_file(earlier: Path) -> None:
