@@ -1,6 +1,7 @@
 """What the commands on a recorded run share: to find it and its step, to keep what they make."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,7 +39,8 @@ def keep(folder: Path, files: Iterable[Path]) -> None:
     try:
         print(f"In the record of the run: {add_artifacts(folder, files, 'pictures')}")
     except StoreError as error:
-        print(f"rnnexp: not in the store yet: {error} rnnexp sync {folder}", file=sys.stderr)
+        sync = f"rnnexp sync {shlex.quote(str(folder))}"
+        print(f"rnnexp: not in the store yet: {error} {sync}", file=sys.stderr)
 
 
 def folder_of(run: str) -> Path:

@@ -52,7 +52,7 @@ def plan(arguments: list[str]) -> int:
     prepare(overrides)
     jobs = check_jobs(overrides, True, None)
     check_resumes([job.plan for job in jobs], multirun=True)
-    sweep = Session(["rnnexp sweep plan"], jobs, overrides, True).sweep
+    sweep = Session(["rnnexp", "sweep", "plan"], jobs, overrides, True).sweep
     assert sweep is not None
     folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
     launcher = launcher_of(overrides)

@@ -52,7 +52,7 @@ def main(command: str, arguments: list[str]) -> int:
     check_resumes(plans, multirun)
     if not multirun:
         torch.set_num_threads(threads)
-    session = Session([f"rnnexp {command}", *arguments], jobs, args.overrides, multirun)
+    session = Session(["rnnexp", command, *arguments], jobs, args.overrides, multirun)
     for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
         OmegaConf.register_new_resolver(resolver, find, replace=True)
     flags = [a for a in arguments if a.startswith("-") and a != "--"]

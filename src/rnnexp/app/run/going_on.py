@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from rnnexp.app.config.build import Plan, build_network
+from rnnexp.app.config.command_line import key_value
 from rnnexp.app.jobs.folder import Frozen, is_frozen
 from rnnexp.app.run.resume import Origin, locate
 from rnnexp.app.run.run import CONFIG_FILE, flatten
@@ -45,7 +46,8 @@ def check_resumes(plans: Sequence[Plan], multirun: bool) -> None:
 
 
 def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multirun: bool) -> None:
-    start = f"To start new runs from its weights, name the file: resume={origin.checkpoint}"
+    file = f" {key_value('resume', origin.checkpoint)}" if origin.checkpoint else ""
+    start = f"To start new runs from its weights, name the file:{file}"
     if multirun:
         raise ConfigError(
             f"resume={resume}: one run cannot go on as several. Leave out -m and resume one run at "

@@ -1,5 +1,6 @@
 """Find what a run goes on from: ``resume=RUN_ID`` or a path."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from rnnexp.app.config.command_line import quoted
 from rnnexp.app.config.compose import parse
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import find_run, load_run
@@ -97,14 +99,14 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     new = {o.key_or_group for o in given}
     kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
     if "hydra.run.dir" not in new:
-        kept.append(f"hydra.run.dir={_quoted(str(origin.folder.resolve()))}")
+        kept.append(f"hydra.run.dir={quoted(str(origin.folder.resolve()))}")
     return [*kept, *(o.input_line or "" for o in given)]
 
 
 def _with_ids_as_text(overrides: Sequence[str]) -> list[str]:
     # The beginning of an id may look like a number: 00123456, 84248e89.
     return [
-        f"resume={_quoted(o.input_line.partition('=')[2])}"
+        f"resume={quoted(o.input_line.partition('=')[2])}"
         if o.key_or_group == "resume" and o.input_line and isinstance(o.value(), int | float)
         else str(o.input_line)
         for o in parse(overrides)
@@ -116,10 +118,5 @@ def _check_no_rerun(wanted: str, folder: Path) -> None:
     if of is not None:
         raise ConfigError(
             f"resume={wanted}: this run is a rerun, whose config and plugins are those of another "
-            f"run. It goes on by: rnnexp rerun {of}"
+            f"run. It goes on by: rnnexp rerun {shlex.quote(of)}"
         )
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "\\'")
-    return f"'{escaped}'"

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from rnnexp.app.config.command_line import key_value
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.training.checkpoints import find_checkpoint
 
@@ -22,7 +23,7 @@ def after_stop(folder: Path | None) -> str:
             "again."
         )
     if find_checkpoint(folder).path is not None:
-        return f"checkpoint and record are saved. Go on: rnnexp train resume={folder}"
+        return f"checkpoint and record are saved. Go on: rnnexp train {key_value('resume', folder)}"
     return (
         f"the record is saved in {folder}, and no checkpoint yet: there is nothing to go on from. "
         "Start again by the same command."

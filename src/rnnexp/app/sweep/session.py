@@ -1,5 +1,6 @@
 """One command: its runs, their shared record keeper, their common ending."""
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ class Session:
     def __init__(
         self, command: list[str], jobs: list[Job], overrides: Sequence[str], multirun: bool
     ) -> None:
-        self.command = " ".join(command)
+        self.command = shlex.join(command)
         self.jobs = jobs
         self.stop = StopRequest()
         self.outcomes: list[Outcome] = []
@@ -71,7 +72,7 @@ class Session:
             self._run_item(self.sweep, self.sweep.all_items[int(hydra.job.num)])
             return
         plan = validate(config)
-        tags = {**self.tags, "rnnexp.overrides": " ".join(hydra.overrides.task)}
+        tags = {**self.tags, "rnnexp.overrides": shlex.join(hydra.overrides.task)}
         origin = origin_of(plan.values["resume"], folder)
         if origin is not None and origin.folder is not None:
             take_threads_of(origin.folder, plan)
@@ -127,7 +128,7 @@ class Session:
             self.sweep.close(self.stopped)
         for folder in self.tracking.close(self.wait):
             where = f"rnnexp: {folder}: not all of it reached {self.uri} yet"
-            print(f"{where}; later: rnnexp sync {folder}", file=sys.stderr)
+            print(f"{where}; later: rnnexp sync {shlex.quote(str(folder))}", file=sys.stderr)
         if self.sweep is not None and self.sweep.lease is not None:
             self._sum_up(self.sweep)
 
@@ -209,7 +210,7 @@ class Session:
 
     def _ui_command(self) -> str:
         default = self.uri == "sqlite:///mlflow.db"
-        return "rnnexp ui" if default else f"rnnexp ui tracking.uri={self.uri}"
+        return "rnnexp ui" if default else f"rnnexp ui {shlex.quote(f'tracking.uri={self.uri}')}"
 
 
 def _check_gpus(gpus: object, jobs: Sequence[Job]) -> None:

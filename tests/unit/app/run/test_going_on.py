@@ -1,5 +1,6 @@
 """A ``resume=`` that cannot work is refused, and the run that was named stays as it was."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 import yaml
 
 from rnnexp.__main__ import run as command
+from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.jobs.folder import Frozen
 from rnnexp.app.run.going_on import check_resumes
@@ -120,6 +122,14 @@ def test_the_beginning_of_an_id_is_text(run_id: str, earlier: Path, workdir: Pat
     plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
     assert plan.values["resume"] == run_id
     assert plan.values["cell"]["name"] == "elman"
+    check_resumes([plan], multirun=False)
+
+
+def test_a_folder_of_any_name_goes_on(earlier: Path, workdir: Path) -> None:
+    folder = Path(shutil.move(earlier, workdir / "w 6 ü, it's"))
+    words = with_earlier_overrides(shlex.split(key_value("resume", folder)))
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    assert plan.values["resume"] == str(folder)
     check_resumes([plan], multirun=False)
 
 
