@@ -120,8 +120,8 @@ class NonFiniteGuard:
     def _roll_back(self, message: str, model: nn.Module, optimizer: Optimizer) -> None:
         if self._good is None:
             raise NonFiniteError(
-                f"{message}, before any finite step that it could roll back to. Look at the "
-                "task's data and the initial weights; unroll.check_finite=true says where it begins."
+                f"{message}, before any finite step that it could roll back to. Look at the task's "
+                "data and the initial weights; unroll.check_finite=true says where it begins."
             )
         if self.rollbacks >= self.max_rollbacks:
             raise NonFiniteError(
