@@ -1,5 +1,6 @@
 """A readout in closed form, for networks whose recurrence is not trained or not trained yet."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ class Ridge:
     """Over how much the readout is fitted, and how strongly its weights are held small.
 
     Args:
-        strength: lambda, relative to the mean over all outputs; at least 0.
+        strength: lambda, beside the mean of the squared error over rows and steps; at least 0.
         batches: how many training batches count, the first ones; at least 1.
     """
 
@@ -24,10 +25,10 @@ class Ridge:
     batches: int = 50
 
     def __post_init__(self) -> None:
-        if self.strength < 0 or self.batches < 1:
+        if not (0 <= self.strength < math.inf) or self.batches < 1:
             raise ConfigError(
-                "model.ridge_strength, model.ridge_batches: must be at least 0 and 1, got "
-                f"{self.strength} and {self.batches}."
+                "model.ridge_strength, model.ridge_batches: must be finite and at least 0, and 1, "
+                f"got {self.strength} and {self.batches}."
             )
 
 

@@ -42,6 +42,7 @@ _POSITIVE = {
     "monitor.cliff_deviations": False,
     "monitor.max_rollbacks": True,
     "monitor.snapshot_every": False,
+    "sweep.timeout": False,
 }
 """Keys whose values must be finite and above zero; True: zero is allowed too."""
 _SHARES = (
@@ -53,8 +54,12 @@ _SHARES = (
 """Keys whose values must lie in [0, 1]."""
 
 
-def validate(config: DictConfig) -> Plan:
+def validate(config: DictConfig, *, here: bool = True) -> Plan:
     """Check a composed config: keys, types, values, and whether its parts fit together.
+
+    Args:
+        config: composed by Hydra.
+        here: whether it is to run on this machine, whose devices are known.
 
     Returns:
         The plan of the run: what the config means once ``auto`` is resolved.
@@ -75,7 +80,10 @@ def validate(config: DictConfig) -> Plan:
         check_options(entry.options, options or {}, f"callbacks.{name}")
     _check_numbers(values)
     _check_clip(values["clip"])
-    _check_device(values["trainer"])
+    _check_sweep_name(values["sweep"]["name"])
+    _check_strategy(values["trainer"])
+    if here:
+        _check_device(values["trainer"])
     for key in ("optimizer", "scheduler"):
         maker(values[key], key)
     return make_plan(values)
@@ -129,17 +137,33 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
             )
 
 
+def _check_sweep_name(name: str | None) -> None:
+    if name and ("/" in name or name.startswith(".")):
+        raise ConfigError(
+            f"sweep.name={name}: it names a folder in outputs/sweeps; no / and no dot at its start."
+        )
+
+
+def _check_strategy(trainer: Mapping[str, Any]) -> None:
+    strategy, devices = trainer["strategy"], trainer["devices"]
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if strategy not in known:
+        raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
+    if devices > 1 and strategy not in STRATEGIES:
+        raise ConfigError(
+            f"trainer.strategy={strategy} does not train on trainer.devices={devices} here. "
+            f"Use trainer.strategy=ddp. Known: {', '.join(STRATEGIES)}."
+        )
+
+
 def _check_device(trainer: Mapping[str, Any]) -> None:
-    kind, strategy = trainer["accelerator"], trainer["strategy"]
+    kind = trainer["accelerator"]
     kinds = {"gpu": ("cuda", "mps"), "auto": ("cpu",)}.get(kind, (kind,))
     if not any(map(_is_available, kinds)):
         raise ConfigError(
             f"trainer.accelerator={kind}: torch finds no such device on this machine. "
             "Use trainer.accelerator=cpu, or auto."
         )
-    known = ["auto", *StrategyRegistry.available_strategies()]
-    if strategy not in known:
-        raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
     _check_devices(trainer)
 
 
@@ -147,11 +171,6 @@ def _check_devices(trainer: Mapping[str, Any]) -> None:
     kind, devices = trainer["accelerator"], trainer["devices"]
     if devices == 1:
         return
-    if trainer["strategy"] not in STRATEGIES:
-        raise ConfigError(
-            f"trainer.strategy={trainer['strategy']} does not train on trainer.devices={devices} "
-            f"here. Use trainer.strategy=ddp. Known: {', '.join(STRATEGIES)}."
-        )
     if kind == "tpu":
         raise ConfigError("trainer.devices: more than one tpu is not supported; use 1, or GPUs.")
     found = _count(kind)
