@@ -90,7 +90,7 @@ class NonFiniteGuard:
             return True
         message = _message(norm, loss, step)
         if self.policy == "raise":
-            raise NonFiniteError(f"{message}.{_REMEDY}")
+            raise NonFiniteError(f"{message}.{_CALMER}, or {_PAST_IT}")
         for parameter in model.parameters():
             parameter.grad = None  # without a gradient the optimizer's step changes nothing
         if self.policy == "skip":
@@ -119,8 +119,16 @@ class NonFiniteGuard:
             self._good = Snapshot(step, weights, copy.deepcopy(optimizer.state_dict()))
 
     def _roll_back(self, message: str, model: nn.Module, optimizer: Optimizer) -> None:
-        if self._good is None or self.rollbacks >= self.max_rollbacks:
-            raise NonFiniteError(f"{message}, after {self.rollbacks} rollbacks.{_REMEDY}")
+        if self._good is None:
+            raise NonFiniteError(
+                f"{message}, before any finite step that it could roll back to. Look at the task's "
+                "data and the initial weights; unroll.check_finite=true says where it begins."
+            )
+        if self.rollbacks >= self.max_rollbacks:
+            raise NonFiniteError(
+                f"{message}, after {self.rollbacks} rollbacks.{_CALMER}, or a higher "
+                "monitor.max_rollbacks."
+            )
         self.rollbacks += 1
         self.rate.factor *= self.factor
         rates = rates_of(optimizer)  # the schedule has gone on since
@@ -129,9 +137,8 @@ class NonFiniteGuard:
         set_rates(optimizer, rates)
 
 
-_REMEDY = (
-    " Try clip=norm, a lower optimizer.lr, or monitor.nonfinite=skip|rollback to go on past it."
-)
+_CALMER = " Try clip=norm, a lower optimizer.lr"
+_PAST_IT = "monitor.nonfinite=skip|rollback to go on past it."
 
 
 def _message(norm: float, loss: float, step: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rnnexp.errors import StoreAwayError, StoreError
+from rnnexp.errors import ConfigError, StoreAwayError, StoreError
 from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
 from rnnexp.tracking.forward import Forwarder
 from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all
@@ -14,6 +14,8 @@ from rnnexp.tracking.provenance import config_hash
 from rnnexp.tracking.records import Record, artifact_record
 from rnnexp.tracking.service import delivered
 
+ID_BEGINNING = 4
+"""So many characters of a run's id may stand for it; fewer stand for none."""
 _SQLITE = "sqlite:///"
 _SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
 
@@ -63,9 +65,26 @@ def load_run(folder: Path) -> RunRecord:
 
 
 def find_run(run_id: str, outputs: Path) -> Path | None:
-    """Find the folder of a run by its MLflow id; the newest, if it was resumed."""
-    files = sorted(outputs.rglob(RUN), key=lambda file: file.stat().st_mtime, reverse=True)
-    return next((f.parent for f in files if read_json(f).get("run_id") == run_id), None)
+    """Find the folder of a run by its MLflow id; the newest, if it was resumed.
+
+    Args:
+        run_id: the id, or its beginning, of `ID_BEGINNING` characters at least.
+        outputs: the folder below which runs lie.
+
+    Raises:
+        ConfigError: the ids of several runs begin so.
+    """
+    if len(run_id) < ID_BEGINNING:
+        return None
+    files = sorted(outputs.rglob(RUN), key=lambda file: file.stat().st_mtime)
+    known = {str(read_json(file).get("run_id", "")): file.parent for file in files}
+    found = [known_id for known_id in known if known_id.startswith(run_id)]
+    if len(found) > 1:
+        raise ConfigError(
+            f"Several runs have ids that begin with {run_id}: {', '.join(sorted(found))}. Give "
+            "more of it."
+        )
+    return known[found[0]] if found else None
 
 
 def store_of(folder: Path) -> str | None:

@@ -1,5 +1,6 @@
 """``rnnexp check``: tell the author of a cell or task what is wrong with it, in words."""
 
+import shlex
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,7 +69,9 @@ def _unknown(word: str) -> UnknownNameError:
 
 def _in_file(file: Path) -> list[Entry]:
     if not file.is_file():
-        raise PluginError(f"{file}: no such file. To begin one: rnnexp new-cell {file.stem}")
+        raise PluginError(
+            f"{file}: no such file. To begin one: rnnexp new-cell {shlex.quote(file.stem)}"
+        )
     load_file(file.resolve())
     for failure in REGISTRY.failures:
         if failure.file == str(file.resolve()):

@@ -1,5 +1,6 @@
 """``rnnexp new-cell``, ``rnnexp new-task``: a plugin file to begin with, which works as it is."""
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
@@ -23,8 +24,8 @@ def main(command: str, arguments: list[str]) -> int:
     group = cast(Kind, command.removeprefix("new-"))
     file = write(args.name, group, args.kind, args.folder)
     print(f"Written: {file}")
-    print(f"  rnnexp check {file}")
-    print(f"  RNNEXP_PLUGINS={args.folder} rnnexp train {group}={args.name}")
+    print(f"  rnnexp check {shlex.quote(str(file))}")
+    print(f"  RNNEXP_PLUGINS={shlex.quote(str(args.folder))} rnnexp train {group}={args.name}")
     return 0
 
 
@@ -40,8 +41,12 @@ def write(name: str, group: Kind, kind: str, folder: Path) -> Path:
     Raises:
         PluginError: the name is no identifier, or there is such a file already.
     """
-    if not name.isidentifier():
-        raise PluginError(f"'{name}' cannot name a {group}: use letters, digits and underscores.")
+    from rnnexp.app.config.command_line import key_value  # Hydra takes a while
+
+    if not name.isidentifier() or key_value(group, name) != f"{group}={name}":  # null, größe
+        raise PluginError(
+            f"'{name}' cannot name a {group}: use letters from a to z, digits and underscores."
+        )
     load_plugins()
     if (group, name) in REGISTRY.entries:
         place = REGISTRY.get(group, name).file

@@ -1,5 +1,6 @@
 """What the commands on a recorded run share: to find it and its step, to keep what they make."""
 
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path
         ConfigError: there is no such run, or no step is named and no cliff recorded.
     """
     parser = parser_of(command, doc)
-    parser.add_argument("run", help="MLflow run id, or the run's folder")
+    parser.add_argument("run", help="MLflow run id or its first characters, or the run's folder")
     parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
     args = parser.parse_args(arguments)
     folder = folder_of(args.run)
@@ -38,7 +39,8 @@ def keep(folder: Path, files: Iterable[Path]) -> None:
     try:
         print(f"In the record of the run: {add_artifacts(folder, files, 'pictures')}")
     except StoreError as error:
-        print(f"rnnexp: not in the store yet: {error} rnnexp sync {folder}", file=sys.stderr)
+        sync = f"rnnexp sync {shlex.quote(str(folder))}"
+        print(f"rnnexp: not in the store yet: {error} {sync}", file=sys.stderr)
 
 
 def folder_of(run: str) -> Path:

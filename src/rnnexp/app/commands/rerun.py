@@ -15,6 +15,7 @@ from rnnexp.app.jobs.folder import artifact_root, outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
 from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, origin_of
 from rnnexp.app.run.run import run
+from rnnexp.app.run.threads import TAG, take_threads_of
 from rnnexp.report.table import summary_line
 from rnnexp.tracking import RunRecord, Tracking, load_run
 from rnnexp.training.interrupt import Stopped, StopRequest
@@ -29,10 +30,11 @@ def main(command: str, arguments: list[str]) -> int:
     One that was stopped goes on by the same command.
     """
     parser = parser_of(command, __doc__)
-    parser.add_argument("run", help="MLflow run id, or the run's folder")
+    parser.add_argument("run", help="MLflow run id or its first characters, or the run's folder")
     args = parser.parse_args(arguments)
     old = folder_of(args.run)
     plan = recorded_plan(old)
+    take_threads_of(old, plan)
     names = _names(old)
     lease = left_behind(names) or _begun(plan)
     folder = lease.folder
@@ -91,9 +93,9 @@ def _differ(before: Figures, after: Figures, at: tuple[str, int]) -> bool:
 
 def _versions(old: RunRecord, new: RunRecord) -> str:
     changed = [
-        f"{tag.removeprefix('version.')} {old.tags[tag]} then, {new.tags.get(tag)} now"
+        f"{tag.partition('.')[2]} {old.tags[tag]} then, {new.tags.get(tag)} now"
         for tag in sorted(old.tags)
-        if tag.startswith("version.") and old.tags[tag] != new.tags.get(tag)
+        if tag.startswith(("version.", TAG)) and old.tags[tag] != new.tags.get(tag)
     ]
     return f" Versions: {'; '.join(changed)}." if changed else ""
 

@@ -47,6 +47,7 @@ _HELP = (
 def plan(arguments: list[str]) -> int:
     """Show what ``rnnexp train -m`` with these overrides would do."""
     from rnnexp.app.config.compose import check_jobs, launcher_of, prepare
+    from rnnexp.app.run.going_on import check_resumes
     from rnnexp.app.sweep.places import places_of
     from rnnexp.app.sweep.session import Session
     from rnnexp.app.sweep.watch import JobTask
@@ -54,7 +55,8 @@ def plan(arguments: list[str]) -> int:
     overrides = [word for word in arguments if word not in ("-m", "--multirun")]
     prepare(overrides)
     jobs = check_jobs(overrides, True, None)
-    sweep = Session(["rnnexp sweep plan"], jobs, overrides, True).sweep
+    check_resumes([job.plan for job in jobs], multirun=True)
+    sweep = Session(["rnnexp", "sweep", "plan"], jobs, overrides, True).sweep
     assert sweep is not None
     folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
     launcher = launcher_of(overrides)

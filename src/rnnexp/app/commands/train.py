@@ -17,6 +17,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
 from rnnexp.app.config.disk import check_disk
+from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import with_earlier_overrides
 from rnnexp.app.sweep.session import Session
 from rnnexp.errors import EXIT_FAILED, ConfigError, RunError
@@ -46,11 +47,12 @@ def main(command: str, arguments: list[str]) -> int:
     jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)
-    check_disk([job.plan for job in jobs], Path.cwd())
-    multirun = args.multirun or len(jobs) > 1
+    plans, multirun = [job.plan for job in jobs], args.multirun or len(jobs) > 1
+    check_disk(plans, Path.cwd())
+    check_resumes(plans, multirun)
     if not multirun:
         torch.set_num_threads(threads)
-    session = Session([f"rnnexp {command}", *arguments], jobs, args.overrides, multirun)
+    session = Session(["rnnexp", command, *arguments], jobs, args.overrides, multirun)
     for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
         OmegaConf.register_new_resolver(resolver, find, replace=True)
     flags = [a for a in arguments if a.startswith("-") and a != "--"]
@@ -101,10 +103,7 @@ def _run(session: Session, argv: list[str]) -> int:
         print(f"rnnexp: {error}", file=sys.stderr)
         return EXIT_FAILED
     except Stopped as error:
-        print(
-            f"rnnexp: {error}; checkpoint and record are saved. {session.resume_hint()}",
-            file=sys.stderr,
-        )
+        print(f"rnnexp: {error}; {session.after_stop()}", file=sys.stderr)
         return error.exit_code
     return session.exit_code
 

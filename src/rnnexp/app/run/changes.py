@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rnnexp.app.run.resume import JOURNAL, Origin
+from rnnexp.app.run.threads import TAG
 from rnnexp.tracking import load_run
 
 _DEVICES = "trainer.devices"
-_MATTER = ("version.", "rnnexp.source.", _DEVICES)
+_MATTER = ("version.", "rnnexp.source.", TAG, _DEVICES)
 """Tags and parameters of a record that a run's figures depend on, though not by their meaning."""
 
 
@@ -43,8 +44,8 @@ def _words(key: str, then: str, now: str) -> str:
             f"{key} is {now}, and was {then} when the checkpoint was written: sums are rounded in "
             "another order, and what each process draws for itself, such as dropout, is drawn anew."
         )
-    name = key.removeprefix("version.")
-    if name == key:
-        kind = key.removeprefix("rnnexp.source.")
+    kind = key.removeprefix("rnnexp.source.")
+    if kind != key:
         return f"The source of the {kind} has changed since the checkpoint."
+    name = key.removeprefix("version.").removeprefix("rnnexp.")
     return f"{name} is {now}, and was {then} when the checkpoint was written."

@@ -9,6 +9,7 @@ from pytorch_lightning import seed_everything
 
 from rnnexp.app.config.build import Plan, build_data, build_module, make_plan
 from rnnexp.app.config.sources import recorded
+from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.run.trainer import make_trainer, omega_term
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import FullTrace, Trace
@@ -57,6 +58,7 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     values["trainer"]["progress"] = "none"
     values.setdefault("callbacks", {})
     plan = make_plan(values)
+    take_threads_of(folder, plan)
     module = _trained_up_to(plan, folder, step - 1)
     position = (step - 1) * values["trainer"]["accumulate"]
     batch = build_data(plan).train_dataloader().at(position)

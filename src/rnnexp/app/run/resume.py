@@ -1,5 +1,6 @@
 """Find what a run goes on from: ``resume=RUN_ID`` or a path."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from rnnexp.app.config.command_line import quoted
 from rnnexp.app.config.compose import parse
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import find_run, load_run
@@ -56,7 +58,8 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
     """Find the checkpoint that ``resume=`` means.
 
     Args:
-        resume: an MLflow run id, a run folder, or a checkpoint file; a file starts a new run.
+        resume: an MLflow run id or its beginning, a run folder, or a checkpoint file; a file
+            starts a new run.
 
     Raises:
         ConfigError: there is no such run, or it left no checkpoint.
@@ -84,19 +87,30 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: there is no such run, or it is a rerun, which was made by no overrides.
     """
-    given = parse(overrides)
-    wanted = next((o.value() for o in given if o.key_or_group == "resume"), None)
+    given = parse(_with_ids_as_text(overrides))
+    asked = [o for o in given if o.key_or_group == "resume" and not o.is_sweep_override()]
+    wanted = asked[-1].value() if asked else None
     origin = locate(str(wanted)) if wanted else None
     if origin is None or origin.folder is None:
-        return list(overrides)
+        return [o.input_line or "" for o in given]
     _check_no_rerun(str(wanted), origin.folder)
     file = origin.folder / ".hydra" / "overrides.yaml"
     earlier = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
     new = {o.key_or_group for o in given}
     kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
     if "hydra.run.dir" not in new:
-        kept.append(f"hydra.run.dir={_quoted(str(origin.folder.resolve()))}")
-    return [*kept, *overrides]
+        kept.append(f"hydra.run.dir={quoted(str(origin.folder.resolve()))}")
+    return [*kept, *(o.input_line or "" for o in given)]
+
+
+def _with_ids_as_text(overrides: Sequence[str]) -> list[str]:
+    # The beginning of an id may look like a number: 00123456, 84248e89.
+    return [
+        f"resume={quoted(o.input_line.partition('=')[2])}"
+        if o.key_or_group == "resume" and o.input_line and isinstance(o.value(), int | float)
+        else str(o.input_line)
+        for o in parse(overrides)
+    ]
 
 
 def _check_no_rerun(wanted: str, folder: Path) -> None:
@@ -104,10 +118,5 @@ def _check_no_rerun(wanted: str, folder: Path) -> None:
     if of is not None:
         raise ConfigError(
             f"resume={wanted}: this run is a rerun, whose config and plugins are those of another "
-            f"run. It goes on by: rnnexp rerun {of}"
+            f"run. It goes on by: rnnexp rerun {shlex.quote(of)}"
         )
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "\\'")
-    return f"'{escaped}'"

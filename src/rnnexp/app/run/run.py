@@ -21,6 +21,7 @@ from rnnexp.app.run.fit import Fitted, fit, test_best
 from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.team import team
+from rnnexp.app.run.threads import TAG, threads_of
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
@@ -116,7 +117,7 @@ def _header(
         more["rnnexp.resumed_from"] = str(origin.checkpoint)
     if origin is not None and origin.notes:
         more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
-    where = provenance(Path.cwd())
+    where = {**provenance(Path.cwd()), TAG: str(threads_of(plan, folder))}
     changed = changes_since(origin, {**where, **source_tags(values), **flatten(values)})
     for change in changed:
         print(f"rnnexp: {change} {_NOT_EXACT}", file=sys.stderr)

@@ -18,7 +18,7 @@ from torch import distributed
 
 from hydra_plugins.rnnexp_local_launcher._processes import unheard
 from rnnexp.app.config.build import Plan
-from rnnexp.app.jobs.folder import is_frozen
+from rnnexp.app.run.threads import threads_of
 from rnnexp.errors import EXIT_FAILED, RunError
 from rnnexp.tracking.files import read_json, write_json
 from rnnexp.training.interrupt import Stopped
@@ -99,9 +99,7 @@ def team(
 
 def _orders(plan: Plan, folder: Path, checkpoint: Path | None) -> Orders:
     size = int(plan.values["trainer"]["devices"])
-    # A sweep has set the threads of each process; a single run has the machine to itself.
-    if not is_frozen(folder):
-        torch.set_num_threads(max(1, torch.get_num_threads() // size))
+    torch.set_num_threads(threads_of(plan, folder))
     meeting = folder.resolve() / f".meeting-{secrets.token_hex(4)}"
     kept = str(checkpoint) if checkpoint else None
     orders = Orders(dict(plan.values), kept, size, str(meeting), torch.get_num_threads())

@@ -1,5 +1,6 @@
 """One command: its runs, their shared record keeper, their common ending."""
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from rnnexp.app.jobs.folder import LOG, State, artifact_root
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
+from rnnexp.app.run.stopped import after_stop
+from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
 from rnnexp.app.sweep.sweep import NOT_RUN, Item, Sweep
@@ -42,7 +45,7 @@ class Session:
     def __init__(
         self, command: list[str], jobs: list[Job], overrides: Sequence[str], multirun: bool
     ) -> None:
-        self.command = " ".join(command)
+        self.command = shlex.join(command)
         self.jobs = jobs
         self.stop = StopRequest()
         self.outcomes: list[Outcome] = []
@@ -54,7 +57,7 @@ class Session:
         self.overrides = list(overrides)
         self.sweep = self._make_sweep() if multirun else None
         self._watcher: SweepWatcher | None = None
-        self._folder = Path()
+        self._folder: Path | None = None
 
     @property
     def exit_code(self) -> int:
@@ -65,14 +68,16 @@ class Session:
     def __call__(self, config: DictConfig) -> None:
         """Run one job in this process; a failure is kept and does not stop the others."""
         hydra = HydraConfig.get()
-        self._folder = Path(hydra.runtime.output_dir)
+        self._folder = folder = Path(hydra.runtime.output_dir)
         if self.sweep is not None:
             self._run_item(self.sweep, self.sweep.all_items[int(hydra.job.num)])
             return
         plan = validate(config)
-        tags = {**self.tags, "rnnexp.overrides": " ".join(hydra.overrides.task)}
-        origin = origin_of(plan.values["resume"], self._folder)
-        outcome = run(plan, self._folder, self.tracking, self.stop, tags=tags, origin=origin)
+        tags = {**self.tags, "rnnexp.overrides": shlex.join(hydra.overrides.task)}
+        origin = origin_of(plan.values["resume"], folder)
+        if origin is not None and origin.folder is not None:
+            take_threads_of(origin.folder, plan)
+        outcome = run(plan, folder, self.tracking, self.stop, tags=tags, origin=origin)
         self.outcomes.append(outcome)
         self._say(outcome)
 
@@ -126,16 +131,18 @@ class Session:
         if self.sweep is not None and self.sweep.lease is not None:
             self._sum_up(self.sweep)
 
-    def resume_hint(self) -> str:
-        """Say how to go on with what was stopped."""
-        if self.sweep is not None:
-            return "Go on: the same command again."
-        return f"Go on: rnnexp train resume={self._folder}"
+    def after_stop(self) -> str:
+        """Say what is left of what was stopped, and how to go on."""
+        if self.sweep is None:
+            return after_stop(self._folder)
+        if self.sweep.lease is None:
+            return "the sweep had not begun. Start it by the same command again."
+        return "checkpoints and records are saved. Go on: the same command again."
 
     def _say_left(self, folders: Sequence[Path]) -> None:
         for folder in folders:
             where = f"rnnexp: {folder}: not all of it reached {self.uri} yet"
-            print(f"{where}; later: rnnexp sync {folder}", file=sys.stderr)
+            print(f"{where}; later: rnnexp sync {shlex.quote(str(folder))}", file=sys.stderr)
         if folders and self.tracking.problem:
             print(f"rnnexp: the store's last answer: {self.tracking.problem}", file=sys.stderr)
 
@@ -204,7 +211,7 @@ class Session:
 
     def _ui_command(self) -> str:
         default = self.uri == "sqlite:///mlflow.db"
-        return "rnnexp ui" if default else f"rnnexp ui tracking.uri={self.uri}"
+        return "rnnexp ui" if default else f"rnnexp ui {shlex.quote(f'tracking.uri={self.uri}')}"
 
 
 def _come_so_far(sweep: Sweep, counts: Counter[State]) -> str:

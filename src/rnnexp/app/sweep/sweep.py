@@ -1,5 +1,6 @@
 """A sweep: its jobs, which of them are left to do, its record above theirs."""
 
+import shlex
 import signal
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -165,9 +166,10 @@ class Sweep:
         if self._parent is None:
             self.lease = acquire(self.folder)
             if self.lease is None:
+                status = f"rnnexp sweep status {shlex.quote(self.name)}"
                 raise ConfigError(
                     f"The sweep {self.name} is running already: {holder_of(self.folder)}. See how "
-                    f"it does: rnnexp sweep status {self.name}; or give this one a sweep.name."
+                    f"it does: {status}; or give this one a sweep.name."
                 )
             write_json(self.folder / DEFINITION, self.definition(), indent=1)
             # No thread of its own: this process is copied for every job.
@@ -178,7 +180,7 @@ class Sweep:
     def freeze(self, item: Item, threads: int) -> None:
         """Put everything that a process needs to run a job into the job's folder."""
         tags = {**self.tags, "rnnexp.job_key": item.key, "rnnexp.sweep.name": self.name}
-        tags["rnnexp.overrides"] = " ".join(item.job.overrides)
+        tags["rnnexp.overrides"] = shlex.join(item.job.overrides)
         values = dict(item.job.plan.values)
         values["tracking"] = {**values["tracking"], "name": item.name}
         key = self.open().key

@@ -36,6 +36,15 @@ def test_what_has_changed_is_named(origin: Origin) -> None:
     ]
 
 
+def test_other_threads_are_named(tmp_path: Path) -> None:
+    then = {"rnnexp.threads": "1"}
+    Journals("", None).open_run(tmp_path, RunHeader("a", "b", {}, then)).end("FINISHED")
+    origin = Origin(tmp_path / "checkpoints" / "last.ckpt", folder=tmp_path)
+    assert changes_since(origin, {"rnnexp.threads": "2"}) == [
+        "threads is 2, and was 1 when the checkpoint was written."
+    ]
+
+
 def test_another_number_of_devices_is_named(origin: Origin) -> None:
     (words,) = changes_since(origin, {**NOW, "trainer.devices": "1"})
     assert words.startswith("trainer.devices is 1, and was 2 when the checkpoint was written:")

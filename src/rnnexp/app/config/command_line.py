@@ -1,0 +1,27 @@
+"""Words of commands that the program hints at: such as can be typed, whatever is in them."""
+
+import shlex
+from pathlib import Path
+
+from rnnexp.app.config.compose import parse
+from rnnexp.errors import ConfigError
+
+
+def key_value(key: str, value: str | Path) -> str:
+    """Write ``KEY=VALUE`` so that a shell hands it on and Hydra reads this very value."""
+    word = f"{key}={value}"
+    return shlex.quote(word if _is_read_as(word, str(value)) else f"{key}={quoted(str(value))}")
+
+
+def quoted(text: str) -> str:
+    """Quote a value for Hydra."""
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _is_read_as(word: str, value: str) -> bool:
+    try:
+        (override,) = parse([word])
+    except ConfigError:
+        return False
+    return bool(override.value() == value)

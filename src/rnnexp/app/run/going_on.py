@@ -1,0 +1,116 @@
+"""Refuse a ``resume=`` that cannot work, before a file of the earlier run is touched."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from rnnexp.app.config.build import Plan, build_network
+from rnnexp.app.config.command_line import key_value
+from rnnexp.app.jobs.folder import Frozen, is_frozen
+from rnnexp.app.run.resume import Origin, locate
+from rnnexp.app.run.run import CONFIG_FILE, flatten
+from rnnexp.errors import ConfigError
+from rnnexp.training.checkpoints import is_whole
+
+_KEPT = ("seed", "cell", "task", "model", "optimizer")
+"""What makes a run this run; the optimizer goes on with what its checkpoint holds anyway."""
+
+
+def check_resumes(plans: Sequence[Plan], multirun: bool) -> None:
+    """Look whether what the runs of a command go on from suits them.
+
+    Args:
+        plans: theirs.
+        multirun: whether they are a sweep.
+
+    Raises:
+        ConfigError: there is nothing to go on from, or it belongs to another network.
+    """
+    for plan in plans:
+        resume = plan.values["resume"]
+        if resume is None:
+            continue
+        if not resume:
+            raise ConfigError(
+                "resume=: it names nothing. Give a run's id, its folder or a checkpoint file, or "
+                "leave resume= out."
+            )
+        origin = locate(resume)
+        if origin.folder is not None:
+            _check_same_run(plan, resume, origin, origin.folder, multirun)
+        if origin.checkpoint is not None:
+            _check_weights(plan, resume, origin.checkpoint)
+
+
+def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multirun: bool) -> None:
+    file = f" {key_value('resume', origin.checkpoint)}" if origin.checkpoint else ""
+    start = f"To start new runs from its weights, name the file:{file}"
+    if multirun:
+        raise ConfigError(
+            f"resume={resume}: one run cannot go on as several. Leave out -m and resume one run at "
+            f"a time. {start}"
+        )
+    if is_frozen(folder):
+        tags = Frozen.read(folder).tags
+        raise ConfigError(
+            f"resume={resume}: this run is a job of the sweep {tags.get('rnnexp.sweep.name')}, and "
+            f"goes on by the sweep's command again: {tags.get('rnnexp.command')}\n{start} "
+            f"{tags.get('rnnexp.overrides', '')}".rstrip()
+        )
+    for key, then, now in _changed(plan, folder):
+        raise ConfigError(
+            f"resume={resume}: {key} was {then} in this run, and is {now} now. A run that goes on "
+            f"keeps its {', '.join(_KEPT[:-1])} and {_KEPT[-1]}. Leave {key.partition('.')[0]}= "
+            f"out. {start}"
+        )
+
+
+def _changed(plan: Plan, folder: Path) -> list[tuple[str, str, str]]:
+    file = folder / CONFIG_FILE
+    if not file.is_file():
+        return []
+    then = flatten(yaml.safe_load(file.read_text(encoding="utf-8")))
+    now = flatten(plan.values)
+    keys = [key for key in now if key.partition(".")[0] in _KEPT and key in then]
+    # By name first: another cell has other options, too.
+    keys.sort(key=lambda key: not key.endswith((".name", "._target_")))
+    return [(key, then[key], now[key]) for key in keys if then[key] != now[key]]
+
+
+def _check_weights(plan: Plan, resume: str, file: Path) -> None:
+    kept = _weights_in(resume, file)
+    wanted = {f"network.{name}": w for name, w in build_network(plan).state_dict().items()}
+    for name in sorted(wanted.keys() | kept.keys()):
+        there, here = _size(kept, name), _size(wanted, name)
+        if there != here:
+            raise ConfigError(
+                f"resume={resume}: {file} holds another network than the config asks for: {name} "
+                f"is {there} there, and {here} here. Give cell=, task= and model= as they were."
+            )
+
+
+def _weights_in(resume: str, file: Path) -> Mapping[str, Any]:
+    wrong = ConfigError(
+        f"resume={resume}: {file} is no checkpoint, or a damaged one. Give a run's id, its folder, "
+        "or a file from its folder checkpoints."
+    )
+    if not is_whole(file):
+        raise wrong
+    try:
+        content = torch.load(file, weights_only=True, map_location="cpu")
+    except Exception as error:  # what is no checkpoint fails in as many ways as there are files
+        raise wrong from error
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or "loops" not in content:
+        raise wrong
+    return weights
+
+
+def _size(weights: Mapping[str, Any], name: str) -> str:
+    if name not in weights:
+        return "missing"
+    shape: Sequence[int] = weights[name].shape
+    return "x".join(map(str, shape)) or "a number"

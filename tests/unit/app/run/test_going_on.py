@@ -1,0 +1,146 @@
+"""A ``resume=`` that cannot work is refused, and the run that was named stays as it was."""
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from rnnexp.__main__ import run as command
+from rnnexp.app.config.command_line import key_value
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.jobs.folder import Frozen
+from rnnexp.app.run.going_on import check_resumes
+from rnnexp.app.run.resume import with_earlier_overrides
+from rnnexp.app.run.run import run
+from rnnexp.errors import ConfigError
+from rnnexp.tracking import Journals
+from rnnexp.tracking.files import RUN, write_json
+from rnnexp.training.interrupt import StopRequest
+
+WORDS = ["task.length=8", "cell.hidden_size=4", "trainer.max_steps=2", "task.val_batches=1"]
+WORDS += ["task.test_batches=1", "monitor.pictures=never", "cell=elman", "trainer.progress=none"]
+WORDS += ["tracking.wait=0"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, as ``rnnexp train`` leaves it."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    prepare([])
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(WORDS))
+    plan = check_jobs(WORDS, multirun=False, config_dir=None)[0].plan
+    outcome = run(plan, folder, Journals("sqlite:///no.db", None), StopRequest(), tags={})
+    assert outcome.status == "FINISHED", outcome.error
+    return folder
+
+
+@pytest.fixture
+def earlier(finished: Path, workdir: Path) -> Path:
+    """A copy of it, in the working folder."""
+    return Path(shutil.copytree(finished, workdir / "run"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+REFUSED = {
+    "resume=run cell=gru": "cell.name was elman in this run, and is gru now. A run that goes on",
+    "resume=run cell.hidden_size=32": "cell.hidden_size was 4 in this run, and is 32 now.",
+    "resume=run seed=7": "seed was 0 in this run, and is 7 now.",
+    "resume=run optimizer.lr=0.5": "optimizer.lr was",
+    "resume=run task=copy_memory": "task.name was adding in this run",
+    "-m resume=run seed=0,1": "one run cannot go on as several. Leave out -m",
+    "-m resume=run,run": "one run cannot go on as several. Leave out -m",
+    "resume=run/checkpoints/last.ckpt cell=elman": "last.ckpt holds another network",
+    "resume=run/config.yaml": "run/config.yaml is no checkpoint, or a damaged one.",
+    "resume=half.ckpt": "half.ckpt is no checkpoint, or a damaged one.",
+    "resume=weights.ckpt": "weights.ckpt is no checkpoint, or a damaged one.",
+    "resume=code.ckpt": "code.ckpt is no checkpoint, or a damaged one.",
+    "resume=": "resume=: it names nothing.",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_cannot_go_on_is_refused(
+    words: str, earlier: Path, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = (earlier / "checkpoints" / "last.ckpt").read_bytes()
+    (workdir / "half.ckpt").write_bytes(last[: len(last) // 2])
+    torch.save({"state_dict": {}}, workdir / "weights.ckpt")
+    torch.save({"code": Path}, workdir / "code.ckpt")
+    before = contents(workdir)
+    assert command(["train", *words.split()]) == 2
+    said = capsys.readouterr().err
+    assert REFUSED[words] in said
+    for words_of_torch in ("weights_only", "miniz", "size mismatch"):
+        assert words_of_torch not in said
+    assert contents(workdir) == before
+
+
+def test_a_plan_of_a_sweep_is_refused_alike(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(["sweep", "plan", "resume=run", "seed=0,1"]) == 2
+    assert "one run cannot go on as several" in capsys.readouterr().err
+
+
+def test_a_job_of_a_sweep_names_what_goes_on_with_it(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tags = {"rnnexp.sweep.name": "S", "rnnexp.command": "rnnexp train -m seed=0,1"}
+    Frozen({}, {**tags, "rnnexp.overrides": "seed=1 cell=gru"}, "", None, 1).write(earlier)
+    assert command(["train", "resume=run"]) == 2
+    said = capsys.readouterr().err
+    assert "a job of the sweep S, and goes on by the sweep's command again: rnnexp train -m" in said
+    assert "resume=run/checkpoints/last.ckpt seed=1 cell=gru" in said
+
+
+GOES_ON = [
+    ("resume=run", "trainer.max_steps=9", "clip=norm", "monitor=skip", "scheduler=cosine"),
+    ("resume=run", "cell=elman", "tracking.experiment=other"),
+    ("resume=run/checkpoints/last.ckpt", "seed=7", *WORDS),
+]
+
+
+@pytest.mark.parametrize("words", GOES_ON)
+def test_what_can_go_on_passes(words: tuple[str, ...], earlier: Path) -> None:
+    jobs = check_jobs(with_earlier_overrides(words), multirun=False, config_dir=None)
+    check_resumes([job.plan for job in jobs], multirun=False)
+
+
+@pytest.mark.parametrize("run_id", ["84248e89", "00123456", "8424e8e9"])
+def test_the_beginning_of_an_id_is_text(run_id: str, earlier: Path, workdir: Path) -> None:
+    shutil.move(earlier, workdir / "outputs" / "run")
+    write_json(workdir / "outputs" / "run" / RUN, {"run_id": run_id + "0" * 24})
+    words = with_earlier_overrides([f"resume={run_id}"])
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    assert plan.values["resume"] == run_id
+    assert plan.values["cell"]["name"] == "elman"
+    check_resumes([plan], multirun=False)
+
+
+def test_a_folder_of_any_name_goes_on(earlier: Path, workdir: Path) -> None:
+    folder = Path(shutil.move(earlier, workdir / "w 6 ü, it's"))
+    words = with_earlier_overrides(shlex.split(key_value("resume", folder)))
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    assert plan.values["resume"] == str(folder)
+    check_resumes([plan], multirun=False)
+
+
+def test_a_sweep_may_start_from_a_file(earlier: Path) -> None:
+    words = ["resume=run/checkpoints/best.ckpt", *WORDS, "seed=0,1"]
+    jobs = check_jobs(words, multirun=True, config_dir=None)
+    assert len(jobs) == 2
+    check_resumes([job.plan for job in jobs], multirun=True)
+    damaged = earlier / "checkpoints" / "best.ckpt"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"best\.ckpt is no checkpoint, or a damaged one"):
+        check_resumes([job.plan for job in jobs], multirun=True)

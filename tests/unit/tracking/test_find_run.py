@@ -1,0 +1,41 @@
+"""A run is found by its id, or by as much of it as tables print."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rnnexp.errors import ConfigError
+from rnnexp.tracking import find_run
+from rnnexp.tracking.files import RUN, write_json
+
+FIRST, SECOND = "8424e8e9" + "0" * 24, "84248e89" + "0" * 24
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    for age, (name, run_id) in enumerate({"a": FIRST, "b": SECOND, "a_again": FIRST}.items()):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / RUN, {"run_id": run_id, "key": name})
+        os.utime(tmp_path / name / RUN, (9e8 + age, 9e8 + age))
+    (tmp_path / "unnamed").mkdir()
+    write_json(tmp_path / "unnamed" / RUN, {"key": "no id yet"})
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [(FIRST, "a_again"), (FIRST[:8], "a_again"), (SECOND[:5], "b"), (SECOND, "b")],
+)
+def test_a_run_is_found(outputs: Path, text: str, folder: str) -> None:
+    assert find_run(text, outputs) == outputs / folder
+
+
+@pytest.mark.parametrize("text", ["", "842", "None", "0000", FIRST + "0", "8424e8e91"])
+def test_what_begins_no_id_finds_nothing(outputs: Path, text: str) -> None:
+    assert find_run(text, outputs) is None
+
+
+def test_several_runs_are_named(outputs: Path) -> None:
+    with pytest.raises(ConfigError, match=f"begin with 8424: {SECOND}, {FIRST}"):
+        find_run("8424", outputs)
