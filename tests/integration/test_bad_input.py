@@ -104,6 +104,23 @@ def test_a_broken_plugin_is_reported_and_its_cell_refused(
     assert "The cell 'broken' cannot be used: its file fails to load." in said
 
 
+def test_a_taken_name_is_refused_where_it_is_asked_for(
+    workdir: Path, registry: object, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    text = (
+        "from rnnexp.cells import register_cell\n\n@register_cell('lstm')\nclass Mine:\n    pass\n"
+    )
+    (workdir / "mine.py").write_text(text)
+    monkeypatch.setenv("RNNEXP_PLUGINS", ".")
+    for words in ("train cell=lstm", "check lstm", "cells lstm"):
+        assert run(words.split()) == 2
+        said = capsys.readouterr().err
+        assert "The cell 'lstm' is registered twice" in said
+        assert f"Mine in {workdir / 'mine.py'}" in said
+    assert {file.name for file in workdir.iterdir()} <= {"mine.py", "__pycache__"}
+    assert run(["train", "cell=elman", "--cfg", "job"]) == 0
+
+
 def test_an_empty_sweep_is_refused(rnnexp, workdir: Path) -> None:
     done = rnnexp("train", "-m", "seed=range(0)")
     assert done.code == 2
