@@ -100,7 +100,7 @@ def _findings(entry: Entry, quick: bool) -> Iterable[Finding]:
     if entry.kind == "cell":
         cell = CellSubject(entry)
         chosen = [check for check in CELL_CHECKS if not (quick and check.is_long)]
-        return (finding for check in chosen for finding in examine(cell, [check]))
+        return examine(cell, chosen)
     return examine(TaskSubject(entry), TASK_CHECKS)
 
 
