@@ -77,14 +77,13 @@ class Finding:
 
 def examine(subject: Subject, checks: Sequence[Check[Subject]]) -> Iterator[Finding]:
     """Run checks one after the other; an exception in a plugin is a finding too."""
-    failed = ""
+    decided = False
     for check in checks:
-        if failed:
-            yield Finding(check.name, check.promise, "skipped", f"first, {failed}")
+        if decided:
+            yield Finding(check.name, check.promise, "skipped", "not asked: see above")
             continue
         finding = _examine(subject, check)
-        if check.decisive and finding.status == "fails":
-            failed = check.promise
+        decided = check.decisive and finding.status == "fails"
         yield finding
 
 

@@ -1,5 +1,6 @@
 """A readout in closed form, for networks whose recurrence is not trained or not trained yet."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class Ridge:
     batches: int = 50
 
     def __post_init__(self) -> None:
-        if self.strength < 0 or self.batches < 1:
+        if not 0 <= self.strength < math.inf or self.batches < 1:
             raise ConfigError(
                 "model.ridge_strength, model.ridge_batches: must be at least 0 and 1, got "
                 f"{self.strength} and {self.batches}."

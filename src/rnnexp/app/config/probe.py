@@ -1,13 +1,17 @@
-"""Make one object of a plugin and run it once, before anything is trained."""
+"""Make one object of what the config names and try it, before anything is trained."""
 
 import inspect
+import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
+from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell
-from rnnexp.errors import PluginError, RnnexpError
+from rnnexp.errors import ConfigError, PluginError, RnnexpError
 from rnnexp.recurrence.shapes import check_step
 from rnnexp.registry import REGISTRY, Kind
 
@@ -49,4 +53,38 @@ def try_step(name: str, cell: Cell) -> None:
         raise PluginError(
             f"The cell '{name}' fails at its first step. {type(error).__name__}: {error}. "
             f"More of it: rnnexp check {name}"
+        ) from error
+
+
+def try_optimizer(optimizer: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:
+    """Make an optimizer over one number, and its schedule.
+
+    Args:
+        optimizer: the config's node.
+        scheduler: likewise.
+
+    Raises:
+        ConfigError: the class is not allowed or unknown, or torch refuses a value.
+    """
+    makers = maker(optimizer, "optimizer"), maker(scheduler, "scheduler")
+    if makers[0] is None:
+        raise ConfigError("optimizer._target_: one is needed, such as torch.optim.Adam.")
+    made_of: Any = [nn.Parameter(torch.zeros(1, 1))]  # a matrix: Muon takes nothing else
+    for make, key in zip(makers, ("optimizer", "scheduler"), strict=True):
+        if make is not None:
+            made_of = _refusing(make, made_of, key)
+
+
+def _refusing(make: partial[Any], made_of: Any, key: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = make(made_of)
+            if key == "scheduler":
+                found.step()  # some look at their numbers only here
+            return found
+    except Exception as error:  # whatever torch says of a value
+        given = ", ".join(f"{key}.{name}={value}" for name, value in make.keywords.items())
+        raise ConfigError(
+            f"{key}: torch's {make.func.__name__} refuses {given}. {error}"
         ) from error

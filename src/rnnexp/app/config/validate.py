@@ -10,8 +10,8 @@ from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 
 from rnnexp.app.config.build import Plan, make_plan
+from rnnexp.app.config.probe import try_optimizer
 from rnnexp.app.config.schema import GROUPS, RootOptions
-from rnnexp.app.config.targets import maker
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.options import Option, check_options, options_of
 from rnnexp.registry import REGISTRY, Kind
@@ -28,6 +28,7 @@ _POSITIVE = {
     "unroll.checkpoint_every": False,
     "model.layers": False,
     "model.dropout": True,
+    "model.ridge_strength": True,
     "threads": False,
     "tracking.wait": True,
     "trainer.max_steps": False,
@@ -51,6 +52,8 @@ _SHARES = (
     "monitor.rollback_factor",
 )
 """Keys whose values must lie in [0, 1]."""
+_LARGEST_SEED = 2**32 - 1
+"""What numpy's generators take."""
 
 
 def validate(config: DictConfig) -> Plan:
@@ -76,8 +79,7 @@ def validate(config: DictConfig) -> Plan:
     _check_numbers(values)
     _check_clip(values["clip"])
     _check_device(values["trainer"])
-    for key in ("optimizer", "scheduler"):
-        maker(values[key], key)
+    try_optimizer(values["optimizer"], values["scheduler"])
     return make_plan(values)
 
 
@@ -116,6 +118,11 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
         value = _lookup(values, key)
         if not 0 <= value <= 1:
             raise ConfigError(f"{key}: must lie in [0, 1], got {value}.")
+    if not 0 <= values["seed"] <= _LARGEST_SEED:
+        raise ConfigError(f"seed: must lie in [0, {_LARGEST_SEED}], got {values['seed']}.")
+    ratio = values["monitor"]["cliff_ratio"]
+    if ratio <= 1:
+        raise ConfigError(f"monitor.cliff_ratio: must be above 1, got {ratio}.")
 
 
 def _check_clip(clip: Mapping[str, Any]) -> None:
