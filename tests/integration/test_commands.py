@@ -61,6 +61,12 @@ def test_cfg_shows_the_config_that_would_run(rnnexp) -> None:
     assert config["clip"] == {"by": "norm", "max_norm": 1.0, "max_value": None}
 
 
+def test_flags_may_stand_between_overrides(workdir, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "seed=3", "--cfg", "job", "trainer.max_steps=9", "-p", "trainer"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("# @package trainer\nmax_steps: 9\n")
+
+
 def test_cfg_of_an_unknown_cell_is_refused_in_words(rnnexp) -> None:
     done = rnnexp("train", "cell=gruu", "--cfg", "job")
     assert done.code == 2
