@@ -20,8 +20,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from hydra_plugins.rnnexp_optuna_sweeper._core import check
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
+from rnnexp.app.config.figures import check_objectives
 from rnnexp.app.config.store import register_configs
-from rnnexp.app.config.validate import plain, validate
+from rnnexp.app.config.validate import check_launcher, plain, validate
 from rnnexp.discovery import load_plugins, plugin_folders
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.paths import conf_dir
@@ -73,7 +74,9 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         settings, jobs = _expand([*extra, *overrides], multirun)
         if settings is not None:
-            return [Corner(job, _check(job), settings) for job in jobs]
+            corners = [Corner(job, _check(job), settings) for job in jobs]
+            check_objectives(settings.objectives, corners[0].plan)
+            return corners
         return [Job(job, _check(job)) for job in jobs]
 
 
@@ -146,6 +149,7 @@ def _expand(overrides: list[str], multirun: bool) -> tuple[Settings | None, list
     parsed = parse(overrides)
     single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
     hydra = _compose(single, with_hydra=True)["hydra"]
+    check_launcher(hydra.launcher)
     if not (multirun or str(hydra.mode or "").endswith("MULTIRUN")):
         return None, [overrides]
     if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):

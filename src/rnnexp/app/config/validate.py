@@ -43,6 +43,7 @@ _POSITIVE = {
     "monitor.cliff_deviations": False,
     "monitor.max_rollbacks": True,
     "monitor.snapshot_every": False,
+    "sweep.timeout": False,
 }
 """Keys whose values must be finite and above zero; True: zero is allowed too."""
 _SHARES = (
@@ -54,6 +55,10 @@ _SHARES = (
 """Keys whose values must lie in [0, 1]."""
 _LARGEST_SEED = 2**32 - 1
 """What numpy's generators take."""
+_OTHERS = ("cell", "task", "optimizer", "scheduler", "callbacks")
+"""Groups whose keys are those of what they name."""
+_LAUNCHER = ("jobs", "threads", "jobs_per_gpu", "timeout", "timeout_min")
+"""Options of launchers that must be above zero; null, where it is allowed, leaves the choice."""
 
 
 def validate(config: DictConfig) -> Plan:
@@ -66,6 +71,7 @@ def validate(config: DictConfig) -> Plan:
         ConfigError, UnknownNameError, PluginError: says what is wrong, and what to do.
     """
     values = plain(config)
+    _check_names(values)
     for name, group in GROUPS.items():
         check_options(options_of(group), values[name], name)
     root = {o.name: values[o.name] for o in options_of(RootOptions)}
@@ -83,6 +89,18 @@ def validate(config: DictConfig) -> Plan:
     return make_plan(values)
 
 
+def check_launcher(options: Mapping[str, Any]) -> None:
+    """Refuse a launcher that could start nothing.
+
+    Raises:
+        ConfigError: a count or a time is not above zero.
+    """
+    for key in _LAUNCHER:
+        value = options.get(key)
+        if isinstance(value, (int, float)) and value <= 0:
+            raise ConfigError(f"hydra.launcher.{key}: must be above 0, got {value}.")
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """Resolve a config into plain dictionaries and lists.
 
@@ -97,6 +115,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
         raise ConfigError(str(error).partition("\n")[0]) from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def _check_names(values: Mapping[str, Any]) -> None:
+    known = {*_OTHERS, *GROUPS, *(option.name for option in options_of(RootOptions))}
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"Unknown key '{name}'. {suggest(name, known)}")
 
 
 def _check_plugin(kind: Kind, values: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from rnnexp.app.config.build import Plan, build_network
 from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.config.figures import figures_of
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import PluginError, RnnexpError
 from rnnexp.registry import Registry
@@ -61,3 +62,11 @@ def test_a_cell_that_cannot_step_is_refused(registry: Registry, cls: type[Cell],
     registry.add("cell", "mine", cls)
     with pytest.raises(PluginError, match=said):
         plan_of("cell=mine")
+
+
+def test_the_figures_of_a_run_are_known_beforehand() -> None:
+    named = set(figures_of(plan_of("task=adding", "task.test_lengths=[70]")))
+    both = {f"{split}/{name}" for split in ("val", "test") for name in ("loss", "loss_relative")}
+    rest = {"val/accuracy", "test/accuracy", "test/loss_T70", "test/accuracy_T70", "seconds"}
+    assert named == both | rest
+    assert "val/loss_free" in figures_of(plan_of("task=char_lm", "cell=jordan"))
