@@ -149,6 +149,40 @@ def test_a_taken_name_is_refused_where_it_is_asked_for(
     assert run(["train", "cell=elman", "--cfg", "job"]) == 0
 
 
+CELL = """
+from rnnexp.cells import PointwiseCell, register_cell
+
+@register_cell("{name}")
+class Mine(PointwiseCell):
+    num_gates = 1
+
+    def update(self, wx_BGH, rh_BGH, state):
+        return ((wx_BGH + rh_BGH).squeeze(-2),)
+"""
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_plugin_folders_are_read_from_the_command_line(
+    workdir: Path, registry: object, capsys: pytest.CaptureFixture[str], sign: str
+) -> None:
+    name = f"mine{len(sign)}"
+    (workdir / "lab").mkdir()
+    (workdir / "lab" / f"{name}.py").write_text(CELL.format(name=name))
+    assert run(["train", f"{sign}plugin_dirs=[lab]", f"cell={name}", "trainer.max_steps=0"]) == 2
+    assert "trainer.max_steps: must be a finite number above 0" in capsys.readouterr().err
+
+
+def test_a_plugin_folder_that_a_preset_names_is_refused(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workdir / "conf" / "experiment").mkdir(parents=True)
+    preset = "# @package _global_\nplugin_dirs: [lab]\n"
+    (workdir / "conf" / "experiment" / "ours.yaml").write_text(preset)
+    assert run(["train", "--config-dir", "conf", "experiment=ours"]) == 2
+    said = capsys.readouterr().err
+    assert "Give plugin_dirs=[lab] on the command line, or name it in $RNNEXP_PLUGINS." in said
+
+
 def test_an_empty_sweep_is_refused(rnnexp, workdir: Path) -> None:
     done = rnnexp("train", "-m", "seed=range(0)")
     assert done.code == 2

@@ -23,7 +23,7 @@ from rnnexp.app.config.build import Plan
 from rnnexp.app.config.figures import check_objectives
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import check_launcher, plain, validate
-from rnnexp.discovery import load_plugins, plugin_folders
+from rnnexp.discovery import ENVIRONMENT, load_plugins, plugin_folders
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.paths import conf_dir
 from rnnexp.registry import REGISTRY, Failure, Kind
@@ -74,7 +74,7 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         settings, jobs = _expand([*extra, *overrides], multirun)
         if settings is not None:
-            corners = [Corner(job, _check(job), settings) for job in jobs]
+            corners: list[Job] = [Corner(job, _check(job), settings) for job in jobs]
             check_objectives(settings.objectives, corners[0].plan)
             return corners
         return [Job(job, _check(job)) for job in jobs]
@@ -180,7 +180,9 @@ def _corners(options: Any, overrides: list[str]) -> tuple[Settings, list[list[st
 
 
 def _check(overrides: list[str]) -> Plan:
-    return validate(_compose(overrides))
+    plan = validate(_compose(overrides))
+    _check_plugin_dirs(plan, overrides)
+    return plan
 
 
 def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
@@ -252,10 +254,22 @@ def _bad_value(error: Exception, text: str) -> ConfigError:
 
 
 def _plugin_dirs(overrides: Sequence[str]) -> list[str]:
-    for override in parse([o for o in overrides if o.startswith("plugin_dirs=")]):
-        value = override.value()
-        return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-    return []
+    named = [o for o in overrides if o.lstrip("+").startswith("plugin_dirs=")]
+    if not named:
+        return []
+    value = parse(named)[-1].value()
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def _check_plugin_dirs(plan: Plan, overrides: Sequence[str]) -> None:
+    # Plugins are loaded before anything is composed: they are part of what can be composed.
+    loaded = set(plugin_folders(_plugin_dirs(overrides)))
+    for name in plan.values["plugin_dirs"]:
+        if Path(name).expanduser().resolve() not in loaded:
+            raise ConfigError(
+                f"plugin_dirs: a config file names '{name}', which is not read from there. Give "
+                f"plugin_dirs=[{name}] on the command line, or name it in ${ENVIRONMENT}."
+            )
 
 
 _UNIQUE = secrets.token_hex(2)  # two commands of the same second get different folders
