@@ -93,7 +93,11 @@ REFUSED = {
     "--resolve": "--resolve shapes what --cfg job shows.",
     "seed=1 -m cell=elmann": "Unknown cell 'elmann'. Did you mean 'elman'?",
     "cell=elman,lstm -m seed=-1,0": "seed: must lie in [0, 4294967295], got -1.",
-    "cell=": "cell",
+    "cell=": "cell= names nothing. Known: antisymmetric,",
+    "clip=": "clip= names nothing. Known: none, norm, value.",
+    "cell=elman,lstm": "as in rnnexp train -m 'cell=elman,lstm'; one value that is a list",
+    "seed=range(3)": "seed=range(3): several values are a sweep. Begin with -m",
+    "task.test_lengths=100": "task.test_lengths: expected a list, such as task.test_lengths=[100].",
     "=3": "Cannot read =3",
 }
 

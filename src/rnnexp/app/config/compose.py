@@ -201,21 +201,33 @@ def _first_line(error: Exception) -> str:
 def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     """Put an error of Hydra's composition into this project's words."""
     text = str(error)
-    choice = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    choice = re.search(r"Could not find '([^']+)/([^'/]*)'", text)
     if choice:
         return _unknown_choice(choice[1], choice[2], text)
+    sweep = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)=(.*)'", text)
+    if sweep:
+        return ConfigError(
+            f"{sweep[1]}={sweep[2]}: several values are a sweep. Begin with -m, as in rnnexp train "
+            f"-m '{sweep[1]}={sweep[2]}'; one value that is a list stands in brackets."
+        )
     cause = error.__cause__ or error
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _unknown_key(cause.full_key, overrides)
-    return _bad_value(error, text)
+    return _bad_value(error, text, overrides)
 
 
 def _unknown_choice(group: str, name: str, text: str) -> RnnexpError:
+    if not name:
+        return ConfigError(f"{group}= names nothing. {suggest('', _choices(group, text))}")
     if group in ("cell", "task"):
         return _unknown_plugin("cell" if group == "cell" else "task", name)
-    listed = re.search(r"Available options in '[^']+':\n(.*?)(?=\n\S|\Z)", text, re.S)
-    known = [line.strip() for line in listed[1].splitlines()] if listed else []
-    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, filter(None, known))}")
+    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, _choices(group, text))}")
+
+
+def _choices(group: str, text: str) -> list[str]:
+    listed = re.search(rf"Available options in '{group}':\n(.*?)(?=\n\S|\Z)", text, re.S)
+    lines = listed[1].splitlines() if listed else []
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
@@ -243,13 +255,16 @@ def _names(given: str, key: str) -> bool:
     return given.startswith(key) or key.startswith(f"{given}.")
 
 
-def _bad_value(error: Exception, text: str) -> ConfigError:
+def _bad_value(error: Exception, text: str, overrides: Sequence[str]) -> ConfigError:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     where = getattr(cause, "full_key", None)
     first = str(cause).partition("\n")[0] or text
     wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if where and wrong:
         return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'.")
+    if where and "is not a ListConfig, list or tuple" in first:
+        given = [o.partition("=")[2] for o in overrides if o.lstrip("+").startswith(f"{where}=")]
+        return ConfigError(f"{where}: expected a list, such as {where}=[{''.join(given[-1:])}].")
     return ConfigError(f"{where}: {first}" if where else text.strip())
 
 
