@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
+from rnnexp.__main__ import run as rnnexp_here
 from rnnexp.tracking.journal import read_all
 
 CELL = '''
@@ -95,6 +96,31 @@ def _says_the_same_as_a_copy_of_the_driver(rnnexp, workdir: Path) -> None:
     for fault in control:
         assert mine[fault][0].name == control[fault][0].name, "the same key"
         assert mine[fault][1]["metrics"]["test/loss"] == control[fault][1]["metrics"]["test/loss"]
+
+
+TWO = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=auto"]
+
+
+def test_a_job_of_two_devices_gets_two(rnnexp, workdir: Path, store_uri: str, cell: None) -> None:
+    # The GPUs exist by name only: auto then trains on the CPU, two processes by gloo.
+    done = rnnexp("train", "-m", *RAY, *WORDS, *TWO, "trainer.max_steps=4", timeout=120)
+    assert done.code == 0, done.err
+    folder, summary = by_fault(workdir, "mine")["none"]
+    assert summary["status"] == "FINISHED"
+    for name in ("log.txt", "rank1.log"):
+        seen = set(re.findall(r"device (\S+) threads (\d+)\n", (folder / name).read_text()))
+        assert seen == {("0,1", "1")}, f"{name}: each process sees both"
+    losses = [r for r in read_all(folder / "journal.jsonl") if "train/loss" in r.get("values", {})]
+    assert [record["step"] for record in losses] == [1, 2, 3, 4]
+
+
+def test_less_than_its_devices_is_said_before_the_first_job(
+    workdir: Path, store_uri: str, registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rnnexp_here(["train", "-m", *RAY, *TWO, "seed=0,1", "hydra.launcher.gpus=0.5"]) == 2
+    said = capsys.readouterr().err
+    assert "hydra.launcher.gpus=0.5: a job of 2 devices takes a GPU for each" in said
+    assert list(workdir.rglob("journal.jsonl")) == [], "nothing was begun"
 
 
 def test_what_ray_cannot_give_is_said_before_the_first_job(

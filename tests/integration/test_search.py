@@ -230,13 +230,17 @@ def test_an_objective_that_no_trial_has(python, workdir: Path) -> None:
         (["optimizer.lr=interval(1e-3,1)", "hydra.sweeper.sampler=tp"], "Did you mean 'tpe'?"),
         (["optimizer.lr=interval(-1,1)"], "optimizer.lr: must be a finite number above 0"),
         (["optimizer.lr=0.1,0.2", "cell=gru,lstmm"], "Did you mean 'lstm'?"),
-        (["optimizer.lr=0.1,0.2", "hydra/launcher=basic"], "Use hydra/launcher=local"),
+        *(
+            (["optimizer.lr=0.1,0.2", f"hydra/launcher={name}"], "Use hydra/launcher=local")
+            for name in ("basic", "ray", "submitit_slurm", "submitit_local")
+        ),
     ],
 )
 def test_what_cannot_be_is_said_before_the_first_trial(
     words: list[str], said: str, workdir: Path, store_uri: str, registry, capsys
 ) -> None:
     kept = [w for w in SMALL if not w.startswith(("cell=", "hydra.launcher"))]
-    assert rnnexp_here(["train", "-m", *kept, *words]) == 2
-    assert said in capsys.readouterr().err
+    for command in (["train"], ["sweep", "plan"]):
+        assert rnnexp_here([*command, "-m", *kept, *words]) == 2
+        assert said in capsys.readouterr().err
     assert not list(workdir.rglob("journal.jsonl"))

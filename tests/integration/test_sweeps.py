@@ -109,6 +109,7 @@ def test_nothing_is_run_twice_and_more_values_add_jobs(
     first = rnnexp("train", "-m", "seed=0,1", *words)
     assert first.code == 0, first.err
     before = {key: run["run_id"] for key, run in jobs(workdir).items()}
+    _as_if_a_queue_had_gone_on_without_the_command(workdir, store_uri)
     again = rnnexp("train", "-m", "seed=0,1,2", "tracking.wait=50", *words)
     assert again.code == 0, again.err
     assert "2 of 3 jobs done" in again.err
@@ -124,6 +125,13 @@ def test_nothing_is_run_twice_and_more_values_add_jobs(
     assert "val/loss" in parent.data.tags["rnnexp.sweep.best"]
     artifacts = {f.path for f in MlflowClient(store_uri).list_artifacts(parent.info.run_id)}
     assert artifacts >= {"sweep.json", "sweep_summary.json"}
+
+
+def _as_if_a_queue_had_gone_on_without_the_command(workdir: Path, store_uri: str) -> None:
+    (one, _) = (run for run in runs_in(store_uri) if "mlflow.parentRunId" in run.data.tags)
+    MlflowClient(store_uri).delete_run(one.info.run_id)
+    (cursor,) = workdir.rglob(f"{one.data.tags['rnnexp.job_key']}/cursor.json")
+    cursor.unlink()
 
 
 def test_every_kind_of_failure_is_told_and_stops_no_other(
@@ -157,6 +165,29 @@ def test_every_kind_of_failure_is_told_and_stops_no_other(
     assert len(complete(workdir)) == 1
     assert runs[None].info.status == "FAILED"
     assert processes_in(workdir) == []
+
+
+def test_a_process_that_dies_before_its_record_begins(
+    rnnexp, workdir: Path, store_uri: str
+) -> None:
+    (workdir / "mine").mkdir()
+    dies = "import os, pathlib, sys\nprint('importing', flush=True)\n"
+    dies += "if 'worker' in sys.argv[0] and pathlib.Path('broken').exists():\n    os._exit(3)\n"
+    (workdir / "mine" / "dies.py").write_text(dies)
+    (workdir / "broken").touch()
+    words = ["seed=0", "plugin_dirs=[mine]", "hydra.launcher.start=spawn", "tracking.wait=50"]
+    done = rnnexp("train", "-m", *words, *SMALL, timeout=120)
+    assert done.code == 1
+    assert "its process ended early, exit code 3" in done.err
+    assert "not all of it reached" not in done.err
+    (run,) = (run for run in runs_in(store_uri) if "mlflow.parentRunId" in run.data.tags)
+    assert run.info.status == "FAILED"
+    assert "exit code 3\nimporting" in run.data.tags["rnnexp.error"]
+    (workdir / "broken").unlink()
+    again = rnnexp("sweep", "retry", "mine", timeout=120)
+    assert again.code == 0, again.err
+    assert {run.info.status for run in runs_in(store_uri)} == {"FINISHED"}
+    assert len(runs_in(store_uri)) == 2
 
 
 def test_failed_jobs_do_not_run_again_by_themselves(
@@ -274,7 +305,9 @@ def test_plan_status_and_retry(
     assert "1 jobs left, about" in planned
     assert "hydra/launcher=local: on this machine's" in planned
     assert "mine: 1 done, 1 failed" in said("status")
-    assert "RuntimeError: the cell broke" in said("status", "mine")
+    told = said("status", "mine").splitlines()
+    assert any("cell.fault=raise" in t and "RuntimeError: the cell broke" in t for t in told)
+    assert any(line.startswith("done") and "cell.fault=none" in line for line in told)
     retried = rnnexp("sweep", "retry", "mine")
     assert retried.code == 1
     assert "FAILED: RuntimeError: the cell broke" in retried.err

@@ -154,6 +154,10 @@ def test_a_process_that_is_killed_fails_the_run(start, workdir: Path, store_uri:
     run = start(*LONG, *TWO, "trainer.max_steps=1000000")
     wait_for_steps(workdir)
     (other,) = members(workdir)
+    os.kill(other, signal.SIGUSR2)  # as Slurm warns every process of a job: not the end of this one
+    time.sleep(0.5)
+    assert members(workdir) == [other]
+    assert run.poll() is None
     os.kill(other, signal.SIGKILL)
     _, said = run.communicate(timeout=30)
     assert run.returncode == 1
@@ -198,6 +202,49 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     ]
     assert len(ends) == 2
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[1])
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    return load_run(folder).metrics["train/loss"]
+
+
+# Without anything drawn and at a low rate the figures differ by rounding only.
+QUIET = [w for w in LONG if "dropout" not in w and "window" not in w]
+QUIET += [*PLAIN, "trainer.strategy=ddp", "tracking.wait=30"]
+
+
+def goes_on_with(rnnexp, folder: Path, before: int, after: int) -> None:
+    assert 0 < len(losses(folder)) < 400
+    resumed = rnnexp("train", f"resume={folder}", f"trainer.devices={after}", timeout=120)
+    assert resumed.code == 0, resumed.err
+    said = f"trainer.devices is {after}, and was {before} when the checkpoint was written"
+    assert said in resumed.err
+    assert "not bit for bit" in resumed.err
+    assert said in load_run(folder).tags["rnnexp.changed_since_checkpoint"]
+    assert [step for step, _ in losses(folder)] == list(range(1, 401)), "every step once"
+
+
+def test_another_number_of_devices_goes_on_and_says_so(
+    rnnexp, start, workdir: Path, store_uri: str
+) -> None:
+    folder = stop(start(*QUIET, "trainer.devices=2"), workdir, signal.SIGTERM)
+    goes_on_with(rnnexp, folder, 2, 1)
+    client = MlflowClient(store_uri)
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.info.status == "FINISHED"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_another_number_of_devices_differs_by_rounding(
+    rnnexp, start, workdir: Path, store_uri: str, before: int, after: int
+) -> None:
+    folder = stop(start(*QUIET, f"trainer.devices={before}"), workdir, signal.SIGTERM)
+    goes_on_with(rnnexp, folder, before, after)
+    control = rnnexp("train", *QUIET, "trainer.devices=1", timeout=120)
+    assert control.code == 0, control.err
+    mine, undisturbed = map(losses, folders(workdir))
+    assert mine == [(step, pytest.approx(value, rel=1e-4)) for step, value in undisturbed]
 
 
 def test_the_jobs_of_a_sweep(rnnexp, workdir: Path, store_uri: str) -> None:

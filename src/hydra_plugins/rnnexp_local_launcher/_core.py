@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from hydra_plugins.rnnexp_local_launcher._options import check_options
 from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import (
     LauncherError,
@@ -40,6 +41,7 @@ def launch(
     config that Hydra composes for it.
     """
     setup_globals()
+    check_options(launcher.options)
     assert launcher.config is not None
     assert launcher.task_function is not None
     assert launcher.hydra_context is not None

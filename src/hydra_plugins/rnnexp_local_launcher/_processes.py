@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -125,6 +125,20 @@ def tie_to_launcher() -> None:
     number = os.environ.pop(LIFELINE, None)
     if number is not None:
         end_with(int(number))
+
+
+@contextmanager
+def unheard(*signums: signal.Signals) -> Generator[None]:
+    """Start processes, during the block, that never hear some signals: a child inherits the mask.
+
+    Args:
+        signums: this process hears them a little later.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signums)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def fork_is_safe() -> bool:

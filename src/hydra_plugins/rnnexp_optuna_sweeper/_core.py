@@ -116,12 +116,25 @@ def _launcher(sweeper: "OptunaSweeper") -> "LocalLauncher":
         config=sweeper.config,
     )
     # By name: Hydra executes the files of plugins once more, which makes another class of each.
-    if type(launcher).__name__ != "LocalLauncher":
-        raise SearchError(
-            f"hydra/sweeper=optuna starts its trials one by one, which {type(launcher).__name__} "
-            "cannot: it waits for whole batches. Use hydra/launcher=local."
-        )
+    check_launcher(type(launcher).__name__)
     return cast("LocalLauncher", launcher)
+
+
+def check_launcher(name: str) -> None:
+    """Refuse launchers that cannot start trials one by one.
+
+    Args:
+        name: of its class, with or without its module.
+
+    Raises:
+        SearchError: says which launcher can.
+    """
+    kind = name.rpartition(".")[2]
+    if kind != "LocalLauncher":
+        raise SearchError(
+            f"hydra/sweeper=optuna starts its trials one by one, which {kind} cannot: it waits for "
+            "whole batches. Use hydra/launcher=local."
+        )
 
 
 @contextmanager

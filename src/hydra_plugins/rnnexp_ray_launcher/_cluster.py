@@ -3,12 +3,15 @@
 import os
 import signal
 import socket
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra_plugins.rnnexp_local_launcher._core import THREADS
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError, Running, Start, Task
+from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of, room_for
 from hydra_plugins.rnnexp_ray_launcher._job import work_on_ray
 
 QUIET = {
@@ -54,49 +57,42 @@ class Cluster:
             self._connected = False
             _ray().shutdown()
 
-    def gpus_of_a_job(self, wanted: bool) -> float:
-        """Say what a job takes: what the options name, else one where it asks for one."""
-        if self.options["gpus"] is not None:
-            return float(self.options["gpus"])
-        return 1.0 if wanted and self._resources("GPU") else 0.0
+    def need_of(self, task: Task) -> Need:
+        """Say what a job takes."""
+        has_gpus = any(machine.get("GPU") for machine in self._machines())
+        return need_of(self.options, task, has_gpus)
 
-    def room(self, gpus: float) -> int:
-        """Count how many jobs fit at once.
+    def room(self, tasks: Sequence[Task]) -> int:
+        """Count how many jobs are handed over at once; Ray keeps those that find no room waiting.
 
         Raises:
-            LauncherError: not a single one does.
+            LauncherError: one fits on no machine.
         """
-        cpus = float(self.options["cpus"])
-        needs = {"CPU": cpus, "GPU": gpus}
-        fits = [int(self._resources(name) / need + 1e-9) for name, need in needs.items() if need]
-        if not fits or min(fits) == 0:
-            raise LauncherError(
-                f"hydra/launcher=ray: a job asks for {cpus:g} CPUs and {gpus:g} GPUs, and the "
-                f"cluster has {self._resources('CPU'):g} and {self._resources('GPU'):g}. Ask for "
-                "less by hydra.launcher.cpus and .gpus; more than 0 of one of them."
-            )
-        return int(self.options["jobs"] or min(fits))
+        needs = [self.need_of(task) for task in tasks]
+        return room_for(self._machines(), needs, self.options["jobs"])
 
-    def starting(self, gpus: float) -> Start:
+    def starting(self) -> Start:
         """Return what makes a Ray task of a task."""
-        ray = _ray()
-        remote = ray.remote(
-            num_cpus=float(self.options["cpus"]),
-            num_gpus=gpus,
-            max_retries=int(self.options["retries"]),
-            max_calls=1 if gpus else 0,  # a process that has used one GPU cannot go to another
-        )(work_on_ray)
-        threads = {name: str(self.options["threads"]) for name in THREADS}
+        remote_for = cache(self._remote)
 
         def start(task: Task, slot: dict[str, str]) -> Running:
-            return RayTask(
-                remote.remote(task.portable, task.log.resolve(), Path.cwd(), {**threads, **slot})
-            )
+            need = self.need_of(task)
+            threads = {name: str(need.threads) for name in THREADS}
+            work = (task.portable, task.log.resolve(), Path.cwd(), {**threads, **slot})
+            return RayTask(remote_for(need).remote(*work))
 
         return start
 
-    def _resources(self, name: str) -> float:
-        return float(_ray().cluster_resources().get(name, 0.0))
+    def _remote(self, need: Need) -> Any:
+        return _ray().remote(
+            num_cpus=need.cpus,
+            num_gpus=need.gpus,
+            max_retries=int(self.options["retries"]),
+            max_calls=1 if need.gpus else 0,  # a process that has used a GPU goes to no other
+        )(work_on_ray)
+
+    def _machines(self) -> list[Mapping[str, float]]:
+        return [node["Resources"] for node in _ray().nodes() if node["Alive"]]
 
 
 class RayTask:

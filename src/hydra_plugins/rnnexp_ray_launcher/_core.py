@@ -37,8 +37,7 @@ def launch(
 def _pool(
     cluster: Cluster, options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own: Limits
 ) -> Pool:
-    gpus = cluster.gpus_of_a_job(any(getattr(task, "wants_gpu", False) for task in tasks))
     timeout = own.timeout if own.timeout is not None else options["timeout"]
     limits = Limits(timeout=timeout, fail_fast=own.fail_fast or options["fail_fast"])
-    slots: list[dict[str, str]] = [{}] * cluster.room(gpus)
-    return Pool(slots, cluster.starting(gpus), watcher, limits, POLL_SECONDS)
+    slots: list[dict[str, str]] = [{}] * cluster.room(tasks)
+    return Pool(slots, cluster.starting(), watcher, limits, POLL_SECONDS)

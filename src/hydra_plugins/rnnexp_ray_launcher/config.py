@@ -13,10 +13,12 @@ class RayLauncherConf:
     Args:
         address: HOST:PORT of a cluster's head, ray://HOST:PORT, or auto; null starts a cluster
             of one machine for the time of the sweep.
-        cpus: cores of a job.
-        gpus: GPUs of a job, 0.5 for half of one; null takes one for jobs that ask for one, where
-            the cluster has any.
-        threads: CPU threads of a job; its OMP_NUM_THREADS and the like.
+        cpus: cores of a job; null takes as many as it has devices, times threads.
+        gpus: GPUs of a job, 0.5 for half of one; null takes as many as a job has devices, for
+            jobs that ask for GPUs; one that only would like some trains on CPUs where the cluster
+            has none.
+        threads: CPU threads of a process, one for each device of a job; its OMP_NUM_THREADS and
+            the like.
         jobs: how many are handed to Ray at once; null as many as the cluster has room for.
         retries: how often a job whose worker or machine is lost is begun again, from its
             checkpoint.
@@ -30,7 +32,7 @@ class RayLauncherConf:
 
     _target_: str = "hydra_plugins.rnnexp_ray_launcher.ray_launcher.RayLauncher"
     address: str | None = None
-    cpus: float = 1.0
+    cpus: float | None = None
     gpus: float | None = None
     threads: int = 1
     jobs: int | None = None

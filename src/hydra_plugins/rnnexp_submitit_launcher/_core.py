@@ -1,10 +1,13 @@
 """From Hydra's batch of jobs to submitit's and back."""
 
+import math
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,16 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 
 from hydra_plugins.rnnexp_local_launcher._core import THREADS
 from hydra_plugins.rnnexp_local_launcher._pool import Limits, Pool
-from hydra_plugins.rnnexp_local_launcher._processes import LauncherError, Running, Start, Task
-from hydra_plugins.rnnexp_local_launcher._remote import own_tasks
+from hydra_plugins.rnnexp_local_launcher._processes import (
+    LauncherError,
+    Running,
+    Start,
+    Task,
+    unheard,
+)
+from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of, own_tasks
 from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
-from hydra_plugins.rnnexp_submitit_launcher._job import Requeued
+from hydra_plugins.rnnexp_submitit_launcher._job import STOPPED, Requeued
 
 LATE_SECONDS = 10.0
 
@@ -28,7 +37,7 @@ def launch(
     own = own_tasks(launcher, f"submitit_{cluster}")
     assert launcher.config is not None
     folder = Path(str(launcher.config.hydra.sweep.dir), ".submitit")
-    executor = make_executor(cluster, folder, launcher.options)
+    check_queue(cluster)
     tasks, watcher, limits = own(job_overrides, first, launcher.config)
     if limits.timeout is not None:
         raise LauncherError(
@@ -36,12 +45,13 @@ def launch(
             "Use hydra.launcher.timeout_min instead."
         )
     if tasks:
-        _pool(executor, cluster, launcher.options, tasks, watcher, limits).run(tasks)
+        queue = Queue(folder, cluster, launcher.options)
+        _pool(queue, tasks, watcher, limits).run(tasks)
     return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
 
 
-def make_executor(cluster: str, folder: Path, options: dict[str, Any]) -> Any:
-    """Make submitit's executor.
+def check_queue(cluster: str) -> None:
+    """Look whether jobs can be submitted from here.
 
     Raises:
         LauncherError: Slurm or submitit is not there.
@@ -52,30 +62,38 @@ def make_executor(cluster: str, folder: Path, options: dict[str, Any]) -> Any:
             f"hydra/launcher=submitit_slurm: there is no {missing[0]} on this machine. Submit from "
             "one that belongs to a Slurm cluster, or use hydra/launcher=local."
         )
-    try:
-        import submitit
-    except ImportError as error:
+    if find_spec("submitit") is None:
         raise LauncherError(
             f"hydra/launcher=submitit_{cluster}: submitit is not installed. "
             "Install it: pip install 'rnnexp[submitit]'"
-        ) from error
+        )
+
+
+def make_executor(cluster: str, folder: Path, options: dict[str, Any], need: Need) -> Any:
+    """Make submitit's executor for jobs that take so much."""
+    import submitit
+
     times = int(options["max_num_timeout"])
     if cluster == "slurm":
         executor: Any = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=times)
-        executor.update_parameters(**slurm_parameters(options))
+        executor.update_parameters(**slurm_parameters(options, need))
         return executor
     local = submitit.LocalExecutor(folder, max_num_timeout=times)
-    local.update_parameters(**_local_parameters(options))
+    local.update_parameters(**_local_parameters(options, need))
     return local
 
 
-def slurm_parameters(options: dict[str, Any]) -> dict[str, Any]:
-    """Name the options as submitit does for Slurm; what is null is left to Slurm."""
+def slurm_parameters(options: dict[str, Any], need: Need) -> dict[str, Any]:
+    """Name what jobs take, and the options, as submitit does; what is null is left to Slurm."""
+    cpus = math.ceil(need.cpus)
     known = {
         "name": "rnnexp",
-        "timeout_min": int(options["timeout_min"]),
-        "cpus_per_task": int(options["cpus"]),
-        "gpus_per_node": int(options["gpus"]) or None,
+        "timeout_min": math.ceil(options["timeout_min"]),  # Slurm takes 0 for no limit
+        "nodes": 1,
+        "tasks_per_node": 1,  # the processes of a job on several devices start one another
+        "cpus_per_task": cpus,
+        "slurm_srun_args": [f"--cpus-per-task={cpus}"],  # srun no longer takes it from sbatch
+        "gpus_per_node": int(need.gpus) or None,
         "mem_gb": options["mem_gb"],
         "slurm_partition": options["partition"],
         "slurm_account": options["account"],
@@ -88,10 +106,10 @@ def slurm_parameters(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in known.items() if value is not None}
 
 
-def _local_parameters(options: dict[str, Any]) -> dict[str, Any]:
+def _local_parameters(options: dict[str, Any], need: Need) -> dict[str, Any]:
     return {
         "timeout_min": options["timeout_min"],
-        "gpus_per_node": int(options["gpus"]),
+        "gpus_per_node": int(need.gpus),
         "setup": list(options["setup"]),
         "signal_delay_s": int(options["signal_delay_s"]),
     }
@@ -108,6 +126,7 @@ class SubmittedJob:
     def __init__(self, job: Any, log: Path) -> None:
         self.job = job
         self.log = log
+        self._asked = False
         self._over: float | None = None
 
     def poll(self) -> int | None:
@@ -115,6 +134,8 @@ class SubmittedJob:
         if not self.job.done():
             return None
         if not self.job.paths.result_pickle.exists():
+            if self._asked:
+                return STOPPED  # before it had begun
             # submitit would wait for it here; a shared folder may show it late.
             self._over = self._over or time.monotonic()
             return -signal.SIGKILL if time.monotonic() - self._over > LATE_SECONDS else None
@@ -122,58 +143,87 @@ class SubmittedJob:
             return int(self.job.result())
         except Exception as error:  # submitit's own, and whatever the job left
             with self.log.open("a", encoding="utf-8") as file:
-                print(f"submitit: {str(error).strip()}", file=file)
+                print(f"submitit: {_in_words(str(error).strip())}", file=file)
             return 1
 
     def ask(self) -> None:
         """Cancel it: a queued job never starts, a running one saves its state."""
+        self._asked = True
         with suppress(Exception):  # it may have ended meanwhile
-            self.job.cancel()
+            self._cancel()
 
     def kill(self) -> None:
         """Cancel it again; the queue ends what does not end by itself."""
         self.ask()
 
+    def _cancel(self) -> None:
+        self.job.cancel()
 
-def _pool(
-    executor: Any,
-    cluster: str,
-    options: dict[str, Any],
-    tasks: Sequence[Task],
-    watcher: Any,
-    own: Limits,
-) -> Pool:
+
+class LocalJob(SubmittedJob):
+    """A job of submitit's in processes of this machine."""
+
+    def _cancel(self) -> None:
+        # submitit's way is SIGINT, and SIGKILL a second later: too soon for a checkpoint.
+        self.job._process.send_signal(signal.SIGTERM)
+
+
+def _in_words(error: str) -> str:
+    if "timed-out too many times" not in error:
+        return error
+    return (
+        "it has come to its time limit more often than hydra.launcher.max_num_timeout says. "
+        "Its state is saved: the same command goes on with it."
+    )
+
+
+class Queue:
+    """Where jobs are submitted, each with what it takes.
+
+    Args:
+        folder: takes what submitit writes.
+        cluster: slurm, or local.
+        options: the launcher's.
+    """
+
+    def __init__(self, folder: Path, cluster: str, options: dict[str, Any]) -> None:
+        self.cluster, self.options = cluster, options
+        self._executor_for = cache(lambda need: make_executor(cluster, folder, options, need))
+
+    def submit(self, task: Task) -> SubmittedJob:
+        """Submit one job."""
+        need = need_of(self.options, task)
+        threads = {name: str(need.threads) for name in THREADS}
+        assert task.portable is not None
+        work = Requeued(task.portable, task.log.resolve(), threads)
+        if self.cluster == "slurm":
+            return SubmittedJob(self._executor_for(need).submit(work), task.log)
+        with unheard(signal.SIGINT):  # Ctrl-C is for the command, which asks its jobs to end
+            return LocalJob(self._executor_for(need).submit(work), task.log)
+
+    def submit_arrays(self, tasks: Sequence[Task]) -> dict[Path, SubmittedJob]:
+        """Submit jobs; those that take the same are one array, by which a queue limits them."""
+        submitted: dict[Path, SubmittedJob] = {}
+        needs = [need_of(self.options, task) for task in tasks]
+        for need in dict.fromkeys(needs):
+            alike = [task for task, other in zip(tasks, needs, strict=True) if other == need]
+            with self._executor_for(need).batch():
+                submitted.update({task.log: self.submit(task) for task in alike})
+        return submitted
+
+
+def _pool(queue: Queue, tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
+    options, on_slurm = queue.options, queue.cluster == "slurm"
     limits = Limits(fail_fast=own.fail_fast or options["fail_fast"])
-    threads = {name: str(options["threads"]) for name in THREADS}
-    at_once = int(options["jobs"] or (len(tasks) if cluster == "slurm" else 1))
-    if cluster == "slurm" and at_once >= len(tasks):
-        start = _starting_array(executor, tasks, threads)
-    else:
-        start = _starting_each(executor, threads)
+    at_once = int(options["jobs"] or (len(tasks) if on_slurm else 1))
+    whole = on_slurm and at_once >= len(tasks)
+    start = _starting(queue, queue.submit_arrays(tasks) if whole else {})
     return Pool([{}] * at_once, start, watcher, limits, float(options["poll_seconds"]))
 
 
-def _starting_each(executor: Any, threads: dict[str, str]) -> Start:
+def _starting(queue: Queue, submitted: Mapping[Path, SubmittedJob]) -> Start:
     def start(task: Task, slot: dict[str, str]) -> Running:
         del slot
-        return SubmittedJob(executor.submit(_work(task, threads)), task.log)
+        return submitted.get(task.log) or queue.submit(task)
 
     return start
-
-
-def _starting_array(executor: Any, tasks: Sequence[Task], threads: dict[str, str]) -> Start:
-    # One array for all: that is what limits how many run at once, and what an operator sees.
-    with executor.batch():
-        submitted = [executor.submit(_work(task, threads)) for task in tasks]
-    jobs: Iterator[Any] = iter(submitted)
-
-    def start(task: Task, slot: dict[str, str]) -> Running:
-        del slot
-        return SubmittedJob(next(jobs), task.log)  # the pool takes the tasks in their order
-
-    return start
-
-
-def _work(task: Task, threads: dict[str, str]) -> Requeued:
-    assert task.portable is not None
-    return Requeued(task.portable, task.log.resolve(), threads)

@@ -36,12 +36,14 @@ class Requeued:
         queue_again: Any = signal.getsignal(warning)
         os.environ.update(self.environment)
         os.environ.pop("SLURM_NTASKS", None)  # Lightning would take the queue's job for its own
-        asked = _Asked(signal.getsignal(signal.SIGTERM))
+        asked = _Asked()
+        idle = signal.signal(signal.SIGTERM, _stop)  # submitit would let it pass
         signal.signal(warning, asked.receive)
         try:
             code = run_logged(self.work, self.log)
         except _NothingToStop:
             code = STOPPED
+        signal.signal(signal.SIGTERM, idle)
         signal.signal(warning, queue_again)
         if asked.signum is not None and code == STOPPED:
             queue_again(warning, None)  # does not return
@@ -55,19 +57,21 @@ class Requeued:
 
 
 class _NothingToStop(BaseException):
-    """The warning came before the work had begun to listen, or after."""
+    """The work was asked to end before it had begun to listen, or after."""
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    del signum, frame
+    raise _NothingToStop
 
 
 class _Asked:
-    def __init__(self, idle: Any) -> None:
-        self.idle = idle
+    def __init__(self) -> None:
         self.signum: int | None = None
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
         del frame
         self.signum = signum
-        if signal.getsignal(signal.SIGTERM) == self.idle:
-            raise _NothingToStop
         os.kill(os.getpid(), signal.SIGTERM)
 
 

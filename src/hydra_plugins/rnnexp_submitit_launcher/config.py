@@ -16,9 +16,11 @@ class SubmititLocalConf:
         timeout_min: minutes after which a job is stopped and queued again.
         signal_delay_s: seconds before that, in which it saves its state.
         max_num_timeout: how often a job may be queued again for its time.
-        cpus: cores of a job.
-        gpus: GPUs of a job.
-        threads: CPU threads of a job; its OMP_NUM_THREADS and the like.
+        cpus: cores of a job; null takes as many as it has devices, times threads.
+        gpus: GPUs of a job; null takes as many as it has devices, if it asks for GPUs by name;
+            accelerator=auto does not.
+        threads: CPU threads of a process, one for each device of a job; its OMP_NUM_THREADS and
+            the like. null shares the cores named by cpus; 1 where none are.
         setup: lines for the shell that run before a job.
         jobs: how many are handed over at once; null all of them on a cluster, one here.
         poll_seconds: between two looks at the jobs.
@@ -29,9 +31,9 @@ class SubmititLocalConf:
     timeout_min: float = 60
     signal_delay_s: int = 30
     max_num_timeout: int = 3
-    cpus: int = 1
-    gpus: int = 0
-    threads: int = "${.cpus}"  # type: ignore[assignment]
+    cpus: int | None = None
+    gpus: int | None = None
+    threads: int | None = None
     setup: list[str] = field(default_factory=list[str])
     jobs: int | None = None
     poll_seconds: float = 0.2

@@ -136,7 +136,7 @@ class MatrixCell(Cell):
         return self._gates(nn.functional.linear(x_BI, self.weight_ih, self.bias_ih))
 
     def project_recurrent(self, h_BH: Tensor) -> Tensor:
-        """Compute ``R h (+ b_r)`` of all matrices R at once, shape (..., B, G, H)."""
+        """Compute ``R h (+ b_r)`` of all matrices R at once, shape (..., B, matrices, H)."""
         assert self.weight_hh is not None
         product = nn.functional.linear(h_BH, self.weight_hh, self.bias_hh)
         return product.unflatten(-1, (-1, self.hidden_size))

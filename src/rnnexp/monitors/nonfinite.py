@@ -79,7 +79,8 @@ class NonFiniteGuard:
             Whether there is still a gradient to step by.
 
         Raises:
-            NonFiniteError: the policy is ``raise``, or the rollbacks are used up.
+            NonFiniteError: the policy is ``raise``; or ``rollback``, and there is no good step
+                to go back to, or the rollbacks are used up.
         """
         if math.isfinite(norm) and math.isfinite(loss):
             self._keep(step, model, optimizer)

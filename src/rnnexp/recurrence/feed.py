@@ -4,6 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
+from rnnexp.errors import ConfigError
+
 ScheduleKind = Literal["constant", "linear", "exponential", "inverse_sigmoid"]
 FeedMode = Literal["teacher", "free", "scheduled"]
 
@@ -74,3 +78,16 @@ class Schedule:
             k = self.steps
             return self.start * k / (k + math.exp(min(step / k, 700.0)))  # e^700 is near the end
         return self.start
+
+
+def check_targets(feed: Feed, targets_TBO: Tensor | None) -> None:
+    """Refuse to feed back targets that were not given.
+
+    Raises:
+        ConfigError: says what to give.
+    """
+    if feed.mode != "free" and targets_TBO is None:
+        raise ConfigError(
+            f"feeding {feed.mode}: the targets are fed back, and none were given. Give targets_TBO "
+            "as the outputs are shaped, or feed=Feed.free()."
+        )

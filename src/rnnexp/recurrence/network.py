@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence.feed import Feed
+from rnnexp.recurrence.feed import Feed, check_targets
 from rnnexp.recurrence.head import Head, make_head
 from rnnexp.recurrence.lengths import blank, last_step, reverse_time
 from rnnexp.recurrence.trace import Trace
@@ -171,12 +171,16 @@ class RecurrentNetwork(nn.Module):
         Returns:
             The outputs, shape (T, ..., B, O), or (..., B, O) where the readout is ``last``, and
             the state after the last step.
+
+        Raises:
+            ConfigError: as `unroll` does; targets that are fed back were not given.
         """
         state = state or self.initial_state(tuple(inputs_TBI.shape[1:-1]))
         along = _Along(lengths_B, traces)
         if not self.feedback:
             return self._run_layers(inputs_TBI, state, along)
         feed = feed or Feed.teacher()
+        check_targets(feed, targets_TBO)
         if feed.mode == "teacher":
             return self._run_teacher_forced(inputs_TBI, state, _required(targets_TBO), along)
         return self._run_stepwise(inputs_TBI, state, targets_TBO, feed, along)

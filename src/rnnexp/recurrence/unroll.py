@@ -58,8 +58,9 @@ def unroll(
         check_finite: look for NaN and infinity in what goes in and comes out.
 
     Raises:
-        ConfigError: the backend asked for cannot run this cell, or the input or the lengths have
-            the wrong shape or impossible values.
+        ConfigError: the backend asked for cannot run this cell; the input, the state or the lengths
+            have the wrong shape or impossible values; the native backend: another type than the
+            weights of the cell.
         NonFiniteError: ``check_finite`` has found some; says in which tensor, at which step.
     """
     _check_inputs(cell, inputs_TBI)
@@ -68,6 +69,8 @@ def unroll(
         check_lengths(lengths_B, inputs_TBI)
     if state is None:
         state = cell.initial_state(inputs_TBI.shape[1:-1])
+    else:
+        _check_state(cell, state, inputs_TBI)
     name = choose_backend(cell, backend, trace.needs if trace is not None else "nothing")
     if check_finite:
         check_steps("inputs", blank(inputs_TBI, lengths_B))
@@ -108,6 +111,17 @@ def _check_inputs(cell: Cell, inputs_TBI: Tensor) -> None:
     if len(shape) < 2 or shape[0] < 1 or shape[-1] != cell.input_size:
         raise ConfigError(
             f"inputs: expected shape (T, ..., B, {cell.input_size}) with T >= 1, got {shape}."
+        )
+
+
+def _check_state(cell: Cell, state: State, inputs_TBI: Tensor) -> None:
+    # Broadcasting would let a state of one row pass, and compute something else by each backend.
+    batch = inputs_TBI.shape[1:-1]
+    count = getattr(cell, "num_states", len(state))
+    if len(state) != count or any(s.shape[: len(batch)] != batch for s in state):
+        raise ConfigError(
+            f"state: expected {count} tensors of shape {(*batch, '...')} for "
+            f"{type(cell).__name__}, got {[tuple(s.shape) for s in state]}."
         )
 
 

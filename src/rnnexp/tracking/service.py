@@ -36,6 +36,8 @@ def milliseconds() -> int:
 class RunLog:
     """The record of one run. No call waits for a disk or a store unless it says so.
 
+    Its ``seconds_before`` are those that earlier processes have spent on a run that goes on.
+
     Args:
         folder: the run's folder.
         header: what is known of the run.
@@ -57,6 +59,7 @@ class RunLog:
         earlier = _earlier(folder) if header.continues else _Earlier()
         self.key = earlier.key or uuid.uuid4().hex
         self._recorded, self._profiled = earlier.steps, earlier.profiles
+        self.seconds_before = earlier.milliseconds / 1000
         self._journal.append(start_record(header, self.key, uri, artifacts, milliseconds()))
         self._journal.flush()
 
@@ -119,18 +122,22 @@ class _Earlier:
     key: str | None = None
     steps: dict[str, int] = field(default_factory=dict[str, int])
     profiles: int = -1
+    milliseconds: int = 0
 
 
 def _earlier(folder: Path) -> _Earlier:
     # A killed run was ahead of its checkpoint: what it repeats stands in the journal already.
-    found = _Earlier()
+    found, latest = _Earlier(), 0
     for record in read_all(folder / FILE):
         if record["kind"] == "start" and not record.get("continues"):
             found = _Earlier(str(record["key"]))
         elif record["kind"] == "metrics":
             found.steps |= dict.fromkeys(record["values"], int(record["step"]))
+            found.milliseconds += int(record["time"]) - latest
         elif record["kind"] == "profile":
             found.profiles = int(record["step"])
+        # The end of a killed process is noted later, by another: its time says nothing.
+        latest = int(record.get("time", latest))
     return found
 
 

@@ -89,10 +89,10 @@ class ResumePoint(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take them back; the generators are set when the fit starts."""
-        rank, size = rank_and_size()
+        rank, _ = rank_and_size()
         kept = [state_dict["random"], *state_dict.get("others", ())]
-        # Another number of processes draws other numbers: nothing to go on with.
-        self._states = kept[rank] if len(kept) == size else None
+        # One that was not there before has draws of its own to begin with.
+        self._states = kept[rank] if rank < len(kept) else None
         self.figures = dict(state_dict["figures"])
 
     def on_save_checkpoint(

@@ -17,7 +17,7 @@ class Ridge:
     """Over how much the readout is fitted, and how strongly its weights are held small.
 
     Args:
-        strength: lambda, relative to the mean over all outputs; at least 0.
+        strength: lambda, beside the mean of the squared error over rows and steps; at least 0.
         batches: how many training batches count, the first ones; at least 1.
     """
 
@@ -25,10 +25,10 @@ class Ridge:
     batches: int = 50
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength < math.inf or self.batches < 1:
+        if not (0 <= self.strength < math.inf) or self.batches < 1:
             raise ConfigError(
-                "model.ridge_strength, model.ridge_batches: must be at least 0 and 1, got "
-                f"{self.strength} and {self.batches}."
+                "model.ridge_strength, model.ridge_batches: must be finite and at least 0, and 1, "
+                f"got {self.strength} and {self.batches}."
             )
 
 

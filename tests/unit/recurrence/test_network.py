@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rnnexp.errors import ConfigError
 from rnnexp.recurrence import Feed, RecurrentNetwork
 from rnnexp.registry import Registry
 
@@ -208,6 +209,14 @@ def test_windows_with_carried_state_equal_the_whole(
     for one, two in zip(state.layers, last.layers, strict=True):
         for s, wanted in zip(one, two, strict=True):
             _same(s, wanted)
+
+
+@pytest.mark.parametrize("feed", [None, Feed.scheduled(0.5)])
+def test_targets_that_are_fed_back_must_be_given(plugins: Registry, feed: Feed | None) -> None:
+    make_cell = plugins.get("cell", "elman").cls
+    network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=3), 2, 1, feedback=True)
+    with pytest.raises(ConfigError, match=r"Give targets_TBO .* or feed=Feed\.free\(\)"):
+        network(torch.zeros(4, 2, 2), feed=feed)
 
 
 def test_detached_state_cuts_the_gradient(plugins: Registry, x: Tensor) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from rnnexp.tracking import RunHeader, Tracking, delivered, load_run
 from rnnexp.tracking.records import ERROR_TAG
-from rnnexp.tracking.service import LOG_FILE
+from rnnexp.tracking.service import LOG_FILE, RunLog
 
 from ...waiting import comes_true
 from .study import EXPERIMENT, runs_in, steps_in
@@ -42,6 +43,29 @@ def test_two_runs_share_one_sink(tmp_path: Path, store_uri: str) -> None:
     assert [_steps(store_uri, run) for run in runs] == [list(range(20))] * 2
     assert len(list((tmp_path / "artifacts").rglob("a.txt"))) == 1
     assert not (tmp_path / "two" / LOG_FILE).exists()
+
+
+def test_a_run_that_goes_on_knows_how_long_it_took_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0
+
+    def attempt(begins: int, lasts: int, ends: int, continues: bool) -> float:
+        nonlocal clock
+        clock = begins
+        log = RunLog(tmp_path, replace(HEADER, continues=continues), "none", None, False)
+        clock = begins + lasts
+        log.metrics({"loss": 1.0}, begins)
+        clock = ends  # written by whoever has noticed
+        log.end("KILLED")
+        return log.seconds_before
+
+    monkeypatch.setattr("rnnexp.tracking.service.milliseconds", lambda: clock)
+    assert attempt(1_000, 4_000, 9_000, continues=False) == 0.0
+    assert attempt(50_000, 2_000, 90_000, continues=True) == 4.0
+    assert attempt(100_000, 1_000, 101_000, continues=True) == 6.0
+    assert attempt(200_000, 1_000, 201_000, continues=False) == 0.0, "another run"
+    assert attempt(300_000, 1_000, 301_000, continues=True) == 1.0
 
 
 def test_run_id_gives_up_in_time(tmp_path: Path) -> None:

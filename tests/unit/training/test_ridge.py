@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -88,7 +90,7 @@ def test_feeds_the_targets_back_where_the_network_does(plugins: Registry) -> Non
     assert network.layers[0].input_size == task.input_size + task.output_size
 
 
-@pytest.mark.parametrize(("strength", "batches"), [(-1.0, 5), (0.0, 0)])
+@pytest.mark.parametrize(("strength", "batches"), [(-1.0, 5), (math.nan, 5), (0.0, 0)])
 def test_impossible_settings_are_refused(strength: float, batches: int) -> None:
     with pytest.raises(ConfigError, match=r"model\.ridge_strength, model\.ridge_batches: .*got"):
         Ridge(strength, batches)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rnnexp.app.jobs.folder import SWEEPS, State, outcome_of, state_of
+from rnnexp.app.jobs.folder import FROZEN, STATUS, SWEEPS, State, outcome_of, state_of
 from rnnexp.app.jobs.lease import holder_of
 from rnnexp.app.sweep.sweep import DEFINITION, Item, Sweep
 from rnnexp.errors import ConfigError, unknown
@@ -55,8 +55,7 @@ def plan(arguments: list[str]) -> int:
     folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
     launcher = launcher_of(overrides)
     tasks = [JobTask(Item(job, "", Path())) for job in jobs]
-    on_gpu, devices = any(t.wants_gpu for t in tasks), max(t.devices for t in tasks)
-    places = places_of(launcher, left, on_gpu, devices)
+    places = places_of(launcher, left, tasks)
     print(f"hydra/launcher={launcher.name}: {places.words}")
     print(_estimate(folders, left, places.at_once))
     return 0
@@ -91,15 +90,27 @@ def status(arguments: list[str]) -> int:
         return 0
     name = _name("status", arguments)
     holder = holder_of(SWEEPS / name)
+    states: list[State] = []
     for folder in _folders(name):
-        state = state_of(folder)
-        outcome = outcome_of(folder)
-        why = f"  {outcome.error}" if outcome and outcome.error and state != "running" else ""
-        print(f"{_WORDS[state]:<16} {folder}{why}")
-    print(f"{name}: {_counts([state_of(folder) for folder in _folders(name)])}")
+        states.append(state_of(folder))
+        what = " ".join(filter(None, (_overrides_of(folder), _how(folder, states[-1]))))
+        print(f"{_WORDS[states[-1]]:<16} {folder.name}  {what}".rstrip())
+    print(f"{name}: {_counts(states)} | {SWEEPS / name}")
     if holder is not None and holder.alive:
         print(f"It is being run by {holder}.")
     return 0
+
+
+def _overrides_of(folder: Path) -> str:
+    return str(read_json(folder / FROZEN).get("tags", {}).get("rnnexp.overrides", ""))
+
+
+def _how(folder: Path, state: State) -> str:
+    if state == "running":
+        progress = read_json(folder / STATUS)
+        return f"| step {progress['step']}/{progress['of']}" if progress else ""
+    outcome = outcome_of(folder)
+    return f"| {outcome.error}" if outcome and outcome.error else ""
 
 
 def retry(arguments: list[str]) -> int:

@@ -17,12 +17,19 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from hydra_plugins.rnnexp_optuna_sweeper._core import check
+from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
 from rnnexp.app.config.figures import check_objectives
+from rnnexp.app.config.launchers import (
+    check_launcher_options,
+    check_overrides,
+    check_timeout,
+    is_here,
+)
 from rnnexp.app.config.store import register_configs
-from rnnexp.app.config.validate import check_launcher, plain, validate
+from rnnexp.app.config.validate import validate
+from rnnexp.app.config.words import choices, of_a_sweep
 from rnnexp.discovery import ENVIRONMENT, load_plugins, plugin_folders
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.paths import conf_dir
@@ -72,12 +79,15 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     """
     extra = search_path(overrides, config_dir)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        settings, jobs = _expand([*extra, *overrides], multirun)
+        settings, launcher, found = _expand([*extra, *overrides], multirun)
         if settings is not None:
-            corners: list[Job] = [Corner(job, _check(job), settings) for job in jobs]
+            corners: list[Job] = [Corner(job, _check(job), settings) for job in found]
             check_objectives(settings.objectives, corners[0].plan)
             return corners
-        return [Job(job, _check(job)) for job in jobs]
+        jobs = [Job(job, _check(job, is_here(launcher))) for job in found]
+        for job in jobs:
+            check_timeout(launcher, job.plan.values["sweep"]["timeout"])
+        return jobs
 
 
 def compose_trial(overrides: list[str]) -> Job:
@@ -145,28 +155,35 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
         raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
 
 
-def _expand(overrides: list[str], multirun: bool) -> tuple[Settings | None, list[list[str]]]:
+_Expanded = tuple[Settings | None, DictConfig | None, list[list[str]]]
+"""How to search, the launcher of a sweep, and the overrides of its jobs."""
+
+
+def _expand(overrides: list[str], multirun: bool) -> _Expanded:
     parsed = parse(overrides)
+    check_overrides(parsed)
     single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
     hydra = _compose(single, with_hydra=True)["hydra"]
-    check_launcher(hydra.launcher)
     if not (multirun or str(hydra.mode or "").endswith("MULTIRUN")):
-        return None, [overrides]
+        return None, None, [overrides]
+    check_launcher_options(hydra.launcher)
     if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):
-        return _corners(OmegaConf.to_container(hydra.sweeper, resolve=True), overrides)
+        return _corners(hydra, overrides)
     params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
     given = {o.key_or_group for o in parsed}
     merged = [*(p for p in params if p.partition("=")[0] not in given), *overrides]
     loader = GlobalHydra.instance().config_loader()  # for glob(*), which asks for the choices
     batches = BasicSweeper.split_arguments(parse(merged, loader), None)
-    return None, [list(job) for batch in batches for job in batch]
+    return None, hydra.launcher, [list(job) for batch in batches for job in batch]
 
 
-def _corners(options: Any, overrides: list[str]) -> tuple[Settings, list[list[str]]]:
+def _corners(hydra: DictConfig, overrides: list[str]) -> _Expanded:
     # The first value of everything, and from there each other end of one dimension.
     own = [o.input_line or "" for o in parse(overrides) if o.is_hydra_override()]
     others = [o for o in overrides if o not in own]
+    options: Any = OmegaConf.to_container(hydra.sweeper, resolve=True)
     try:
+        check_launcher(str(hydra.launcher.get("_target_")))
         settings, fixed, space = check(options, others)
     except HydraException as error:  # a `SearchError`, or params that cannot be parsed
         raise ConfigError(str(error)) from error
@@ -176,11 +193,11 @@ def _corners(options: Any, overrides: list[str]) -> tuple[Settings, list[list[st
     for i, dimension in enumerate(space):
         for value in dimension.ends()[1:]:
             corners.append([*fixed, *first[:i], dimension.override(value), *first[i + 1 :]])
-    return settings, corners
+    return settings, hydra.launcher, corners
 
 
-def _check(overrides: list[str]) -> Plan:
-    plan = validate(_compose(overrides))
+def _check(overrides: list[str], here: bool = True) -> Plan:
+    plan = validate(_compose(overrides), here=here)
     _check_plugin_dirs(plan, overrides)
     return plan
 
@@ -204,12 +221,9 @@ def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     choice = re.search(r"Could not find '([^']+)/([^'/]*)'", text)
     if choice:
         return _unknown_choice(choice[1], choice[2], text)
-    sweep = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)=(.*)'", text)
+    sweep = of_a_sweep(text)
     if sweep:
-        return ConfigError(
-            f"{sweep[1]}={sweep[2]}: several values are a sweep. Begin with -m, as in rnnexp train "
-            f"-m '{sweep[1]}={sweep[2]}'; one value that is a list stands in brackets."
-        )
+        return sweep
     cause = error.__cause__ or error
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _unknown_key(cause.full_key, overrides)
@@ -218,16 +232,10 @@ def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
 
 def _unknown_choice(group: str, name: str, text: str) -> RnnexpError:
     if not name:
-        return ConfigError(f"{group}= names nothing. {suggest('', _choices(group, text))}")
+        return ConfigError(f"{group}= names nothing. {suggest('', choices(group, text))}")
     if group in ("cell", "task"):
         return _unknown_plugin("cell" if group == "cell" else "task", name)
-    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, _choices(group, text))}")
-
-
-def _choices(group: str, text: str) -> list[str]:
-    listed = re.search(rf"Available options in '{group}':\n(.*?)(?=\n\S|\Z)", text, re.S)
-    lines = listed[1].splitlines() if listed else []
-    return [line.strip() for line in lines if line.strip()]
+    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, choices(group, text))}")
 
 
 def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
@@ -243,11 +251,11 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
     others = [o for o in overrides if not _names(o.lstrip("+~").partition("=")[0], key)]
     if len(others) == len(overrides):
         return ConfigError(f"Unknown key '{key}'.")
-    values = plain(_compose(list(others)))
-    node = values
+    node: Any = _compose(list(others), with_hydra=key.startswith("hydra."))
     for part in parent.split(".") if parent else []:
         node = node.get(part, {})
-    return ConfigError(f"Unknown key '{key}'. {suggest(name, map(str, node))}")
+    known = (str(option) for option in node if not str(option).startswith("_"))
+    return ConfigError(f"Unknown key '{key}'. {suggest(name, known)}")
 
 
 def _names(given: str, key: str) -> bool:

@@ -57,12 +57,14 @@ _LARGEST_SEED = 2**32 - 1
 """What numpy's generators take."""
 _OTHERS = ("cell", "task", "optimizer", "scheduler", "callbacks")
 """Groups whose keys are those of what they name."""
-_LAUNCHER = ("jobs", "threads", "jobs_per_gpu", "timeout", "timeout_min")
-"""Options of launchers that must be above zero; null, where it is allowed, leaves the choice."""
 
 
-def validate(config: DictConfig) -> Plan:
+def validate(config: DictConfig, *, here: bool = True) -> Plan:
     """Check a composed config: keys, types, values, and whether its parts fit together.
+
+    Args:
+        config: composed by Hydra.
+        here: whether it is to run on this machine, whose devices are known.
 
     Returns:
         The plan of the run: what the config means once ``auto`` is resolved.
@@ -84,21 +86,12 @@ def validate(config: DictConfig) -> Plan:
         check_options(entry.options, options or {}, f"callbacks.{name}")
     _check_numbers(values)
     _check_clip(values["clip"])
-    _check_device(values["trainer"])
+    _check_sweep_name(values["sweep"]["name"])
+    _check_strategy(values["trainer"])
+    if here:
+        _check_device(values["trainer"])
     try_optimizer(values["optimizer"], values["scheduler"])
     return make_plan(values)
-
-
-def check_launcher(options: Mapping[str, Any]) -> None:
-    """Refuse a launcher that could start nothing.
-
-    Raises:
-        ConfigError: a count or a time is not above zero.
-    """
-    for key in _LAUNCHER:
-        value = options.get(key)
-        if isinstance(value, (int, float)) and value <= 0:
-            raise ConfigError(f"hydra.launcher.{key}: must be above 0, got {value}.")
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -161,17 +154,33 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
             )
 
 
+def _check_sweep_name(name: str | None) -> None:
+    if name and ("/" in name or name.startswith(".")):
+        raise ConfigError(
+            f"sweep.name={name}: it names a folder in outputs/sweeps; no / and no dot at its start."
+        )
+
+
+def _check_strategy(trainer: Mapping[str, Any]) -> None:
+    strategy, devices = trainer["strategy"], trainer["devices"]
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if strategy not in known:
+        raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
+    if devices > 1 and strategy not in STRATEGIES:
+        raise ConfigError(
+            f"trainer.strategy={strategy} does not train on trainer.devices={devices} here. "
+            f"Use trainer.strategy=ddp. Known: {', '.join(STRATEGIES)}."
+        )
+
+
 def _check_device(trainer: Mapping[str, Any]) -> None:
-    kind, strategy = trainer["accelerator"], trainer["strategy"]
+    kind = trainer["accelerator"]
     kinds = {"gpu": ("cuda", "mps"), "auto": ("cpu",)}.get(kind, (kind,))
     if not any(map(_is_available, kinds)):
         raise ConfigError(
             f"trainer.accelerator={kind}: torch finds no such device on this machine. "
             "Use trainer.accelerator=cpu, or auto."
         )
-    known = ["auto", *StrategyRegistry.available_strategies()]
-    if strategy not in known:
-        raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
     _check_devices(trainer)
 
 
@@ -179,11 +188,6 @@ def _check_devices(trainer: Mapping[str, Any]) -> None:
     kind, devices = trainer["accelerator"], trainer["devices"]
     if devices == 1:
         return
-    if trainer["strategy"] not in STRATEGIES:
-        raise ConfigError(
-            f"trainer.strategy={trainer['strategy']} does not train on trainer.devices={devices} "
-            f"here. Use trainer.strategy=ddp. Known: {', '.join(STRATEGIES)}."
-        )
     if kind == "tpu":
         raise ConfigError("trainer.devices: more than one tpu is not supported; use 1, or GPUs.")
     found = _count(kind)

@@ -19,7 +19,7 @@ class Outcome:
         status: as in MLflow.
         config: the values that tell runs of a sweep apart.
         metrics: validation, test and gradient figures at the end.
-        seconds: from the first step to the last figure.
+        seconds: from the first step to the last figure, without the time that it lay still.
         run_id: MLflow's, if the store has answered.
         error: why it failed.
         pruned: whether a search ended it, because others do better; its status is KILLED.

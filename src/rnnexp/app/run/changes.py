@@ -1,4 +1,4 @@
-"""What has changed since a checkpoint was written: versions of libraries, sources of plugins."""
+"""What has changed since a checkpoint was written: versions, sources of plugins, devices."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 from rnnexp.app.run.resume import JOURNAL, Origin
 from rnnexp.tracking import load_run
 
-_MATTER = ("version.", "rnnexp.source.")
-"""Tags of a record that a run's figures may depend on."""
+_DEVICES = "trainer.devices"
+_MATTER = ("version.", "rnnexp.source.", _DEVICES)
+"""Tags and parameters of a record that a run's figures depend on, though not by their meaning."""
 
 
 def changes_since(origin: Origin | None, now: Mapping[str, str]) -> list[str]:
@@ -15,7 +16,7 @@ def changes_since(origin: Origin | None, now: Mapping[str, str]) -> list[str]:
 
     Args:
         origin: what a run goes on from.
-        now: the tags that its record gets.
+        now: the tags and the flattened config that its record gets.
 
     Returns:
         What differs, in words; bit for bit the same figures are not to be expected then.
@@ -23,7 +24,8 @@ def changes_since(origin: Origin | None, now: Mapping[str, str]) -> list[str]:
     folder = _folder_of(origin)
     if folder is None:
         return []
-    then = load_run(folder).tags
+    run = load_run(folder)
+    then = {**run.params, **run.tags}
     keys = [key for key in sorted(now) if key.startswith(_MATTER) and key in then]
     return [_words(key, then[key], now[key]) for key in keys if then[key] != now[key]]
 
@@ -36,6 +38,11 @@ def _folder_of(origin: Origin | None) -> Path | None:
 
 
 def _words(key: str, then: str, now: str) -> str:
+    if key == _DEVICES:
+        return (
+            f"{key} is {now}, and was {then} when the checkpoint was written: sums are rounded in "
+            "another order, and what each process draws for itself, such as dropout, is drawn anew."
+        )
     name = key.removeprefix("version.")
     if name == key:
         kind = key.removeprefix("rnnexp.source.")

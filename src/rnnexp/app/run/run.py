@@ -78,7 +78,7 @@ def run(
         outcome.error = describe(error)
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
     finally:
-        outcome.seconds = time.perf_counter() - begun
+        outcome.seconds = log.seconds_before + time.perf_counter() - begun
         _draw(plan, folder, log, alone=parent is None)
         _close(outcome, folder, log)
     # A job of a sweep waits for no store: the next one begins instead.
@@ -117,7 +117,7 @@ def _header(
     if origin is not None and origin.notes:
         more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
     where = provenance(Path.cwd())
-    changed = changes_since(origin, {**where, **source_tags(values)})
+    changed = changes_since(origin, {**where, **source_tags(values), **flatten(values)})
     for change in changed:
         print(f"rnnexp: {change} {_NOT_EXACT}", file=sys.stderr)
     if changed:

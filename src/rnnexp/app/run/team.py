@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from hydra_plugins.rnnexp_local_launcher._processes import unheard
 from rnnexp.app.config.build import Plan
 from rnnexp.app.jobs.folder import is_frozen
 from rnnexp.errors import EXIT_FAILED, RunError
@@ -200,8 +201,10 @@ def log_of(folder: Path, rank: int) -> Path:
 
 def _start(folder: Path, rank: int) -> "subprocess.Popen[bytes]":
     # In this process's group: whoever ends that ends them. Their stdin ends when this process
-    # does, and they with it.
-    with log_of(folder, rank).open("ab") as log:
+    # does, and they with it. Slurm's warning goes to every process of a job and would end them:
+    # the first one hears it for all.
+    warnings = (signal.SIGUSR1, signal.SIGUSR2)
+    with log_of(folder, rank).open("ab") as log, unheard(*warnings):
         return subprocess.Popen(
             [sys.executable, "-m", "rnnexp.app.run.member", str(folder), str(rank)],
             stdin=subprocess.PIPE,

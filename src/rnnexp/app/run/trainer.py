@@ -182,4 +182,5 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*val_check_interval.*")
+    warnings.filterwarnings("ignore", message=".*srun. command is available.*")
     warnings.filterwarnings("ignore", message="The dirpath has changed.*")  # a new run from a file

@@ -1,12 +1,15 @@
 """Where the jobs of a sweep would run, and how many at once."""
 
-import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra_plugins.rnnexp_local_launcher._core import gpus_of, slots_of
+from hydra_plugins.rnnexp_local_launcher._processes import LauncherError, Task
+from hydra_plugins.rnnexp_local_launcher._remote import need_of, room_for
 from rnnexp.app.config.compose import LauncherChoice
+from rnnexp.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -22,25 +25,30 @@ class Places:
     at_once: int | None
 
 
-def places_of(launcher: LauncherChoice, jobs: int, wants_gpu: bool, devices: int = 1) -> Places:
+def places_of(launcher: LauncherChoice, jobs: int, tasks: Sequence[Task]) -> Places:
     """Say where a launcher would run jobs.
 
     Args:
         launcher: what the command chooses.
         jobs: how many are left to run.
-        wants_gpu: whether they ask for one.
-        devices: how many a job takes at once.
+        tasks: the jobs, as the launcher takes them: they say which devices they want.
+
+    Raises:
+        ConfigError: the launcher's options are less than a job takes.
     """
-    if launcher.name == "local":
-        return _local(launcher.options, wants_gpu, devices)
-    known = {"ray": _ray, "submitit_slurm": _slurm, "submitit_local": _submitit}
-    if launcher.name in known:
-        return known[launcher.name](launcher.options, jobs, wants_gpu)
-    return Places("in this process, one after the other", 1)
+    known = {"local": _local, "ray": _ray, "submitit_slurm": _slurm, "submitit_local": _submitit}
+    if launcher.name not in known:
+        return Places("in this process, one after the other", 1)
+    try:
+        return known[launcher.name](launcher.options, jobs, tasks)
+    except LauncherError as error:
+        raise ConfigError(str(error)) from error
 
 
-def _local(options: dict[str, Any], wants_gpu: bool, devices: int) -> Places:
-    gpus = gpus_of(options, wants_gpu)
+def _local(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
+    del jobs
+    gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
+    devices = max((getattr(task, "devices", 1) for task in tasks), default=1)
     slots = len(slots_of(options, gpus, devices))
     threads = f"{slots} at once with {_many(options['threads'], 'thread')} each"
     if gpus:
@@ -48,36 +56,46 @@ def _local(options: dict[str, Any], wants_gpu: bool, devices: int) -> Places:
     return Places(f"on this machine's {len(os.sched_getaffinity(0))} cores, {threads}", slots)
 
 
-def _ray(options: dict[str, Any], jobs: int, wants_gpu: bool) -> Places:
+def _ray(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
     del jobs
-    gpus = options["gpus"]
-    share = "a GPU where there is one" if gpus is None and wants_gpu else f"{gpus or 0:g} GPUs"
-    each = f"{options['cpus']:g} CPUs and {share} each"
     if options["address"] is not None:
-        return Places(f"on the Ray cluster at {options['address']}, {each}", options["jobs"])
+        where = f"on the Ray cluster at {options['address']}"
+        open_ = options["gpus"] is None and any(map(_can_do_without, tasks))
+        each = _each(options, tasks, True) + (" where it has GPUs" if open_ else "")
+        return Places(f"{where}, {each}", options["jobs"])
     cpus = options["num_cpus"] or len(os.sched_getaffinity(0))
-    room = [math.floor(cpus / options["cpus"])] if options["cpus"] else []
-    if gpus and options["num_gpus"]:
-        room.append(math.floor(options["num_gpus"] / gpus))
-    at_once = options["jobs"] or min(room, default=None)
+    gpus = options["num_gpus"]
+    gpus = len(gpus_of({"gpus": None}, True)) if gpus is None else gpus
+    needs = [need_of(options, task, gpus > 0) for task in tasks]
+    at_once = room_for([{"CPU": cpus, "GPU": gpus}], needs, options["jobs"])
+    each = _each(options, tasks, gpus > 0)
     return Places(f"on a Ray cluster of its own on this machine, {each}", at_once)
 
 
-def _slurm(options: dict[str, Any], jobs: int, wants_gpu: bool) -> Places:
-    del wants_gpu
+def _slurm(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
     at_once = min(jobs, options["jobs"] or jobs, options["array_parallelism"])
     where = options["partition"] or "its default"
-    each = f"{_many(options['cpus'], 'CPU')} and {_many(options['gpus'], 'GPU')} each"
+    each = _each(options, tasks)
     limit = f"{options['timeout_min']:g} min before they are queued again"
     return Places(
         f"under Slurm, partition {where}, up to {at_once} at once, {each}, {limit}", at_once
     )
 
 
-def _submitit(options: dict[str, Any], jobs: int, wants_gpu: bool) -> Places:
-    del jobs, wants_gpu
+def _submitit(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
+    del jobs
     at_once = options["jobs"] or 1
-    return Places(f"on this machine by submitit, {at_once} at once", at_once)
+    each = _each(options, tasks)
+    return Places(f"on this machine by submitit, {at_once} at once, {each}", at_once)
+
+
+def _each(options: dict[str, Any], tasks: Sequence[Task], has_gpus: bool = False) -> str:
+    needs = dict.fromkeys(str(need_of(options, task, has_gpus)) for task in tasks)
+    return f"{', or '.join(needs)} each"
+
+
+def _can_do_without(task: Task) -> bool:
+    return getattr(task, "wants_gpu", False) and not getattr(task, "needs_gpu", False)
 
 
 def _many(count: int, word: str) -> str:

@@ -10,10 +10,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 
 from hydra_plugins.rnnexp_local_launcher._pool import Limits
+from hydra_plugins.rnnexp_local_launcher._remote import need_of
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.compose import Corner, Job, search_path
 from rnnexp.app.config.validate import validate
-from rnnexp.app.jobs.folder import LOG, artifact_root
+from rnnexp.app.jobs.folder import LOG, State, artifact_root
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
@@ -89,12 +90,12 @@ class Session:
         """Make the tasks that a launcher of this project runs: what is left of the sweep."""
         del job_overrides, first
         assert self.sweep is not None
-        threads = int(config.hydra.launcher.threads)
-        _check_gpus(config.hydra.launcher.get("gpus"), self.jobs)
+        # Said before the record of the sweep is begun: what no job can get.
+        threads = {i.key: _threads(config.hydra.launcher, JobTask(i)) for i in self.sweep.items}
         left = self._begin(self.sweep)
         package_list()
         for item in left:
-            self.sweep.freeze(item, threads)
+            self.sweep.freeze(item, threads[item.key])
         self._watcher = self._watch(self.sweep)
         options = self.sweep.options
         limits = Limits(timeout=options["timeout"], fail_fast=options["fail_fast"])
@@ -147,15 +148,10 @@ class Session:
         sweep.open()
         left = sweep.left()
         counts = Counter(sweep.states().values())
-        if counts["done"] or counts["failed"]:
-            again = (
-                "run again" if sweep.options["retry_failed"] else "sweep.retry_failed=true reruns"
-            )
-            failed = f", {counts['failed']} failed before ({again})" if counts["failed"] else ""
-            print(
-                f"rnnexp: {sweep.name}: {counts['done']} of {len(sweep.items)} jobs done{failed}",
-                file=sys.stderr,
-            )
+        if counts["done"] or counts["failed"] or counts["running"]:
+            print(f"rnnexp: {sweep.name}: {_come_so_far(sweep, counts)}", file=sys.stderr)
+        for folder in sweep.undelivered(left):
+            self.tracking.forward(folder)
         return left
 
     def _run_item(self, sweep: Sweep, item: Item) -> None:
@@ -206,11 +202,23 @@ class Session:
         return "rnnexp ui" if default else f"rnnexp ui tracking.uri={self.uri}"
 
 
-def _check_gpus(gpus: object, jobs: Sequence[Job]) -> None:
-    # Named ones of hydra/launcher=local; said before the record of the sweep is begun.
-    wanted = max(int(job.plan.values["trainer"]["devices"]) for job in jobs)
-    if isinstance(gpus, ListConfig) and 0 < len(gpus) < wanted:
+def _come_so_far(sweep: Sweep, counts: Counter[State]) -> str:
+    words = [f"{counts['done']} of {len(sweep.items)} jobs done"]
+    if counts["failed"]:
+        again = "run again" if sweep.options["retry_failed"] else "sweep.retry_failed=true reruns"
+        words.append(f"{counts['failed']} failed before ({again})")
+    if counts["running"]:
+        words.append(f"{counts['running']} run by another process: see rnnexp sweep status")
+    return ", ".join(words)
+
+
+def _threads(launcher: DictConfig, task: JobTask) -> int:
+    if "cpus" in launcher:  # not hydra/launcher=local, which counts in threads
+        return need_of(launcher, task, has_gpus=True).threads
+    gpus = launcher.get("gpus")
+    if isinstance(gpus, ListConfig) and 0 < len(gpus) < task.devices:
         raise ConfigError(
-            f"hydra.launcher.gpus={list(gpus)}: a job with trainer.devices={wanted} takes "
-            f"{wanted} at once. Name more, or ask for fewer devices."
+            f"hydra.launcher.gpus={list(gpus)}: a job with trainer.devices={task.devices} takes "
+            f"{task.devices} at once. Name more, or ask for fewer devices."
         )
+    return int(launcher.threads)

@@ -1,5 +1,6 @@
 """A sweep: its jobs, which of them are left to do, its record above theirs."""
 
+import signal
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +24,22 @@ from rnnexp.app.jobs.folder import (
 )
 from rnnexp.app.jobs.lease import Lease, acquire, holder_of
 from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import RunHeader, RunLog, Tracking, close_journal, provenance
+from rnnexp.tracking import (
+    RunHeader,
+    RunLog,
+    Tracking,
+    close_journal,
+    delivered,
+    provenance,
+)
 from rnnexp.tracking.files import RUN, read_json, write_json
 
 DEFINITION, NOT_RUN = "sweep.json", "not run"
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of a job that was asked to end, and did so in order."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,16 @@ class Sweep:
         self.elsewhere |= {key for key, state in states.items() if state == "running"}
         return [item for item in self.items if states[item.key] in wanted]
 
+    def undelivered(self, left: Collection[Item]) -> list[Path]:
+        """List the folders of jobs whose records the store lacks: a queue went on without us.
+
+        Args:
+            left: those that are run now, whose records are begun or gone on with.
+        """
+        states = self.states()
+        over = [i.folder for i in self.items if i not in left and states[i.key] != "running"]
+        return [f for f in over if (f / JOURNAL).is_file() and not delivered(f)]
+
     def open(self) -> RunLog:
         """Begin the record of the sweep, or go on with it if the sweep was started before."""
         if self._parent is None:
@@ -178,20 +199,33 @@ class Sweep:
             return outcome or item.outcome
         outcome = outcome or Outcome(item.name, str(item.folder))
         outcome.config = flatten(item.job.plan.values)
-        outcome.status = "KILLED" if code is None and not timed_out else "FAILED"
+        outcome.status = "KILLED" if code in (None, *STOPPED) and not timed_out else "FAILED"
         outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
         reason = pruned_at(item.folder)
         if reason is not None:
             outcome.pruned, outcome.status, outcome.error = True, "KILLED", reason
-        tail = log_tail(item.folder, 3)
-        close_journal(
-            item.folder,
-            outcome.status,
-            f"{outcome.error}\n{tail}".strip(),
-            item.folder / LOG,
-        )
+        self._end_record(item, outcome, code in STOPPED)
         outcome.write()
         return outcome
+
+    def _end_record(self, item: Item, outcome: Outcome, stopped: bool) -> None:
+        reason = f"{outcome.error}\n{log_tail(item.folder, 3)}".strip()
+        log = item.folder / LOG
+        if (item.folder / JOURNAL).is_file():
+            close_journal(item.folder, outcome.status, reason, log)
+        elif stopped:
+            outcome.error = "it was asked to end before it began"
+        else:  # a process that died before it opened its record
+            record = self.tracking.open_run(item.folder, self._header_of(item), background=False)
+            if log.is_file():
+                record.artifact(log)
+            record.end(outcome.status, reason)
+
+    def _header_of(self, item: Item) -> RunHeader:
+        frozen = Frozen.read(item.folder)
+        tags = {**provenance(Path.cwd()), **frozen.tags}
+        params = flatten(item.job.plan.values)
+        return RunHeader(item.name, self.experiment, params, tags, parent_key=frozen.parent)
 
     def count(self, running: int = 0) -> dict[str, int]:
         """Count the jobs by what has become of them."""
@@ -229,7 +263,7 @@ class Sweep:
         tags = {**provenance(Path.cwd()), **self.tags, "rnnexp.sweep.name": self.name}
         tags["rnnexp.sweep.jobs"] = str(self.total)
         params = {"sweep.name": self.name}
-        continues = (self.folder / "journal.jsonl").is_file()
+        continues = (self.folder / JOURNAL).is_file()
         return RunHeader(self.name, self.experiment, params, tags, continues=continues)
 
 

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from hydra_plugins.rnnexp_local_launcher._processes import Task
-from rnnexp.app.jobs.folder import LOG, STATUS, cap_log, log_tail
+from rnnexp.app.jobs.folder import COMPLETE, LOG, STATUS, cap_log, log_tail
 from rnnexp.app.jobs.lease import LEASE_SECONDS
-from rnnexp.app.sweep.sweep import Item, Sweep
+from rnnexp.app.sweep.sweep import STOPPED, Item, Sweep
 from rnnexp.app.sweep.worker import BUSY, PATIENCE_SECONDS, main, run_folder
 from rnnexp.tracking.files import read_json
 
@@ -50,8 +50,13 @@ class JobTask:
 
     @property
     def wants_gpu(self) -> bool:
-        """Whether it asks for one."""
-        return self.item.job.plan.values["trainer"]["accelerator"] not in ("cpu", "mps")
+        """Whether it takes one where there is one."""
+        return self.needs_gpu or self._accelerator == "auto"
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it cannot do without."""
+        return self._accelerator in ("gpu", "cuda")
 
     @property
     def devices(self) -> int:
@@ -61,6 +66,10 @@ class JobTask:
     def run(self) -> int:
         """Run it in this process."""
         return run_folder(self.item.folder)
+
+    @property
+    def _accelerator(self) -> str:
+        return str(self.item.job.plan.values["trainer"]["accelerator"])
 
 
 class SweepWatcher:
@@ -93,7 +102,7 @@ class SweepWatcher:
         self._running.remove(item)
         cap_log(item.folder)
         self._forward()
-        self.sweep.tell(len(self._running))
+        self.sweep.tell(len(self._at_work()))
         if ended.code == BUSY:
             self.sweep.elsewhere.add(item.key)
             self.say(f"{item.name}: another process runs it")
@@ -109,8 +118,9 @@ class SweepWatcher:
             self.say(f"{item.name}  {outcome.error}")
             return True
         self.say(f"{item.name}  {outcome.status}: {outcome.error}")
-        for line in log_tail(item.folder, 5).splitlines():
-            self.say(f"    {line}")
+        if ended.code not in STOPPED:  # else its log tells no more
+            for line in log_tail(item.folder, 5).splitlines():
+                self.say(f"    {line}")
         return False
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
@@ -147,17 +157,22 @@ class SweepWatcher:
 
     def say(self, line: str) -> None:
         """Say a line, after how far the sweep has come."""
-        counts = self.sweep.count(len(self._running))
+        counts = self.sweep.count(len(self._at_work()))
         done = counts["done"] + counts["failed"] + counts.get("pruned", 0)
         text = f"[{done}/{self.sweep.total}] {line}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _picture(self, waiting: int) -> Group:
-        counts = self.sweep.count(len(self._running))
+        running = self._at_work()
+        counts = self.sweep.count(len(running))
         head = "  ".join(f"{value} {key}" for key, value in counts.items())
         lines = [f"{self.sweep.name}  {head}{self._time_left(waiting)}"]
-        lines += [_progress_of(item) for item in self._running]
+        lines += [_progress_of(item) for item in running]
         return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in lines))
+
+    def _at_work(self) -> list[Item]:
+        # A process that has just done its job is there a moment longer.
+        return [item for item in self._running if not (item.folder / COMPLETE).is_file()]
 
     def _time_left(self, waiting: int) -> str:
         if not self._seconds:

@@ -8,22 +8,24 @@ from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.resume import Origin
 from rnnexp.tracking import Journals, RunHeader
 
+PARAMS = {"trainer.devices": "2", "optimizer.lr": "0.1"}
 THEN = {"version.torch": "2.12.0", "version.rnnexp": "0.1", "host": "here"}
+HEADER = RunHeader("a", "b", PARAMS, THEN)
 
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Origin:
-    log = Journals("sqlite:///none.db", None).open_run(tmp_path, RunHeader("a", "b", {}, THEN))
+    log = Journals("sqlite:///none.db", None).open_run(tmp_path, HEADER)
     log.tags({"rnnexp.source.cell": "aa", "rnnexp.source.task": "bb"})
     log.end("FINISHED")
     return Origin(tmp_path / "checkpoints" / "last.ckpt", folder=tmp_path)
 
 
-NOW = {**THEN, "rnnexp.source.cell": "aa", "rnnexp.source.task": "bb"}
+NOW = {**THEN, **PARAMS, "rnnexp.source.cell": "aa", "rnnexp.source.task": "bb"}
 
 
 def test_nothing_has_changed(origin: Origin) -> None:
-    assert changes_since(origin, {**NOW, "host": "elsewhere"}) == []
+    assert changes_since(origin, {**NOW, "host": "elsewhere", "optimizer.lr": "1"}) == []
 
 
 def test_what_has_changed_is_named(origin: Origin) -> None:
@@ -32,6 +34,11 @@ def test_what_has_changed_is_named(origin: Origin) -> None:
         "The source of the cell has changed since the checkpoint.",
         "torch is 2.13.0, and was 2.12.0 when the checkpoint was written.",
     ]
+
+
+def test_another_number_of_devices_is_named(origin: Origin) -> None:
+    (words,) = changes_since(origin, {**NOW, "trainer.devices": "1"})
+    assert words.startswith("trainer.devices is 1, and was 2 when the checkpoint was written:")
 
 
 def test_a_checkpoint_file_knows_its_run(origin: Origin) -> None:
