@@ -95,10 +95,21 @@ def _dispatch(name: str, arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("RNNEXP_TRACEBACK") == "1":
             raise
+        if isinstance(error, OSError) and error.filename is not None:
+            print(f"rnnexp: {_of_a_path(error)}", file=sys.stderr)
+            return EXIT_USER
         print(f"rnnexp: {type(error).__name__}: {error}", file=sys.stderr)
         print("A bug, probably; RNNEXP_TRACEBACK=1 shows where.", file=sys.stderr)
         return EXIT_FAILED
     return code
+
+
+def _of_a_path(error: OSError) -> str:
+    # No disk, no rights, no such folder: what the path is says what to do.
+    return (
+        f"{os.fspath(error.filename)!r}: {error.strerror}. Name a place that exists and that you "
+        "may read and write; RNNEXP_TRACEBACK=1 shows who asked for it."
+    )
 
 
 def _complete(arguments: list[str]) -> int:

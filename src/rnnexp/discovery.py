@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from rnnexp.errors import PluginError
+from rnnexp.errors import NameTakenError, PluginError
 from rnnexp.paths import plugins_dir
 from rnnexp.registry import REGISTRY, Failure
 
@@ -110,4 +110,5 @@ def _failure(what: str, error: BaseException) -> Failure:
     ]
     if isinstance(error, SyntaxError) and error.filename == what:
         lines.append(error.lineno)
-    return Failure(what, f"{type(error).__name__}: {error}", lines[-1] if lines else None)
+    taken = error.key if isinstance(error, NameTakenError) else None
+    return Failure(what, f"{type(error).__name__}: {error}", lines[-1] if lines else None, taken)

@@ -5,6 +5,7 @@ RnnexpError
 │   ├── ConfigError        a key, a value or a combination of the config
 │   ├── UnknownNameError   a name that nothing is registered under
 │   ├── PluginError        a plugin that cannot be loaded or used
+│   │   └── NameTakenError     its name is another's already
 │   └── StoreError         a tracking store that cannot be used
 │       └── StoreAwayError     a tracking server that does not answer
 └── RunError           a run that started and could not end well: exit code 1
@@ -38,6 +39,19 @@ class UnknownNameError(UserError):
 
 class PluginError(UserError):
     """A plugin that cannot be loaded or used."""
+
+
+class NameTakenError(PluginError):
+    """A plugin under a name that another class has.
+
+    Args:
+        text: which classes.
+        key: kind and name.
+    """
+
+    def __init__(self, text: str, key: tuple[str, str]) -> None:
+        super().__init__(text)
+        self.key = key
 
 
 class StoreError(UserError):

@@ -2,11 +2,11 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from rnnexp.errors import PluginError, unknown
+from rnnexp.errors import NameTakenError, PluginError, unknown
 from rnnexp.options import Option, options_of
 
 Kind = Literal["cell", "task", "callback"]
@@ -57,11 +57,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Failure:
-    """A plugin file that could not be loaded, and why."""
+    """A plugin file that could not be loaded, and why.
+
+    Args:
+        file: which.
+        error: what it raised.
+        line: where in it.
+        taken: kind and name, where the name was another plugin's already.
+    """
 
     file: str
     error: str
     line: int | None = None
+    taken: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -79,14 +87,15 @@ class Registry:
         """Register a class.
 
         Raises:
-            PluginError: the name is taken by another class.
+            NameTakenError: the name is taken by another class.
         """
         entry = Entry(kind, name, cls, Path(inspect.getfile(cls)))
         old = self.entries.get((kind, name))
         if old is not None and old.place != entry.place:
-            raise PluginError(
+            raise NameTakenError(
                 f"The {kind} '{name}' is registered twice: by {old.place} and by {entry.place}. "
-                "Rename one of them."
+                "Rename one of them.",
+                (kind, name),
             )
         self.entries[kind, name] = entry
 
@@ -95,8 +104,12 @@ class Registry:
 
         Raises:
             UnknownNameError: nothing is registered under it; says the nearest name.
-            PluginError: nothing is, and the file that may define it failed to load.
+            PluginError: nothing is, and the file that may define it failed to load; or two files
+                register it, and who asks may mean either.
         """
+        for failure in self.failures:
+            if failure.taken == (kind, name):
+                raise PluginError(failure.error.removeprefix("NameTakenError: "))
         if (kind, name) in self.entries:
             return self.entries[kind, name]
         broken = [failure for failure in self.failures if Path(failure.file).stem == name]
@@ -105,6 +118,14 @@ class Registry:
                 f"The {kind} '{name}' cannot be used: its file fails to load. {broken[0]}"
             )
         raise unknown(kind, name, self.names(kind))
+
+    def settle(self, kind: Kind, name: str) -> None:
+        """Take a name to mean the class that has it, whatever other file registers it too."""
+        key = (kind, name)
+        self.failures[:] = [
+            replace(failure, taken=None) if failure.taken == key else failure
+            for failure in self.failures
+        ]
 
     def names(self, kind: Kind) -> list[str]:
         """List the registered names of a kind, sorted."""

@@ -29,6 +29,17 @@ REFUSED = {
     "optimizer.lr=nan": "optimizer.lr: must be a finite number above 0, got nan.",
     "optimizer.lr=-1": "optimizer.lr: must be a finite number above 0, got -1",
     "optimizer._target_=os.system": "optimizer._target_: 'os.system' is not allowed.",
+    "optimizer.weight_decay=-1": "Adam refuses optimizer.lr=0.002, optimizer.betas=[0.9, 0.999]",
+    "optimizer.betas=[1,2]": "Invalid beta parameter at index 0: 1",
+    "optimizer.betas=[0.9,nan]": "optimizer.betas: expected finite numbers, got [0.9, nan].",
+    "optimizer=sgd optimizer.momentum=inf": "optimizer.momentum: expected finite numbers, got inf",
+    "optimizer._target_=null": "optimizer._target_: one is needed",
+    "scheduler=step scheduler.step_size=abc": "scheduler.step_size=abc",
+    "seed=-1": "seed: must lie in [0, 4294967295], got -1.",
+    "seed=99999999999999999999": "seed: must lie in [0, 4294967295], got 99999999999999999999.",
+    "-m seed=0,-1": "seed: must lie in [0, 4294967295], got -1.",
+    "monitor.cliff_ratio=0.5": "monitor.cliff_ratio: must be above 1, got 0.5.",
+    "model.ridge_strength=nan": "model.ridge_strength: must be a finite number 0 or more, got nan",
     "unroll.window=100": "unroll.window=100 is longer than the task's 50 steps.",
     "unroll.checkpoint_every=0": "unroll.checkpoint_every: must be a finite number above 0, got 0.",
     "unroll.check_finite=maybe": "unroll.check_finite",
@@ -68,6 +79,25 @@ REFUSED = {
     "plugin_dirs=[nowhere]": "The plugin folder 'nowhere' does not exist.",
     "-m cell=lstm,elmann": "Unknown cell 'elmann'. Did you mean 'elman'?",
     "-m cell=elman optimizer.lr=0.1,-1": "optimizer.lr: must be a finite number above 0, got -1",
+    "+foo=1": "Unknown key 'foo'. Known: callbacks, cell, clip,",
+    "+sed=1": "Unknown key 'sed'. Did you mean 'seed'?",
+    "sweep.timeout=-1": "sweep.timeout: must be a finite number above 0, got -1.0.",
+    "-m experiment=search hydra.sweeper.objectives=[val/los]": "Did you mean 'val/loss'?",
+    "-m experiment=search hydra.sweeper.objectives=[loss]": "no run will have a figure 'loss'.",
+    "--config-name nonexist": "--config-name is not taken here. There is one config; choose a",
+    "--config-path x": "--config-dir DIR adds a folder",
+    "--config-name nonexist --cfg job": "--config-name is not taken here.",
+    "--experimental-rerun nope": "--experimental-rerun is not taken here. Use rnnexp rerun RUN.",
+    "--package model": "--package shapes what --cfg job shows. Give --cfg job too.",
+    "seed=1 -m --cfg job": "--multirun and --cfg cannot go together.",
+    "--resolve": "--resolve shapes what --cfg job shows.",
+    "seed=1 -m cell=elmann": "Unknown cell 'elmann'. Did you mean 'elman'?",
+    "cell=elman,lstm -m seed=-1,0": "seed: must lie in [0, 4294967295], got -1.",
+    "cell=": "cell= names nothing. Known: antisymmetric,",
+    "clip=": "clip= names nothing. Known: none, norm, value.",
+    "cell=elman,lstm": "as in rnnexp train -m 'cell=elman,lstm'; one value that is a list",
+    "seed=range(3)": "seed=range(3): several values are a sweep. Begin with -m",
+    "task.test_lengths=100": "task.test_lengths: expected a list, such as task.test_lengths=[100].",
     "hydra.launcher.job=3": "Unknown key 'hydra.launcher.job'. Did you mean 'jobs'?",
     "-m seed=0 hydra/launcher=locl": "Unknown hydra/launcher='locl'. Did you mean 'local'?",
     "-m seed=0 hydra/launcher=ray,local": "Give hydra/launcher one value",
@@ -81,7 +111,6 @@ REFUSED = {
     "-m seed=0 sweep.timeout=9 hydra/launcher=basic": "Use hydra/launcher=local.",
     "-m seed=0 sweep.timeout=9 hydra/launcher=submitit_local": "Use hydra.launcher.timeout_min",
     "-m seed=0 sweep.name=../x": "sweep.name=../x: it names a folder in outputs/sweeps",
-    "cell=": "cell",
     "=3": "Cannot read =3",
 }
 
@@ -118,6 +147,57 @@ def test_a_broken_plugin_is_reported_and_its_cell_refused(
     said = capsys.readouterr().err
     assert "broken.py:2: RuntimeError: no luck" in said
     assert "The cell 'broken' cannot be used: its file fails to load." in said
+
+
+def test_a_taken_name_is_refused_where_it_is_asked_for(
+    workdir: Path, registry: object, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    text = (
+        "from rnnexp.cells import register_cell\n\n@register_cell('lstm')\nclass Mine:\n    pass\n"
+    )
+    (workdir / "mine.py").write_text(text)
+    monkeypatch.setenv("RNNEXP_PLUGINS", ".")
+    for words in ("train cell=lstm", "check lstm", "cells lstm"):
+        assert run(words.split()) == 2
+        said = capsys.readouterr().err
+        assert "The cell 'lstm' is registered twice" in said
+        assert f"Mine in {workdir / 'mine.py'}" in said
+    assert {file.name for file in workdir.iterdir()} <= {"mine.py", "__pycache__"}
+    assert run(["train", "cell=elman", "--cfg", "job"]) == 0
+
+
+CELL = """
+from rnnexp.cells import PointwiseCell, register_cell
+
+@register_cell("{name}")
+class Mine(PointwiseCell):
+    num_gates = 1
+
+    def update(self, wx_BGH, rh_BGH, state):
+        return ((wx_BGH + rh_BGH).squeeze(-2),)
+"""
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_plugin_folders_are_read_from_the_command_line(
+    workdir: Path, registry: object, capsys: pytest.CaptureFixture[str], sign: str
+) -> None:
+    name = f"mine{len(sign)}"
+    (workdir / "lab").mkdir()
+    (workdir / "lab" / f"{name}.py").write_text(CELL.format(name=name))
+    assert run(["train", f"{sign}plugin_dirs=[lab]", f"cell={name}", "trainer.max_steps=0"]) == 2
+    assert "trainer.max_steps: must be a finite number above 0" in capsys.readouterr().err
+
+
+def test_a_plugin_folder_that_a_preset_names_is_refused(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workdir / "conf" / "experiment").mkdir(parents=True)
+    preset = "# @package _global_\nplugin_dirs: [lab]\n"
+    (workdir / "conf" / "experiment" / "ours.yaml").write_text(preset)
+    assert run(["train", "--config-dir", "conf", "experiment=ours"]) == 2
+    said = capsys.readouterr().err
+    assert "Give plugin_dirs=[lab] on the command line, or name it in $RNNEXP_PLUGINS." in said
 
 
 def test_an_empty_sweep_is_refused(rnnexp, workdir: Path) -> None:

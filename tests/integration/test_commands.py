@@ -61,6 +61,12 @@ def test_cfg_shows_the_config_that_would_run(rnnexp) -> None:
     assert config["clip"] == {"by": "norm", "max_norm": 1.0, "max_value": None}
 
 
+def test_flags_may_stand_between_overrides(workdir, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "seed=3", "--cfg", "job", "trainer.max_steps=9", "-p", "trainer"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("# @package trainer\nmax_steps: 9\n")
+
+
 def test_cfg_of_an_unknown_cell_is_refused_in_words(rnnexp) -> None:
     done = rnnexp("train", "cell=gruu", "--cfg", "job")
     assert done.code == 2
@@ -120,3 +126,43 @@ def test_a_picture_that_cannot_be_is_refused(
         run(command)
     assert ended.value.code == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "new-cell mine --folder /proc/none",
+        "new-task mine --folder /proc/none",
+        "unfold --plot /proc/none.png",
+    ],
+)
+def test_a_place_that_cannot_be_written_is_said(
+    words: str, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words.split()) == 2
+    said = capsys.readouterr().err
+    assert "'/proc/none" in said
+    assert "No such file or directory. Name a place that exists" in said
+    assert "bug" not in said
+
+
+def test_a_folder_without_rights_is_said(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(self: Path, *args: object, **options: object) -> int:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "write_text", refused)
+    assert run(["new-cell", "mine"]) == 2
+    assert "'mine.py': Permission denied." in capsys.readouterr().err
+
+
+def test_an_error_without_a_path_is_a_bug(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: Path, *args: object, **options: object) -> int:
+        raise OSError("strange")
+
+    monkeypatch.setattr(Path, "write_text", broken)
+    assert run(["new-cell", "mine"]) == 1
+    assert "A bug, probably" in capsys.readouterr().err

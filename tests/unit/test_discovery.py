@@ -113,15 +113,19 @@ def test_failure_is_reported_once(registry: Registry, tmp_path: Path) -> None:
     assert len(load_plugins([str(tmp_path)])) == 1
 
 
-def test_name_in_two_files_is_refused_and_the_first_stays(
-    registry: Registry, tmp_path: Path
-) -> None:
+def test_name_in_two_files_is_refused(registry: Registry, tmp_path: Path) -> None:
     first = _cell(tmp_path, "twice", "a.py")
     second = _cell(tmp_path, "twice", "b.py")
     (failure,) = load_plugins([str(tmp_path)])
     assert failure.file == str(second)
     assert "registered twice" in failure.error
     assert str(first) in failure.error
+    with pytest.raises(
+        PluginError, match=r"^The cell 'twice' is registered twice: by C in .*a\.py"
+    ):
+        registry.get("cell", "twice")
+    registry.settle("cell", "twice")
+    load_plugins([str(tmp_path)])
     assert registry.get("cell", "twice").file == first
 
 

@@ -23,6 +23,7 @@ from rnnexp.recurrence.pointwise import run_pointwise
 from rnnexp.recurrence.scan import reason_against as scan_reason_against
 from rnnexp.recurrence.scan import run_scan
 from rnnexp.recurrence.segments import Run
+from rnnexp.recurrence.shapes import check_step
 from rnnexp.recurrence.trace import Shown, Trace
 from rnnexp.types import State
 
@@ -60,6 +61,8 @@ def run_loop(
     for x_BI in _prepared(cell, inputs_TBI).unbind(0):
         before.append(state)
         out_BH, state = step(x_BI, state)
+        if not outputs:
+            check_step(cell, before[0], out_BH, state)
         shown = state[0] if cell.gradient_of == "state" else out_BH
         _watch(shown, trace, len(outputs), inputs_TBI.shape[0])
         outputs.append(out_BH)

@@ -227,7 +227,7 @@ def _equal(a: Tensor, b: Tensor, atol: float, expected: str, subject: CellSubjec
 
 STEP_CHECKS: tuple[Check[CellSubject], ...] = (
     Check("words", "the docstring says what it is, options have texts and defaults", check_words),
-    Check("shapes", "shapes and types, with any leading axes", check_shapes),
+    Check("shapes", "shapes and types, with any leading axes", check_shapes, decisive=True),
     Check("device", "no tensor is made on a fixed device", check_device),
     Check("gradient", "gradcheck in double precision", check_gradient, 0.5),
     Check("leading_axes", "further leading axes equal a loop over them", check_leading_axes),

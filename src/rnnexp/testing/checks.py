@@ -1,8 +1,11 @@
 """What a check of a plugin is, and what it says when the plugin does not pass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Literal, TypeVar
+
+import torch
 
 Subject = TypeVar("Subject")
 Status = Literal["ok", "fails", "skipped"]
@@ -38,12 +41,14 @@ class Check(Generic[Subject]):
         run: raises `BrokenError` where it is not kept, `DoesNotApplyError` where it cannot be
             asked; may return a remark.
         seconds: about how long it takes, so that the quick ones can come first.
+        decisive: whether the checks after it would only say the same again where it fails.
     """
 
     name: str
     promise: str
     run: Callable[[Subject], str | None]
     seconds: float = 0.1
+    decisive: bool = False
 
     @property
     def is_long(self) -> bool:
@@ -70,9 +75,16 @@ class Finding:
     broken: BrokenError | None = None
 
 
-def examine(subject: Subject, checks: Sequence[Check[Subject]]) -> list[Finding]:
+def examine(subject: Subject, checks: Sequence[Check[Subject]]) -> Iterator[Finding]:
     """Run checks one after the other; an exception in a plugin is a finding too."""
-    return [_examine(subject, check) for check in checks]
+    decided = False
+    for check in checks:
+        if decided:
+            yield Finding(check.name, check.promise, "skipped", "not asked: see above")
+            continue
+        finding = _examine(subject, check)
+        decided = check.decisive and finding.status == "fails"
+        yield finding
 
 
 def _examine(subject: Subject, check: Check[Subject]) -> Finding:
@@ -83,13 +95,25 @@ def _examine(subject: Subject, check: Check[Subject]) -> Finding:
     except BrokenError as broken:
         return Finding(check.name, check.promise, "fails", broken=broken)
     except Exception as error:  # whatever a plugin raises
-        broken = BrokenError("no exception", f"{type(error).__name__}: {error}", _place_of(error))
+        broken = BrokenError(
+            "no exception", f"{type(error).__name__}: {error}", _place_of(error, subject)
+        )
         return Finding(check.name, check.promise, "fails", broken=broken)
     return Finding(check.name, check.promise, "ok", remark)
 
 
-def _place_of(error: BaseException) -> str:
+def _place_of(error: BaseException, subject: object) -> str:
     import traceback
 
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "rnnexp/testing" not in f[0]]
-    return f"Look at {frames[-1].filename}:{frames[-1].lineno}." if frames else "Look at the cell."
+    # The engine calls a plugin and checks what it returns: the fault is the plugin's.
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
+    if frames:
+        return f"Look at {frames[-1].filename}:{frames[-1].lineno}."
+    return f"Look at {getattr(subject, 'place', 'the plugin')}."
+
+
+def _is_ours(filename: str) -> bool:
+    package = Path(__file__).parents[1]
+    folders = [package / name for name in ("testing", "recurrence", "cells")]
+    folders.append(Path(torch.__file__).parent)
+    return any(Path(filename).is_relative_to(folder) for folder in folders)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell
-from rnnexp.errors import ConfigError
+from rnnexp.errors import ConfigError, PluginError
 from rnnexp.recurrence import BACKENDS, FullTrace, Shown, Trace, choose_backend, unroll
 from rnnexp.recurrence.backends import reason_against
 from rnnexp.registry import Registry
@@ -26,6 +26,41 @@ class Counter(Cell):
     def step(self, x_BI: Tensor, state):
         total = state[0] + self.scale * x_BI
         return 2 * total, (total,)
+
+
+class Growing(Counter):
+    """Each step adds a batch axis."""
+
+    def step(self, x_BI: Tensor, state):
+        total = state[0].unsqueeze(0) + x_BI.unsqueeze(1)
+        return total, (total,)
+
+
+class Forgetful(Counter):
+    """Returns no state."""
+
+    def step(self, x_BI: Tensor, state):
+        return x_BI, ()
+
+
+class Wide(Counter):
+    """Returns more units than it has."""
+
+    def step(self, x_BI: Tensor, state):
+        return torch.cat([x_BI, x_BI], -1), state
+
+
+@pytest.mark.parametrize(
+    ("cls", "said"),
+    [
+        (Growing, r"Growing: .* state\[0\] .* expected shape \(2, 3\), got \(2, 2, 3\)"),
+        (Forgetful, "the state .* expected 1 tensors, got 0"),
+        (Wide, r"the output .* expected shape \(..., 3\), got \(2, 6\)"),
+    ],
+)
+def test_a_step_of_other_shapes_is_refused_at_once(cls: type[Cell], said: str) -> None:
+    with pytest.raises(PluginError, match=said):
+        unroll(cls(I), torch.randn(1000, B, I))
 
 
 @pytest.fixture

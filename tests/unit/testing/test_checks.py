@@ -224,6 +224,25 @@ def test_a_wrong_backend_is_found(plugins: Registry, monkeypatch: pytest.MonkeyP
     assert "backend pointwise to give the loop's outputs" in finding.broken.expected
 
 
+class Grows(Sound):
+    def update(self, wx_BGH, rh_BGH, state):
+        return (torch.tanh(wx_BGH + rh_BGH + state[0]),)  # lacks an unbind
+
+
+def test_where_shapes_fail_nothing_else_is_asked(plugins: Registry) -> None:
+    shapes, *others = examine(subject_of(plugins, Grows), CELL_CHECKS[1:])
+    assert shapes.broken.expected == "output of shape (4,), torch.float32"
+    assert shapes.broken.seen == "(1, 4), torch.float32"
+    assert {finding.status for finding in others} == {"skipped"}
+    assert len(others) == len(CELL_CHECKS) - 2
+
+
+def test_the_place_of_a_fault_is_in_the_plugin(plugins: Registry) -> None:
+    (finding,) = examine(subject_of(plugins, Grows), [CHECKS["flow"]])
+    assert "expected shape (3, 32), got (3, 3, 32)" in finding.broken.seen
+    assert finding.broken.look.startswith("Look at Grows in ")
+
+
 def test_an_exception_in_a_plugin_is_a_finding(plugins: Registry) -> None:
     class Raises(Sound):
         """Raises.

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from rnnexp.errors import ConfigError
+
 LAST_PORT = 65535
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -42,3 +44,29 @@ def port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= LAST_PORT:
         raise argparse.ArgumentTypeError(f"{text}: give a number from 1 to {LAST_PORT}.")
     return int(text)
+
+
+_NOT_TAKEN = {
+    "config_name": "There is one config; choose a study of it by experiment=NAME",
+    "config_path": "There is one config tree; --config-dir DIR adds a folder to it",
+    "experimental_rerun": "Use rnnexp rerun RUN",
+}
+_WITH_CFG = ("package", "resolve")
+_ONE_OF = ("run", "multirun", "cfg", "info", "shell_completion")
+
+
+def refuse_flags(args: argparse.Namespace) -> None:
+    """Refuse flags of Hydra's that would change nothing.
+
+    Raises:
+        ConfigError: says what to use instead.
+    """
+    for name, instead in _NOT_TAKEN.items():
+        if getattr(args, name):
+            raise ConfigError(f"--{name.replace('_', '-')} is not taken here. {instead}.")
+    for name in _WITH_CFG:
+        if getattr(args, name) and not args.cfg:
+            raise ConfigError(f"--{name} shapes what --cfg job shows. Give --cfg job too.")
+    given = [f"--{name.replace('_', '-')}" for name in _ONE_OF if getattr(args, name)]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} cannot go together. Give one of them.")

@@ -1,6 +1,7 @@
 """``rnnexp check``: tell the author of a cell or task what is wrong with it, in words."""
 
 import shlex
+import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +36,8 @@ def main(command: str, arguments: list[str]) -> int:
     parser.add_argument("plugins", nargs="+", metavar="NAME|FILE.py")
     parser.add_argument("--quick", action="store_true", help="leave out what takes seconds")
     args = parser.parse_args(arguments)
-    load_plugins()
+    for failure in load_plugins():
+        print(f"rnnexp: plugin not loaded: {failure}", file=sys.stderr)
     entries = [entry for word in args.plugins for entry in named(word)]
     console = Console()
     torch.set_num_threads(1)  # speed is compared on one
@@ -47,12 +49,12 @@ def named(word: str) -> list[Entry]:
     """Find the plugins of a name, or those that a file registers.
 
     Raises:
-        PluginError: the file cannot be loaded, or registers nothing.
+        PluginError: the file cannot be loaded, or registers nothing; two files have the name.
         UnknownNameError: there is no such plugin.
     """
     if word.endswith(".py"):
         return _in_file(Path(word))
-    found = [REGISTRY.entries[key] for key in REGISTRY.entries if key[1] == word]
+    found = [REGISTRY.get(*key) for key in list(REGISTRY.entries) if key[1] == word]
     if found:
         return found
     if Path(f"{word}.py").is_file():  # asked for by name, so it may be loaded from here
@@ -101,7 +103,7 @@ def _findings(entry: Entry, quick: bool) -> Iterable[Finding]:
     if entry.kind == "cell":
         cell = CellSubject(entry)
         chosen = [check for check in CELL_CHECKS if not (quick and check.is_long)]
-        return (finding for check in chosen for finding in examine(cell, [check]))
+        return examine(cell, chosen)
     return examine(TaskSubject(entry), TASK_CHECKS)
 
 

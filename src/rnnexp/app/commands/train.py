@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
+from rnnexp.app.commands.arguments import refuse_flags
 from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
 from rnnexp.app.config.disk import check_disk
 from rnnexp.app.run.going_on import check_resumes
@@ -36,7 +37,8 @@ def main(command: str, arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
-    args = get_args_parser().parse_args(arguments)
+    args = get_args_parser().parse_intermixed_args(arguments)
+    refuse_flags(args)
     for failure in prepare(args.overrides):
         print(f"rnnexp: plugin not loaded: {failure}", file=sys.stderr)
     if _only_informs(args):
@@ -81,9 +83,11 @@ def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int
 
 
 def _with_search_path(arguments: list[str], overrides: list[str]) -> list[str]:
-    # Beside the other overrides: argparse takes them in one row only.
-    place = arguments.index(overrides[0]) if overrides else len(arguments)
-    return [*arguments[:place], *search_path(overrides), *arguments[place:]]
+    # All overrides in one row, which is how Hydra's argparse takes them, before what --info takes.
+    flags = list(arguments)
+    for override in overrides:
+        flags.remove(override)
+    return [*search_path(overrides), *overrides, *flags]
 
 
 def _run(session: Session, argv: list[str]) -> int:

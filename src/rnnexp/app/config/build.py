@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from rnnexp.app.config.probe import made, try_step
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
@@ -49,6 +50,7 @@ def make_plan(values: Values) -> Plan:
     if values["model"]["bidirectional"]:
         _check_bidirectional(plan)
     probe = build_cell(values, 1)
+    try_step(values["cell"]["name"], probe)
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)
     choose_backend(probe, values["unroll"]["backend"])
@@ -62,18 +64,14 @@ def make_plan(values: Values) -> Plan:
 
 def build_task(values: Values) -> Task:
     """Make the task; its data is loaded when the first batch is asked for."""
-    return cast(
-        Task,
-        REGISTRY.get("task", values["task"]["name"]).cls(
-            values["seed"], **_options(values["task"])
-        ),
-    )
+    node = values["task"]
+    return cast(Task, made("task", node["name"], values["seed"], options=_options(node)))
 
 
 def build_cell(values: Values, input_size: int) -> Cell:
     """Make one cell."""
-    cls = REGISTRY.get("cell", values["cell"]["name"]).cls
-    return cast(Cell, cls(input_size, **_options(values["cell"])))
+    node = values["cell"]
+    return cast(Cell, made("cell", node["name"], input_size, options=_options(node)))
 
 
 def build_network(plan: Plan) -> RecurrentNetwork:

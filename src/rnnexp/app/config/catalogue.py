@@ -21,7 +21,8 @@ def by_family(entries: list[Entry]) -> Iterator[tuple[str, list[Entry]]]:
 
 def costs(entry: Entry) -> tuple[str, str, str]:
     """Count parameters, multiply-adds of a step, and the numbers that its state holds."""
+    from rnnexp.app.config.probe import made
     from rnnexp.testing.cost import carried, multiply_adds, parameters
 
-    cell = entry.cls(**SIZES)
+    cell = made(entry.kind, entry.name, options=SIZES)
     return f"{parameters(cell):,}", f"{multiply_adds(cell):,}", f"{carried(cell):,}"

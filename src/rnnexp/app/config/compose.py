@@ -20,6 +20,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
+from rnnexp.app.config.figures import check_objectives
 from rnnexp.app.config.launchers import (
     check_launcher_options,
     check_overrides,
@@ -28,7 +29,8 @@ from rnnexp.app.config.launchers import (
 )
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
-from rnnexp.discovery import load_plugins, plugin_folders
+from rnnexp.app.config.words import choices, of_a_sweep
+from rnnexp.discovery import ENVIRONMENT, load_plugins, plugin_folders
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.paths import conf_dir
 from rnnexp.registry import REGISTRY, Failure, Kind
@@ -79,7 +81,9 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         settings, launcher, found = _expand([*extra, *overrides], multirun)
         if settings is not None:
-            return [Corner(job, _check(job), settings) for job in found]
+            corners: list[Job] = [Corner(job, _check(job), settings) for job in found]
+            check_objectives(settings.objectives, corners[0].plan)
+            return corners
         jobs = [Job(job, _check(job, is_here(launcher))) for job in found]
         for job in jobs:
             check_timeout(launcher, job.plan.values["sweep"]["timeout"])
@@ -193,7 +197,9 @@ def _corners(hydra: DictConfig, overrides: list[str]) -> _Expanded:
 
 
 def _check(overrides: list[str], here: bool = True) -> Plan:
-    return validate(_compose(overrides), here=here)
+    plan = validate(_compose(overrides), here=here)
+    _check_plugin_dirs(plan, overrides)
+    return plan
 
 
 def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
@@ -212,21 +218,24 @@ def _first_line(error: Exception) -> str:
 def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     """Put an error of Hydra's composition into this project's words."""
     text = str(error)
-    choice = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    choice = re.search(r"Could not find '([^']+)/([^'/]*)'", text)
     if choice:
         return _unknown_choice(choice[1], choice[2], text)
+    sweep = of_a_sweep(text)
+    if sweep:
+        return sweep
     cause = error.__cause__ or error
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _unknown_key(cause.full_key, overrides)
-    return _bad_value(error, text)
+    return _bad_value(error, text, overrides)
 
 
 def _unknown_choice(group: str, name: str, text: str) -> RnnexpError:
+    if not name:
+        return ConfigError(f"{group}= names nothing. {suggest('', choices(group, text))}")
     if group in ("cell", "task"):
         return _unknown_plugin("cell" if group == "cell" else "task", name)
-    listed = re.search(r"Available options in '[^']+':\n(.*?)(?=\n\S|\Z)", text, re.S)
-    known = [line.strip() for line in listed[1].splitlines()] if listed else []
-    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, filter(None, known))}")
+    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, choices(group, text))}")
 
 
 def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
@@ -254,21 +263,36 @@ def _names(given: str, key: str) -> bool:
     return given.startswith(key) or key.startswith(f"{given}.")
 
 
-def _bad_value(error: Exception, text: str) -> ConfigError:
+def _bad_value(error: Exception, text: str, overrides: Sequence[str]) -> ConfigError:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     where = getattr(cause, "full_key", None)
     first = str(cause).partition("\n")[0] or text
     wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if where and wrong:
         return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'.")
+    if where and "is not a ListConfig, list or tuple" in first:
+        given = [o.partition("=")[2] for o in overrides if o.lstrip("+").startswith(f"{where}=")]
+        return ConfigError(f"{where}: expected a list, such as {where}=[{''.join(given[-1:])}].")
     return ConfigError(f"{where}: {first}" if where else text.strip())
 
 
 def _plugin_dirs(overrides: Sequence[str]) -> list[str]:
-    for override in parse([o for o in overrides if o.startswith("plugin_dirs=")]):
-        value = override.value()
-        return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-    return []
+    named = [o for o in overrides if o.lstrip("+").startswith("plugin_dirs=")]
+    if not named:
+        return []
+    value = parse(named)[-1].value()
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def _check_plugin_dirs(plan: Plan, overrides: Sequence[str]) -> None:
+    # Plugins are loaded before anything is composed: they are part of what can be composed.
+    loaded = set(plugin_folders(_plugin_dirs(overrides)))
+    for name in plan.values["plugin_dirs"]:
+        if Path(name).expanduser().resolve() not in loaded:
+            raise ConfigError(
+                f"plugin_dirs: a config file names '{name}', which is not read from there. Give "
+                f"plugin_dirs=[{name}] on the command line, or name it in ${ENVIRONMENT}."
+            )
 
 
 _UNIQUE = secrets.token_hex(2)  # two commands of the same second get different folders

@@ -95,7 +95,10 @@ def load_as_recorded(folder: Path, values: Values) -> list[str]:
 def _put_back(kind: Kind, name: str, folder: Path) -> str | None:
     stored = sorted((folder / FOLDER).glob("*/*.py"))
     now = REGISTRY.entries.get((kind, name))
-    if not stored or (now is not None and digest(now.file) in map(digest, stored)):
+    if not stored:
+        return None
+    REGISTRY.settle(kind, name)
+    if now is not None and digest(now.file) in map(digest, stored):
         return None
     for file in stored:
         _replace(file)

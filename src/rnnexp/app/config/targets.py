@@ -5,9 +5,10 @@ Hydra's own block list is no boundary.
 """
 
 import inspect
+import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from hydra.utils import get_class
 
@@ -61,6 +62,13 @@ def _check_arguments(cls: type, values: Mapping[str, Any], key: str) -> None:
             _require(isinstance(value, bool), f"{key}.{name}", "true or false", value)
         elif isinstance(default, (int, float)) and not isinstance(value, (int, float)):
             _require(False, f"{key}.{name}", "a number", value)
+        _require(_is_finite(value), f"{key}.{name}", "finite numbers", value)
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_finite, cast("list[object]", value)))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _require(condition: bool, key: str, expected: str, value: object) -> None:

@@ -10,8 +10,8 @@ from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 
 from rnnexp.app.config.build import Plan, make_plan
+from rnnexp.app.config.probe import try_optimizer
 from rnnexp.app.config.schema import GROUPS, RootOptions
-from rnnexp.app.config.targets import maker
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.options import Option, check_options, options_of
 from rnnexp.registry import REGISTRY, Kind
@@ -28,6 +28,7 @@ _POSITIVE = {
     "unroll.checkpoint_every": False,
     "model.layers": False,
     "model.dropout": True,
+    "model.ridge_strength": True,
     "threads": False,
     "tracking.wait": True,
     "trainer.max_steps": False,
@@ -52,6 +53,10 @@ _SHARES = (
     "monitor.rollback_factor",
 )
 """Keys whose values must lie in [0, 1]."""
+_LARGEST_SEED = 2**32 - 1
+"""What numpy's generators take."""
+_OTHERS = ("cell", "task", "optimizer", "scheduler", "callbacks")
+"""Groups whose keys are those of what they name."""
 
 
 def validate(config: DictConfig, *, here: bool = True) -> Plan:
@@ -68,6 +73,7 @@ def validate(config: DictConfig, *, here: bool = True) -> Plan:
         ConfigError, UnknownNameError, PluginError: says what is wrong, and what to do.
     """
     values = plain(config)
+    _check_names(values)
     for name, group in GROUPS.items():
         check_options(options_of(group), values[name], name)
     root = {o.name: values[o.name] for o in options_of(RootOptions)}
@@ -85,8 +91,7 @@ def validate(config: DictConfig, *, here: bool = True) -> Plan:
     _check_strategy(values["trainer"])
     if here:
         _check_device(values["trainer"])
-    for key in ("optimizer", "scheduler"):
-        maker(values[key], key)
+    try_optimizer(values["optimizer"], values["scheduler"])
     return make_plan(values)
 
 
@@ -104,6 +109,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
         raise ConfigError(str(error).partition("\n")[0]) from error
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def _check_names(values: Mapping[str, Any]) -> None:
+    known = {*_OTHERS, *GROUPS, *(option.name for option in options_of(RootOptions))}
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"Unknown key '{name}'. {suggest(name, known)}")
 
 
 def _check_plugin(kind: Kind, values: Mapping[str, Any]) -> None:
@@ -125,6 +137,11 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
         value = _lookup(values, key)
         if not 0 <= value <= 1:
             raise ConfigError(f"{key}: must lie in [0, 1], got {value}.")
+    if not 0 <= values["seed"] <= _LARGEST_SEED:
+        raise ConfigError(f"seed: must lie in [0, {_LARGEST_SEED}], got {values['seed']}.")
+    ratio = values["monitor"]["cliff_ratio"]
+    if ratio <= 1:
+        raise ConfigError(f"monitor.cliff_ratio: must be above 1, got {ratio}.")
 
 
 def _check_clip(clip: Mapping[str, Any]) -> None:

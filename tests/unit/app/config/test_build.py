@@ -4,7 +4,10 @@ import pytest
 
 from rnnexp.app.config.build import Plan, build_network
 from rnnexp.app.config.compose import check_jobs, prepare
-from rnnexp.errors import RnnexpError
+from rnnexp.app.config.figures import figures_of
+from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.errors import PluginError, RnnexpError
+from rnnexp.registry import Registry
 
 
 def plan_of(*words: str) -> Plan:
@@ -27,3 +30,43 @@ def test_an_identity_that_does_not_fit_is_refused_in_words(units: int, both: str
     found = 8 if both == "true" else 2
     with pytest.raises(RnnexpError, match=f"h has {found} hidden units .* asks for 4 outputs"):
         plan_of(*words)
+
+
+class Grows(PointwiseCell):
+    num_gates = 1
+
+    def update(self, wx_BGH, rh_BGH, state):
+        return (wx_BGH + rh_BGH + state[0],)  # lacks an unbind
+
+
+class Raises(PointwiseCell):
+    num_gates = 1
+
+    def update(self, wx_BGH, rh_BGH, state):
+        raise ZeroDivisionError("one by nothing")
+
+
+class Unwritten(PointwiseCell):
+    num_gates = 1
+
+
+@pytest.mark.parametrize(
+    ("cls", "said"),
+    [
+        (Grows, r"expected shape \(2, 64\), got \(2, 2, 64\)"),
+        (Raises, "The cell 'mine' fails at its first step. ZeroDivisionError: one by nothing"),
+        (Unwritten, "The cell 'mine' lacks update: write it in Unwritten in .*test_build.py"),
+    ],
+)
+def test_a_cell_that_cannot_step_is_refused(registry: Registry, cls: type[Cell], said: str) -> None:
+    registry.add("cell", "mine", cls)
+    with pytest.raises(PluginError, match=said):
+        plan_of("cell=mine")
+
+
+def test_the_figures_of_a_run_are_known_beforehand() -> None:
+    named = set(figures_of(plan_of("task=adding", "task.test_lengths=[70]")))
+    both = {f"{split}/{name}" for split in ("val", "test") for name in ("loss", "loss_relative")}
+    rest = {"val/accuracy", "test/accuracy", "test/loss_T70", "test/accuracy_T70", "seconds"}
+    assert named == both | rest
+    assert "val/loss_free" in figures_of(plan_of("task=char_lm", "cell=jordan"))

@@ -1,0 +1,43 @@
+"""The figures that a run of a plan will have, known before it runs."""
+
+from collections.abc import Sequence
+
+import torch
+
+from rnnexp.app.config.build import Plan
+from rnnexp.errors import ConfigError, suggest
+
+
+def check_objectives(objectives: Sequence[str], plan: Plan) -> None:
+    """Refuse what a search is to improve where no run will have it.
+
+    Figures of training, and those of callbacks, are known to the run alone: they pass.
+
+    Raises:
+        ConfigError: says which figure was probably meant.
+    """
+    if plan.values["callbacks"]:
+        return
+    known = figures_of(plan)
+    for name in objectives:
+        split, slash, _ = name.partition("/")
+        if name not in known and (not slash or split in ("val", "test")):
+            raise ConfigError(
+                f"hydra.sweeper.objectives: no run will have a figure '{name}'. "
+                f"{suggest(name, known)}"
+            )
+
+
+def figures_of(plan: Plan) -> list[str]:
+    """List the figures of the validation and test splits, and ``seconds``."""
+    task = plan.task
+    batch = task.batch("val", 0)
+    rows = batch.inputs_TBI.shape[1]
+    lead = (task.length, rows) if plan.pattern == "every_step" else (rows,)
+    outputs = torch.zeros(*lead, task.output_size)
+    everywhere = ["loss", *task.metrics(outputs, batch.targets)]
+    own = [*everywhere, *(["loss_relative"] if task.baseline else [])]
+    own += ["loss_free"] if plan.feedback else []
+    longer = [f"{name}_T{other.length}" for other in task.test_tasks() for name in everywhere]
+    tested = [f"test/{name}" for name in (*own, *longer)]
+    return [*(f"val/{name}" for name in own), *tested, "seconds"]

@@ -1,0 +1,90 @@
+"""Make one object of what the config names and try it, before anything is trained."""
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnnexp.app.config.targets import maker
+from rnnexp.cells import Cell
+from rnnexp.errors import ConfigError, PluginError, RnnexpError
+from rnnexp.recurrence.shapes import check_step
+from rnnexp.registry import REGISTRY, Kind
+
+
+def made(kind: Kind, name: str, *arguments: Any, options: Mapping[str, Any]) -> Any:
+    """Make an object of a plugin's class.
+
+    Raises:
+        PluginError: the class lacks a method that its kind must have.
+    """
+    entry = REGISTRY.get(kind, name)
+    missing = sorted(getattr(entry.cls, "__abstractmethods__", ()))
+    if inspect.isabstract(entry.cls):
+        raise PluginError(
+            f"The {kind} '{name}' lacks {', '.join(missing)}: write it in {entry.place}."
+        )
+    return entry.cls(*arguments, **options)
+
+
+def try_step(name: str, cell: Cell) -> None:
+    """Run one step on two rows of zeros.
+
+    Args:
+        name: of the cell, as the config names it.
+        cell: made for the occasion.
+
+    Raises:
+        PluginError: the step fails, or returns other shapes than it must.
+    """
+    like = next(cell.parameters(), torch.zeros(()))
+    try:
+        with torch.no_grad():
+            state = cell.initial_state((2,))
+            out_BH, new = cell.step(like.new_zeros(2, cell.input_size), state)
+            check_step(cell, state, out_BH, new)
+    except RnnexpError:
+        raise
+    except Exception as error:  # whatever a plugin raises
+        raise PluginError(
+            f"The cell '{name}' fails at its first step. {type(error).__name__}: {error}. "
+            f"More of it: rnnexp check {name}"
+        ) from error
+
+
+def try_optimizer(optimizer: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:
+    """Make an optimizer over one number, and its schedule.
+
+    Args:
+        optimizer: the config's node.
+        scheduler: likewise.
+
+    Raises:
+        ConfigError: the class is not allowed or unknown, or torch refuses a value.
+    """
+    makers = maker(optimizer, "optimizer"), maker(scheduler, "scheduler")
+    if makers[0] is None:
+        raise ConfigError("optimizer._target_: one is needed, such as torch.optim.Adam.")
+    made_of: Any = [nn.Parameter(torch.zeros(1, 1))]  # a matrix: Muon takes nothing else
+    for make, key in zip(makers, ("optimizer", "scheduler"), strict=True):
+        if make is not None:
+            made_of = _refusing(make, made_of, key)
+
+
+def _refusing(make: partial[Any], made_of: Any, key: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = make(made_of)
+            if key == "scheduler":
+                found.step()  # some look at their numbers only here
+            return found
+    except Exception as error:  # whatever torch says of a value
+        given = ", ".join(f"{key}.{name}={value}" for name, value in make.keywords.items())
+        raise ConfigError(
+            f"{key}: torch's {make.func.__name__} refuses {given}. {error}"
+        ) from error
