@@ -111,7 +111,11 @@ REFUSED = {
     "-m seed=0 sweep.timeout=9 hydra/launcher=basic": "Use hydra/launcher=local.",
     "-m seed=0 sweep.timeout=9 hydra/launcher=submitit_local": "Use hydra.launcher.timeout_min",
     "-m seed=0 sweep.name=../x": "sweep.name=../x: it names a folder in outputs/sweeps",
-    "=3": "Cannot read =3",
+    "cell=lstm =3": "Cannot read '=3': give KEY=VALUE, such as cell=lstm.",
+    "cell lstm": "Cannot read 'cell': give KEY=VALUE, such as cell=lstm.",
+    "task=char_lm task.path=~/own.txt": "takes quotes of its own. Give 'task.path=\"~/own.txt\"'",
+    "task=char_lm task.path=größe.txt": "takes quotes of its own. Give 'task.path=\"größe.txt\"'",
+    "cell=[lstm": "Cannot read cell=[lstm: ",
 }
 
 

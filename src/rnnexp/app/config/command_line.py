@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from rnnexp.app.config.compose import parse
+from rnnexp.app.config.overrides import parse
 from rnnexp.errors import ConfigError
 
 

@@ -9,10 +9,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -27,6 +24,7 @@ from rnnexp.app.config.launchers import (
     check_timeout,
     is_here,
 )
+from rnnexp.app.config.overrides import parse, unreadable
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
 from rnnexp.app.config.words import choices, of_a_sweep
@@ -139,22 +137,6 @@ def launcher_of(overrides: Sequence[str]) -> LauncherChoice:
     return LauncherChoice(str(hydra.runtime.choices["hydra/launcher"]), options)
 
 
-def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Parse overrides.
-
-    Args:
-        overrides: as on a command line.
-        loader: knows the choices of a group; only ``glob`` asks for them.
-
-    Raises:
-        ConfigError: one is not well formed.
-    """
-    try:
-        return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
-    except HydraException as error:
-        raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
-
-
 _Expanded = tuple[Settings | None, DictConfig | None, list[list[str]]]
 """How to search, the launcher of a sweep, and the overrides of its jobs."""
 
@@ -208,11 +190,7 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
     except ValueError as error:  # Hydra's own parser lets some malformed overrides through
-        raise ConfigError(f"Cannot read {' '.join(overrides)}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+        raise unreadable(overrides, error) from error
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:

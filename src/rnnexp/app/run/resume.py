@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from rnnexp.app.config.command_line import quoted
-from rnnexp.app.config.compose import parse
+from rnnexp.app.config.overrides import parse
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import find_run, load_run
 from rnnexp.training.checkpoints import find_checkpoint

@@ -7,7 +7,7 @@ import pytest
 
 from rnnexp.__main__ import run
 from rnnexp.app.config.command_line import key_value
-from rnnexp.app.config.compose import parse
+from rnnexp.app.config.overrides import parse
 from rnnexp.app.run.stopped import after_stop
 from rnnexp.training.checkpoints import SafeCheckpointIO
 

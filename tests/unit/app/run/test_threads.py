@@ -18,6 +18,7 @@ from rnnexp.training.interrupt import StopRequest
 WORDS = ["cell=lstm", "cell.hidden_size=64", "task.length=40", "trainer.max_steps=2"]
 WORDS += ["task.val_batches=1", "task.test_batches=1", "monitor.pictures=never"]
 WORDS += ["trainer.progress=none", "tracking.wait=0"]
+WORDS += ["flush_denormal=false"]  # it would stay so in this process
 
 
 @pytest.fixture(autouse=True)

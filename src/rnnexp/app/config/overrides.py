@@ -1,0 +1,58 @@
+"""The words of a command as Hydra's overrides; one that Hydra cannot read is shown as it can."""
+
+import shlex
+from collections.abc import Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from rnnexp.errors import ConfigError
+
+
+def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Parse overrides.
+
+    Args:
+        overrides: as on a command line.
+        loader: knows the choices of a group; only ``glob`` asks for them.
+
+    Raises:
+        ConfigError: one is not well formed; says how it would be.
+    """
+    try:
+        return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+    except HydraException as error:
+        raise unreadable(overrides, error) from error
+
+
+def unreadable(overrides: Sequence[str], error: Exception) -> ConfigError:
+    """Say which override Hydra cannot read, and how to write it.
+
+    Args:
+        overrides: as on a command line.
+        error: what Hydra said of them.
+    """
+    word = next((w for w in overrides if w.startswith("=") or not _is_read(w)), None)
+    first = str(error).partition("\n")[0]
+    if word is None:
+        return ConfigError(f"Cannot read {' '.join(overrides)}: {first}")
+    key, equals, value = word.partition("=")
+    if not (key and equals):
+        return ConfigError(f"Cannot read '{word}': give KEY=VALUE, such as cell=lstm.")
+    in_quotes = f'{key}="{value}"'
+    if not set(value) & set("[]{}(),\"'") and _is_read(in_quotes):
+        return ConfigError(
+            f"Cannot read {word}: such a value takes quotes of its own. Give "
+            f"{shlex.quote(in_quotes)}, with both pairs."
+        )
+    return ConfigError(f"Cannot read {word}: {first}")
+
+
+def _is_read(word: str) -> bool:
+    try:
+        OverridesParser.create().parse_overrides([word])
+    except HydraException:
+        return False
+    return True
