@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.types import State
@@ -26,18 +26,27 @@ _BOOKS = frozenset((dict, OrderedDict, set))
 Guard = tuple[object, ...]
 _GUARDS = 4
 """Training and evaluation take turns: neither is found out again at every turn."""
+_TWINS = 64
+_OF_TORCH = frozenset(vars(nn.Module()))
 Finding = TypeVar("Finding")
 
 
 class Remembered(Generic[Finding]):
     """What was found out about a cell, for as long as it lives, with each of its latest guards.
 
+    A cell made like one before it is not examined again, nor is one in a copy of this process:
+    the jobs of a sweep begin with what the sweep has found out.
+
     Args:
         find: finds it out; may take long.
+        lasting: tells which findings hold for twins of the cell; others may have passing causes.
     """
 
-    def __init__(self, find: Callable[[PointwiseCell], Finding]) -> None:
-        self._find = find
+    def __init__(
+        self, find: Callable[[PointwiseCell], Finding], lasting: Callable[[Finding], bool]
+    ) -> None:
+        self._find, self._lasting = find, lasting
+        self._of_twins: OrderedDict[Guard, Finding] = OrderedDict()
         self._known: WeakKeyDictionary[PointwiseCell, list[tuple[Guard, Finding]]]
         self._known = WeakKeyDictionary()
 
@@ -48,8 +57,20 @@ class Remembered(Generic[Finding]):
         for before, finding in known:
             if before == guard:
                 return finding
-        finding = self._find(cell)
+        finding = self._of_twin(cell, guard)
         known[:] = [*known[1 - _GUARDS :], (guard, finding)]
+        return finding
+
+    def _of_twin(self, cell: PointwiseCell, guard: Guard) -> Finding:
+        twins = _twins_of(cell, guard)
+        if twins in self._of_twins:
+            self._of_twins.move_to_end(twins)
+            return self._of_twins[twins]
+        finding = self._find(cell)
+        if twins and self._lasting(finding):
+            self._of_twins[twins] = finding
+        if len(self._of_twins) > _TWINS:
+            self._of_twins.popitem(last=False)
         return finding
 
 
@@ -58,6 +79,18 @@ def guard_of(cell: PointwiseCell) -> Guard:
     # A module's own dictionaries are most of it; to look at a type is faster than isinstance.
     options = [item for item in vars(cell).items() if type(item[1]) not in _BOOKS]
     return (cell.weight_ih.dtype, *(item for item in options if isinstance(item[1], PLAIN)))
+
+
+def _twins_of(cell: PointwiseCell, guard: Guard) -> Guard:
+    # All that tells cells apart; empty for one that holds more than numbers and its own tensors.
+    own = {name: value for name, value in vars(cell).items() if name not in _OF_TORCH}
+    plain = all(isinstance(value, PLAIN) for value in own.values())
+    if not plain or next(cell.children(), None) is not None:
+        return ()
+    tensors = (*cell.named_parameters(), *cell.named_buffers())
+    shapes = ((name, t.shape, t.dtype, t.device, t.requires_grad) for name, t in tensors)
+    kind = type(cell)
+    return (kind, kind.update, kind.step, *(repr(item) for item in guard), *shapes)
 
 
 def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: PointwiseCell) -> bool:

@@ -73,7 +73,7 @@ def _in_double(cell: PointwiseCell) -> PointwiseCell:
     return deepcopy(cell, dict[int, Any](copies)).to("cpu", torch.float64)
 
 
-_elementwise = Remembered(_agrees)
+_elementwise = Remembered(_agrees, lasting=bool)
 """Whether a cell keeps its promise."""
 
 

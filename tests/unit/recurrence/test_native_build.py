@@ -29,6 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RNNEXP_CACHE", str(tmp_path / "cache"))
     kernels.load_kernel.cache_clear()
     running.say_once.cache_clear()
+    running._kernels._of_twins.clear()
     return tmp_path / "cache" / "native"
 
 

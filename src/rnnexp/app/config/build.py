@@ -49,11 +49,11 @@ def make_plan(values: Values) -> Plan:
     _check_shares(plan)
     if values["model"]["bidirectional"]:
         _check_bidirectional(plan)
-    probe = build_cell(values, 1)
+    probe = build_cell(values, task.input_size + (task.output_size if plan.feedback else 0))
     try_step(values["cell"]["name"], probe)
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)
-    choose_backend(probe, values["unroll"]["backend"])
+    _check_backend(probe, values["unroll"]["backend"])
     if values["model"]["readout_fit"] == "ridge":
         _check_ridge(values)
     _check_dynamics(values)
@@ -197,6 +197,13 @@ def _check_shares(plan: Plan) -> None:
             f"trainer.devices={devices}: task.batch_size={rows} sequences cannot be shared equally."
             f" Use task.batch_size={max(devices, rows - rows % devices)}."
         )
+
+
+def _check_backend(cell: Cell, wanted: str) -> None:
+    # Training comes last: it is how a cell is made. What is found out here of the cell, the run
+    # need not find out again; nor need a job of a sweep, whose process is a copy of this one.
+    for training in (False, True):
+        choose_backend(cell.train(training), wanted)
 
 
 def _check_ridge(values: Values) -> None:

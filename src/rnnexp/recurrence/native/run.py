@@ -105,7 +105,7 @@ def _check(kernel: Kernel, cell: PointwiseCell) -> None:
         )
 
 
-_kernels = Remembered(_made)
+_kernels = Remembered(_made, lasting=lambda found: isinstance(found, Kernel))
 """The kernel of a cell; the reason in words where there can be none."""
 
 
