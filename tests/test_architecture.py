@@ -250,6 +250,7 @@ def test_the_launcher_shell_is_light(python, tmp_path: Path) -> None:
     # Hydra imports it at every start of every program.
     code = "import hydra_plugins.rnnexp_local_launcher.local_launcher, sys; "
     code += "import hydra_plugins.rnnexp_optuna_sweeper.optuna_sweeper; "
+    code += "import hydra_plugins.rnnexp_grid_sweeper.grid_sweeper; "
     code += "assert not {'optuna', 'matplotlib'} & set(sys.modules); "
     code += "assert not {'torch', 'rnnexp', 'rich'} & set(sys.modules)"
     assert python("-c", code, cwd=tmp_path).err == ""

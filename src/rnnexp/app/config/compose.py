@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
+from rnnexp.app.config.family import Composer
 from rnnexp.app.config.figures import check_objectives
 from rnnexp.app.config.launchers import (
     check_launcher_options,
@@ -78,11 +79,12 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     extra = search_path(overrides, config_dir)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         settings, launcher, found = _expand([*extra, *overrides], multirun)
+        composed = Composer(_compose).of if len(found) > 1 else _compose
         if settings is not None:
-            corners: list[Job] = [Corner(job, _check(job), settings) for job in found]
+            corners: list[Job] = [Corner(job, _check(job, composed), settings) for job in found]
             check_objectives(settings.objectives, corners[0].plan)
             return corners
-        jobs = [Job(job, _check(job, is_here(launcher))) for job in found]
+        jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in found]
         for job in jobs:
             check_timeout(launcher, job.plan.values["sweep"]["timeout"])
         return jobs
@@ -94,7 +96,7 @@ def compose_trial(overrides: list[str]) -> Job:
     Raises:
         UserError: it cannot work, in words.
     """
-    return Job(overrides, _check(overrides))
+    return Job(overrides, _check(overrides, _compose))
 
 
 def search_path(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
@@ -178,8 +180,10 @@ def _corners(hydra: DictConfig, overrides: list[str]) -> _Expanded:
     return settings, hydra.launcher, corners
 
 
-def _check(overrides: list[str], here: bool = True) -> Plan:
-    plan = validate(_compose(overrides), here=here)
+def _check(
+    overrides: list[str], composed: Callable[[list[str]], DictConfig], here: bool = True
+) -> Plan:
+    plan = validate(composed(overrides), here=here)
     _check_plugin_dirs(plan, overrides)
     return plan
 
