@@ -13,7 +13,6 @@ from rnnexp.tracking.files import CURSOR, RUN, read_json, write_json
 from rnnexp.tracking.journal import FILE, read_from
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
-MAX_METRICS = 1000
 KILLED = "the process was killed"
 Point = tuple[str, float, int, int]
 """Key, value, milliseconds since 1970, step."""
@@ -31,7 +30,7 @@ class Store(Protocol):
         ...
 
     def log_metrics(self, run_id: str, points: list[Point]) -> None:
-        """Take at most `MAX_METRICS` points."""
+        """Take points, in as many requests as it needs; some may be taken if one fails."""
         ...
 
     def steps_of(self, run_id: str, key: str) -> set[tuple[int, int]]:
@@ -154,8 +153,7 @@ class Forwarder:
             return
         run_id = self._id()
         new = self._not_stored(run_id, points) if self._unsure else points
-        for begin in range(0, len(new), MAX_METRICS):
-            self.store.log_metrics(run_id, new[begin : begin + MAX_METRICS])
+        self.store.log_metrics(run_id, new)
         self._mark_nonfinite(run_id, points)
 
     def _not_stored(self, run_id: str, points: list[Point]) -> list[Point]:

@@ -22,6 +22,10 @@ _MAX_PARAM = 6000
 _MAX_TAG = 5000
 _MAX_KEY = 250
 _BATCH = 100
+_POINTS = 1000
+"""What the client takes at once."""
+_TRANSACTION = 5000
+"""Points written to a file at once: others wait for the file meanwhile, some 20 ms."""
 _KEY = "rnnexp.key"
 _SQLITE = "sqlite:///"
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
@@ -38,7 +42,10 @@ class MlflowStore:
         for noisy in ("alembic", "mlflow"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
         self._client = _open(uri)
+        self._is_file = uri.startswith(_SQLITE)
         self._points = _points_of(uri)
+        self._experiments: dict[str, str] = {}  # of the runs opened here
+        self._parents: dict[tuple[str, str], str] = {}
 
     def open_run(self, start: Record) -> str:
         """Create the run of a start record, or find it by its key if a create went through."""
@@ -50,15 +57,11 @@ class MlflowStore:
         if found and start.get("continues"):
             return self._reopen(found[0], start)
         if not found:
-            tags = {**_cut(start["tags"], _MAX_TAG), _KEY: start["key"]}
-            tags |= self._parent_tag(experiment, start.get("parent_key"))
-            name = start["name"]
-            self._client.create_run(experiment, start["time"], tags=tags, run_name=name)
-            found = self._find(experiment, start["key"])
-        # The client sends a create again when its reply is lost: keep the first.
+            found = self._create(experiment, start)
         for surplus in found[1:]:
             self._client.delete_run(surplus)
         self._log_params(found[0], start["params"])
+        self._experiments[found[0]] = experiment
         return found[0]
 
     def has_run(self, run_id: str) -> bool:
@@ -73,13 +76,22 @@ class MlflowStore:
 
     def experiment_of(self, run_id: str) -> str:
         """Return the id of the experiment a run belongs to."""
+        if run_id in self._experiments:
+            return self._experiments[run_id]
         return str(self._client.get_run(run_id).info.experiment_id)
 
     def log_metrics(self, run_id: str, points: list[Point]) -> None:
-        """Send points in one request, or write them where the store is a file."""
+        """Send points, or write them where the store is a file."""
         allowed = [(_allowed(key), value, time, step) for key, value, time, step in points]
-        if self._points is None or not self._points.add(run_id, allowed):
-            self._client.log_batch(run_id, metrics=[Metric(*point) for point in allowed])
+        for begin in range(0, len(allowed), _TRANSACTION):
+            self._take(run_id, allowed[begin : begin + _TRANSACTION])
+
+    def _take(self, run_id: str, points: list[Point]) -> None:
+        if self._points is not None and self._points.add(run_id, points):
+            return
+        for begin in range(0, len(points), _POINTS):
+            metrics = [Metric(*point) for point in points[begin : begin + _POINTS]]
+            self._client.log_batch(run_id, metrics=metrics)
 
     def steps_of(self, run_id: str, key: str) -> set[tuple[int, int]]:
         """Ask for step and time of all points of a metric."""
@@ -115,14 +127,29 @@ class MlflowStore:
             )
         return str(found.experiment_id)
 
+    def _create(self, experiment: str, start: Record) -> list[str]:
+        tags = {**_cut(start["tags"], _MAX_TAG), _KEY: start["key"]}
+        tags |= self._parent_tag(experiment, start.get("parent_key"))
+        time, name = start["time"], start["name"]
+        run: Any = self._client.create_run(experiment, time, tags=tags, run_name=name)
+        if self._is_file:
+            return [str(run.info.run_id)]
+        # The client sends a create again when the reply of a server is lost: the first counts.
+        return self._find(experiment, start["key"])
+
     def _find(self, experiment: str, key: str) -> list[str]:
         query = f"tags.`{_KEY}` = '{key}'"
         runs = self._client.search_runs([experiment], query, order_by=["start_time ASC"])
         return [str(run.info.run_id) for run in runs]
 
     def _parent_tag(self, experiment: str, key: str | None) -> dict[str, str]:
-        found = self._find(experiment, key) if key else []
-        return {"mlflow.parentRunId": found[0]} if found else {}
+        parent = self._parents.get((experiment, key or ""))
+        if parent is None:
+            found = self._find(experiment, key) if key else []
+            parent = found[0] if found else None
+        if key and parent:
+            self._parents[experiment, key] = parent
+        return {"mlflow.parentRunId": parent} if parent else {}
 
     def _reopen(self, run_id: str, start: Record) -> str:
         run: Any = self._client.get_run(run_id)

@@ -66,6 +66,27 @@ def test_the_client_reads_them(store, client, file: Path) -> None:
     assert client.get_run(run_id).data.metrics == {"loss": 1.0}
 
 
+@pytest.mark.parametrize("straight", [True, False])
+def test_many_points_go_in_several_pieces(
+    store, client, monkeypatch: pytest.MonkeyPatch, straight: bool
+) -> None:
+    run_id = new_run(store, "one")
+    pieces: list[int] = []
+    taker = store._points if straight else store._client
+    take = taker.add if straight else taker.log_batch
+
+    def counted(run_id: str, *given, **named):
+        pieces.append(len(given[0] if straight else named["metrics"]))
+        return take(run_id, *given, **named)
+
+    monkeypatch.setattr(taker, "add" if straight else "log_batch", counted)
+    if not straight:
+        store._points = None
+    store.log_metrics(run_id, [("loss", 0.5, step, step) for step in range(6500)])
+    assert pieces == ([5000, 1500] if straight else [1000] * 6 + [500])
+    assert len(client.get_metric_history(run_id, "loss")) == 6500
+
+
 def test_a_deleted_run_is_refused_as_the_client_refuses_it(store, client, file: Path) -> None:
     run_id = new_run(store, "one")
     client.delete_run(run_id)
