@@ -7,7 +7,8 @@ joblib.Parallel(n_jobs=2), which is what Hydra's joblib launcher runs (it is not
 Overhead of a job: its share of the whole, imports and the last record included, less the time of
 training it without monitor, logger and checkpoints while another trains beside it: the median of
 such, made before and after. Its process: the same for the median of what the launcher counts from
-the start of a job to its end, testing, checkpoints and the last record included.
+the start of a job to its end, testing, checkpoints and the last record included; once with all
+cores taken, which the delivery to the store then shares, and once with one job at a time.
 """
 
 import logging
@@ -32,8 +33,8 @@ from rnnexp.app.config.build import build_data, build_module
 from rnnexp.app.config.compose import check_jobs, prepare
 
 JOBS, STEPS, WORKERS = 24, 1000, 2
-ALONE = 5
-"""Jobs of each worker, at a time, that are trained without anything else; the first warms up."""
+FEW = 5
+"""Jobs of each worker where a few do: the first warms up."""
 OPTIONS = ["task=adding", "task.length=50", "cell=lstm", "cell.hidden_size=64", "clip=norm"]
 OPTIONS += [f"trainer.max_steps={STEPS}", "trainer.val_every=100", "task.val_batches=4"]
 OPTIONS += ["task.test_batches=4"]
@@ -68,20 +69,27 @@ def train(seed: int, uri: str | None) -> float:
     return seconds
 
 
-def pure() -> list[float]:
-    """Measure the training alone, two at once; the seconds of all but each worker's first."""
-    jobs = (delayed(train)(seed, None) for seed in range(ALONE * WORKERS))
-    return [float(s) for s in Parallel(n_jobs=WORKERS)(jobs) if s is not None][WORKERS:]
+def pure(workers: int) -> list[float]:
+    """Measure the training alone; the seconds of all but each worker's first."""
+    jobs = (delayed(train)(seed, None) for seed in range(FEW * workers))
+    return [float(s) for s in Parallel(n_jobs=workers)(jobs) if s is not None][workers:]
 
 
-def ours(folder: Path) -> tuple[float, float]:
+def ours(folder: Path, jobs: int, workers: int) -> tuple[float, float]:
     """Return seconds of the whole, and of a job's process."""
-    seeds = f"seed=range({JOBS})"
-    words = ["train", "-m", seeds, *OPTIONS, f"hydra.launcher.jobs={WORKERS}"]
+    words = ["train", "-m", f"seed=range({jobs})", *OPTIONS, f"hydra.launcher.jobs={workers}"]
     wall, said = _time([sys.executable, "-m", "rnnexp", *words], folder)
     seconds = [float(found) for found in re.findall(r"FINISHED in ([0-9.]+) s", said)]
-    assert len(seconds) == JOBS
+    assert len(seconds) == jobs
     return wall, statistics.median(seconds)
+
+
+def one_at_a_time(folder: Path) -> float:
+    """Return the seconds that a job's process takes beyond its training, with a core to spare."""
+    folder.mkdir()
+    before = pure(1)
+    job = ours(folder, FEW, 1)[1]
+    return job - statistics.median([*before, *pure(1)])
 
 
 def peer(folder: Path) -> float:
@@ -105,23 +113,20 @@ def _share(wall: float, alone: float) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        before = pure()
-        wall, job = ours(folder)
-        alone = statistics.median([*before, *pure()])
+        spare = one_at_a_time(folder / "one")
+        before = pure(WORKERS)
+        wall, job = ours(folder, JOBS, WORKERS)
+        alone = statistics.median([*before, *pure(WORKERS)])
         walls = {"rnnexp train -m": wall, "joblib, MLFlowLogger": peer(folder)}
-    processes = {"rnnexp train -m": f"{job - alone:.2f} s"}
+    processes = {"joblib, MLFlowLogger": ["", ""]}
+    processes |= {"rnnexp train -m": [f"{job - alone:.2f} s", f"{spare:.2f} s"]}
     base = walls["joblib, MLFlowLogger"]
     rows = [
-        [name, f"{wall:.1f} s", f"{wall / base:.2f}", _share(wall, alone), processes.get(name, "")]
+        [name, f"{wall:.1f} s", f"{wall / base:.2f}", _share(wall, alone), *processes[name]]
         for name, wall in walls.items()
     ]
-    head = [
-        f"{JOBS} jobs of {alone:.1f} s, {WORKERS} at once",
-        "whole",
-        "ratio",
-        "overhead a job",
-        "its process",
-    ]
+    head = [f"{JOBS} jobs of {alone:.1f} s, {WORKERS} at once", "whole", "ratio"]
+    head += ["overhead a job", "its process", "its process, one at a time"]
     keep("sweeps", table(head, rows))
 
 
