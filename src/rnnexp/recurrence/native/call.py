@@ -159,11 +159,12 @@ def run_backward(
     x, ih, hh = _room_for_gradients(layout, call, inputs_TBI, wanted)
     sums = outputs_TBH.new_empty(shape.threads, kernel.sums, shape.units)
     squares = torch.empty(shape.threads, shape.steps, dtype=torch.float64) if traced else None
-    call.sums, call.squares = sums.data_ptr(), _pointer(squares)
+    norm_T = outputs_TBH.new_empty(shape.steps) if traced else None
+    call.sums, call.squares, call.norms = sums.data_ptr(), _pointer(squares), _pointer(norm_T)
     kernel.backward(ctypes.byref(call))
     scratch.release()
     whole = sums[0] if shape.threads == 1 else sums.sum(0)
-    return Gradients(kernel, whole, x, ih, hh, carry, _norms(squares, sums.dtype))
+    return Gradients(kernel, whole, x, ih, hh, carry, norm_T)
 
 
 def _call(
@@ -208,9 +209,3 @@ def _after_first(h_TBH: Tensor) -> Tensor:
 
 def _pointer(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
-
-
-def _norms(squares: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    if squares is None:
-        return None
-    return (squares[0] if len(squares) == 1 else squares.sum(0)).sqrt_().to(dtype)

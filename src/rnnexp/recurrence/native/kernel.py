@@ -93,7 +93,7 @@ def _call_type(states: int) -> type[ctypes.Structure]:
     longs = ("steps", "rows", "inputs", "units", "threads", "saving")
     given = ("x", "weight_ih", "bias_ih", "weight_hh", "bias_hh", "theta")
     room = ("packed_ih", "packed_hh", "gates", "extra")
-    results = ("d_x", "d_weight_ih", "d_weight_hh", "strips", "sums", "squares")
+    results = ("d_x", "d_weight_ih", "d_weight_hh", "strips", "sums", "squares", "norms")
     fields: list[Any] = [
         *((name, ctypes.c_long) for name in longs),
         *((name, pointer) for name in (*given, *room)),

@@ -66,11 +66,20 @@ void run_forward(const Call *c) {
   spread(c, forward_rows);
 }
 
+static void take_norms(const Call *c) {
+  for (long t = 0; t < c->steps; t++) {
+    double sum = 0;
+    for (long i = 0; i < c->threads; i++) sum += c->squares[i * c->steps + t];
+    c->norms[t] = (real)__builtin_sqrt(sum);
+  }
+}
+
 void run_backward(const Call *c) {
   const long rows = GATES * c->units;
   if (c->d_x) pack(c->weight_ih, rows, c->inputs, c->inputs, c->packed_ih);
   pack(c->weight_hh, rows, c->units, c->units, c->packed_hh);
   spread(c, backward_rows);
+  if (c->squares) take_norms(c);
   if (c->d_weight_ih || c->d_weight_hh) spread(c, weight_gradients);
 }
 
