@@ -7,29 +7,30 @@ import sys
 HELP = """\
 rnnexp: experiments on recurrent networks
 
-  rnnexp train [KEY=VALUE ...]     train one network; -m sweeps over comma-separated values
-  rnnexp cells [NAME ...]          the cells that can be named by cell=, with their options
-  rnnexp tasks [NAME ...]          the tasks that can be named by task=, with their options
-  rnnexp callbacks [NAME ...]      the callbacks that +callbacks.NAME={} adds to a run
-  rnnexp new-cell NAME             write a cell to begin with; new-task NAME a task
-  rnnexp check NAME|FILE.py        tell what is wrong with a cell or task, in words
-  rnnexp compare [FOLDER ...]      a table of finished runs; --plot FILE.png draws their curves
-  rnnexp unfold [KEY=VALUE ...]    draw the unfolded graph of the network that would be trained
-  rnnexp replay RUN [STEP]         make a step again: its gradient by parameter and by time step
-  rnnexp rerun RUN                 run it again, from its config, its plugins' sources and its seed
-  rnnexp landscape RUN [STEP]      draw the loss along the gradient at a recorded cliff
-  rnnexp sweep plan|status|retry   what a sweep would do, has done, and its failed jobs again
-  rnnexp ui [--port N]             open the records in MLflow's UI on 127.0.0.1
-  rnnexp sync [FOLDER ...]         deliver to MLflow what an interrupted run left behind
+  rnnexp train [KEY=VALUE ...]    train one network; -m sweeps over values
+  rnnexp cells [NAME ...]         what cell= can name, with options
+  rnnexp tasks [NAME ...]         what task= can name, with options
+  rnnexp callbacks [NAME ...]     what +callbacks.NAME={} can add to a run
+  rnnexp new-cell NAME            write a cell to begin with; new-task a task
+  rnnexp check NAME|FILE.py       tell what is wrong with a cell or task
+  rnnexp compare [FOLDER ...]     a table of runs; --plot FILE.png draws them
+  rnnexp unfold [KEY=VALUE ...]   draw the unfolded graph of a network
+  rnnexp replay RUN [STEP]        make a step again: its gradient, by time step
+  rnnexp rerun RUN                run it again: its config, sources and seed
+  rnnexp landscape RUN [STEP]     draw the loss along the gradient at a cliff
+  rnnexp sweep plan|status|retry  what a sweep would do, has done, has failed
+  rnnexp ui [--port N]            open the records in MLflow's UI
+  rnnexp sync [FOLDER ...]        deliver what an interrupted run left behind
 
 Examples
   rnnexp train task=copy_memory cell=lstm
   rnnexp train -m cell=elman,lstm,gru clip=none,norm 'seed=range(5)'
   rnnexp train experiment=char_lm trainer.max_steps=3000
   rnnexp train resume=RUN_ID trainer.max_steps=6000
-  rnnexp train --cfg job           show the config that would run; --help shows the choices
+  rnnexp train --cfg job          show the config; --help shows the choices
 
-RNNEXP_PLUGINS=DIR[:DIR] adds plugin folders, RNNEXP_TRACEBACK=1 shows tracebacks.
+RNNEXP_PLUGINS=DIR[:DIR] adds plugin folders; RNNEXP_TRACEBACK=1 shows where
+errors come from.
 """
 
 COMMANDS = {

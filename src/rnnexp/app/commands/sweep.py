@@ -1,4 +1,4 @@
-"""``rnnexp sweep plan | status | retry``: what a sweep would do, does, and does again."""
+"""``rnnexp sweep plan | status | retry``: what a sweep would do, does, does again."""
 
 import argparse
 import math
@@ -38,9 +38,9 @@ def main(command: str, arguments: list[str]) -> int:
 
 
 _HELP = (
-    "plan KEY=VALUE ...      its jobs, which are done, where and how long the others would run",
-    "status [NAME]           what has become of its jobs; all sweeps without a name",
-    "retry NAME              start it again, with the jobs that failed",
+    "plan KEY=VALUE ...  its jobs: done, or where they would run",
+    "status [NAME]       what has become of its jobs; or all sweeps",
+    "retry NAME          start it again, with the jobs that failed",
 )
 
 

@@ -85,6 +85,10 @@ def _refusing(make: partial[Any], made_of: Any, key: str) -> Any:
             return found
     except Exception as error:  # whatever torch says of a value
         given = ", ".join(f"{key}.{name}={value}" for name, value in make.keywords.items())
-        raise ConfigError(
-            f"{key}: torch's {make.func.__name__} refuses {given}. {error}"
-        ) from error
+        name = getattr(make.func, "__name__", "")
+        if name == "ReduceLROnPlateau":
+            raise ConfigError(
+                f"{key}: {name} waits for a figure, and schedules here count steps. Use "
+                "scheduler=cosine, step or warmup, or trainer.early_stop_after."
+            ) from error
+        raise ConfigError(f"{key}: torch's {name} refuses {given or 'this'}. {error}") from error

@@ -47,7 +47,7 @@ def _allowed_class(path: str, key: str) -> type:
         cls = get_class(path)
     except Exception as error:
         raise ConfigError(f"{key}._target_: cannot find '{path}'.") from error
-    if not cls.__module__.startswith(ALLOWED):
+    if not f"{cls.__module__}.".startswith(ALLOWED):
         raise ConfigError(f"{key}._target_: '{path}' is {cls.__module__}.{cls.__name__}.")
     return cls
 
@@ -56,7 +56,10 @@ def _check_arguments(cls: type, values: Mapping[str, Any], key: str) -> None:
     parameters = inspect.signature(cls).parameters
     for name, value in values.items():
         if name not in parameters:
-            raise ConfigError(f"Unknown key '{key}.{name}'. {suggest(name, parameters)}")
+            raise ConfigError(
+                f"Unknown key '{key}.{name}'. {suggest(name, parameters)} ~{key}.{name} takes it "
+                f"out, where a group such as {key}=adam has set it and {cls.__name__} has no such."
+            )
         default = parameters[name].default
         if isinstance(default, bool):
             _require(isinstance(value, bool), f"{key}.{name}", "true or false", value)

@@ -43,6 +43,7 @@ def check_resumes(plans: Sequence[Plan], multirun: bool) -> None:
             _check_same_run(plan, resume, origin, origin.folder, multirun)
         if origin.checkpoint is not None:
             _check_weights(plan, resume, origin.checkpoint)
+            _check_optimizer(plan, resume, origin.checkpoint)
 
 
 def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multirun: bool) -> None:
@@ -60,7 +61,7 @@ def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multi
             f"goes on by the sweep's command again: {tags.get('rnnexp.command')}\n{start} "
             f"{tags.get('rnnexp.overrides', '')}".rstrip()
         )
-    for key, then, now in _changed(plan, folder):
+    for key, then, now in _changed(plan, folder, _KEPT):
         raise ConfigError(
             f"resume={resume}: {key} was {then} in this run, and is {now} now. A run that goes on "
             f"keeps its {', '.join(_KEPT[:-1])} and {_KEPT[-1]}. Leave {key.partition('.')[0]}= "
@@ -68,13 +69,13 @@ def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multi
         )
 
 
-def _changed(plan: Plan, folder: Path) -> list[tuple[str, str, str]]:
+def _changed(plan: Plan, folder: Path, groups: Sequence[str]) -> list[tuple[str, str, str]]:
     file = folder / CONFIG_FILE
     if not file.is_file():
         return []
     then = flatten(yaml.safe_load(file.read_text(encoding="utf-8")))
     now = flatten(plan.values)
-    keys = [key for key in now if key.partition(".")[0] in _KEPT and key in then]
+    keys = [key for key in now if key.partition(".")[0] in groups and key in then]
     # By name first: another cell has other options, too.
     keys.sort(key=lambda key: not key.endswith((".name", "._target_")))
     return [(key, then[key], now[key]) for key in keys if then[key] != now[key]]
@@ -90,6 +91,15 @@ def _check_weights(plan: Plan, resume: str, file: Path) -> None:
                 f"resume={resume}: {file} holds another network than the config asks for: {name} "
                 f"is {there} there, and {here} here. Give cell=, task= and model= as they were."
             )
+
+
+def _check_optimizer(plan: Plan, resume: str, file: Path) -> None:
+    # It comes back with its state, and with that state its learning rate: another would be ignored.
+    for key, then, now in _changed(plan, file.resolve().parent.parent, ("optimizer",)):
+        raise ConfigError(
+            f"resume={resume}: {key} was {then} when this checkpoint was written, and is {now} "
+            f"now. Training goes on with the optimizer that the checkpoint holds. Give {key}={then}."
+        )
 
 
 def _weights_in(resume: str, file: Path) -> Mapping[str, Any]:

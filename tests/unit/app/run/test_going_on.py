@@ -83,6 +83,16 @@ def test_what_cannot_go_on_is_refused(
     assert contents(workdir) == before
 
 
+def test_the_optimizer_of_a_file_is_not_another(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["resume=run/checkpoints/last.ckpt", *WORDS, "optimizer.lr=0.5", "seed=1"]
+    assert command(["train", *words]) == 2
+    said = capsys.readouterr().err
+    assert "optimizer.lr was 0.002 when this checkpoint was written, and is 0.5 now." in said
+    assert "Give optimizer.lr=0.002." in said
+
+
 def test_a_plan_of_a_sweep_is_refused_alike(
     earlier: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
