@@ -1,1 +1,1 @@
-"""Hydra sweeper ``grid``: Hydra's basic one, for a program that has composed its jobs before."""
+"""Hydra's basic sweeper, for a program that has composed its jobs before."""

@@ -6,7 +6,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 
 class GridSweeper(BasicSweeper):
-    """Run every combination of the values; the arguments are those of `GridSweeperConf`."""
+    """Run every combination of the values; the arguments are those of Hydra's basic one."""
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Trust the program: it has composed and checked all jobs before Hydra began.

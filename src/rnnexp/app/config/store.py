@@ -4,18 +4,26 @@ from collections.abc import Iterable
 from dataclasses import field, make_dataclass
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.options import Option, options_of, schema_of
 from rnnexp.registry import REGISTRY, Kind
 
 SCHEMA = "rnnexp_schema"
+_SWEEPER = "hydra_plugins.rnnexp_grid_sweeper.grid_sweeper.GridSweeper"
 
 
 def register_configs() -> None:
     """Put the root schema and one node per plugin into Hydra's ConfigStore."""
+    Plugins.instance()  # stores its own nodes when it is made
     store = ConfigStore.instance()
+    # In this program only, which has checked all jobs before Hydra begins. An `override` in the
+    # root config instead would win over that of an experiment.
+    sweeper = BasicSweeperConf(_target_=_SWEEPER)
+    store.store(group="hydra/sweeper", name="basic", node=sweeper, provider="rnnexp")
     store.store(name=SCHEMA, node=_root_schema(), provider="rnnexp")
     kinds: tuple[Kind, ...] = ("cell", "task")
     for kind in kinds:

@@ -98,7 +98,8 @@ def _check_optimizer(plan: Plan, resume: str, file: Path) -> None:
     for key, then, now in _changed(plan, file.resolve().parent.parent, ("optimizer",)):
         raise ConfigError(
             f"resume={resume}: {key} was {then} when this checkpoint was written, and is {now} "
-            f"now. Training goes on with the optimizer that the checkpoint holds. Give {key}={then}."
+            "now. Training goes on with the optimizer that the checkpoint holds. Give "
+            f"{key}={then}."
         )
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from rnnexp.app.config import compose as composing
@@ -83,3 +84,19 @@ def test_a_bad_value_is_refused_as_it_is_alone(bad: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         together.of([bad])
     assert compose.times == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sweeper"),
+    [
+        ([], "GridSweeper"),
+        (["hydra/sweeper=basic"], "GridSweeper"),
+        (["experiment=search"], "OptunaSweeper"),
+    ],
+)
+def test_hydra_composes_no_grid_again(words: list[str], sweeper: str) -> None:
+    hydra = compose("train", words, return_hydra_config=True).hydra
+    made = Plugins.instance()._instantiate(hydra.sweeper)
+    assert type(made).__name__ == sweeper
+    if sweeper == "GridSweeper":
+        made.validate_batch_is_legal([["no.such=key"]])  # does not look at it
