@@ -40,6 +40,7 @@ Command = Callable[..., Finished]
 def _few_threads() -> None:
     torch.set_num_threads(1)  # two workers share the machine's cores
     os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # processes that no test needs
 
 
 @pytest.fixture(autouse=True)

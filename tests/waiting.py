@@ -1,7 +1,10 @@
-"""Waiting for what another process does."""
+"""Waiting for what another process does, and looking for processes."""
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 
 def comes_true(condition: Callable[[], object], seconds: float = 60.0) -> bool:
@@ -12,3 +15,14 @@ def comes_true(condition: Callable[[], object], seconds: float = 60.0) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def processes_in(folder: Path) -> list[int]:
+    """List living processes whose working folder it is, but for this one and the sinks."""
+    found: list[int] = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            here = (place / "cwd").readlink() == folder and int(place.name) != os.getpid()
+            if here and b"sink" not in (place / "cmdline").read_bytes():
+                found.append(int(place.name))
+    return found

@@ -1,14 +1,12 @@
 """Sweeps in real processes: skipped, resumed, killed, timed out; and what their records say."""
 
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,9 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from rnnexp.__main__ import run as rnnexp_here
+
+from ..recorded import points, runs_in
+from ..waiting import processes_in
 
 SMALL = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
 SMALL += ["task.val_batches=2", "task.test_batches=2", "sweep.name=mine"]
@@ -76,30 +77,6 @@ def jobs(workdir: Path) -> dict[str, dict[str, Any]]:
 
 def complete(workdir: Path) -> set[str]:
     return {file.parent.name for file in (workdir / "outputs" / "sweeps").rglob("COMPLETE")}
-
-
-def runs_in(uri: str) -> list[Run]:
-    client = MlflowClient(uri)
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    return list(client.search_runs(experiments, order_by=["start_time ASC"]))
-
-
-def points(uri: str, run: Run) -> dict[str, list[tuple[int, float]]]:
-    client = MlflowClient(uri)
-    keys = [key for key in run.data.metrics if not key.startswith("time/")]
-    history = {key: client.get_metric_history(run.info.run_id, key) for key in keys}
-    return {key: sorted((m.step, m.value) for m in found) for key, found in history.items()}
-
-
-def processes_in(folder: Path) -> list[int]:
-    """List living processes whose working folder it is, but for this one and the sinks."""
-    found: list[int] = []
-    for place in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            here = (place / "cwd").readlink() == folder and int(place.name) != os.getpid()
-            if here and b"sink" not in (place / "cmdline").read_bytes():
-                found.append(int(place.name))
-    return found
 
 
 def test_nothing_is_run_twice_and_more_values_add_jobs(

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from ..recorded import runs_in
 from ..waiting import comes_true
 
 SMALL = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
@@ -59,12 +59,6 @@ def faulty(workdir: Path) -> list[str]:
 def summaries(folder: Path) -> list[dict[str, Any]]:
     files = sorted(folder.rglob("summary.json"), key=lambda file: file.stat().st_mtime)
     return [json.loads(file.read_text()) for file in files]
-
-
-def runs_in(uri: str) -> list[Run]:
-    client = MlflowClient(uri)
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    return list(client.search_runs(experiments, order_by=["start_time ASC"]))
 
 
 def digest_of_weights(folder: str) -> str:

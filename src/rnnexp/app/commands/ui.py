@@ -9,6 +9,10 @@ from rnnexp.errors import ConfigError
 from rnnexp.tracking import check_store
 
 DEFAULT_URI = "sqlite:///mlflow.db"
+_QUIET = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes for judging language models
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -23,6 +27,8 @@ def main(command: str, arguments: list[str]) -> int:
         return 0
     _require_store(uri)
     print(f"MLflow's UI over {uri}: http://127.0.0.1:{args.port}  (Ctrl-C ends it)", flush=True)
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     serve = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     os.execv(sys.executable, [sys.executable, "-m", *serve, "--port", str(args.port)])
 
