@@ -53,7 +53,7 @@ def plan(arguments: list[str]) -> int:
     from rnnexp.app.sweep.watch import JobTask
 
     overrides = [word for word in arguments if word not in ("-m", "--multirun")]
-    prepare(overrides)
+    prepare(overrides, sweep=True)
     jobs = check_jobs(overrides, True, None)
     check_resumes([job.plan for job in jobs], multirun=True)
     sweep = Session(["rnnexp", "sweep", "plan"], jobs, overrides, True).sweep

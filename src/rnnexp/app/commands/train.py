@@ -39,7 +39,7 @@ def main(command: str, arguments: list[str]) -> int:
     """
     args = get_args_parser().parse_intermixed_args(arguments)
     refuse_flags(args)
-    for failure in prepare(args.overrides):
+    for failure in prepare(args.overrides, sweep=args.multirun):
         print(f"rnnexp: plugin not loaded: {failure}", file=sys.stderr)
     if _only_informs(args):
         return _inform(command, arguments, args)

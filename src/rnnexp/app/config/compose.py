@@ -26,6 +26,7 @@ from rnnexp.app.config.launchers import (
     is_here,
 )
 from rnnexp.app.config.overrides import parse, unreadable
+from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
 from rnnexp.app.config.words import choices, of_a_sweep
@@ -53,12 +54,21 @@ class Corner(Job):
     settings: Settings
 
 
-def prepare(overrides: Sequence[str]) -> list[Failure]:
+def prepare(overrides: Sequence[str], sweep: bool = False) -> list[Failure]:
     """Load the plugins a command line names and teach Hydra the schema.
+
+    Args:
+        overrides: as on the command line.
+        sweep: whether many jobs depend on the plugins: a copy of this process imports them first.
 
     Returns:
         The plugin files that could not be loaded.
+
+    Raises:
+        PluginError: a folder does not exist, or a plugin ended the copy.
     """
+    if sweep:
+        rehearse(_plugin_dirs(overrides))
     failures = load_plugins(_plugin_dirs(overrides))
     OmegaConf.register_new_resolver("rnnexp.unique", lambda: _UNIQUE, replace=True)
     register_configs()
