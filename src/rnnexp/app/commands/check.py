@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from rnnexp.app.commands.arguments import parser_of
 from rnnexp.discovery import load_file, load_plugins
-from rnnexp.errors import PluginError, UnknownNameError, unknown
+from rnnexp.errors import PluginError, UnknownNameError, suggest
 from rnnexp.registry import REGISTRY, Entry
 from rnnexp.testing import (
     CELL_CHECKS,
@@ -66,7 +66,8 @@ def _unknown(word: str) -> UnknownNameError:
     for failure in REGISTRY.failures:
         if Path(failure.file).stem == word:
             return UnknownNameError(f"The file of '{word}' fails to load. {failure}")
-    return unknown("plugin", word, [*REGISTRY.names("cell"), *REGISTRY.names("task")])
+    known = [*REGISTRY.names("cell"), *REGISTRY.names("task")]
+    return UnknownNameError(f"Unknown plugin '{word}'. {suggest(Path(word).name, known)}")
 
 
 def _in_file(file: Path) -> list[Entry]:
