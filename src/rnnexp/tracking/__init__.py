@@ -15,6 +15,7 @@ from rnnexp.tracking.lookup import (
 from rnnexp.tracking.provenance import config_hash, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
+from rnnexp.tracking.sqlite_points import experiments_in
 
 __all__ = [
     "Journals",
@@ -28,6 +29,7 @@ __all__ = [
     "close_journal",
     "config_hash",
     "delivered",
+    "experiments_in",
     "find_run",
     "load_run",
     "provenance",

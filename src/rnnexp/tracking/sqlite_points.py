@@ -10,7 +10,7 @@ import math
 import sqlite3
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from rnnexp.tracking.forward import Point
@@ -79,6 +79,21 @@ def are_known(path: Path) -> bool:
         return False
     with closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as connection:
         return all(_columns(connection, table) == found for table, found in _KNOWN.items())
+
+
+def experiments_in(path: Path) -> dict[str, str]:
+    """List the experiments of a store file that have runs: id by name, the newest first.
+
+    Empty where its tables are not those known here.
+    """
+    asked = """
+        SELECT e.name, e.experiment_id FROM experiments e JOIN runs r USING (experiment_id)
+        WHERE e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active'
+        GROUP BY e.experiment_id ORDER BY MAX(r.start_time) DESC
+    """
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as file:
+        return {str(name): str(number) for name, number in file.execute(asked)}
+    return {}
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> dict[str, int]:

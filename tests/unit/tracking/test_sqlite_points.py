@@ -14,7 +14,7 @@ from rnnexp.tracking import RunHeader
 from rnnexp.tracking.forward import Point
 from rnnexp.tracking.mlflow_store import MlflowStore
 from rnnexp.tracking.records import start_record
-from rnnexp.tracking.sqlite_points import SqlitePoints, are_known
+from rnnexp.tracking.sqlite_points import SqlitePoints, are_known, experiments_in
 
 NOTABLE = [0.0, -0.0, 1.5, -2.5, 1e300, math.nan, math.inf, -math.inf]
 
@@ -122,3 +122,11 @@ def test_tables_of_another_form_are_left_to_the_client(store, store_uri, client,
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert not are_known(tmp_path / "none.db")
     assert not (tmp_path / "none.db").exists()
+
+
+def test_experiments_with_runs_are_listed(store, file: Path, tmp_path: Path) -> None:
+    assert experiments_in(file) == {}
+    new_run(store, "one")
+    assert list(experiments_in(file)) == ["study"]
+    (tmp_path / "other.db").write_bytes(b"")
+    assert experiments_in(tmp_path / "other.db") == {}

@@ -2,13 +2,17 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of, port
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import check_store
+from rnnexp.tracking import check_store, experiments_in
 
 DEFAULT_URI = "sqlite:///mlflow.db"
+_VIEW = "workflowType=machine_learning"
+"""MLflow's pages are those of language models unless asked for these: then runs come first."""
+_MOST = 8
 _QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes for judging language models
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -23,17 +27,32 @@ def main(command: str, arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     uri = str(args.uri).removeprefix("tracking.uri=")
     if uri.startswith(("http://", "https://")):
-        print(f"The store is a server; its UI is at {uri}")
+        print(f"The store is a server; its UI is at {uri.rstrip('/')}/#/experiments?{_VIEW}")
         return 0
-    _require_store(uri)
-    print(f"MLflow's UI over {uri}: http://127.0.0.1:{args.port}  (Ctrl-C ends it)", flush=True)
+    file = _require_store(uri)
+    print(f"MLflow's UI over {uri} (Ctrl-C ends it), once the server is up:")
+    for line in links(f"http://127.0.0.1:{args.port}", experiments_in(file)):
+        print(line, flush=True)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    serve = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    serve = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--workers", "2"]
     os.execv(sys.executable, [sys.executable, "-m", *serve, "--port", str(args.port)])
 
 
-def _require_store(uri: str) -> None:
+def links(address: str, experiments: Mapping[str, str]) -> list[str]:
+    """Say where the runs of each experiment stand.
+
+    Args:
+        address: of the server.
+        experiments: id by name.
+    """
+    if not experiments:
+        return [f"  {address}/#/experiments?{_VIEW}"]
+    pages = ((name, f"{address}/#/experiments/{i}/runs?{_VIEW}") for name, i in experiments.items())
+    return [f"  {name}: {page}" for name, page in list(pages)[:_MOST]]
+
+
+def _require_store(uri: str) -> Path:
     path = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:") and not path.is_file():
         raise ConfigError(
@@ -41,3 +60,4 @@ def _require_store(uri: str) -> None:
             "folder where it ran, or give another: rnnexp ui tracking.uri=sqlite:///FILE"
         )
     check_store(uri)
+    return path

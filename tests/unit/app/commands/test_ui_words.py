@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rnnexp.__main__ import run
+from rnnexp.app.commands.ui import links
 
 
 @pytest.mark.parametrize("port", ["99999999", "0", "-1", "x"])
@@ -31,3 +32,11 @@ def test_what_is_no_store_is_refused(
     assert run(["ui", word]) == 2
     assert said in capsys.readouterr().err
     assert list(workdir.iterdir()) == []
+
+
+def test_the_links_lead_to_the_runs() -> None:
+    assert links("http://127.0.0.1:5000", {"rnnexp": "1"}) == [
+        "  rnnexp: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
+    ]
+    assert links("http://h:1", {}) == ["  http://h:1/#/experiments?workflowType=machine_learning"]
+    assert len(links("http://h:1", {str(number): str(number) for number in range(50)})) == 8
