@@ -106,7 +106,9 @@ def test_what_does_badly_is_ended_and_marked(
     rnnexp, workdir: Path, store_uri: str, registry, capsys
 ) -> None:
     words = ["optimizer.lr=0.01,0.02,1e-7,1e-6", "hydra.sweeper.sampler=grid"]
-    words += ["hydra.sweeper.pruner=median", "hydra.sweeper.pruner_options.n_startup_trials=1"]
+    # The first two run side by side, and neither ends the other: nothing is pruned before two are
+    # complete.
+    words += ["hydra.sweeper.pruner=median", "hydra.sweeper.pruner_options.n_startup_trials=2"]
     done = rnnexp("train", "-m", *LONG, *words, timeout=120)
     assert done.code == 0, done.err
     assert "pruned at step" in done.err
