@@ -1,5 +1,6 @@
 """The only file that knows MLflow."""
 
+import json
 import logging
 import posixpath
 import re
@@ -15,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from rnnexp.tracking.forward import Point
-from rnnexp.tracking.records import ERROR_TAG, Record, Status
+from rnnexp.tracking.records import ERROR_TAG, VIEW_TAG, Record, Status
 from rnnexp.tracking.sqlite_points import SqlitePoints, are_known
 
 _MAX_PARAM = 6000
@@ -28,6 +29,13 @@ _TRANSACTION = 5000
 """Points written to a file at once: others wait for the file meanwhile, some 20 ms."""
 _KEY = "rnnexp.key"
 _SQLITE = "sqlite:///"
+_COLUMNS = [
+    *(f"params.`{key}`" for key in ("task.name", "cell.name", "clip.by", "seed")),
+    *(f"metrics.`{key}`" for key in ("test/loss", "test/loss_relative", "val/loss")),
+    *(f"metrics.`grad/{key}`" for key in ("largest_raw_norm", "clipped_fraction")),
+]
+_SHARED_VIEW = {VIEW_TAG: json.dumps({"selectedColumns": _COLUMNS})}
+"""What MLflow's UI shows of each run where a link asks for it; by itself it shows no figure."""
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -117,7 +125,7 @@ class MlflowStore:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self._client.create_experiment(name, artifacts))
+                return str(self._client.create_experiment(name, artifacts, tags=_SHARED_VIEW))
             except MlflowException:  # another process was faster
                 found = self._client.get_experiment_by_name(name)
         if found is None or found.lifecycle_stage != "active":
@@ -125,6 +133,8 @@ class MlflowStore:
                 f"The experiment '{name}' is deleted. "
                 "Restore it, or use another tracking.experiment."
             )
+        if VIEW_TAG not in found.tags:  # made by another program, or before there was one
+            self._client.set_experiment_tag(found.experiment_id, VIEW_TAG, _SHARED_VIEW[VIEW_TAG])
         return str(found.experiment_id)
 
     def _create(self, experiment: str, start: Record) -> list[str]:

@@ -8,6 +8,9 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 Record = dict[str, Any]
 ERROR_TAG = "rnnexp.error"
 """Why a run did not finish."""
+VIEW = "rnnexp"
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
+"""Tag of an experiment: the columns that MLflow's UI shows where a link names the view."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from rnnexp.tracking.forward import Point
+from rnnexp.tracking.records import VIEW_TAG
 
 _Row = tuple[str, str, float, int, int, bool]
 _WAIT_SECONDS = 60.0
@@ -81,18 +82,23 @@ def are_known(path: Path) -> bool:
         return all(_columns(connection, table) == found for table, found in _KNOWN.items())
 
 
-def experiments_in(path: Path) -> dict[str, str]:
-    """List the experiments of a store file that have runs: id by name, the newest first.
+def experiments_in(path: Path) -> dict[str, tuple[str, bool]]:
+    """List the experiments of a store file that have runs, the newest first.
 
-    Empty where its tables are not those known here.
+    Returns:
+        By name, the id, and whether there is a view of this program's on it; nothing where the
+        tables are not those known here.
     """
     asked = """
-        SELECT e.name, e.experiment_id FROM experiments e JOIN runs r USING (experiment_id)
+        SELECT e.name, e.experiment_id, MAX(t.key IS NOT NULL)
+        FROM experiments e JOIN runs r ON r.experiment_id = e.experiment_id
+        LEFT JOIN experiment_tags t ON t.experiment_id = e.experiment_id AND t.key = ?
         WHERE e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active'
         GROUP BY e.experiment_id ORDER BY MAX(r.start_time) DESC
     """
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as file:
-        return {str(name): str(number) for name, number in file.execute(asked)}
+        found = file.execute(asked, (VIEW_TAG,)).fetchall()
+        return {str(name): (str(number), bool(viewed)) for name, number, viewed in found}
     return {}
 
 

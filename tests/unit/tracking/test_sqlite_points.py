@@ -1,5 +1,6 @@
 """Points written straight into a store file are those that MLflow's own client writes."""
 
+import json
 import math
 import random
 import sqlite3
@@ -124,9 +125,20 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "none.db").exists()
 
 
-def test_experiments_with_runs_are_listed(store, file: Path, tmp_path: Path) -> None:
+def test_experiments_with_runs_are_listed(store, client, file: Path, tmp_path: Path) -> None:
     assert experiments_in(file) == {}
+    other = client.create_experiment("of another program")
+    client.create_run(other, start_time=1)
     new_run(store, "one")
-    assert list(experiments_in(file)) == ["study"]
+    number = client.get_experiment_by_name("study").experiment_id
+    assert experiments_in(file) == {"study": (number, True), "of another program": (other, False)}
     (tmp_path / "other.db").write_bytes(b"")
     assert experiments_in(tmp_path / "other.db") == {}
+
+
+def test_an_experiment_of_before_gets_its_view(store, client, file: Path) -> None:
+    number = client.create_experiment("study")
+    new_run(store, "one")
+    view = json.loads(client.get_experiment(number).tags["mlflow.sharedViewState.rnnexp"])
+    assert "metrics.`test/loss`" in view["selectedColumns"]
+    assert experiments_in(file) == {"study": (number, True)}

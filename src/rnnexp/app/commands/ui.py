@@ -8,6 +8,7 @@ from pathlib import Path
 from rnnexp.app.commands.arguments import parser_of, port
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import check_store, experiments_in
+from rnnexp.tracking.records import VIEW
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _VIEW = "workflowType=machine_learning"
@@ -39,17 +40,20 @@ def main(command: str, arguments: list[str]) -> int:
     os.execv(sys.executable, [sys.executable, "-m", *serve, "--port", str(args.port)])
 
 
-def links(address: str, experiments: Mapping[str, str]) -> list[str]:
+def links(address: str, experiments: Mapping[str, tuple[str, bool]]) -> list[str]:
     """Say where the runs of each experiment stand.
 
     Args:
         address: of the server.
-        experiments: id by name.
+        experiments: by name, the id, and whether there is a view of this program's on it.
     """
     if not experiments:
         return [f"  {address}/#/experiments?{_VIEW}"]
-    pages = ((name, f"{address}/#/experiments/{i}/runs?{_VIEW}") for name, i in experiments.items())
-    return [f"  {name}: {page}" for name, page in list(pages)[:_MOST]]
+    lines: list[str] = []
+    for name, (number, viewed) in list(experiments.items())[:_MOST]:
+        chosen = f"&viewStateShareKey={VIEW}" if viewed else ""
+        lines.append(f"  {name}: {address}/#/experiments/{number}/runs?{_VIEW}{chosen}")
+    return lines
 
 
 def _require_store(uri: str) -> Path:

@@ -35,8 +35,10 @@ def test_what_is_no_store_is_refused(
 
 
 def test_the_links_lead_to_the_runs() -> None:
-    assert links("http://127.0.0.1:5000", {"rnnexp": "1"}) == [
-        "  rnnexp: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
-    ]
+    page = "http://h:1/#/experiments/1/runs?workflowType=machine_learning"
+    assert links("http://h:1", {"mine": ("1", False)}) == [f"  mine: {page}"]
+    with_view = [f"  mine: {page}&viewStateShareKey=rnnexp"]
+    assert links("http://h:1", {"mine": ("1", True)}) == with_view
     assert links("http://h:1", {}) == ["  http://h:1/#/experiments?workflowType=machine_learning"]
-    assert len(links("http://h:1", {str(number): str(number) for number in range(50)})) == 8
+    many = {str(number): (str(number), True) for number in range(50)}
+    assert len(links("http://h:1", many)) == 8
