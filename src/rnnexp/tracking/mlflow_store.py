@@ -153,13 +153,16 @@ class MlflowStore:
         return [str(run.info.run_id) for run in runs]
 
     def _parent_tag(self, experiment: str, key: str | None) -> dict[str, str]:
-        parent = self._parents.get((experiment, key or ""))
-        if parent is None:
-            found = self._find(experiment, key) if key else []
-            parent = found[0] if found else None
-        if key and parent:
-            self._parents[experiment, key] = parent
-        return {"mlflow.parentRunId": parent} if parent else {}
+        if not key:
+            return {}
+        known = self._parents.get((experiment, key))
+        if known is None:
+            found = self._find(experiment, key)
+            if not found:
+                return {}
+            known = found[0]
+        self._parents[experiment, key] = known
+        return {"mlflow.parentRunId": known}
 
     def _reopen(self, run_id: str, start: Record) -> str:
         run: Any = self._client.get_run(run_id)

@@ -96,8 +96,8 @@ def experiments_in(path: Path) -> dict[str, tuple[str, bool]]:
         WHERE e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active'
         GROUP BY e.experiment_id ORDER BY MAX(r.start_time) DESC
     """
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as file:
-        found = file.execute(asked, (VIEW_TAG,)).fetchall()
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as store:
+        found = store.execute(asked, (VIEW_TAG,)).fetchall()
         return {str(name): (str(number), bool(viewed)) for name, number, viewed in found}
     return {}
 

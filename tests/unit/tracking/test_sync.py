@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 from rnnexp.errors import StoreError
 from rnnexp.tracking import RunLog, delivered, load_run, sync
 from rnnexp.tracking.files import RUN, read_json
-from rnnexp.tracking.forward import Forwarder
+from rnnexp.tracking.forward import Forwarder, Store
 from rnnexp.tracking.records import ERROR_TAG
 
 from .study import EXPERIMENT, header_of, record_run, runs_in, start_of, steps_in
@@ -40,17 +40,22 @@ def _empty(store_file: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("part", ["whole", "half"])
+def finished(folder: Path, store_uri: str, store: Store, part: str) -> None:
+    """Record a run, of which the store gets the whole, a part or nothing."""
+    log = record_run(folder, store_uri)
+    if part == "part":
+        log._journal.flush()
+        Forwarder(folder, store).drain()
+    log.end("FINISHED")
+    if part == "whole":
+        sync(folder)
+
+
+@pytest.mark.parametrize("part", ["whole", "part"])
 def test_run_that_the_store_has_lost_is_delivered_again(
     tmp_path: Path, store_uri: str, store, client, part: str
 ) -> None:
-    log = record_run(tmp_path / "run", store_uri)
-    if part == "half":
-        log._journal.flush()
-        Forwarder(tmp_path / "run", store).drain()
-    log.end("FINISHED")
-    if part == "whole":
-        sync(tmp_path / "run")
+    finished(tmp_path / "run", store_uri, store, part)
     lost = read_json(tmp_path / "run" / RUN)["run_id"]
     _empty(tmp_path / "mlflow.db")
     assert sync(tmp_path / "run") == "delivered again, for the store no longer had it"
@@ -112,13 +117,7 @@ def test_sync_of_an_empty_journal_does_nothing(tmp_path: Path) -> None:
 def test_sync_to_another_store_delivers_the_whole_run(
     tmp_path: Path, store_uri: str, store, first: str
 ) -> None:
-    log = record_run(tmp_path / "run", store_uri)
-    if first == "part":
-        log._journal.flush()
-        Forwarder(tmp_path / "run", store).drain()
-    log.end("FINISHED")
-    if first == "whole":
-        sync(tmp_path / "run")
+    finished(tmp_path / "run", store_uri, store, first)
     other = f"sqlite:///{tmp_path}/other.db"
     (tmp_path / "other.db").write_bytes((tmp_path / "mlflow.db").read_bytes())
     _empty(tmp_path / "other.db")

@@ -11,7 +11,7 @@ from rnnexp.tracking import check_store, experiments_in
 from rnnexp.tracking.records import VIEW
 
 DEFAULT_URI = "sqlite:///mlflow.db"
-_VIEW = "workflowType=machine_learning"
+_TRAINING = "workflowType=machine_learning"
 """MLflow's pages are those of language models unless asked for these: then runs come first."""
 _MOST = 8
 _QUIET = {
@@ -28,7 +28,7 @@ def main(command: str, arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     uri = str(args.uri).removeprefix("tracking.uri=")
     if uri.startswith(("http://", "https://")):
-        print(f"The store is a server; its UI is at {uri.rstrip('/')}/#/experiments?{_VIEW}")
+        print(f"The store is a server; its UI is at {uri.rstrip('/')}/#/experiments?{_TRAINING}")
         return 0
     file = _require_store(uri)
     print(f"MLflow's UI over {uri} (Ctrl-C ends it), once the server is up:")
@@ -48,11 +48,11 @@ def links(address: str, experiments: Mapping[str, tuple[str, bool]]) -> list[str
         experiments: by name, the id, and whether there is a view of this program's on it.
     """
     if not experiments:
-        return [f"  {address}/#/experiments?{_VIEW}"]
+        return [f"  {address}/#/experiments?{_TRAINING}"]
     lines: list[str] = []
     for name, (number, viewed) in list(experiments.items())[:_MOST]:
         chosen = f"&viewStateShareKey={VIEW}" if viewed else ""
-        lines.append(f"  {name}: {address}/#/experiments/{number}/runs?{_VIEW}{chosen}")
+        lines.append(f"  {name}: {address}/#/experiments/{number}/runs?{_TRAINING}{chosen}")
     return lines
 
 

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from rnnexp.app.config.overrides import parse
+from rnnexp.app.config.overrides import parse, quoted
 from rnnexp.errors import ConfigError
 
 
@@ -11,12 +11,6 @@ def key_value(key: str, value: str | Path) -> str:
     """Write ``KEY=VALUE`` so that a shell hands it on and Hydra reads this very value."""
     word = f"{key}={value}"
     return shlex.quote(word if _is_read_as(word, str(value)) else f"{key}={quoted(str(value))}")
-
-
-def quoted(text: str) -> str:
-    """Quote a value for Hydra."""
-    escaped = text.replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _is_read_as(word: str, value: str) -> bool:

@@ -67,9 +67,10 @@ def prepare(overrides: Sequence[str], sweep: bool = False) -> list[Failure]:
     Raises:
         PluginError: a folder does not exist, or a plugin ended the copy.
     """
+    folders = _plugin_dirs(overrides)
     if sweep:
-        rehearse(_plugin_dirs(overrides))
-    failures = load_plugins(_plugin_dirs(overrides))
+        rehearse(folders)
+    failures = load_plugins(folders)
     OmegaConf.register_new_resolver("rnnexp.unique", lambda: _UNIQUE, replace=True)
     register_configs()
     return failures

@@ -41,13 +41,19 @@ def unreadable(overrides: Sequence[str], error: Exception) -> ConfigError:
     key, equals, value = word.partition("=")
     if not (key and equals):
         return ConfigError(f"Cannot read '{word}': give KEY=VALUE, such as cell=lstm.")
-    in_quotes = f'{key}="{value}"'
+    in_quotes = f"{key}={quoted(value)}"
     if not set(value) & set("[]{}(),\"'") and _is_read(in_quotes):
         return ConfigError(
             f"Cannot read {word}: such a value takes quotes of its own. Give "
             f"{shlex.quote(in_quotes)}, with both pairs."
         )
     return ConfigError(f"Cannot read {word}: {first}")
+
+
+def quoted(text: str) -> str:
+    """Quote a value for Hydra; in double quotes, for a shell's own are single ones."""
+    escaped = text.replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _is_read(word: str) -> bool:

@@ -29,6 +29,7 @@ def rehearse(plugin_dirs: Iterable[str]) -> None:
         PluginError: a file ends the process, or does not end; says which.
     """
     files = [str(f) for folder in plugin_folders(plugin_dirs) for f in plugin_files(folder)]
+    # Nothing has been computed yet: torch's pool of threads, which no copy has, is not begun.
     if not files or sys.platform != "linux" or threading.active_count() > 1:
         return
     reading, writing = os.pipe()

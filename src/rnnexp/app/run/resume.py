@@ -8,8 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from rnnexp.app.config.command_line import quoted
-from rnnexp.app.config.overrides import parse
+from rnnexp.app.config.overrides import parse, quoted
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import find_run, load_run
 from rnnexp.training.checkpoints import find_checkpoint
