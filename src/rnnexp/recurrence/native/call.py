@@ -178,7 +178,6 @@ def _call(
     scratch = Workspace(layout.scratch, layout.shape.dtype)
     room = scratch.address
     call.packed_hh, call.packed_ih = room, room + layout.packed_ih_at
-    call.strips = room + layout.strips_at
     if weights.ih is not None:
         call.x, call.weight_ih = inputs_TBI.data_ptr(), weights.ih.data_ptr()
         call.bias_ih = _pointer(weights.bias_ih)

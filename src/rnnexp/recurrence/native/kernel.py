@@ -25,7 +25,6 @@ class Kernel:
         forward: runs a `Call` forward in time.
         backward: runs a `Call` backward in time.
         lanes: numbers per register.
-        deep: rows that a weight gradient takes at once.
         gates: G.
         states: S.
         extras: E, values per hidden unit saved beside the gates.
@@ -39,7 +38,6 @@ class Kernel:
     forward: Callable[[Any], None]
     backward: Callable[[Any], None]
     lanes: int
-    deep: int
     gates: int
     states: int
     extras: int
@@ -65,7 +63,6 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
         forward=library.run_forward,
         backward=library.run_backward,
         lanes=library.lanes(),
-        deep=library.deep(),
         gates=cell.num_gates,
         states=cell.num_states,
         extras=extras(traced.update, adjoint),
@@ -82,7 +79,7 @@ def load_kernel(source: str) -> Any:
     """Load compiled loops once per process."""
     library = build(source)
     library.run_forward.restype = library.run_backward.restype = None
-    library.lanes.restype = library.deep.restype = ctypes.c_long
+    library.lanes.restype = ctypes.c_long
     return library
 
 
@@ -93,7 +90,7 @@ def _call_type(states: int) -> type[ctypes.Structure]:
     longs = ("steps", "rows", "inputs", "units", "threads", "saving")
     given = ("x", "weight_ih", "bias_ih", "weight_hh", "bias_hh", "theta")
     room = ("packed_ih", "packed_hh", "gates", "extra")
-    results = ("d_x", "d_weight_ih", "d_weight_hh", "strips", "sums", "squares", "norms")
+    results = ("d_x", "d_weight_ih", "d_weight_hh", "sums", "squares", "norms")
     fields: list[Any] = [
         *((name, ctypes.c_long) for name in longs),
         *((name, pointer) for name in (*given, *room)),

@@ -52,7 +52,6 @@ class Layout:
         states_at: likewise to each state tensor beside h.
         scratch: numbers of scratch memory, needed within a loop only.
         packed_ih_at: bytes from its beginning to W in panels, behind R in panels.
-        strips_at: likewise to the factors of the weights' gradients.
         filled: H filled up to whole registers.
     """
 
@@ -65,7 +64,6 @@ class Layout:
     states_at: tuple[int, ...]
     scratch: int
     packed_ih_at: int
-    strips_at: int
     filled: int
 
     def new_call(self) -> Any:
@@ -95,7 +93,7 @@ def layout_of(
     extra = kept * rows * kernel.extras * units
     state = (kept + 1) * rows * units
     others = kernel.states - 1
-    recurrent, wide, strips = _scratch(kernel, shape)
+    recurrent, wide = _scratch(kernel, shape)
     return Layout(
         kernel=kernel,
         shape=shape,
@@ -104,20 +102,19 @@ def layout_of(
         memory=gates + extra + others * state,
         extra_at=gates * size,
         states_at=tuple((gates + extra + i * state) * size for i in range(others)),
-        scratch=recurrent + wide + strips,
+        scratch=recurrent + wide,
         packed_ih_at=recurrent * size,
-        strips_at=(recurrent + wide) * size,
         filled=_filled(units, kernel.lanes),
     )
 
 
-def _scratch(kernel: Kernel, shape: Shape) -> tuple[int, int, int]:
-    """Count the numbers of R in panels, of W in panels either way, and of the strips."""
+def _scratch(kernel: Kernel, shape: Shape) -> tuple[int, int]:
+    """Count the numbers of R in panels, and of W in panels either way."""
     units, inputs = shape.units, 0 if shape.projected else shape.inputs
     gates, columns = kernel.gates, _filled(units, kernel.lanes)
     back = gates * units * _filled(inputs, kernel.lanes)
     wide = max(gates * columns * inputs, back)
-    return gates * columns * units, wide, shape.threads * kernel.deep * (units + inputs)
+    return gates * columns * units, wide
 
 
 def _template(kernel: Kernel, shape: Shape) -> ctypes.Structure:

@@ -29,7 +29,6 @@ typedef struct {
   real *d_x;             /* (T, B, I), or null */
   real *d_weight_ih;     /* (I, G, H filled up to registers), zero at first, or null */
   real *d_weight_hh;     /* (H, G, H filled up to registers), zero at first, or null */
-  real *strips;          /* (threads, DEEP, I + H): room for factors of those two */
   real *sums;            /* (threads, SUMS, H) */
   double *squares;       /* (threads, T): room for those of dL/dh_t, or null */
   real *norms;           /* (T,): ||dL/dh_t||, where there is room for the squares */

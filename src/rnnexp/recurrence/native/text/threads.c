@@ -84,4 +84,3 @@ void run_backward(const Call *c) {
 }
 
 long lanes(void) { return LANES; }
-long deep(void) { return DEEP; }

@@ -3,33 +3,36 @@
    any number of threads. */
 #define DEEP 128
 
-/* Lay `count` columns of `rows` rows out in strips that the registers hold at once. */
-static void pack_strips(const real *from, long rows, long stride, long count, real *to) {
-  const long strip = block_of(count, PANEL);
-  for (long m = 0; m < count; m += strip) {
-    const long n = fewer(strip, count - m);
-    for (long k = 0; k < rows; k++)
-      for (long i = 0; i < n; i++) *to++ = from[k * stride + m + i];
-  }
+/* A thread's own: panels of gates, and columns of h_{t-1} and of x_t. */
+typedef struct {
+  long first_panel, last_panel, first_h, last_h, first_x, last_x;
+} Part;
+
+static long common_divisor(long a, long b) { return b ? common_divisor(b, a % b) : a; }
+
+/* As many threads as divide the panels evenly lie across; the others share the columns. */
+static Part part_of(const Call *c, long thread, long panels) {
+  const long H = c->units, I = c->inputs, across = common_divisor(panels, c->threads);
+  const long down = c->threads / across, i = thread % across, k = thread / across;
+  return (Part){panels * i / across, panels * (i + 1) / across,
+                H * k / down, H * (k + 1) / down, I * k / down, I * (k + 1) / down};
 }
 
-/* into[count][...] += (packed strips)^T times one packed panel */
-static void add_outer(const real *strips, long rows, long count, const real *panel, long width,
-                      real *into, long into_stride) {
-  const long strip = block_of(count, PANEL);
-  for (long m = 0; m < count; m += strip) {
-    const long n = fewer(strip, count - m);
-    const Left left = {strips + m * rows, 1, n, rows};
-    MICRO_OF[width - 1][n - 1](&left, 1, 0, panel, (vec *)(into + m * into_stride),
-                               into_stride / LANES, 1);
+/* into[first..last][...] += (those columns of a matrix of so many rows)^T times a packed panel */
+static void add_outer(const real *matrix, long stride, long rows, long first, long last,
+                      const real *panel, long width, real *into, long into_stride) {
+  const long block = block_of(last - first, PANEL);
+  for (long m = first; m < last; m += block) {
+    const Left left = {matrix + m, 1, stride, rows};
+    MICRO_OF[width - 1][fewer(block, last - m) - 1](
+        &left, 1, 0, panel, (vec *)(into + m * into_stride), into_stride / LANES, 1);
   }
 }
 
 /* One panel of one gate, from rows n0.. of all N: for dL/dR, then for dL/dW. */
-static void add_panel(const Call *c, long g, long j, long n0, long rows, const real *past,
-                      const real *inputs) {
-  const long H = c->units, filled = registers(H) * LANES, columns = fewer(PANEL * LANES, H - j);
-  const long width = registers(columns), place = g * filled + j;
+static void add_panel(const Call *c, const Part *part, long g, long j, long n0, long rows) {
+  const long H = c->units, I = c->inputs, columns = fewer(PANEL * LANES, H - j);
+  const long width = registers(columns), filled = registers(H) * LANES, place = g * filled + j;
   vec packed[DEEP * PANEL];
   real *panel = (real *)packed;
   Left left[GATES];
@@ -38,25 +41,21 @@ static void add_panel(const Call *c, long g, long j, long n0, long rows, const r
   const real *d_wx = c->gates + (n0 * GATES + g) * H + j;
   if (c->d_weight_hh) {
     pack(d_rh, rows, left[g].stride, columns, panel);
-    add_outer(past, rows, H, panel, width, c->d_weight_hh + place, GATES * filled);
+    add_outer(c->states[0] + n0 * H, H, rows, part->first_h, part->last_h, panel, width,
+              c->d_weight_hh + place, GATES * filled);
   }
   if (c->d_weight_ih) {
     if (d_wx != d_rh || !c->d_weight_hh) pack(d_wx, rows, GATES * H, columns, panel);
-    add_outer(inputs, rows, c->inputs, panel, width, c->d_weight_ih + place, GATES * filled);
+    add_outer(c->x + n0 * I, I, rows, part->first_x, part->last_x, panel, width,
+              c->d_weight_ih + place, GATES * filled);
   }
 }
 
 static void weight_gradients(const Call *c, long thread, long first, long last) {
-  const long H = c->units, per_gate = (registers(H) + PANEL - 1) / PANEL, all = GATES * per_gate;
-  const long N = c->steps * c->rows;
-  real *past = c->strips + thread * DEEP * (H + c->inputs), *inputs = past + DEEP * H;
+  const long per_gate = (registers(c->units) + PANEL - 1) / PANEL, N = c->steps * c->rows;
+  const Part part = part_of(c, thread, GATES * per_gate);
   (void)first, (void)last;
-  for (long n0 = 0; n0 < N; n0 += DEEP) {
-    const long rows = fewer(DEEP, N - n0);
-    if (c->d_weight_hh) pack_strips(c->states[0] + n0 * H, rows, H, H, past);
-    if (c->d_weight_ih) pack_strips(c->x + n0 * c->inputs, rows, c->inputs, c->inputs, inputs);
-    for (long i = all * thread / c->threads; i < all * (thread + 1) / c->threads; i++)
-      add_panel(c, i / per_gate, i % per_gate * PANEL * LANES, n0, rows, past, inputs);
-  }
+  for (long n0 = 0; n0 < N; n0 += DEEP)
+    for (long i = part.first_panel; i < part.last_panel; i++)
+      add_panel(c, &part, i / per_gate, i % per_gate * PANEL * LANES, n0, fewer(DEEP, N - n0));
 }
-
