@@ -7,7 +7,7 @@ around each part of a step.
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.profilers import PassThroughProfiler
 
 AT_EVERY_STEP = (
@@ -30,15 +30,16 @@ class NoProfiler(PassThroughProfiler):
         return _NOTHING
 
 
-def drop_empty_hooks(callbacks: Iterable[Callback]) -> None:
-    """Have Lightning pass over the hooks of each step that a callback leaves as they are.
+def drop_empty_hooks(owners: Iterable[Callback | LightningModule]) -> None:
+    """Have Lightning pass over the hooks of each step that a callback or module leaves as they are.
 
     What cannot be called it leaves out.
 
     Args:
-        callbacks: of a trainer.
+        owners: the callbacks of a trainer, or the module that it trains.
     """
-    for callback in callbacks:
+    for owner in owners:
+        plain = LightningModule if isinstance(owner, LightningModule) else Callback
         for name in AT_EVERY_STEP:
-            if getattr(type(callback), name) is getattr(Callback, name):
-                setattr(callback, name, None)
+            if getattr(type(owner), name) is getattr(plain, name):
+                setattr(owner, name, None)

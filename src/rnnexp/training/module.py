@@ -69,6 +69,16 @@ class RecurrentModule(LightningModule):
         """Set by who has measured the gradient before each step: clipping would not change it."""
         self._carried: dict[str, NetworkState | None] = {}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; that in which Lightning notes its hook, 50 times a step, the short way.
+
+        The long way looks each time whether the name of the hook is a parameter or a module.
+        """
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def on_train_start(self) -> None:
         """Move what a checkpoint brought to the device of the weights."""
         kept = self._carried.get("train")

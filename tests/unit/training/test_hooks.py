@@ -23,7 +23,12 @@ def noting(hook: str) -> tuple[Callback, list[str]]:
     return type("Noting", (Callback,), {hook: note})(), seen
 
 
-def train(plugins, folder: Path, callbacks: list[Callback]) -> None:
+def train(
+    plugins,
+    folder: Path,
+    callbacks: list[Callback],
+    kind: type[RecurrentModule] = RecurrentModule,
+) -> RecurrentModule:
     task = plugins.get("task", "adding").cls(length=5, batch_size=4)
     make_cell = plugins.get("cell", "elman").cls
     network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=3), 2, 1, readout="last")
@@ -36,10 +41,10 @@ def train(plugins, folder: Path, callbacks: list[Callback]) -> None:
         default_root_dir=folder,
         profiler=NoProfiler(),
     )
-    drop_empty_hooks(trainer.callbacks)
-    trainer.fit(
-        RecurrentModule(network, task, Recipe(lambda p: SGD(p, 0.1))), TaskData(task, "last")
-    )
+    module = kind(network, task, Recipe(lambda p: SGD(p, 0.1)))
+    drop_empty_hooks([*trainer.callbacks, module])
+    trainer.fit(module, TaskData(task, "last"))
+    return module
 
 
 @pytest.mark.parametrize("hook", AT_EVERY_STEP)
@@ -54,6 +59,25 @@ def test_a_hook_that_does_nothing_is_not_entered(plugins, tmp_path) -> None:
     train(plugins, tmp_path, [callback])
     dropped = [hook for hook in AT_EVERY_STEP if getattr(callback, hook) is None]
     assert dropped == [hook for hook in AT_EVERY_STEP if hook != "on_train_batch_end"]
+
+
+@pytest.mark.parametrize("hook", AT_EVERY_STEP)
+def test_a_hook_of_the_module_is_entered_where_it_does_something(
+    plugins, tmp_path, hook: str
+) -> None:
+    seen: list[str] = []
+    kind = type("Noting", (RecurrentModule,), {hook: lambda self, *rest: seen.append(hook)})
+    module = train(plugins, tmp_path, [], kind)
+    assert seen == [hook] * 3
+    assert [name for name in AT_EVERY_STEP if getattr(module, name) is not None] == [hook]
+
+
+def test_the_name_of_the_hook_is_kept_though_by_a_shorter_way(plugins, tmp_path) -> None:
+    seen: list[str | None] = []
+    names = {"on_train_batch_end": lambda self, *rest: seen.append(self._current_fx_name)}
+    module = train(plugins, tmp_path, [], type("Noting", (RecurrentModule,), names))
+    assert seen == ["on_train_batch_end"] * 3
+    assert module._current_fx_name is None
 
 
 def test_hooks_of_other_moments_stay(plugins, tmp_path) -> None:

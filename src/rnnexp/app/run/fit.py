@@ -13,6 +13,7 @@ from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import RunLog
 from rnnexp.training.checkpoints import LAST
 from rnnexp.training.denormals import flush_denormals
+from rnnexp.training.hooks import drop_empty_hooks
 from rnnexp.training.interrupt import StopRequest
 from rnnexp.training.module import RecurrentModule
 from rnnexp.training.team import ALONE, Place
@@ -52,6 +53,7 @@ def fit(
     if log is not None:
         log.tags(_backends(plan, module))
     trainer = make_trainer(plan, folder, log, stop, place)
+    drop_empty_hooks([module])
     trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint else None)
     trainer.save_checkpoint(folder / "checkpoints" / LAST)
     return Fitted(trainer, module, data)
