@@ -26,3 +26,13 @@ def processes_in(folder: Path) -> list[int]:
             if here and b"sink" not in (place / "cmdline").read_bytes():
                 found.append(int(place.name))
     return found
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is there, and not only its entry that nobody has asked for."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state != "Z"

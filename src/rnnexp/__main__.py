@@ -1,6 +1,5 @@
 """The command line. Nothing heavy is imported before it is known to be needed."""
 
-import importlib
 import os
 import sys
 
@@ -54,7 +53,9 @@ COMMANDS = {
 
 def main() -> None:
     """Run one command and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    from rnnexp.loading import leave
+
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
@@ -81,11 +82,12 @@ def run(arguments: list[str]) -> int:
 
 def _dispatch(name: str, arguments: list[str]) -> int:
     from rnnexp.errors import EXIT_FAILED, EXIT_USER, UserError, unknown
+    from rnnexp.loading import load
 
     try:
         if name not in COMMANDS:
             raise unknown("command", name, COMMANDS)
-        code: int = importlib.import_module(COMMANDS[name]).main(name, arguments)
+        code: int = load(COMMANDS[name]).main(name, arguments)
     except UserError as error:
         if os.environ.get("RNNEXP_TRACEBACK") == "1":
             raise

@@ -137,7 +137,7 @@ for step in range(1, 4001):
 log.end("FINISHED")
 print(log.error, [f.name for f in tracking.close(timeout=8)])
 print(tracking.problem)
-os.kill(tracking._sink.pid, 9)
+os.kill(tracking._sink.process.pid, 9)
 """
 
 

@@ -3,6 +3,7 @@
 Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the Lightning logger.
 """
 
+from rnnexp.tracking.courier import Courier
 from rnnexp.tracking.lookup import (
     RunRecord,
     add_artifacts,
@@ -18,6 +19,7 @@ from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, d
 from rnnexp.tracking.sqlite_points import experiments_in
 
 __all__ = [
+    "Courier",
     "Journals",
     "RunHeader",
     "RunLog",

@@ -15,6 +15,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from rnnexp.loading import load
 from rnnexp.tracking.forward import Point
 from rnnexp.tracking.records import ERROR_TAG, VIEW_TAG, Record, Status
 from rnnexp.tracking.sqlite_points import SqlitePoints, are_known
@@ -183,6 +184,11 @@ class MlflowStore:
         for begin in range(0, len(items), _BATCH):
             batch = [Param(key, value) for key, value in items[begin : begin + _BATCH]]
             self._client.log_batch(run_id, params=batch)
+
+
+def load_file_stores() -> None:
+    """Import what MLflow would import to open a store in a file: half as much as the client."""
+    load("mlflow.store.tracking.sqlalchemy_store")
 
 
 def _open(uri: str) -> MlflowClient:

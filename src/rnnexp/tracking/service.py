@@ -1,17 +1,12 @@
 """What a training process sees of tracking: open a run, log to it, end it."""
 
-import json
-import os
-import re
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rnnexp.tracking.courier import LOG_FILE, Courier, last_problem
 from rnnexp.tracking.files import CURSOR, RUN, read_json
 from rnnexp.tracking.journal import FILE, JournalWriter, read_all
 from rnnexp.tracking.records import (
@@ -25,8 +20,6 @@ from rnnexp.tracking.records import (
     tags_record,
 )
 
-LOG_FILE = "sink.log"
-_SINK_ERROR = re.compile(r"\d\d:\d\d:\d\d \w+: ")
 _POLL_SECONDS = 0.05
 
 
@@ -166,12 +159,13 @@ class Tracking(Journals):
     Args:
         uri: the store.
         artifact_root: folder for the artifacts of new experiments; None leaves it to the store.
+        ready: a process that was started early, to forward them.
     """
 
-    def __init__(self, uri: str, artifact_root: Path | None) -> None:
+    def __init__(self, uri: str, artifact_root: Path | None, ready: Courier | None = None) -> None:
         super().__init__(uri, artifact_root)
-        self._sink: subprocess.Popen[str] | None = None
-        self._sink_log: Path | None = None
+        self._ready = ready
+        self._sink: Courier | None = None
         self._logs: list[RunLog] = []
         self._folders: list[Path] = []
 
@@ -185,7 +179,7 @@ class Tracking(Journals):
     def forward(self, folder: Path) -> None:
         """Forward a journal, whoever writes it; it has been begun."""
         self._folders.append(folder)
-        if self._sink is None or not _tell(self._sink, [folder]):
+        if self._sink is None or not self._sink.tell([folder]):
             self._engage()
 
     def close(self, timeout: float) -> list[Path]:
@@ -198,13 +192,10 @@ class Tracking(Journals):
             The folders of runs that are not fully delivered.
         """
         if self._sink is not None:
-            if self._sink.poll() is not None:
-                self._engage()
-            _hang_up(self._sink)
-            try:
-                self._sink.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self._sink.returncode = 0  # left running on purpose: it ends by itself
+            if self._sink.process.poll() is not None:
+                self._sink = self._engage()
+            self._sink.hang_up()
+            self._sink.wait(timeout)
         lost = {log.folder for log in self._logs if log.error}
         return [f for f in self._folders if f in lost or not delivered(f)]
 
@@ -214,15 +205,18 @@ class Tracking(Journals):
 
         It is of interest where `close` has named folders: the sink tries again until then.
         """
-        return last_problem(self._sink_log) if self._sink_log else None
+        log = self._sink.log if self._sink else None
+        return last_problem(log) if log else None
 
-    def _engage(self) -> None:
+    def _engage(self) -> Courier:
         # A sink that died, of memory or by a stray kill, leaves its runs to the next.
         if self._sink is not None:
-            _hang_up(self._sink)
-        self._sink_log = self._folders[-1] / LOG_FILE
-        self._sink = _start_sink(self.uri, self._sink_log)
-        _tell(self._sink, [folder for folder in self._folders if not delivered(folder)])
+            self._sink.hang_up()
+        ready = self._ready
+        self._sink = ready if ready is not None and ready.is_free else Courier()
+        left = [folder for folder in self._folders if not delivered(folder)]
+        self._sink.engage(self.uri, self._folders[-1] / LOG_FILE, left)
+        return self._sink
 
 
 def close_journal(folder: Path, status: Status, reason: str, log: Path | None = None) -> None:
@@ -241,48 +235,7 @@ def close_journal(folder: Path, status: Status, reason: str, log: Path | None = 
     journal.close()
 
 
-def last_problem(log: Path) -> str | None:
-    """Read the latest error in the log of a sink, without its time; None if there is none."""
-    if not log.is_file():
-        return None
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    # An error may go on over several lines: only its first begins with the time.
-    found = [line.partition(" ")[2] for line in lines if _SINK_ERROR.match(line)]
-    return found[-1].strip() if found else None
-
-
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:
     """Tell whether the store of a cursor has the whole journal of a run."""
     known = read_json(folder / cursor)
     return bool(known.get("ended")) and known["offset"] == (folder / FILE).stat().st_size
-
-
-def _start_sink(uri: str, log: Path) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    environment["PYTHONWARNINGS"] = "ignore"
-    with log.open("a", encoding="utf-8") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-m", "rnnexp.tracking.sink", uri],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            text=True,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the trainer; the sink ends when it does
-        )
-
-
-def _tell(sink: "subprocess.Popen[str]", folders: Iterable[Path]) -> bool:
-    assert sink.stdin is not None
-    try:
-        for folder in folders:
-            print(json.dumps({"folder": str(folder.resolve())}), file=sink.stdin, flush=True)
-    except BrokenPipeError:
-        return False
-    return True
-
-
-def _hang_up(sink: "subprocess.Popen[str]") -> None:
-    assert sink.stdin is not None
-    with suppress(BrokenPipeError):
-        sink.stdin.close()

@@ -1,7 +1,8 @@
 """The background process that forwards journals: training never waits for the store.
 
-It is told run folders on standard input, one JSON line each. When standard input ends, its owner
-has closed or died: it delivers all the rest, marks runs without an ending as FAILED, and exits.
+It is told on standard input, a JSON line each: first the store and a file for its errors, then run
+folders. When standard input ends, its owner has closed or died: it delivers all the rest, marks
+runs without an ending as FAILED, and exits.
 """
 
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO
 
+from rnnexp.loading import leave, load
 from rnnexp.tracking.files import hold
 from rnnexp.tracking.forward import Forwarder, Store
 from rnnexp.tracking.journal import FILE
@@ -135,12 +137,29 @@ def let_others_go_first() -> None:
 
 
 def main() -> int:
-    """Run a sink; the store's URI is the first argument."""
+    """Run a sink, once it is told for which store."""
     let_others_go_first()
-    sink = Sink(sys.argv[1])
+    _load_client()
+    first = sys.stdin.readline()
+    if not first:  # the owner has no runs
+        return 0
+    order = json.loads(first)
+    _say_errors_in(order["log"])
+    sink = Sink(order["uri"])
     threading.Thread(target=sink.listen, args=(iter(sys.stdin),), daemon=True).start()
     return sink.run()
 
 
+def _load_client() -> None:
+    # Seconds, while the owner composes. An error is said where the store is opened.
+    with suppress(Exception):
+        load("rnnexp.tracking.mlflow_store").load_file_stores()
+
+
+def _say_errors_in(log: str) -> None:
+    with Path(log).open("ab") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -10,10 +10,11 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from rnnexp.tracking import RunHeader, Tracking, delivered, load_run
+from rnnexp.tracking.courier import LOG_FILE, last_problem
 from rnnexp.tracking.records import ERROR_TAG
-from rnnexp.tracking.service import LOG_FILE, RunLog, last_problem
+from rnnexp.tracking.service import RunLog
 
-from ...waiting import comes_true
+from ...waiting import comes_true, is_alive
 from .study import EXPERIMENT, runs_in, steps_in
 
 HEADER = RunHeader("a-run", EXPERIMENT, {"lr": "0.1"}, {})
@@ -77,7 +78,7 @@ def test_run_id_gives_up_in_time(tmp_path: Path) -> None:
     log.end("FINISHED")
     assert tracking.close(timeout=0.1) == [tmp_path]
     assert tracking._sink is not None
-    os.kill(tracking._sink.pid, signal.SIGKILL)
+    os.kill(tracking._sink.process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("runs", [1, 2])
@@ -85,8 +86,8 @@ def test_dead_sink_is_replaced(tmp_path: Path, store_uri: str, runs: int) -> Non
     tracking = Tracking(store_uri, None)
     logs = [tracking.open_run(tmp_path / "0", HEADER)]
     assert tracking._sink is not None
-    tracking._sink.kill()
-    tracking._sink.wait(10)
+    tracking._sink.process.kill()
+    tracking._sink.process.wait(10)
     logs += [tracking.open_run(tmp_path / str(n), HEADER) for n in range(1, runs)]
     for log in logs:
         log.metrics({"loss": 1.0}, 0)
@@ -109,7 +110,7 @@ for step in range(3000):
     logs[1].metrics({"loss": 1.0}, step)
     if step == 2000:
         logs[1]._journal.flush()
-        print(tracking._sink.pid, flush=True)
+        print(tracking._sink.process.pid, flush=True)
 time.sleep(60)
 """
 
@@ -119,7 +120,7 @@ def test_kill_of_the_owner_loses_nothing(start_python, tmp_path: Path, store_uri
     sink = int(owner.stdout.readline())
     os.kill(owner.pid, signal.SIGKILL)
     owner.wait(10)
-    assert comes_true(lambda: not _alive(sink), 60)
+    assert comes_true(lambda: not is_alive(sink), 60)
     assert delivered(tmp_path / "done")
     by_name = {run.info.run_name: run for run in _runs(store_uri)}
     assert by_name["done"].info.status == "FINISHED"
@@ -128,15 +129,6 @@ def test_kill_of_the_owner_loses_nothing(start_python, tmp_path: Path, store_uri
     written = [step for step, _ in load_run(tmp_path / "open").metrics["loss"]]
     assert len(written) > 2000
     assert sorted(_steps(store_uri, by_name["open"])) == written
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state != "Z"
 
 
 def test_server_that_is_away_at_first_gets_everything_once(

@@ -28,7 +28,7 @@ from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.app.sweep.worker import run_folder
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.report.table import print_table, summary_line
-from rnnexp.tracking import Tracking
+from rnnexp.tracking import Courier, Tracking
 from rnnexp.training.interrupt import StopRequest
 
 
@@ -40,10 +40,16 @@ class Session:
         jobs: what they ask for.
         overrides: the command's.
         multirun: whether they are a sweep, be it of one job.
+        courier: delivers their records, where it was started early.
     """
 
     def __init__(
-        self, command: list[str], jobs: list[Job], overrides: Sequence[str], multirun: bool
+        self,
+        command: list[str],
+        jobs: list[Job],
+        overrides: Sequence[str],
+        multirun: bool,
+        courier: Courier | None = None,
     ) -> None:
         self.command = shlex.join(command)
         self.jobs = jobs
@@ -52,7 +58,7 @@ class Session:
         self.stopped = False
         options = jobs[0].plan.values["tracking"]
         self.uri, self.wait = str(options["uri"]), float(options["wait"])
-        self.tracking = Tracking(self.uri, artifact_root(self.uri))
+        self.tracking = Tracking(self.uri, artifact_root(self.uri), courier)
         self.tags = {"rnnexp.command": self.command}
         self.overrides = list(overrides)
         self.sweep = self._make_sweep() if multirun else None

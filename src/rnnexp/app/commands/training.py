@@ -1,0 +1,145 @@
+"""The Hydra app of ``rnnexp train``, checked beforehand and summed up afterwards."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import hydra
+import torch
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
+from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
+from rnnexp.app.commands.arguments import refuse_flags
+from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
+from rnnexp.app.config.disk import check_disk
+from rnnexp.app.run.going_on import check_resumes
+from rnnexp.app.run.resume import with_earlier_overrides
+from rnnexp.app.sweep.session import Session
+from rnnexp.errors import EXIT_FAILED, ConfigError, RunError
+from rnnexp.paths import conf_dir
+from rnnexp.tracking import Courier, check_store
+from rnnexp.training.interrupt import Stopped
+
+
+def train(command: str, arguments: list[str], courier: Courier | None) -> int:
+    """Compose, check, run.
+
+    Args:
+        command: ``train``.
+        arguments: Hydra's flags and overrides.
+        courier: delivers the records; None where it is not known yet that there will be any.
+
+    Returns:
+        The exit code.
+    """
+    args = get_args_parser().parse_intermixed_args(arguments)
+    refuse_flags(args)
+    for failure in prepare(args.overrides, sweep=args.multirun):
+        print(f"rnnexp: plugin not loaded: {failure}", file=sys.stderr)
+    if _only_informs(args):
+        return _inform(command, arguments, args)
+    args.overrides = with_earlier_overrides(args.overrides)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a process whose torch has a pool of threads cannot be copied
+    jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
+    _check_jobs_exist(jobs, args.overrides)
+    _check_stores(jobs)
+    plans, multirun = [job.plan for job in jobs], args.multirun or len(jobs) > 1
+    check_disk(plans, Path.cwd())
+    check_resumes(plans, multirun)
+    if not multirun:
+        torch.set_num_threads(threads)
+    session = Session(["rnnexp", command, *arguments], jobs, args.overrides, multirun, courier)
+    for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
+        OmegaConf.register_new_resolver(resolver, find, replace=True)
+    flags = [word for word in arguments if word.startswith("-") and word != "--"]
+    found = search_path(args.overrides)
+    return _run(session, [command, *_with_values(flags, args), *found, *args.overrides])
+
+
+def _only_informs(args: argparse.Namespace) -> bool:
+    return bool(args.cfg or args.help or args.hydra_help or args.info or args.shell_completion)
+
+
+def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int:
+    def never(config: DictConfig) -> None:
+        raise ConfigError(f"--cfg, --info and --help show a config and run nothing: {config}")
+
+    try:
+        _hydra_main(never, [command, *_with_search_path(arguments, args.overrides)])
+    except (HydraException, OmegaConfBaseException) as error:
+        from hydra import initialize_config_dir
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            raise explain(error, args.overrides) from error
+    return 0
+
+
+def _with_search_path(arguments: list[str], overrides: list[str]) -> list[str]:
+    # All overrides in one row, which is how Hydra's argparse takes them, before what --info takes.
+    flags = list(arguments)
+    for override in overrides:
+        flags.remove(override)
+    return [*search_path(overrides), *overrides, *flags]
+
+
+def _run(session: Session, argv: list[str]) -> int:
+    try:
+        with session.stop.listening():
+            try:
+                _hydra_main(session, argv)
+            except Stopped:
+                session.stopped = True
+                raise
+            finally:
+                session.stop.can_wait = False
+                session.finish()
+    except (LauncherError, SearchError) as error:
+        raise ConfigError(str(error)) from error
+    except RunError as error:  # of sweep.fail_fast
+        print(f"rnnexp: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except Stopped as error:
+        print(f"rnnexp: {error}; {session.after_stop()}", file=sys.stderr)
+        return error.exit_code
+    return session.exit_code
+
+
+def _hydra_main(task: object, argv: list[str]) -> None:
+    # Errors come to us whole; what Hydra would print of them is not this program's voice.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["rnnexp", *argv[1:]]
+    wrap = hydra.main(config_path=str(conf_dir()), config_name=CONFIG_NAME, version_base="1.3")
+    wrap(task)()  # type: ignore[arg-type]
+
+
+def _with_values(flags: list[str], args: argparse.Namespace) -> list[str]:
+    kept = [flag for flag in flags if flag in ("-m", "--multirun", "-r", "--run")]
+    if args.config_dir:
+        kept += ["--config-dir", args.config_dir]
+    return kept
+
+
+def _check_jobs_exist(jobs: list[Job], overrides: list[str]) -> None:
+    if not jobs:
+        raise ConfigError(
+            f"The sweep is empty: one of {' '.join(overrides)} has no values. Give it some."
+        )
+
+
+def _check_stores(jobs: list[Job]) -> None:
+    for uri in {str(job.plan.values["tracking"]["uri"]) for job in jobs}:
+        check_store(uri)
+
+
+def output_dir() -> Path:
+    """Return the folder that Hydra made for the running job."""
+    return Path(HydraConfig.get().runtime.output_dir)
