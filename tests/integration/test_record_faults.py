@@ -123,7 +123,7 @@ def test_server_that_goes_away_in_the_middle(
 
 
 FULL = """
-import os, resource, sys
+import os, resource, sys, time
 from pathlib import Path
 from rnnexp.tracking import RunHeader, Tracking
 
@@ -135,7 +135,10 @@ log = tracking.open_run(folder, RunHeader("full", "study", {}, {}))
 for step in range(1, 4001):
     log.metrics({"loss": 1.0, "norm": 2.0, "lr": 0.1}, step)
 log.end("FINISHED")
-print(log.error, [f.name for f in tracking.close(timeout=8)])
+until = time.monotonic() + 60
+while tracking.problem is None and time.monotonic() < until:
+    time.sleep(0.1)
+print(log.error, [f.name for f in tracking.close(timeout=1)])
 print(tracking.problem)
 os.kill(tracking._sink.process.pid, 9)
 """

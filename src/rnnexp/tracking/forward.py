@@ -68,6 +68,8 @@ class Forwarder:
         self._marked: set[str] = set(known.get("nonfinite", []))
         self._run_id: str | None = known.get("run_id")
         self.ended = bool(known.get("ended", False))
+        self.ended_here = False
+        """Whether the end of the run was delivered by this forwarder: nothing more will come."""
         self._unsure = self._offset > 0 or (folder / RUN).exists()
 
     def advance(self) -> bool:
@@ -137,7 +139,7 @@ class Forwarder:
 
     def _start(self, record: Record) -> None:
         self._run_id = self.store.open_run(record)
-        self.ended = False
+        self.ended = self.ended_here = False
         experiment = self.store.experiment_of(self._run_id)
         known = {"run_id": self._run_id, "experiment_id": experiment, "key": record["key"]}
         write_json(self.folder / RUN, {**known, "uri": record["uri"]})
@@ -146,7 +148,7 @@ class Forwarder:
         if record["reason"]:
             self.store.set_tags(run_id, {ERROR_TAG: record["reason"]})
         self.store.end_run(run_id, record["status"], record["time"])
-        self.ended = True
+        self.ended = self.ended_here = True
 
     def _log(self, points: list[Point]) -> None:
         if not points:

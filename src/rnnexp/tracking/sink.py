@@ -7,6 +7,7 @@ runs without an ending as FAILED, and exits.
 
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from rnnexp.loading import leave, load
 from rnnexp.tracking.files import hold
 from rnnexp.tracking.forward import Forwarder, Store
 from rnnexp.tracking.journal import FILE
+from rnnexp.tracking.service import delivered
 
 POLL_SECONDS = 0.2
 BATCH_SECONDS = 2.0
@@ -42,7 +44,8 @@ class Sink:
         self._folders: SimpleQueue[Path] = SimpleQueue()
         self._waiting: list[Path] = []
         self._forwarders: list[Forwarder] = []
-        self._held: list[IO[bytes]] = []
+        self._held: dict[Path, IO[bytes]] = {}
+        self._done: list[Path] = []
         self._latest: dict[Forwarder, float] = {}
         self._store: Store | None = None
         self._pause = FIRST_PAUSE
@@ -81,6 +84,7 @@ class Sink:
         if owner_gone and not busy:
             for forwarder in self._forwarders:
                 forwarder.abandon(time.time_ns() // 1_000_000)
+            return self._takes_up_what_came_late()
         return busy
 
     def _is_due(self, forwarder: Forwarder) -> bool:
@@ -90,20 +94,42 @@ class Sink:
         busy = forwarder.advance()
         if busy:
             self._latest[forwarder] = time.monotonic()
+        elif forwarder.ended_here:
+            self._let_go(forwarder)
         return busy
 
+    def _let_go(self, forwarder: Forwarder) -> None:
+        # A sweep may have thousands of runs, and a process only so many open files.
+        self._forwarders.remove(forwarder)
+        self._latest.pop(forwarder, None)
+        self._held.pop(forwarder.folder).close()
+        self._done.append(forwarder.folder)
+
+    def _takes_up_what_came_late(self) -> bool:
+        late = [folder for folder in self._done if not delivered(folder)]
+        self._done.clear()
+        self._waiting += late
+        return bool(late)
+
     def _adopt(self) -> None:
-        while True:
-            try:
-                folder = self._folders.get_nowait()
-            except Empty:
-                break
-            self._held.append((folder / FILE).open("rb"))
-            hold(self._held[-1])
-            self._waiting.append(folder)
-        while self._waiting:
-            self._forwarders.append(Forwarder(self._waiting[0], self._open_store()))
+        with suppress(Empty):
+            while True:
+                self._waiting.append(self._folders.get_nowait())
+        while self._waiting and self._holds(self._waiting[0]):
+            folder = self._waiting[0]
+            if all(forwarder.folder != folder for forwarder in self._forwarders):
+                self._forwarders.append(Forwarder(folder, self._open_store()))
             self._waiting.pop(0)
+
+    def _holds(self, folder: Path) -> bool:
+        """Hold the journal of a run open; False where others must be delivered first."""
+        if folder not in self._held:
+            if len(self._held) >= _most_held():
+                return False
+            journal = (folder / FILE).open("rb")
+            hold(journal)
+            self._held[folder] = journal
+        return True
 
     def _open_store(self) -> Store:
         if self._store is None:
@@ -126,6 +152,11 @@ class Sink:
         return False
 
 
+def _most_held() -> int:
+    # The store needs open files as well.
+    return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
 def let_others_go_first() -> None:
     """Lower the priority of this process: where all cores train, training goes first."""
     with suppress(OSError):
@@ -139,6 +170,8 @@ def let_others_go_first() -> None:
 def main() -> int:
     """Run a sink, once it is told for which store."""
     let_others_go_first()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     _load_client()
     first = sys.stdin.readline()
     if not first:  # the owner has no runs
