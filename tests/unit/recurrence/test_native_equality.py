@@ -1,5 +1,6 @@
 """The native backend equals the loop, for every cell that it takes."""
 
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from rnnexp.cells import PointwiseCell
 from rnnexp.discovery import load_plugins
 from rnnexp.recurrence import RecurrentNetwork, Trace, choose_backend, unroll
 from rnnexp.recurrence.backends import Run, run_loop
-from rnnexp.recurrence.native import reason_against, run_native
+from rnnexp.recurrence.check import Remembered
+from rnnexp.recurrence.native import build as building
+from rnnexp.recurrence.native import kernel, reason_against, run_native
+from rnnexp.recurrence.native import run as running
 from rnnexp.recurrence.native.build import find_compiler
 from rnnexp.registry import REGISTRY
 
@@ -29,6 +33,8 @@ OPTIONS = [
     ("leaky", {"trainable": False}),
 ]
 RUNS = [(name, {}) for name in CELLS] + OPTIONS
+EXACT = ("outputs", "d_inputs", "d_weight_ih", "d_weight_hh", "state 0", "d_state 0")
+"""What is made row by row, or column by column: all but the sums over rows, made per thread."""
 # T, rows, I, H: ones, tails of every register width, and more than one panel of registers
 EDGES = [(1, (1,), 1, 1), (2, (1,), 3, 70), (5, (9,), 2, 17), (3, (2, 3), 4, 8), (4, (7,), 20, 130)]
 
@@ -127,13 +133,32 @@ def test_more_threads_give_the_same_numbers_as_one(name: str, units: int) -> Non
     sequence = Sequence.random(cell, 30, (25,))
     torch.set_num_threads(1)
     alone = results(run_native, cell, sequence)
-    # Sums over rows are made per thread, all else row by row.
-    exact = ("outputs", "d_inputs", "d_weight_ih", "d_weight_hh", "state 0", "d_state 0")
     for threads in (2, 3, 4, 6):
         torch.set_num_threads(threads)
         together = results(run_native, cell, sequence)
-        assert all(torch.equal(together[key], alone[key]) for key in exact)
+        assert all(torch.equal(together[key], alone[key]) for key in EXACT)
         assert_equal(together, alone)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags are those of x86-64")
+@pytest.mark.parametrize(("without", "most"), [("-mno-avx512f", 8), ("-mno-avx", 4)])
+@pytest.mark.parametrize("name", CELLS)
+def test_narrower_registers_give_the_same_numbers(
+    name: str, without: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = make(name, 3, 70, torch.float32)
+    sequence = Sequence.random(cell, 30, (25,))
+    monkeypatch.setattr(building, "_FLAGS", (*building._FLAGS, without))
+    monkeypatch.setattr(kernel, "load_kernel", kernel.load_kernel.__wrapped__)
+    narrow = kernel.make_kernel(cell)
+    assert narrow.lanes <= most
+    monkeypatch.setattr(running, "_kernels", Remembered(lambda _: narrow, lasting=lambda _: True))
+    torch.set_num_threads(1)
+    alone = results(run_native, cell, sequence)
+    assert_equal(alone, results(run_loop, cell, sequence))
+    torch.set_num_threads(3)
+    together = results(run_native, cell, sequence)
+    assert all(torch.equal(together[key], alone[key]) for key in EXACT)
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 _KEPT = 16
-_LARGEST = 64 << 20
-"""Bytes beyond which memory is not kept: the operating system then needs it more."""
+_MOST_BYTES = 512 << 20
+"""What may be kept in all. Without it the system would hand out every page anew at each step, which
+takes as long as a third of the loop."""
 _free: deque[Tensor] = deque(maxlen=_KEPT)
 """Pieces that nobody uses; the longest unused falls out when there are too many."""
 
@@ -38,8 +39,8 @@ class Workspace:
     def release(self) -> None:
         """Give the memory back; it may be overwritten from here on."""
         numbers, self.numbers = self.numbers, None
-        if numbers is not None and numbers.nbytes <= _LARGEST:
-            _free.append(numbers)
+        if numbers is not None:
+            _keep(numbers)
 
     def copy(self) -> "Workspace":
         """Make a second one with the same content."""
@@ -50,6 +51,15 @@ class Workspace:
 
     def __del__(self) -> None:
         self.release()
+
+
+def _keep(numbers: Tensor) -> None:
+    _free.append(numbers)
+    while sum(piece.nbytes for piece in tuple(_free)) > _MOST_BYTES:
+        try:
+            _free.popleft()
+        except IndexError:  # another thread has taken the last one
+            break
 
 
 def _take(size: int, dtype: torch.dtype) -> Tensor:

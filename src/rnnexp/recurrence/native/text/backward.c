@@ -80,9 +80,8 @@ static void backward_step(const Call *c, long t, long thread, long first, long l
   memset(out, 0, sizeof out);
   for (long j0 = 0; j0 < H; j0 += PANEL * LANES) {
     long width = fewer(PANEL, registers(H - j0));
-    long block = block_of(last - first, width);
-    for (long b = first; b < last; b += block) {
-      long rows = fewer(block, last - b);
+    for (long b = first, rows; b < last; b += rows) {
+      rows = block_of(last - b, width);
       if (t + 1 < c->steps)
         product(left, GATES, GATES * H, b, rows, group, width, out);
       for (long v = 0; v < width; v++) {
@@ -107,9 +106,8 @@ static void input_gradient(const Call *c, long t, long first, long last) {
   Left left = {c->gates + t * c->rows * depth, depth, 1, depth};
   for (long i0 = 0; i0 < c->inputs; i0 += PANEL * LANES) {
     long width = fewer(PANEL, registers(c->inputs - i0));
-    long block = block_of(last - first, width);
-    for (long b = first; b < last; b += block) {
-      long rows = fewer(block, last - b);
+    for (long b = first, rows; b < last; b += rows) {
+      rows = block_of(last - b, width);
       product(&left, 1, depth, b, rows, group, width, out);
       for (long r = 0; r < rows; r++) {
         for (long v = 0; v < width; v++) {

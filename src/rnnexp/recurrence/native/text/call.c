@@ -1,9 +1,11 @@
 /* The time loops. Rows of the batch never meet: each thread takes its rows through all of time.
 
-   The columns are taken in groups of PANELS * LANES hidden units with all G gates of each, so that
-   the product of a group is still in the first cache when the elementwise part consumes it. */
+   The columns are taken in groups of FORWARD_PANELS * LANES hidden units with all G gates of each,
+   so that the product of a group is still in the first cache when the elementwise part consumes
+   it. */
 #define WX_ROWS 32
-#define FORWARD_PANELS (GATES >= PANEL ? 1 : PANEL / GATES)
+#define LINE (64 / BYTES) /* registers that fill a line of the cache: fewer would read it twice */
+#define FORWARD_PANELS (PANEL / GATES > LINE ? PANEL / GATES : LINE)
 #define AT_LEAST_1(n) ((n) > 0 ? (n) : 1)
 
 typedef struct {

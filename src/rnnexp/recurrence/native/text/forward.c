@@ -42,10 +42,9 @@ INLINE void multiply_gates(const Call *c, Left left, const real *group, long fro
   vec out[MAX_ROWS * FORWARD_PANELS * GATES];
   for (long j0 = 0; j0 < c->units; j0 += FORWARD_PANELS * LANES) {
     long width = fewer(FORWARD_PANELS, registers(c->units - j0)) * GATES;
-    long block = block_of(last - first, fewer(width, PANEL));
     for (long t = from; t < to; t++) {
-      for (long b = first; b < last; b += block) {
-        long rows = fewer(block, last - b);
+      for (long b = first, rows; b < last; b += rows) {
+        rows = block_of(last - b, fewer(width, PANEL));
         product(&left, 1, left.depth, t * c->rows + b, rows, group, width, out);
         consume(c, t, b, rows, j0, out);
       }

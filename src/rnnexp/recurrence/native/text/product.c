@@ -1,6 +1,6 @@
 /* The product of a few rows with one packed panel of a matrix, in registers throughout.
 
-   A panel holds up to four registers' worth of columns, one row of it after the other, so that
+   A panel holds up to PANEL registers' worth of columns, one row of it after the other, so that
    it is read front to back. The rows of the left factor are read number by number. */
 
 typedef struct {
@@ -9,8 +9,6 @@ typedef struct {
   long step;        /* numbers from one element of a row to the next */
   long depth;       /* elements of each row that take part */
 } Left;
-
-#define PANEL 4
 
 /* Keep a value in its register: compilers would rather read it again with every use. */
 #if defined(__x86_64__)
@@ -56,21 +54,30 @@ typedef struct {
     micro_##NB##_6, micro_##NB##_7, micro_##NB##_8 }
 #define MAX_ROWS 8
 
-MICROS(1) MICROS(2) MICROS(3) MICROS(4)
+MICROS(1) MICROS(2)
+#if PANEL > 2
+MICROS(3) MICROS(4)
+#endif
 
 typedef void (*Micro)(const Left *, int, long, const real *, vec *, long, int);
-static const Micro MICRO_OF[PANEL][MAX_ROWS] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4)};
+static const Micro MICRO_OF[PANEL][MAX_ROWS] = {
+    NAMES(1), NAMES(2),
+#if PANEL > 2
+    NAMES(3), NAMES(4),
+#endif
+};
 
 INLINE long fewer(long a, long b) { return a < b ? a : b; }
 
 /* How many registers a row of this many numbers takes. */
 INLINE long registers(long numbers) { return (numbers + LANES - 1) / LANES; }
 
-/* Split rows evenly into the fewest blocks that fit in the registers, for a panel of this many. */
-INLINE long block_of(long rows, long panel) {
-  long most = fewer(ACCUMULATORS / panel, MAX_ROWS);
-  long blocks = (rows + most - 1) / most;
-  return blocks ? (rows + blocks - 1) / blocks : 1;
+/* How many of the rows that are left go through the registers next, beside a panel of this many: as
+   many blocks as are needed, none of them thin. */
+INLINE int block_of(int rows, int panel) {
+  const int most = ACCUMULATORS / panel < MAX_ROWS ? ACCUMULATORS / panel : MAX_ROWS;
+  const int blocks = (rows + most - 1) / most;
+  return (rows + blocks - 1) / blocks;
 }
 
 /* out[rows][width] = left (from this row on) times a group of panels with `width` registers of

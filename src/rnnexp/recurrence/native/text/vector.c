@@ -9,18 +9,25 @@
 #include <immintrin.h>
 #endif
 
+/* How the registers are shared out in a product: sums, and a row of a panel of the right factor. One
+   more holds a number of the left factor, and a CPU has 32 or 16: with a panel too wide for them the
+   compiler would keep sums in memory, at half the speed. */
 #if defined(__AVX512F__)
 #define BYTES 64
 #define ACCUMULATORS 24
+#define PANEL 4
 #elif defined(__AVX__)
 #define BYTES 32
 #define ACCUMULATORS 12
+#define PANEL 2
 #elif defined(__aarch64__)
 #define BYTES 16
 #define ACCUMULATORS 24
+#define PANEL 4
 #else
 #define BYTES 16
 #define ACCUMULATORS 12
+#define PANEL 2
 #endif
 
 #ifdef REAL_IS_DOUBLE

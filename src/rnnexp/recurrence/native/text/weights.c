@@ -21,10 +21,10 @@ static Part part_of(const Call *c, long thread, long panels) {
 /* into[first..last][...] += (those columns of a matrix of so many rows)^T times a packed panel */
 static void add_outer(const real *matrix, long stride, long rows, long first, long last,
                       const real *panel, long width, real *into, long into_stride) {
-  const long block = block_of(last - first, PANEL);
-  for (long m = first; m < last; m += block) {
+  for (long m = first, block; m < last; m += block) {
+    block = block_of(last - m, width);
     const Left left = {matrix + m, 1, stride, rows};
-    MICRO_OF[width - 1][fewer(block, last - m) - 1](
+    MICRO_OF[width - 1][block - 1](
         &left, 1, 0, panel, (vec *)(into + m * into_stride), into_stride / LANES, 1);
   }
 }
