@@ -1,8 +1,12 @@
-"""Import large libraries, and leave them at the end, without a search for garbage among them."""
+"""Import large libraries, and leave them at the end, without what only takes time."""
 
 import gc
 import importlib
+import importlib.util
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NoReturn
 
 
@@ -20,7 +24,8 @@ def load(name: str) -> Any:
     on = gc.isenabled()
     gc.disable()
     try:
-        return importlib.import_module(name)
+        with _postponed("scipy.signal"):
+            return importlib.import_module(name)
     finally:
         gc.freeze()
         if on:
@@ -31,3 +36,36 @@ def leave(code: int) -> NoReturn:
     """End this process as `sys.exit` does, without a last search for garbage among all it has."""
     gc.freeze()
     sys.exit(code)
+
+
+class _Postponed(ModuleType):
+    """Stands for a module until somebody wants more of it than a look."""
+
+    hamming = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # as asked of every module by who looks for the source of a line
+            raise AttributeError(name)
+        _forget(self)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextmanager
+def _postponed(name: str) -> Generator[None]:
+    """Keep a module from being imported by who does not use it, for the time of the block.
+
+    torchmetrics, hence Lightning, imports scipy.signal to see whether there is a ``hamming`` in it,
+    which takes a fifth of all that they import.
+    """
+    stands_in = _Postponed(name)
+    if name not in sys.modules and importlib.util.find_spec(name.partition(".")[0]):
+        sys.modules[name] = stands_in
+    try:
+        yield
+    finally:
+        _forget(stands_in)
+
+
+def _forget(stands_in: ModuleType) -> None:
+    if sys.modules.get(stands_in.__name__) is stands_in:
+        del sys.modules[stands_in.__name__]
