@@ -16,11 +16,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from rnnexp.discovery import ENVIRONMENT, load_plugins
 from rnnexp.registry import REGISTRY, Registry
 
 collect_ignore = ["example_package"]  # a package of its own, tested where it is installed
+settings.register_profile("any machine", deadline=None)  # a slow one is no failure
+settings.load_profile("any machine")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -33,6 +33,7 @@ class StepMonitor(Callback):
         self.latest: dict[str, float] = {}
         self.loss: float | None = None
         """Of the latest batch, all processes' rows of it; None before the first."""
+        self._losses: list[float] = []
         self.groups: dict[str, float] = {}
         self._groups: GroupNorms | None = None
         self._steps = 0
@@ -71,6 +72,8 @@ class StepMonitor(Callback):
         step = trainer.global_step
         stands = self.guard.before_step(self._raw, step, pl_module, optimizer, loss)
         cast(Any, pl_module).nothing_to_clip = self._untouched or not stands
+        if not stands:
+            _forget_lost_state(pl_module)
 
     def on_train_batch_end(
         self,
@@ -82,11 +85,15 @@ class StepMonitor(Callback):
     ) -> None:
         """Measure the clipped norm and hand everything to the logger."""
         del batch, batch_idx
-        self.loss = _shared(trainer, outputs["loss"])
+        # Lightning has divided it, so that the gradients of the step's batches add up to a mean.
+        self.loss = _shared(trainer, outputs["loss"]) * trainer.accumulate_grad_batches
+        self._losses.append(self.loss)
         if self._raw is None:  # accumulating
             self.groups = {}
             return
-        self.latest = {"train/loss": self.loss, **self._norms(pl_module, self._raw)}
+        losses, self._losses = self._losses, []
+        loss = sum(losses) / len(losses)
+        self.latest = {"train/loss": loss, **self._norms(pl_module, self._raw)}
         self.latest["train/lr"] = self._rate
         self._add_rate(trainer.global_step)
         if self.logs and trainer.logger is not None:
@@ -143,6 +150,13 @@ def _lies_below(norm: float, threshold: float | None) -> bool:
     if threshold is None:
         return math.isfinite(norm)
     return norm < threshold * (1 - _SAME)
+
+
+def _forget_lost_state(pl_module: LightningModule) -> None:
+    # A state that a module carries to its next batch may be what the gradient was refused for.
+    forget = getattr(pl_module, "forget_lost_state", None)
+    if forget is not None:
+        forget()
 
 
 def _shared(trainer: Trainer, loss: Tensor) -> float:

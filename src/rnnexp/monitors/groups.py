@@ -38,8 +38,12 @@ def split_group(group: str) -> tuple[str, int | None]:
 
 
 def dominating(norms: Mapping[str, float]) -> str:
-    """Name the group with the largest norm, a norm that is not finite before all others."""
-    return max(norms, key=lambda group: norms[group] if math.isfinite(norms[group]) else math.inf)
+    """Name the group with the largest norm, a norm that is not finite before all others.
+
+    Nothing where there are no norms: what ended the step came before its gradient.
+    """
+    finite = {group: n if math.isfinite(n) else math.inf for group, n in norms.items()}
+    return max(finite, key=finite.__getitem__, default="")
 
 
 class GroupNorms:

@@ -63,10 +63,13 @@ class CliffWatch(Callback):
         self._window_max = 0.0
         self._pending: CliffEvent | None = None
         self._traced_anyway = False
+        self._seed: Any = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See whether a trace costs another backend; forget what a checkpoint does not know."""
-        forget_events_after(self.options.folder, trainer.global_step)
+        # The event that waits for the loss after it is written once that is known.
+        waiting = [] if self._pending is None else [self._pending.step - 1]
+        forget_events_after(self.options.folder, min([trainer.global_step, *waiting]))
         network = _network_of(pl_module)
         self._traced_anyway = self.options.flow_every is not None and _costs_nothing(network)
 
@@ -74,7 +77,8 @@ class CliffWatch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Ask for traces of this step, where they cost next to nothing or are due."""
-        del batch, batch_idx
+        del batch_idx
+        self._seed = getattr(batch, "seed", 0)
         wanted = self._traced_anyway or self._is_due(trainer.global_step)
         layers = _network_of(pl_module).layers if wanted else []
         cast(Any, pl_module).traces = [Trace() for _ in layers]  # what its next step fills
@@ -83,7 +87,7 @@ class CliffWatch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Judge the step, and record what is due."""
-        del outputs, batch_idx
+        del outputs, batch, batch_idx
         self._complete(self.monitor.loss)
         if not self.monitor.groups:  # accumulating
             return
@@ -94,7 +98,7 @@ class CliffWatch(Callback):
             figures |= self._record_flow(_profiles(pl_module), step)
         cliff = self.detector.observe(step, raw)
         if cliff is not None:
-            self._note(cliff, _profiles(pl_module), int(batch.seed))
+            self._note(cliff, _profiles(pl_module), self.monitor.latest)
             figures |= {"grad/cliff": raw, "cliffs/count": float(self.count)}
         figures |= self._widest(step, raw)
         self.monitor.groups = {}
@@ -113,7 +117,7 @@ class CliffWatch(Callback):
         if isinstance(exception, NonFiniteError):
             cliff = self.detector.observe(trainer.global_step + 1, math.nan)
             if cliff is not None:
-                self._note(cliff, _profiles(pl_module), 0)
+                self._note(cliff, _profiles(pl_module), {})  # the latest are of the step before
         self._complete(None)
 
     def summary(self) -> dict[str, float]:
@@ -152,13 +156,17 @@ class CliffWatch(Callback):
         widest, self._window_max = self._window_max, 0.0
         return {"grad/raw_norm_max": widest}
 
-    def _note(self, cliff: Cliff, profiles: Mapping[str, Sequence[float]], seed: int) -> None:
+    def _note(
+        self,
+        cliff: Cliff,
+        profiles: Mapping[str, Sequence[float]],
+        latest: Mapping[str, float],
+    ) -> None:
         self.count += 1
         if math.isfinite(cliff.norm) and cliff.norm > self._largest:
             self._largest, self._largest_step = cliff.norm, cliff.step
         kind, layer = split_group(dominating(self.monitor.groups))
         profile = profiles.get(f"layer{layer}", list(profiles.values())[-1] if profiles else ())
-        latest = self.monitor.latest
         self._pending = CliffEvent(
             step=cliff.step,
             kind=cliff.kind,
@@ -173,7 +181,7 @@ class CliffWatch(Callback):
             time_step=peak_step(profile) if len(profile) else None,
             grad_norm_T=tuple(profile),
             lr=latest.get("train/lr", math.nan),
-            batch_seed=seed,
+            batch_seed=int(self._seed),
         )
 
     def _complete(self, loss_after: float | None) -> None:

@@ -39,20 +39,47 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def hold(file: IO[bytes]) -> None:
-    """Say that an open journal is in use, until it is closed or its process has died."""
+    """Say that an open journal is in use, until it is closed or its process has died.
+
+    Args:
+        file: opened for reading, be it among other things: NFS shares no lock on another.
+    """
     with suppress(OSError):  # some network file systems know no locks
         fcntl.flock(file, fcntl.LOCK_SH)
 
 
+def is_held_by_others(file: IO[bytes]) -> bool | None:
+    """Tell whether another process holds an open journal; None where that cannot be known.
+
+    Args:
+        file: opened for writing too: NFS gives no exclusive lock on another. A `hold` of the
+            caller's own on this very file object does not count, and is an exclusive one if nobody
+            else has one.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    return False
+
+
 @contextmanager
-def claimed(path: Path) -> Generator[bool]:
-    """Claim a journal for the time of the block; False where a living process holds it."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError:  # no locks here: nobody can hold it
-            pass
-        yield True
+def claimed(path: Path) -> Generator[bool | None]:
+    """Claim a journal for the time of the block.
+
+    Yields:
+        False where a living process holds it; None where that cannot be known.
+    """
+    with open_to_claim(path) as file:
+        held = is_held_by_others(file)
+        yield None if held is None else not held
+
+
+def open_to_claim(path: Path) -> IO[bytes]:
+    """Open a journal so that it can be held and claimed, as far as its permissions allow."""
+    try:
+        return path.open("r+b")
+    except PermissionError:
+        return path.open("rb")

@@ -41,6 +41,10 @@ class Store(Protocol):
         """Set tags; a tag that exists gets the new value."""
         ...
 
+    def delete_tag(self, run_id: str, key: str) -> None:
+        """Delete a tag, if there is one."""
+        ...
+
     def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
         """Copy a file; one of the same name is replaced."""
         ...
@@ -96,6 +100,11 @@ class Forwarder:
         while self.advance():
             pass
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the journal holds a whole record that has not been delivered."""
+        return bool(read_from(self.folder / FILE, self._offset, limit=1)[0])
+
     def abandon(self, now: int) -> None:
         """Mark a run FAILED whose owner died without an ending."""
         if self.ended or self._run_id is None:
@@ -147,6 +156,8 @@ class Forwarder:
     def _end(self, run_id: str, record: Record) -> None:
         if record["reason"]:
             self.store.set_tags(run_id, {ERROR_TAG: record["reason"]})
+        elif self.ended:  # it was given up as dead, and was not
+            self.store.delete_tag(run_id, ERROR_TAG)
         self.store.end_run(run_id, record["status"], record["time"])
         self.ended = self.ended_here = True
 

@@ -31,7 +31,7 @@ class JournalWriter:
         self.path = folder / FILE
         cut_torn_tail(self.path)
         # Unbuffered: after a failed write no remainder is left to be written a second time.
-        self._file = self.path.open("ab", buffering=0)
+        self._file = self.path.open("a+b", buffering=0)
         hold(self._file)
         self._waiting: deque[bytes | Record] = deque()
         self._closed = threading.Event()

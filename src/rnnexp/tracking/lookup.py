@@ -1,7 +1,6 @@
 """Read records back, check a store beforehand, deliver what was left behind."""
 
 import os
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
 from rnnexp.tracking.forward import Forwarder
 from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all
 from rnnexp.tracking.provenance import config_hash
-from rnnexp.tracking.records import Record, artifact_record
+from rnnexp.tracking.records import Record, artifact_record, milliseconds
 from rnnexp.tracking.service import delivered
 
 ID_BEGINNING = 4
@@ -106,9 +105,9 @@ def sync(folder: Path, uri: str | None = None) -> str:
         StoreError: the store cannot be used; StoreAwayError where it does not answer.
     """
     with claimed(folder / FILE) as free:
-        if not free:
+        if free is False:
             return "left alone, its process is still at work"
-        return _sync(folder, uri)
+        return _sync(folder, uri, is_over=free is True)
 
 
 def add_artifacts(folder: Path, files: Iterable[Path], where: str) -> str:
@@ -126,7 +125,7 @@ def add_artifacts(folder: Path, files: Iterable[Path], where: str) -> str:
         StoreError: the store cannot be used now; `sync` delivers the files later.
     """
     with claimed(folder / FILE) as free:
-        if not free:
+        if free is False:
             return "left alone, its process is still at work"
     journal = JournalWriter(folder, background=False)
     for file in files:
@@ -135,15 +134,16 @@ def add_artifacts(folder: Path, files: Iterable[Path], where: str) -> str:
     return sync(folder)
 
 
-def _sync(folder: Path, uri: str | None) -> str:
+def _sync(folder: Path, uri: str | None, is_over: bool) -> str:
     own = store_of(folder)
     if own is None:
         return "empty, nothing to deliver"
     cursor = CURSOR if uri in (None, own) else f"cursor-{config_hash({'uri': uri})}.json"
     check_store(uri or own)
-    cut_torn_tail(folder / FILE)
+    if is_over:
+        cut_torn_tail(folder / FILE)
     try:
-        return _deliver(folder, uri or own, cursor)
+        return _deliver(folder, uri or own, cursor, is_over)
     except Exception as error:
         kind = StoreAwayError if _is_away(error) else StoreError
         raise kind(f"{uri or own}: {error}. Nothing is lost; try again later.") from error
@@ -156,7 +156,7 @@ def _is_away(error: BaseException) -> bool:
     return is_http or (inner is not None and _is_away(inner))
 
 
-def _deliver(folder: Path, uri: str, cursor: str) -> str:
+def _deliver(folder: Path, uri: str, cursor: str, is_over: bool) -> str:
     from rnnexp.tracking.mlflow_store import MlflowStore  # seconds, and seldom needed
 
     store = MlflowStore(uri)
@@ -169,7 +169,10 @@ def _deliver(folder: Path, uri: str, cursor: str) -> str:
         return "complete already"
     forwarder = Forwarder(folder, store, cursor)
     forwarder.drain()
-    forwarder.abandon(time.time_ns() // 1_000_000)
+    if is_over:
+        forwarder.abandon(milliseconds())
+    elif not forwarder.ended:
+        return "delivered so far; whether its process is still at work cannot be told here"
     return "delivered again, for the store no longer had it" if lost else "delivered"
 
 

@@ -114,6 +114,11 @@ class MlflowStore:
             batch = [RunTag(key, value) for key, value in items[begin : begin + _BATCH]]
             self._client.log_batch(run_id, tags=batch)
 
+    def delete_tag(self, run_id: str, key: str) -> None:
+        """Delete a tag, if the run has it."""
+        if key in self._client.get_run(run_id).data.tags:
+            self._client.delete_tag(run_id, key)
+
     def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
         """Copy a file."""
         self._client.log_artifact(run_id, str(path), folder or None)

@@ -1,5 +1,6 @@
 """What a journal holds: one JSON object per line, each with a ``kind``."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -90,3 +91,8 @@ def artifact_record(path: str, folder: str) -> Record:
 def end_record(status: Status, reason: str | None, now: int) -> Record:
     """Make the last record of a journal."""
     return {"kind": "end", "status": status, "reason": reason, "time": now}
+
+
+def milliseconds() -> int:
+    """Return the time now, in milliseconds since 1970, as MLflow counts it."""
+    return time.time_ns() // 1_000_000

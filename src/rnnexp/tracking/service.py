@@ -15,17 +15,13 @@ from rnnexp.tracking.records import (
     artifact_record,
     end_record,
     metrics_record,
+    milliseconds,
     profile_record,
     start_record,
     tags_record,
 )
 
 _POLL_SECONDS = 0.05
-
-
-def milliseconds() -> int:
-    """Return the time now, in milliseconds since 1970, as MLflow counts it."""
-    return time.time_ns() // 1_000_000
 
 
 class RunLog:

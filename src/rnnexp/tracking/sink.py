@@ -15,20 +15,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import IO
 
 from rnnexp.loading import leave, load
-from rnnexp.tracking.files import hold
-from rnnexp.tracking.forward import Forwarder, Store
-from rnnexp.tracking.journal import FILE
+from rnnexp.tracking.delivery import GIVE_UP_SECONDS, Delivery, say
+from rnnexp.tracking.forward import Store
 from rnnexp.tracking.service import delivered
 
 POLL_SECONDS = 0.2
-BATCH_SECONDS = 2.0
-"""How long the records of a run gather: a request costs the store as much as a hundred points."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
-GIVE_UP_SECONDS = 60.0
-"""How long the store may be away after the owner has gone; `rnnexp sync` delivers later."""
+SLOW_SECONDS = 1.0
+"""A store that takes so long to fail would do so for every run: no other is tried in that turn."""
+_MOST_FILES = 10_240
+"""As many open files as macOS gives, whatever it says its limit is."""
 
 
 class Sink:
@@ -43,93 +40,81 @@ class Sink:
         self.orphaned = threading.Event()
         self._folders: SimpleQueue[Path] = SimpleQueue()
         self._waiting: list[Path] = []
-        self._forwarders: list[Forwarder] = []
-        self._held: dict[Path, IO[bytes]] = {}
+        self._deliveries: list[Delivery] = []
         self._done: list[Path] = []
-        self._latest: dict[Forwarder, float] = {}
+        self._given_up = 0
+        self._latest_success = time.monotonic()
         self._store: Store | None = None
-        self._pause = FIRST_PAUSE
-        self._failing_since: float | None = None
 
     def listen(self, lines: Iterator[str]) -> None:
         """Take folders until the owner is gone."""
         for line in lines:
             self._folders.put(Path(json.loads(line)["folder"]))
+        self._latest_success = time.monotonic()  # the minute counts from the owner's end
         self.orphaned.set()
 
     def run(self) -> int:
         """Forward until the owner is gone and everything is delivered.
 
         Returns:
-            0, or 1 if the store could not be reached in the end.
+            0, or 1 if a run could not be delivered in the end.
         """
         while True:
             owner_gone = self.orphaned.is_set()  # before the turn: nothing is written after it
-            try:
-                busy = self._turn(owner_gone)
-                self._failing_since, self._pause = None, FIRST_PAUSE
-            except Exception as error:  # whatever the store's client raises, it is tried again
-                if self._gives_up(error, owner_gone):
-                    return 1
-                continue
-            if owner_gone and not busy:
-                return 0
+            busy = self._turn(owner_gone)
+            if owner_gone and not busy and self._is_over():
+                return int(self._given_up > 0)
             if not busy:
                 time.sleep(POLL_SECONDS)
 
     def _turn(self, owner_gone: bool) -> bool:
         self._adopt()
-        due = [f for f in self._forwarders if owner_gone or self._is_due(f)]
-        busy = sum(self._advance(forwarder) for forwarder in due) > 0  # each has its turn
-        if owner_gone and not busy:
-            for forwarder in self._forwarders:
-                forwarder.abandon(time.time_ns() // 1_000_000)
-            return self._takes_up_what_came_late()
-        return busy
+        delivered_some = False
+        for delivery in tuple(self._deliveries):  # each has its turn
+            begun = time.monotonic()
+            if delivery.advance(owner_gone):
+                self._latest_success, delivered_some = time.monotonic(), True
+            elif delivery.is_done:
+                self._let_go(delivery)
+                self._done.append(delivery.folder)
+            elif delivery.is_failing and time.monotonic() - begun > SLOW_SECONDS:
+                self._deliveries.remove(delivery)
+                self._deliveries.append(delivery)
+                break
+        return delivered_some
 
-    def _is_due(self, forwarder: Forwarder) -> bool:
-        return time.monotonic() - self._latest.get(forwarder, 0.0) >= BATCH_SECONDS
-
-    def _advance(self, forwarder: Forwarder) -> bool:
-        busy = forwarder.advance()
-        if busy:
-            self._latest[forwarder] = time.monotonic()
-        elif forwarder.ended_here:
-            self._let_go(forwarder)
-        return busy
-
-    def _let_go(self, forwarder: Forwarder) -> None:
-        # A sweep may have thousands of runs, and a process only so many open files.
-        self._forwarders.remove(forwarder)
-        self._latest.pop(forwarder, None)
-        self._held.pop(forwarder.folder).close()
-        self._done.append(forwarder.folder)
-
-    def _takes_up_what_came_late(self) -> bool:
-        late = [folder for folder in self._done if not delivered(folder)]
+    def _is_over(self) -> bool:
+        """See, once the owner is gone, which runs are finished and which are hopeless."""
+        hopeless = time.monotonic() - self._latest_success > GIVE_UP_SECONDS
+        for delivery in tuple(self._deliveries):
+            if delivery.is_idle and delivery.finish():
+                self._let_go(delivery)
+            elif not delivery.is_idle and (hopeless or delivery.gives_up()):
+                self._let_go(delivery)
+                self._given_up += 1
+        self._waiting += [folder for folder in self._done if not delivered(folder)]  # came late
         self._done.clear()
-        self._waiting += late
-        return bool(late)
+        return not self._deliveries and not self._waiting
+
+    def _let_go(self, delivery: Delivery) -> None:
+        # A sweep may have thousands of runs, and a process only so many open files.
+        self._deliveries.remove(delivery)
+        delivery.close()
 
     def _adopt(self) -> None:
         with suppress(Empty):
             while True:
                 self._waiting.append(self._folders.get_nowait())
-        while self._waiting and self._holds(self._waiting[0]):
-            folder = self._waiting[0]
-            if all(forwarder.folder != folder for forwarder in self._forwarders):
-                self._forwarders.append(Forwarder(folder, self._open_store()))
-            self._waiting.pop(0)
+        while self._waiting and len(self._deliveries) < _most_held():
+            folder = self._waiting.pop(0)
+            if all(delivery.folder != folder for delivery in self._deliveries):
+                self._take_up(folder)
 
-    def _holds(self, folder: Path) -> bool:
-        """Hold the journal of a run open; False where others must be delivered first."""
-        if folder not in self._held:
-            if len(self._held) >= _most_held():
-                return False
-            journal = (folder / FILE).open("rb")
-            hold(journal)
-            self._held[folder] = journal
-        return True
+    def _take_up(self, folder: Path) -> None:
+        try:
+            self._deliveries.append(Delivery(folder, self._open_store))
+        except OSError as error:  # it was never begun, or is gone
+            say(error)
 
     def _open_store(self) -> Store:
         if self._store is None:
@@ -138,23 +123,10 @@ class Sink:
             self._store = MlflowStore(self.uri)
         return self._store
 
-    def _gives_up(self, error: Exception, owner_gone: bool) -> bool:
-        print(f"{time.strftime('%H:%M:%S')} {type(error).__name__}: {error}", file=sys.stderr)
-        now = time.monotonic()
-        self._failing_since = self._failing_since or now
-        if owner_gone and now - self._failing_since > GIVE_UP_SECONDS:
-            return True
-        if self.orphaned.wait(self._pause) and not owner_gone:
-            self._failing_since = now  # the minute counts from the owner's end
-        elif owner_gone:
-            time.sleep(min(self._pause, 1.0))
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        return False
-
 
 def _most_held() -> int:
     # The store needs open files as well.
-    return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+    return max(1, _at_most(resource.getrlimit(resource.RLIMIT_NOFILE)[0]) // 2)
 
 
 def let_others_go_first() -> None:
@@ -170,8 +142,7 @@ def let_others_go_first() -> None:
 def main() -> int:
     """Run a sink, once it is told for which store."""
     let_others_go_first()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _allow_many_files()
     _load_client()
     first = sys.stdin.readline()
     if not first:  # the owner has no runs
@@ -181,6 +152,18 @@ def main() -> int:
     sink = Sink(order["uri"])
     threading.Thread(target=sink.listen, args=(iter(sys.stdin),), daemon=True).start()
     return sink.run()
+
+
+def _allow_many_files() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    now, wanted = map(_at_most, limits)
+    if now < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
+
+
+def _at_most(limit: int) -> int:
+    return _MOST_FILES if limit == resource.RLIM_INFINITY else min(limit, _MOST_FILES)
 
 
 def _load_client() -> None:

@@ -145,6 +145,19 @@ class RecurrentModule(LightningModule):
             layers = tuple(tuple(state) for state in kept["layers"])
             self._carried["train"] = NetworkState(layers, kept["fed_back"]).map(own_rows)
 
+    def forget_lost_state(self) -> None:
+        """Set the rows of the carried state that are not finite to zero: no later step would be."""
+        carried = self._carried.get("train")
+        if carried is None:
+            return
+        tensors = [s for state in carried.layers for s in state]
+        whole_B = torch.stack([s.isfinite().flatten(1).all(1) for s in tensors]).all(0)
+
+        def kept(rows_B: Tensor) -> Tensor:
+            return rows_B.where(whole_B.view(-1, *[1] * (rows_B.dim() - 1)), 0.0)
+
+        self._carried["train"] = carried.map(kept)
+
     @contextmanager
     def keeping_state(self) -> Generator[None]:
         """Put the carried states back at the end of the block, so that a batch can be run again."""

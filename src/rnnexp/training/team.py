@@ -153,20 +153,20 @@ def from_all(value: V) -> list[V]:
     return found
 
 
-def all_rows(rows_BH: Tensor) -> Tensor:
-    """Put the rows of all processes together, shape (..., B, H) from (..., B/n, H)."""
+def all_rows(rows_B: Tensor) -> Tensor:
+    """Put the rows of all processes together, shape (B, ...) from (B/n, ...)."""
     _, size = rank_and_size()
     if size == 1:
-        return rows_BH
-    parts = [torch.empty_like(rows_BH, memory_format=torch.contiguous_format) for _ in range(size)]
-    distributed.all_gather(parts, rows_BH.contiguous())
-    return torch.cat(parts, -2)
+        return rows_B
+    parts = [torch.empty_like(rows_B, memory_format=torch.contiguous_format) for _ in range(size)]
+    distributed.all_gather(parts, rows_B.contiguous())
+    return torch.cat(parts)
 
 
-def own_rows(rows_BH: Tensor) -> Tensor:
-    """Take this process's rows, shape (..., B/n, H) from (..., B, H)."""
+def own_rows(rows_B: Tensor) -> Tensor:
+    """Take this process's rows, shape (B/n, ...) from (B, ...)."""
     rank, size = rank_and_size()
-    return rows_BH.tensor_split(size, -2)[rank]
+    return rows_B.tensor_split(size)[rank]
 
 
 def mean_over_all(tensors: Sequence[Tensor]) -> list[Tensor]:

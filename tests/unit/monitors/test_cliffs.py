@@ -218,7 +218,7 @@ def test_real_training_without_clipping(plugins, seed: int) -> None:
     around = [np.median(norms[max(0, t - 50) : t + 51]) for t in range(len(norms))]
     ratios = norms / np.array(around)
     told = [cliff.step for cliff in detect(norms)]
-    assert all(ratios[step] > 3 for step in told)
+    assert all(ratios[step] > 2 for step in told)
     far = [step for step in np.flatnonzero(ratios > 30) if step >= 20]
     assert all(any(0 <= step - begin < 20 for begin in told) for step in far)
     assert len(told) <= 15

@@ -112,6 +112,15 @@ def test_raw_and_clipped_norm_by_hand(tmp_path) -> None:
     )
 
 
+def test_the_loss_of_a_step_is_the_mean_over_its_batches(tmp_path) -> None:
+    module = Line([(3.0, 4.0), (0.3, 0.4), (1.0, 0.0), (0.0, 3.0)])
+    before = module.w.detach().clone()
+    monitor = _fit(module, tmp_path, accumulate_grad_batches=2)
+    after = before - 0.125 * torch.tensor([1.65, 2.2])  # the mean of the first two gradients
+    losses = [latest["train/loss"] for latest in monitor.seen[1::2]]
+    assert losses == pytest.approx([(7.0 + 0.7) / 2, float(after[0] + 3 * after[1]) / 2])
+
+
 def test_clipping_by_value_by_hand(tmp_path) -> None:
     module = Line([(3.0, -4.0), (0.3, 0.4)])
     monitor = _fit(module, tmp_path, gradient_clip_val=1.0, gradient_clip_algorithm="value")

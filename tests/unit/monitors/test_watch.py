@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -56,12 +56,13 @@ def train(
     steps: int,
     factor: float = 1000.0,
     window: int | None = None,
+    kind: type[Scaled] = Scaled,
 ) -> Scaled:
     torch.manual_seed(0)
     task = plugins.get("task", "adding").cls(length=12, batch_size=8)
     make_cell = plugins.get("cell", "elman").cls
     network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=6), 2, 1, readout="last")
-    module = Scaled(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-6)), window)
+    module = kind(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-6)), window)
     module.factor = factor
     trainer = Trainer(
         max_steps=steps,
@@ -135,6 +136,26 @@ def test_a_refused_gradient_is_kept_as_a_cliff_of_its_own_kind(plugins, tmp_path
     (event,) = load_events(tmp_path)
     assert (event.step, event.kind) == (CLIFF, "nonfinite")
     assert not math.isfinite(event.raw_norm)
+    assert math.isnan(event.loss_before), "not that of the step before"
+    assert event.batch_seed != 0
+
+
+class Refusing(Scaled):
+    """Its forward pass refuses a number at one step, as check_finite does."""
+
+    def training_step(self, batch, batch_idx: int) -> Tensor:
+        if self.global_step == CLIFF - 1:
+            raise NonFiniteError("the state of layer 0 is nan at t=3.")
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_number_that_is_refused_on_the_way_forward_is_told_as_it_was(
+    plugins, tmp_path: Path
+) -> None:
+    with pytest.raises(NonFiniteError, match="at t=3"):
+        train(plugins, tmp_path, watch_of(tmp_path, Log()), steps=80, kind=Refusing)
+    (event,) = load_events(tmp_path)
+    assert (event.kind, event.group, event.layer) == ("nonfinite", "", None)
 
 
 def test_what_was_learned_survives_a_resume(plugins, tmp_path: Path) -> None:
@@ -146,6 +167,20 @@ def test_what_was_learned_survives_a_resume(plugins, tmp_path: Path) -> None:
     assert again.state_dict() == watch.state_dict()
     norm = 100 * watch.detector.median
     assert again.detector.observe(81, norm) == watch.detector.observe(81, norm)
+
+
+@dataclass
+class Stopped:
+    """What the watch asks of a trainer that goes on."""
+
+    global_step: int
+
+
+def module_of(plugins) -> RecurrentModule:
+    task = plugins.get("task", "adding").cls(length=12, batch_size=8)
+    make_cell = plugins.get("cell", "elman").cls
+    network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=6), 2, 1, readout="last")
+    return RecurrentModule(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-6)))
 
 
 class Snapshot(Callback):
@@ -172,6 +207,19 @@ def test_a_checkpoint_between_a_cliff_and_the_next_step_keeps_the_cliff(
     (told,), (resumed,) = load_events(tmp_path / "one"), load_events(tmp_path)
     assert replace(resumed, loss_after=told.loss_after) == told
     assert resumed.loss_after is not None
+
+
+def test_a_cliff_right_before_a_stop_is_kept_once(plugins, tmp_path: Path) -> None:
+    monitor, watch = watch_of(tmp_path, Log())
+    snapshot = Snapshot(watch)
+    train(plugins, tmp_path, [snapshot, monitor, watch], steps=CLIFF + 1)
+    monitor, again = watch_of(tmp_path, Log())
+    again.load_state_dict(snapshot.kept)
+    again.on_train_start(Stopped(CLIFF), module_of(plugins))
+    assert load_events(tmp_path) == [], "it waits for the loss after it"
+    again._complete(0.5)
+    (event,) = load_events(tmp_path)
+    assert (event.step, event.loss_after) == (CLIFF, 0.5)
 
 
 def test_a_cliff_that_is_met_again_is_kept_once(plugins, tmp_path: Path) -> None:

@@ -59,6 +59,9 @@ class MemoryStore:
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         self._call(lambda: self.tags.update(tags))
 
+    def delete_tag(self, run_id: str, key: str) -> None:
+        self._call(lambda: self.tags.pop(key, None))
+
     def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
         self._call(lambda: self.artifacts.append((path.name, folder)))
 

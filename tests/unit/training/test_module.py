@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,7 +10,9 @@ from torch import Tensor
 from rnnexp.recurrence import Feed, FeedMode, RecurrentNetwork, Schedule, Trace, unroll
 from rnnexp.registry import Registry
 from rnnexp.tasks import Batch, GeneratedTask
+from rnnexp.training import team
 from rnnexp.training.module import Recipe, RecurrentModule
+from rnnexp.training.team import own_rows
 
 T, B, H = 6, 2, 4
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -124,6 +127,35 @@ def test_carried_state_travels_in_the_checkpoint(make, batch: Batch, cell: str, 
     other.on_load_checkpoint(torch.load(tmp_path / "x.ckpt", weights_only=True))
     one, two = module.training_step(second, 1), other.training_step(second, 1)
     torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "qrnn", "mlstm"])
+def test_rows_of_a_lost_state_begin_afresh(make, batch: Batch, cell: str) -> None:
+    module = make(cell)
+    first, second = _windows(batch, 4)
+    lost = replace(first, inputs_TBI=first.inputs_TBI.clone())
+    lost.inputs_TBI[1, 1] = math.nan
+    module.training_step(lost, 0)
+    module.forget_lost_state()
+    for state in module._carried["train"].layers:
+        for tensor in state:
+            assert tensor.isfinite().all()
+            assert not tensor[1].any()
+    assert module._carried["train"].layers[0][0][0].any(), "the other rows go on"
+    assert module.training_step(second, 1).isfinite()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "qrnn", "mlstm", "md_rnn"])
+def test_the_rows_of_each_process_are_those_it_gave(
+    make, batch: Batch, cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = make(cell).network.layers[0].initial_state((B,))
+    found = []
+    for rank in range(2):
+        monkeypatch.setattr(team, "rank_and_size", lambda rank=rank: (rank, 2))
+        found.append([own_rows(tensor) for tensor in state])
+    for tensor, one, two in zip(state, *found, strict=True):
+        assert one.shape == two.shape == (B // 2, *tensor.shape[1:])
 
 
 def test_checkpoint_before_the_first_step_loads(make) -> None:

@@ -1,0 +1,177 @@
+"""A sink with several runs: what is wrong with one of them concerns no other."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+from rnnexp.tracking import RunLog, delivery, sink
+from rnnexp.tracking.forward import KILLED, Point
+from rnnexp.tracking.records import ERROR_TAG, RunHeader
+from rnnexp.tracking.service import delivered
+
+
+class Shelf:
+    """Keep runs by name; those that are named here are refused."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused = refused
+        self.points: dict[str, int] = {}
+        self.status: dict[str, str] = {}
+        self.tags: dict[str, dict[str, str]] = {}
+        self.tried: list[str] = []
+
+    def open_run(self, start) -> str:
+        self.tags[start["name"]] = {}
+        return start["name"]
+
+    def experiment_of(self, run_id: str) -> str:
+        return "1"
+
+    def log_metrics(self, run_id: str, points: list[Point]) -> None:
+        self.tried.append(run_id)
+        if run_id in self.refused:
+            raise RuntimeError(f"The run {run_id} must be in the 'active' state.")
+        self.points[run_id] = self.points.get(run_id, 0) + len(points)
+
+    def steps_of(self, run_id: str, key: str) -> set[tuple[int, int]]:
+        return set()
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self.tags[run_id] |= tags
+
+    def delete_tag(self, run_id: str, key: str) -> None:
+        self.tags[run_id].pop(key, None)
+
+    def log_artifact(self, run_id: str, path: Path, folder: str) -> None: ...
+
+    def end_run(self, run_id: str, status: str, time: int) -> None:
+        self.status[run_id] = status
+
+
+class Owner:
+    """Tell a sink what to deliver, and go."""
+
+    def __init__(self, store: Shelf) -> None:
+        self.gone = threading.Event()
+        self.sink = sink.Sink("shelf")
+        self.sink._store = store
+
+    def tell(self, folders: Iterable[Path]) -> None:
+        lines = [json.dumps({"folder": str(folder)}) for folder in folders]
+
+        def talk() -> Iterable[str]:
+            yield from lines
+            self.gone.wait()
+
+        threading.Thread(target=lambda: self.sink.listen(iter(talk())), daemon=True).start()
+
+    def leave(self) -> int:
+        self.gone.set()
+        return self.sink.run()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (sink, delivery):
+        monkeypatch.setattr(module, "GIVE_UP_SECONDS", 0.6)
+    for name in ("FIRST_PAUSE", "LAST_PAUSE", "DYING_SECONDS", "BATCH_SECONDS"):
+        monkeypatch.setattr(delivery, name, 0.1)
+    monkeypatch.setattr(sink, "POLL_SECONDS", 0.01)
+
+
+def begin(folder: Path) -> RunLog:
+    log = RunLog(folder, RunHeader(folder.name, "study", {}, {}), "shelf", None)
+    log.metrics({"loss": 1.0}, 0)
+    log.flush()
+    return log
+
+
+def finished(folder: Path) -> Path:
+    begin(folder).end("FINISHED")
+    return folder
+
+
+def test_a_run_that_is_refused_holds_up_no_other(tmp_path: Path) -> None:
+    store = Shelf("b")
+    owner = Owner(store)
+    owner.tell([finished(tmp_path / name) for name in "abc"])
+    assert owner.leave() == 1, "one is not delivered"
+    assert store.status == {"a": "FINISHED", "c": "FINISHED"}
+    assert not delivered(tmp_path / "b")
+    assert store.tried.count("b") > 1, "it was tried again"
+
+
+def test_others_go_on_while_one_is_refused(tmp_path: Path) -> None:
+    store = Shelf("b")
+    owner = Owner(store)
+    logs = [begin(tmp_path / name) for name in "abc"]
+    owner.tell([log.folder for log in logs])
+    turning = threading.Thread(target=owner.sink.run, daemon=True)
+    turning.start()
+    for step in range(1, 5):
+        time.sleep(0.2)
+        logs[2].metrics({"loss": 1.0}, step)
+        logs[2].flush()
+    for log in logs:
+        log.end("FINISHED")
+    owner.gone.set()
+    turning.join(10)
+    assert store.points == {"a": 1, "c": 5}
+
+
+def test_a_run_without_a_journal_holds_up_no_other(tmp_path: Path, capsys) -> None:
+    store = Shelf()
+    owner = Owner(store)
+    owner.tell([tmp_path / "never begun", finished(tmp_path / "a")])
+    assert owner.leave() == 0
+    assert store.status == {"a": "FINISHED"}
+    assert "never begun" in capsys.readouterr().err
+
+
+def test_a_store_that_is_slow_to_fail_is_asked_for_one_run_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink, "SLOW_SECONDS", 0.0)
+    store = Shelf("a", "b")
+    owner = Owner(store)
+    owner.tell([finished(tmp_path / name) for name in "ab"])
+    while len(owner.sink._waiting) + len(owner.sink._deliveries) < 2:
+        owner.sink._adopt()
+    assert not owner.sink._turn(owner_gone=False)
+    assert store.tried == ["a"]
+    assert not owner.sink._turn(owner_gone=False)
+    assert store.tried == ["a", "b"]
+
+
+def test_a_run_that_is_written_on_is_not_marked_as_dead(tmp_path: Path) -> None:
+    store = Shelf()
+    owner = Owner(store)
+    log = begin(tmp_path / "a")  # by a job elsewhere, say
+    owner.tell([log.folder])
+    assert owner.leave() == 0
+    assert store.points == {"a": 1}
+    assert store.status == {}
+    log.end("FINISHED")
+
+
+def test_a_run_that_nobody_writes_is_marked_and_heals(tmp_path: Path) -> None:
+    store = Shelf()
+    first = Owner(store)
+    log = begin(tmp_path / "a")
+    log._journal._file.close()  # as its death would
+    first.tell([log.folder])
+    assert first.leave() == 0
+    assert store.status == {"a": "FAILED"}
+    assert store.tags["a"] == {ERROR_TAG: KILLED}
+    with (log.folder / "journal.jsonl").open("a") as journal:  # it was alive on another machine
+        journal.write(json.dumps({"kind": "end", "status": "FINISHED", "reason": None, "time": 1}))
+        journal.write("\n")
+    second = Owner(store)
+    second.tell([log.folder])
+    assert second.leave() == 0
+    assert store.status == {"a": "FINISHED"}
+    assert store.tags["a"] == {}
