@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 from rnnexp.app.config.command_line import key_value
-from rnnexp.app.run.resume import JOURNAL
+from rnnexp.app.jobs.lease import FILE, LOCK, holder_of
 from rnnexp.training.checkpoints import find_checkpoint
 
-_HYDRA = ".hydra"
-"""What Hydra leaves before a run begins."""
+_BEFORE = (".hydra", FILE, LOCK)
+"""What Hydra and the lease leave before a run begins."""
 
 
 def after_stop(folder: Path | None) -> str:
@@ -31,7 +31,7 @@ def after_stop(folder: Path | None) -> str:
 
 
 def _was_empty(folder: Path) -> bool:
-    if (folder / JOURNAL).is_file() or any(f.name != _HYDRA for f in folder.iterdir()):
-        return False
+    if any(f.name not in _BEFORE for f in folder.iterdir()) or holder_of(folder) is not None:
+        return False  # another process may have begun there by now
     shutil.rmtree(folder)
     return True

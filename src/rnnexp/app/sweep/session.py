@@ -13,10 +13,12 @@ from omegaconf import DictConfig, ListConfig
 from hydra_plugins.rnnexp_local_launcher._pool import Limits
 from hydra_plugins.rnnexp_local_launcher._remote import need_of
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
+from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import Corner, Job, search_path
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import LOG, State, artifact_root
 from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.run.alone import alone_in
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
 from rnnexp.app.run.stopped import after_stop
@@ -74,16 +76,13 @@ class Session:
     def __call__(self, config: DictConfig) -> None:
         """Run one job in this process; a failure is kept and does not stop the others."""
         hydra = HydraConfig.get()
-        self._folder = folder = Path(hydra.runtime.output_dir)
         if self.sweep is not None:
             self._run_item(self.sweep, self.sweep.all_items[int(hydra.job.num)])
             return
-        plan = validate(config)
-        tags = {**self.tags, "rnnexp.overrides": shlex.join(hydra.overrides.task)}
-        origin = origin_of(plan.values["resume"], folder)
-        if origin is not None and origin.folder is not None:
-            take_threads_of(origin.folder, plan)
-        outcome = run(plan, folder, self.tracking, self.stop, tags=tags, origin=origin)
+        folder = Path(hydra.runtime.output_dir)
+        with alone_in(folder):
+            self._folder = folder
+            outcome = self._run_one(validate(config), folder, hydra.overrides.task)
         self.outcomes.append(outcome)
         self._say(outcome)
 
@@ -171,6 +170,13 @@ class Session:
         for folder in sweep.undelivered(left):
             self.tracking.forward(folder)
         return left
+
+    def _run_one(self, plan: Plan, folder: Path, overrides: Sequence[str]) -> Outcome:
+        tags = {**self.tags, "rnnexp.overrides": shlex.join(overrides)}
+        origin = origin_of(plan.values["resume"], folder)
+        if origin is not None and origin.folder is not None:
+            take_threads_of(origin.folder, plan)
+        return run(plan, folder, self.tracking, self.stop, tags=tags, origin=origin)
 
     def _run_item(self, sweep: Sweep, item: Item) -> None:
         if sweep.lease is None:
