@@ -1,10 +1,12 @@
 """What a run that a signal has ended leaves behind, and how to go on with it."""
 
+import shlex
 import shutil
 from pathlib import Path
 
 from rnnexp.app.config.command_line import key_value
 from rnnexp.app.jobs.lease import FILE, LOCK, holder_of
+from rnnexp.tracking import delivered
 from rnnexp.training.checkpoints import find_checkpoint
 
 _BEFORE = (".hydra", FILE, LOCK)
@@ -27,6 +29,20 @@ def after_stop(folder: Path | None) -> str:
     return (
         f"the record is saved in {folder}, and no checkpoint yet: there is nothing to go on from. "
         "Start again by the same command."
+    )
+
+
+def after_end(folder: Path) -> str:
+    """Say that a run has finished although a signal came after it, and what the store lacks.
+
+    Args:
+        folder: the run's.
+    """
+    if delivered(folder):
+        return f"the run is finished, and its record is delivered ({folder})."
+    return (
+        f"the run is finished, and its record is saved in {folder}; only its delivery was "
+        f"interrupted. Deliver it: rnnexp sync {shlex.quote(str(folder))}"
     )
 
 

@@ -21,7 +21,7 @@ from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.alone import alone_in
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
-from rnnexp.app.run.stopped import after_stop
+from rnnexp.app.run.stopped import after_end, after_stop
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
@@ -31,7 +31,10 @@ from rnnexp.app.sweep.worker import run_folder
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.report.table import print_table, summary_line
 from rnnexp.tracking import Courier, Tracking
-from rnnexp.training.interrupt import StopRequest
+from rnnexp.training.interrupt import Stopped, StopRequest
+
+_LATE_SECONDS = 5.0
+"""How long to wait for the store after a signal that came when the run had finished."""
 
 
 class Session:
@@ -136,13 +139,30 @@ class Session:
         if self.sweep is not None and self.sweep.lease is not None:
             self._sum_up(self.sweep)
 
-    def after_stop(self) -> str:
+    def heard(self, error: Stopped) -> None:
+        """Take note of the signal that ends the command, before `finish`."""
+        self.stopped = True
+        if error.too_late:  # nothing is left but the delivery, which goes on without us
+            self.wait = min(self.wait, _LATE_SECONDS)
+
+    def after_stop(self, error: Stopped) -> str:
         """Say what is left of what was stopped, and how to go on."""
+        if self.sweep is None and self._folder is not None and self._had_finished(error):
+            return after_end(self._folder)
         if self.sweep is None:
             return after_stop(self._folder)
+        if self.sweep.status not in (None, "KILLED"):
+            folder = shlex.quote(str(self.sweep.folder))
+            return (
+                f"the sweep is over; only delivery was interrupted. Deliver: rnnexp sync {folder}"
+            )
         if self.sweep.lease is None:
             return "the sweep had not begun. Start it by the same command again."
         return "checkpoints and records are saved. Go on: the same command again."
+
+    def _had_finished(self, error: Stopped) -> bool:
+        # In the run, after its end; or later, while this command waited for the store.
+        return error.too_late or any(o.status == "FINISHED" for o in self.outcomes)
 
     def _say_left(self, folders: Sequence[Path]) -> None:
         for folder in folders:

@@ -31,6 +31,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.tracking import (
     RunHeader,
     RunLog,
+    Status,
     Tracking,
     close_journal,
     delivered,
@@ -114,6 +115,7 @@ class Sweep:
         self.items = list({item.key: item for item in self.all_items}.values())
         self.elsewhere: set[str] = set()
         self.lease: Lease | None = None
+        self.status: Status | None = None
         self.reports: str | None = None
         self._parent: RunLog | None = None
 
@@ -260,8 +262,8 @@ class Sweep:
         write_json(file, [o.__dict__ for o in outcomes], indent=1)
         self._parent.artifact(file)
         whole = done + len(self.elsewhere) >= self.total
-        status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
-        self._parent.end(status, None if whole else f"{finished} runs finished")
+        self.status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
+        self._parent.end(self.status, None if whole else f"{finished} runs finished")
         if self.lease is not None:
             self.lease.release()
 
