@@ -27,7 +27,7 @@ from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
 from rnnexp.app.sweep.sweep import NOT_RUN, Item, Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
-from rnnexp.app.sweep.worker import run_folder
+from rnnexp.app.sweep.worker import BUSY, run_folder
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.report.table import print_table, summary_line
 from rnnexp.tracking import Courier, Tracking
@@ -208,6 +208,10 @@ class Session:
             code = run_folder(item.folder, self.stop)
         finally:
             self.tracking.forward(item.folder)
+        if code == BUSY:
+            sweep.others.note(item.folder)
+            print(f"rnnexp: {item.name}: another process runs it", file=sys.stderr)
+            return
         sweep.judge(item, f"exit code {code}", code, False)
         sweep.tell()
         self._say(item.outcome)
@@ -252,7 +256,7 @@ def _come_so_far(sweep: Sweep, counts: Counter[State]) -> str:
         again = "run again" if sweep.options["retry_failed"] else "sweep.retry_failed=true reruns"
         words.append(f"{counts['failed']} failed before ({again})")
     if counts["running"]:
-        words.append(f"{counts['running']} run by another process: see rnnexp sweep status")
+        words.append(f"{counts['running']} run by another process, tried last")
     return ", ".join(words)
 
 
