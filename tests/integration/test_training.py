@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 import signal
 import subprocess
 import sys
@@ -204,3 +205,25 @@ def test_a_signal_saves_everything_and_the_run_can_go_on(
     assert "rnnexp.error" not in run.data.tags
     history = MlflowClient(store_uri).get_metric_history(run.info.run_id, "train/loss")
     assert [m.step for m in history] == [*range(1, more + 1)]
+
+
+def test_a_run_that_still_trains_is_left_alone_and_a_killed_one_goes_on_at_once(
+    rnnexp, start_python, workdir: Path, store_uri: str
+) -> None:
+    words = [*SMALL[:2], "trainer.max_steps=100000", "trainer.val_every=20", "task.val_batches=1"]
+    words += ["task.test_batches=2", "tracking.wait=0"]
+    first = start_python("-m", "rnnexp", "train", "hydra.run.dir=out", *words, cwd=workdir)
+    last = workdir / "out" / "checkpoints" / "last.ckpt"
+    assert comes_true(last.is_file)
+    second = rnnexp("train", "resume=out")
+    assert second.code == 2, second.err
+    assert f"process {first.pid} on {platform.node()} is at work on this run" in second.err
+    assert first.poll() is None
+    first.kill()
+    first.wait(60)
+    more = torch.load(last, weights_only=True)["global_step"] + 5
+    done = rnnexp("train", "resume=out", f"trainer.max_steps={more}")
+    assert done.code == 0, done.err
+    recorded = [(step, key) for step, key, _ in figures(str(workdir / "out"))]
+    assert (more, "train/loss") in recorded
+    assert len(set(recorded)) == len(recorded), "no step is recorded twice"

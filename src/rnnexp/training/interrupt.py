@@ -29,6 +29,8 @@ class Stopped(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.signum = signum
+        self.too_late = False
+        """Whether the run had finished by then, and only what comes after it was stopped."""
 
     @property
     def exit_code(self) -> int:
@@ -78,10 +80,15 @@ class StopRequest:
         self.signum: int | None = None
         self.can_wait = False
         self.listens = False
+        self._closing = False
+        self._meanwhile: int | None = None
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
         """Note the first signal while a step runs; at any other moment stop at once."""
         del frame
+        if self._closing and self._meanwhile is None:
+            self._meanwhile = signum
+            return
         impatient = self.signum is not None
         self.signum = signum
         if impatient or not self.can_wait:
@@ -99,6 +106,21 @@ class StopRequest:
             self.listens = False
             for signum, handler in zip(SIGNALS, before, strict=True):
                 signal.signal(signum, handler)
+
+    @contextmanager
+    def closing(self) -> Generator[None]:
+        """Have a first signal wait for the end of the block, which is short.
+
+        Raises:
+            Stopped: one has come meanwhile.
+        """
+        self._closing = True
+        try:
+            yield
+        finally:
+            self._closing = False
+        if self._meanwhile is not None:
+            raise Stopped(self._meanwhile)
 
     def take_signals(self) -> None:
         """Have signals come here, whoever took them before."""

@@ -37,6 +37,24 @@ def test_first_signal_waits_and_the_second_does_not() -> None:
     assert caught.value.signum == signal.SIGINT
 
 
+def close_during(signals: int, done: list[int]) -> None:
+    request = StopRequest()
+    request.signum = signal.SIGINT  # it has ended the training
+    with request.listening(), request.closing():
+        for number in range(signals):
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append(number)
+
+
+def test_a_first_signal_waits_for_the_end_of_a_closing_and_a_second_does_not() -> None:
+    for signals in (1, 2):
+        done: list[int] = []
+        with pytest.raises(Stopped) as caught:
+            close_during(signals, done)
+        assert caught.value.signum == signal.SIGTERM
+        assert done == [0]
+
+
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     with StopRequest().listening() as request:

@@ -15,6 +15,7 @@ from rnnexp.app.jobs.folder import artifact_root, outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
 from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, origin_of
 from rnnexp.app.run.run import run
+from rnnexp.app.run.stopped import after_end
 from rnnexp.app.run.threads import TAG, take_threads_of
 from rnnexp.report.table import summary_line
 from rnnexp.tracking import RunRecord, Tracking, load_run
@@ -45,7 +46,9 @@ def main(command: str, arguments: list[str]) -> int:
         with stop.listening(), lease.beating():
             outcome = run(plan, folder, tracking, stop, tags={RERUN_OF: names[0]}, origin=origin)
     except Stopped as error:
-        print(f"rnnexp: {error}; go on: the same command again ({folder})", file=sys.stderr)
+        again = f"go on: the same command again ({folder})"
+        said = after_end(folder) if error.too_late else again
+        print(f"rnnexp: {error}; {said}", file=sys.stderr)
         return error.exit_code
     finally:
         tracking.close(float(plan.values["tracking"]["wait"]))

@@ -96,8 +96,8 @@ def _run(session: Session, argv: list[str]) -> int:
         with session.stop.listening():
             try:
                 _hydra_main(session, argv)
-            except Stopped:
-                session.stopped = True
+            except Stopped as error:
+                session.heard(error)
                 raise
             finally:
                 session.stop.can_wait = False
@@ -108,7 +108,7 @@ def _run(session: Session, argv: list[str]) -> int:
         print(f"rnnexp: {error}", file=sys.stderr)
         return EXIT_FAILED
     except Stopped as error:
-        print(f"rnnexp: {error}; {session.after_stop()}", file=sys.stderr)
+        print(f"rnnexp: {error}; {session.after_stop(error)}", file=sys.stderr)
         return error.exit_code
     return session.exit_code
 

@@ -5,7 +5,7 @@ import platform
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,17 +68,18 @@ class Lease:
         return holder is not None and holder.token == self.token
 
     def beat(self) -> None:
-        """Give a sign of life, if the last one is old."""
+        """Give a sign of life, if the last one is old; what a full disk refuses, the next try."""
         if time.monotonic() - self._beaten < BEAT_SECONDS:
             return
-        self._beaten = time.monotonic()
-        with FileLock(self.folder / LOCK):
+        with suppress(OSError), FileLock(self.folder / LOCK):
             if self.is_mine():
                 _write(self.folder, self.token)
+            self._beaten = time.monotonic()
 
     def release(self) -> None:
         """Hand the lease back; the token stays, for the next holder to count on."""
-        with FileLock(self.folder / LOCK):
+        # Where the disk is full the lease stands until this process has ended, which is soon.
+        with suppress(OSError), FileLock(self.folder / LOCK):
             if self.is_mine():
                 write_json(self.folder / FILE, {"token": self.token})
 

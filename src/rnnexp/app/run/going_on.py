@@ -10,6 +10,7 @@ import yaml
 from rnnexp.app.config.build import Plan, build_network
 from rnnexp.app.config.command_line import key_value
 from rnnexp.app.jobs.folder import Frozen, is_frozen
+from rnnexp.app.run.alone import check_free
 from rnnexp.app.run.resume import Origin, locate
 from rnnexp.app.run.run import CONFIG_FILE, flatten
 from rnnexp.errors import ConfigError
@@ -27,7 +28,8 @@ def check_resumes(plans: Sequence[Plan], multirun: bool) -> None:
         multirun: whether they are a sweep.
 
     Raises:
-        ConfigError: there is nothing to go on from, or it belongs to another network.
+        ConfigError: there is nothing to go on from, it belongs to another network, or
+            a living process is at work on it.
     """
     for plan in plans:
         resume = plan.values["resume"]
@@ -61,6 +63,7 @@ def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multi
             f"goes on by the sweep's command again: {tags.get('rnnexp.command')}\n{start} "
             f"{tags.get('rnnexp.overrides', '')}".rstrip()
         )
+    check_free(folder)
     for key, then, now in _changed(plan, folder, _KEPT):
         raise ConfigError(
             f"resume={resume}: {key} was {then} in this run, and is {now} now. A run that goes on "

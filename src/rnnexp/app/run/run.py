@@ -60,13 +60,28 @@ def run(
         How it ended; an exception of the run is in it, not raised.
 
     Raises:
-        Stopped: a signal ended it; checkpoint and record are complete.
+        Stopped: a signal ended it, or what comes after it; checkpoint and record are complete.
     """
     outcome = Outcome(run_name(plan.values), str(folder), config=flatten(plan.values))
     log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent))
     _store_config(plan, folder, log)
     keep_sources(plan.values, folder, log)
-    begun = time.perf_counter()
+    try:
+        _go(plan, outcome, log, stop, origin, alone=parent is None)
+        # A job of a sweep waits for no store: the next one begins instead.
+        wait = 0.0 if parent is not None else float(plan.values["tracking"]["wait"])
+        outcome.run_id = log.run_id(timeout=wait)
+    except Stopped as error:
+        error.too_late = outcome.status == "FINISHED"
+        raise
+    outcome.write()
+    return outcome
+
+
+def _go(
+    plan: Plan, outcome: Outcome, log: RunLog, stop: StopRequest, origin: Origin | None, alone: bool
+) -> None:
+    folder, begun = Path(outcome.folder), time.perf_counter()
     try:
         outcome.metrics = _train(plan, outcome, log, stop, origin)
         outcome.status = "FINISHED"
@@ -80,13 +95,11 @@ def run(
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
     finally:
         outcome.seconds = log.seconds_before + time.perf_counter() - begun
-        _draw(plan, folder, log, alone=parent is None)
-        _close(outcome, folder, log)
-    # A job of a sweep waits for no store: the next one begins instead.
-    wait = 0.0 if parent is not None else float(plan.values["tracking"]["wait"])
-    outcome.run_id = log.run_id(timeout=wait)
-    outcome.write()
-    return outcome
+        try:
+            _draw(plan, folder, log, alone)
+        finally:  # whatever ends the drawing, a signal too: the record has its ending
+            with stop.closing():
+                _close(outcome, folder, log)
 
 
 def describe(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """How far a job of a sweep has come, for whoever watches the sweep."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ class StatusFile(Callback):
             return
         self._written = now
         loss = self.monitor.latest.get("train/loss")
-        replace_json(
-            self.path, {"step": trainer.global_step, "of": trainer.max_steps, "loss": loss}
-        )
+        with suppress(OSError):  # a full disk: the next turn tries again, and training goes on
+            replace_json(
+                self.path, {"step": trainer.global_step, "of": trainer.max_steps, "loss": loss}
+            )
 
 
 class Reports(Callback):

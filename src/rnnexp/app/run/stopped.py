@@ -1,14 +1,16 @@
 """What a run that a signal has ended leaves behind, and how to go on with it."""
 
+import shlex
 import shutil
 from pathlib import Path
 
 from rnnexp.app.config.command_line import key_value
-from rnnexp.app.run.resume import JOURNAL
+from rnnexp.app.jobs.lease import FILE, LOCK, holder_of
+from rnnexp.tracking import delivered
 from rnnexp.training.checkpoints import find_checkpoint
 
-_HYDRA = ".hydra"
-"""What Hydra leaves before a run begins."""
+_BEFORE = (".hydra", FILE, LOCK)
+"""What Hydra and the lease leave before a run begins."""
 
 
 def after_stop(folder: Path | None) -> str:
@@ -30,8 +32,22 @@ def after_stop(folder: Path | None) -> str:
     )
 
 
+def after_end(folder: Path) -> str:
+    """Say that a run has finished although a signal came after it, and what the store lacks.
+
+    Args:
+        folder: the run's.
+    """
+    if delivered(folder):
+        return f"the run is finished, and its record is delivered ({folder})."
+    return (
+        f"the run is finished, and its record is saved in {folder}; only its delivery was "
+        f"interrupted. Deliver it: rnnexp sync {shlex.quote(str(folder))}"
+    )
+
+
 def _was_empty(folder: Path) -> bool:
-    if (folder / JOURNAL).is_file() or any(f.name != _HYDRA for f in folder.iterdir()):
-        return False
+    if any(f.name not in _BEFORE for f in folder.iterdir()) or holder_of(folder) is not None:
+        return False  # another process may have begun there by now
     shutil.rmtree(folder)
     return True

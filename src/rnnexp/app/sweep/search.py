@@ -128,6 +128,8 @@ class SearchTrials:
         if state == "pruned":
             self.search.judge(item, "its process ended early", None, False)
             return Result("pruned")
+        if state == "running":
+            self.search.others.note(item.folder)
         self.search.freeze(item, self.threads)
         return JobTask(item)
 

@@ -13,23 +13,28 @@ from omegaconf import DictConfig, ListConfig
 from hydra_plugins.rnnexp_local_launcher._pool import Limits
 from hydra_plugins.rnnexp_local_launcher._remote import need_of
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
+from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import Corner, Job, search_path
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import LOG, State, artifact_root
 from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.run.alone import alone_in
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
-from rnnexp.app.run.stopped import after_stop
+from rnnexp.app.run.stopped import after_end, after_stop
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
 from rnnexp.app.sweep.sweep import NOT_RUN, Item, Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
-from rnnexp.app.sweep.worker import run_folder
+from rnnexp.app.sweep.worker import BUSY, run_folder
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.report.table import print_table, summary_line
 from rnnexp.tracking import Courier, Tracking
-from rnnexp.training.interrupt import StopRequest
+from rnnexp.training.interrupt import Stopped, StopRequest
+
+_LATE_SECONDS = 5.0
+"""How long to wait for the store after a signal that came when the run had finished."""
 
 
 class Session:
@@ -74,16 +79,13 @@ class Session:
     def __call__(self, config: DictConfig) -> None:
         """Run one job in this process; a failure is kept and does not stop the others."""
         hydra = HydraConfig.get()
-        self._folder = folder = Path(hydra.runtime.output_dir)
         if self.sweep is not None:
             self._run_item(self.sweep, self.sweep.all_items[int(hydra.job.num)])
             return
-        plan = validate(config)
-        tags = {**self.tags, "rnnexp.overrides": shlex.join(hydra.overrides.task)}
-        origin = origin_of(plan.values["resume"], folder)
-        if origin is not None and origin.folder is not None:
-            take_threads_of(origin.folder, plan)
-        outcome = run(plan, folder, self.tracking, self.stop, tags=tags, origin=origin)
+        folder = Path(hydra.runtime.output_dir)
+        with alone_in(folder):
+            self._folder = folder
+            outcome = self._run_one(validate(config), folder, hydra.overrides.task)
         self.outcomes.append(outcome)
         self._say(outcome)
 
@@ -137,13 +139,30 @@ class Session:
         if self.sweep is not None and self.sweep.lease is not None:
             self._sum_up(self.sweep)
 
-    def after_stop(self) -> str:
+    def heard(self, error: Stopped) -> None:
+        """Take note of the signal that ends the command, before `finish`."""
+        self.stopped = True
+        if error.too_late:  # nothing is left but the delivery, which goes on without us
+            self.wait = min(self.wait, _LATE_SECONDS)
+
+    def after_stop(self, error: Stopped) -> str:
         """Say what is left of what was stopped, and how to go on."""
+        if self.sweep is None and self._folder is not None and self._had_finished(error):
+            return after_end(self._folder)
         if self.sweep is None:
             return after_stop(self._folder)
+        if self.sweep.status not in (None, "KILLED"):
+            folder = shlex.quote(str(self.sweep.folder))
+            return (
+                f"the sweep is over; only delivery was interrupted. Deliver: rnnexp sync {folder}"
+            )
         if self.sweep.lease is None:
             return "the sweep had not begun. Start it by the same command again."
         return "checkpoints and records are saved. Go on: the same command again."
+
+    def _had_finished(self, error: Stopped) -> bool:
+        # In the run, after its end; or later, while this command waited for the store.
+        return error.too_late or any(o.status == "FINISHED" for o in self.outcomes)
 
     def _say_left(self, folders: Sequence[Path]) -> None:
         for folder in folders:
@@ -172,6 +191,13 @@ class Session:
             self.tracking.forward(folder)
         return left
 
+    def _run_one(self, plan: Plan, folder: Path, overrides: Sequence[str]) -> Outcome:
+        tags = {**self.tags, "rnnexp.overrides": shlex.join(overrides)}
+        origin = origin_of(plan.values["resume"], folder)
+        if origin is not None and origin.folder is not None:
+            take_threads_of(origin.folder, plan)
+        return run(plan, folder, self.tracking, self.stop, tags=tags, origin=origin)
+
     def _run_item(self, sweep: Sweep, item: Item) -> None:
         if sweep.lease is None:
             self._begin(sweep)
@@ -182,6 +208,10 @@ class Session:
             code = run_folder(item.folder, self.stop)
         finally:
             self.tracking.forward(item.folder)
+        if code == BUSY:
+            sweep.others.note(item.folder)
+            print(f"rnnexp: {item.name}: another process runs it", file=sys.stderr)
+            return
         sweep.judge(item, f"exit code {code}", code, False)
         sweep.tell()
         self._say(item.outcome)
@@ -226,7 +256,7 @@ def _come_so_far(sweep: Sweep, counts: Counter[State]) -> str:
         again = "run again" if sweep.options["retry_failed"] else "sweep.retry_failed=true reruns"
         words.append(f"{counts['failed']} failed before ({again})")
     if counts["running"]:
-        words.append(f"{counts['running']} run by another process: see rnnexp sweep status")
+        words.append(f"{counts['running']} run by another process, tried last")
     return ", ".join(words)
 
 

@@ -27,10 +27,12 @@ from rnnexp.app.jobs.lease import Lease, acquire, holder_of
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
+from rnnexp.app.sweep.others import Others
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import (
     RunHeader,
     RunLog,
+    Status,
     Tracking,
     close_journal,
     delivered,
@@ -113,7 +115,9 @@ class Sweep:
         ]
         self.items = list({item.key: item for item in self.all_items}.values())
         self.elsewhere: set[str] = set()
+        self.others = Others()
         self.lease: Lease | None = None
+        self.status: Status | None = None
         self.reports: str | None = None
         self._parent: RunLog | None = None
 
@@ -145,11 +149,17 @@ class Sweep:
         return {item.key: state_of(item.folder) for item in self.items}
 
     def left(self) -> list[Item]:
-        """List the jobs that are to be run now."""
+        """List the jobs that are to be run now.
+
+        Those that another process is at work on come last: one whose sweep was killed is saving
+        its state, and goes on then; one that has not ended by then is left to it.
+        """
         wanted = {"new", "interrupted"} | ({"failed"} if self.options["retry_failed"] else set())
         states = self.states()
-        self.elsewhere |= {key for key, state in states.items() if state == "running"}
-        return [item for item in self.items if states[item.key] in wanted]
+        busy = [item for item in self.items if states[item.key] == "running"]
+        for item in busy:
+            self.others.note(item.folder)
+        return [*(item for item in self.items if states[item.key] in wanted), *busy]
 
     def undelivered(self, left: Collection[Item]) -> list[Path]:
         """List the folders of jobs whose records the store lacks: a queue went on without us.
@@ -252,6 +262,8 @@ class Sweep:
         if self._parent is None:
             return
         self.tell()
+        # First who is still at work, then what came out: a job may end in between.
+        self.elsewhere = {item.key for item in self.items if self.others.have(item.folder)}
         outcomes = self.outcomes
         done = sum(outcome.well for outcome in outcomes)
         finished = f"{done} of {self.total}"
@@ -259,9 +271,10 @@ class Sweep:
         file = self.folder / "sweep_summary.json"
         write_json(file, [o.__dict__ for o in outcomes], indent=1)
         self._parent.artifact(file)
-        whole = done + len(self.elsewhere) >= self.total
-        status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
-        self._parent.end(status, None if whole else f"{finished} runs finished")
+        others = sum(not o.well and Path(o.folder).name in self.elsewhere for o in outcomes)
+        whole = done + others >= self.total
+        self.status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
+        self._parent.end(self.status, None if whole else f"{finished} runs finished")
         if self.lease is not None:
             self.lease.release()
 

@@ -104,7 +104,9 @@ class SweepWatcher:
         self._forward()
         self.sweep.tell(self._at_work())
         if ended.code == BUSY:
-            self.sweep.elsewhere.add(item.key)
+            self.sweep.others.note(item.folder)
+        # Also one that was ended while it waited for the other: the record is not ours to end.
+        if ended.code == BUSY or self.sweep.others.have(item.folder):
             self.say(f"{item.name}: another process runs it")
             return True
         outcome = self.sweep.judge(item, str(ended), ended.code, ended.timed_out)

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from hydra_plugins.rnnexp_local_launcher._processes import tie_to_launcher
 from rnnexp.app.config.compose import prepare
 from rnnexp.app.config.validate import validate
-from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root
+from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
 from rnnexp.app.jobs.outcome import FILE as SUMMARY
 from rnnexp.app.jobs.outcome import Outcome
@@ -49,13 +49,23 @@ def run_folder(
     (folder / SUMMARY).unlink(missing_ok=True)  # of an attempt before this one
     if stop is not None:
         with lease.beating():
-            return finish(_run(folder, stop), lease)
+            return _run_marked(folder, stop, lease)
     own = StopRequest()
     try:
         with own.listening(), lease.beating():
-            return finish(_run(folder, own), lease)
+            return _run_marked(folder, own, lease)
     except Stopped as error:
         return error.exit_code
+
+
+def _run_marked(folder: Path, stop: StopRequest, lease: Lease) -> int:
+    try:
+        return finish(_run(folder, stop), lease)
+    except Stopped as error:
+        outcome = outcome_of(folder) if error.too_late else None
+        if outcome is not None:
+            finish(outcome, lease)
+        raise
 
 
 def finish(outcome: Outcome, lease: Lease) -> int:

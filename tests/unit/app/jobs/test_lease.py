@@ -1,5 +1,6 @@
 """The lease of a job: one holder, taken over from the dead, fenced by its token."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,7 +8,18 @@ import sys
 import time
 from pathlib import Path
 
-from rnnexp.app.jobs.lease import FILE, LEASE_SECONDS, acquire, holder_of, process_start
+import pytest
+
+from rnnexp.app.jobs.lease import (
+    BEAT_SECONDS,
+    FILE,
+    LEASE_SECONDS,
+    acquire,
+    holder_of,
+    process_start,
+)
+
+from ....waiting import comes_true
 
 
 def forge(folder: Path, **changes: object) -> None:
@@ -69,6 +81,53 @@ def test_who_slept_through_a_takeover_does_not_hand_it_back(tmp_path: Path) -> N
     sleeper.release()
     sleeper.beat()
     assert awake.is_mine()
+
+
+def no_space(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_beat_that_cannot_be_written_is_tried_again_at_the_next_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = acquire(tmp_path)
+    assert lease is not None
+    forge(tmp_path, beat=0.0)
+    lease._beaten -= 2 * BEAT_SECONDS
+    with monkeypatch.context() as full:
+        full.setattr("rnnexp.app.jobs.lease.write_json", no_space)
+        lease.beat()
+        assert beat_of(tmp_path) == 0.0
+    lease.beat()
+    assert beat_of(tmp_path) > 0.0
+
+
+def test_a_full_disk_ends_neither_the_thread_that_beats_nor_the_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnnexp.app.jobs.lease.BEAT_SECONDS", 0.0)
+    lease = acquire(tmp_path)
+    assert lease is not None
+    forge(tmp_path, beat=0.0)
+    refused: list[object] = []
+
+    def refuse(*arguments: object) -> None:
+        refused.append(arguments)
+        no_space()
+
+    with lease.beating():
+        with monkeypatch.context() as full:
+            full.setattr("rnnexp.app.jobs.lease.write_json", refuse)
+            assert comes_true(lambda: refused, seconds=10.0)
+        assert comes_true(lambda: beat_of(tmp_path) > 0.0, seconds=10.0)
+        monkeypatch.setattr("rnnexp.app.jobs.lease.write_json", no_space)
+    assert lease.is_mine(), "it could not be handed back, and nothing was raised"
+
+
+def beat_of(folder: Path) -> float:
+    holder = holder_of(folder)
+    assert holder is not None
+    return holder.beat
 
 
 def test_the_start_of_a_process_is_its_own() -> None:

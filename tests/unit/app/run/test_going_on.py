@@ -1,7 +1,12 @@
 """A ``resume=`` that cannot work is refused, and the run that was named stays as it was."""
 
+import json
+import os
+import platform
 import shlex
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,8 @@ from rnnexp.__main__ import run as command
 from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.jobs.folder import Frozen
+from rnnexp.app.jobs.lease import FILE, acquire
+from rnnexp.app.run.alone import alone_in, check_free
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import with_earlier_overrides
 from rnnexp.app.run.run import run
@@ -109,6 +116,47 @@ def test_a_job_of_a_sweep_names_what_goes_on_with_it(
     said = capsys.readouterr().err
     assert "a job of the sweep S, and goes on by the sweep's command again: rnnexp train -m" in said
     assert "resume=run/checkpoints/last.ckpt seed=1 cell=gru" in said
+
+
+@pytest.fixture
+def held(earlier: Path) -> Iterator[Path]:
+    """A run that this very process is at work on."""
+    lease = acquire(earlier)
+    assert lease is not None
+    yield earlier
+    lease.release()
+
+
+HELD = {
+    "of the run": ["resume=run"],
+    "of its folder": ["hydra.run.dir=run", *WORDS],
+}
+
+
+@pytest.mark.parametrize("how", HELD)
+def test_a_run_that_a_process_is_at_work_on_is_refused(
+    how: str, held: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", list(sys.argv))  # Hydra wants its own
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    before = contents(held)
+    assert command(["train", *HELD[how]]) == 2
+    said = capsys.readouterr().err
+    assert f"run: process {os.getpid()} on {platform.node()} is at work on this run" in said
+    assert f"give the same command again, or stop it first: kill {os.getpid()} has it" in said
+    ours = {name: text for name, text in contents(held).items() if not name.startswith(".hydra")}
+    assert ours == {name: text for name, text in before.items() if not name.startswith(".hydra")}
+
+
+def test_one_on_another_machine_is_free_when_it_is_silent(held: Path) -> None:
+    lease = json.loads((held / FILE).read_text()) | {"host": "faraway"}
+    write_json(held / FILE, lease)
+    with pytest.raises(ConfigError, match=r"on faraway has it save .* is free 60 s after"):
+        check_free(held)
+    write_json(held / FILE, lease | {"beat": lease["beat"] - 61})
+    check_free(held)
+    with alone_in(held), pytest.raises(ConfigError, match="is at work on this run"):
+        check_free(held)
 
 
 GOES_ON = [

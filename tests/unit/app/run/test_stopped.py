@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 from rnnexp.__main__ import run as command
-from rnnexp.app.run.stopped import after_stop
-from rnnexp.app.sweep import session
-from rnnexp.tracking import Journals, RunHeader
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.jobs.folder import COMPLETE, Frozen, outcome_of
+from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.run.run import run
+from rnnexp.app.run.stopped import after_end, after_stop
+from rnnexp.app.sweep import session, worker
+from rnnexp.tracking import Journals, RunHeader, Tracking
+from rnnexp.tracking.files import CURSOR, write_json
+from rnnexp.tracking.journal import read_all
 from rnnexp.training.checkpoints import SafeCheckpointIO
-from rnnexp.training.interrupt import Stopped
+from rnnexp.training.interrupt import Stopped, StopRequest
 
 
 def hydra_folder(folder: Path) -> Path:
@@ -58,3 +64,93 @@ def test_a_signal_before_the_run_begins(
     said = capsys.readouterr().err
     assert "stopped by SIGINT; the run had not begun: there is nothing to go on from." in said
     assert not (workdir / "out").exists()
+
+
+def finish(folder: Path) -> Outcome:
+    """Leave what a finished run leaves, of which the store has nothing yet."""
+    Journals("", None).open_run(folder, RunHeader("a", "b", {}, {})).end("FINISHED")
+    outcome = Outcome("a", str(folder), "FINISHED")
+    outcome.write()
+    return outcome
+
+
+@pytest.mark.parametrize("moment", ["in the run", "at the end of the command"])
+def test_a_signal_after_the_end_says_that_the_run_is_finished(
+    moment: str,
+    workdir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    late = Stopped(signal.SIGINT)
+
+    def ended(plan: object, folder: Path, *arguments: object, **options: object) -> Outcome:
+        outcome = finish(folder)
+        if moment == "in the run":
+            late.too_late = True
+            raise late
+        return outcome
+
+    def close(self: Tracking, timeout: float) -> list[Path]:
+        assert moment != "in the run" or timeout <= 5.0, "nobody waits a second time"
+        if moment == "at the end of the command":
+            raise late
+        return []
+
+    monkeypatch.setattr(session, "run", ended)
+    monkeypatch.setattr(Tracking, "close", close)
+    monkeypatch.setattr(sys, "argv", list(sys.argv))  # Hydra wants its own
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert command(["train", "hydra.run.dir=out"]) == 130
+    said = capsys.readouterr().err
+    out = workdir / "out"
+    assert f"stopped by SIGINT; the run is finished, and its record is saved in {out};" in said
+    assert f"only its delivery was interrupted. Deliver it: rnnexp sync {out}" in said
+    assert "Go on" not in said
+
+
+def test_what_is_delivered_needs_no_sync(tmp_path: Path) -> None:
+    finish(tmp_path)
+    size = (tmp_path / "journal.jsonl").stat().st_size
+    write_json(tmp_path / CURSOR, {"ended": True, "offset": size})
+    assert after_end(tmp_path) == f"the run is finished, and its record is delivered ({tmp_path})."
+
+
+SMALL = ["task.length=8", "cell.hidden_size=4", "trainer.max_steps=2", "task.val_batches=1"]
+SMALL += ["task.test_batches=1", "cell=elman", "trainer.progress=none", "flush_denormal=false"]
+
+
+@pytest.mark.parametrize("moment", ["draw_run_pictures", "RunLog.run_id"])
+def test_a_signal_after_training_leaves_the_ending(
+    moment: str, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: object, **options: object) -> None:
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(f"rnnexp.app.run.run.{moment}", stopped)
+    prepare([])
+    plan = check_jobs([*SMALL, "monitor.pictures=always"], multirun=False, config_dir=None)[0].plan
+    with pytest.raises(Stopped) as caught:
+        run(plan, workdir / "run", Journals("sqlite:///no.db", None), StopRequest(), tags={})
+    assert caught.value.too_late
+    outcome = outcome_of(workdir / "run")
+    assert outcome is not None
+    assert outcome.status == "FINISHED"
+    *_, last = read_all(workdir / "run" / "journal.jsonl")
+    assert (last["kind"], last["status"]) == ("end", "FINISHED")
+
+
+def test_a_job_that_had_finished_is_complete(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(plan: object, folder: Path, *arguments: object, **options: object) -> None:
+        finish(folder)
+        late = Stopped(signal.SIGTERM)
+        late.too_late = True
+        raise late
+
+    monkeypatch.setattr(worker, "run", ended)
+    prepare([])
+    plan = check_jobs(SMALL, multirun=False, config_dir=None)[0].plan
+    Frozen(plan.values, {}, "sqlite:///no.db", None, 1).write(workdir / "job")
+    assert worker.run_folder(workdir / "job") == 143
+    assert (workdir / "job" / COMPLETE).is_file()

@@ -1,16 +1,20 @@
 """What a sweep says of its jobs as they end."""
 
+import signal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from rnnexp.app.config.compose import check_jobs, prepare
-from rnnexp.app.jobs.folder import COMPLETE
+from rnnexp.app.jobs.folder import COMPLETE, outcome_of
+from rnnexp.app.jobs.lease import acquire
 from rnnexp.app.jobs.outcome import Outcome
-from rnnexp.app.sweep.sweep import Sweep
+from rnnexp.app.sweep.sweep import Item, Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
-from rnnexp.tracking import Tracking
+from rnnexp.tracking import Journals, RunHeader, Tracking
+from rnnexp.tracking.journal import read_all
 
 
 class Unforwarded(Tracking):
@@ -20,14 +24,26 @@ class Unforwarded(Tracking):
         del folder
 
 
-def test_jobs_that_end_together_are_counted_one_by_one(
-    workdir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def opened() -> Sweep:
     words = ["seed=0,1,2", "sweep.name=mine"]
     prepare(words)
     jobs = check_jobs(words, multirun=True, config_dir=None)
     sweep = Sweep(jobs, words, Unforwarded("sqlite:///x.db", None), {})
     sweep.open()
+    return sweep
+
+
+def end(item: Item, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+    item.folder.mkdir(exist_ok=True)
+    Outcome(item.name, str(item.folder), status, error=None if status == "FINISHED" else "").write()
+    if status == "FINISHED":
+        (item.folder / COMPLETE).touch()
+
+
+def test_jobs_that_end_together_are_counted_one_by_one(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = opened()
     watcher = SweepWatcher(sweep, moving=False)
     tasks = [JobTask(item) for item in sweep.items[:2]]
     for task in tasks:
@@ -43,3 +59,53 @@ def test_jobs_that_end_together_are_counted_one_by_one(
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in lines] == ["[1/3]", "[2/3]"]
     assert sweep.count() == {"done": 2, "running": 0, "failed": 0, "left": 1}
+
+
+ENDS = {  # of the job that another process has when the sweep begins; of the last one
+    "it saved its state": ("KILLED", "FINISHED", "FAILED"),
+    "it finished, another failed": ("FINISHED", "FAILED", "FAILED"),
+    "it finished": ("FINISHED", "FINISHED", "FINISHED"),
+    "it is at work still": (None, "FINISHED", "FINISHED"),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_job_of_another_process_counts_as_what_became_of_it(how: str, workdir: Path) -> None:
+    its, last, wanted = ENDS[how]
+    sweep = opened()
+    first, second, third = sweep.items
+    lease = acquire(first.folder)
+    assert lease is not None
+    assert sweep.left() == [second, third, first], "it is tried again, and last"
+    end(second, "FINISHED")
+    end(third, last)
+    if its is not None:
+        end(first, its)
+        lease.release()
+    sweep.close(stopped=False)
+    *_, record = read_all(sweep.folder / "journal.jsonl")
+    assert (record["kind"], record["status"]) == ("end", wanted)
+    assert sweep.elsewhere == (set() if its else {first.key})
+    not_well = [o for o in sweep.outcomes if not o.well]
+    assert all(Path(o.folder).name in sweep.elsewhere for o in not_well) == (wanted == "FINISHED")
+
+
+def test_one_that_was_ended_while_it_waited_is_left_to_the_other(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = opened()
+    item = sweep.items[0]
+    lease = acquire(item.folder)
+    assert lease is not None
+    log = Journals("", None).open_run(item.folder, RunHeader("a", "b", {}, {}))
+    *_, task = [JobTask(item) for item in sweep.left()]
+    watcher = SweepWatcher(sweep, moving=False)
+    watcher.started(task)
+    assert watcher.ended(Ended(task, None, signal.SIGTERM, 1.0, True))
+    assert "another process runs it" in capsys.readouterr().err
+    log.end("FINISHED")
+    ends = [r["status"] for r in read_all(item.folder / "journal.jsonl") if r["kind"] == "end"]
+    assert ends == ["FINISHED"]
+    assert outcome_of(item.folder) is None
+    lease.release()
+    sweep.close(stopped=True)

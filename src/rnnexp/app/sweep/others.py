@@ -1,0 +1,26 @@
+"""Jobs of a sweep that processes of an earlier command are still at work on."""
+
+from pathlib import Path
+
+from rnnexp.app.jobs.lease import holder_of
+
+
+class Others:
+    """Which processes had jobs when this command asked for them.
+
+    The token of a lease tells them from the processes of this command, which take it later.
+    """
+
+    def __init__(self) -> None:
+        self._tokens: dict[Path, int] = {}
+
+    def note(self, folder: Path) -> None:
+        """Take note of the process that has a job."""
+        holder = holder_of(folder)
+        if holder is not None:
+            self._tokens[folder] = holder.token
+
+    def have(self, folder: Path) -> bool:
+        """Tell whether the process that had a job is still at work on it."""
+        holder, token = holder_of(folder), self._tokens.get(folder)
+        return holder is not None and holder.token == token and holder.alive
