@@ -93,9 +93,16 @@ def slots_of(
     count = (
         int(options["jobs"])
         if options["jobs"]
-        else max(1, len(os.sched_getaffinity(0)) // (int(options["threads"]) * devices))
+        else max(1, cores() // (int(options["threads"]) * devices))
     )
     return [threads] * count
+
+
+def cores() -> int:
+    """Count the cores that this process may use; all of the machine where the system has no say."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def gpus_of(options: dict[str, Any], wanted: bool) -> list[str]:

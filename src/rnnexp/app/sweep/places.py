@@ -1,11 +1,10 @@
 """Where the jobs of a sweep would run, and how many at once."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra_plugins.rnnexp_local_launcher._core import gpus_of, slots_of
+from hydra_plugins.rnnexp_local_launcher._core import cores, gpus_of, slots_of
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError, Task
 from hydra_plugins.rnnexp_local_launcher._remote import need_of, room_for
 from rnnexp.app.config.compose import LauncherChoice
@@ -53,7 +52,7 @@ def _local(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
     threads = f"{slots} at once with {_many(options['threads'], 'thread')} each"
     if gpus:
         return Places(f"on this machine's GPUs {', '.join(gpus)}, {threads}", slots)
-    return Places(f"on this machine's {len(os.sched_getaffinity(0))} cores, {threads}", slots)
+    return Places(f"on this machine's {cores()} cores, {threads}", slots)
 
 
 def _ray(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
@@ -63,7 +62,7 @@ def _ray(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
         open_ = options["gpus"] is None and any(map(_can_do_without, tasks))
         each = _each(options, tasks, True) + (" where it has GPUs" if open_ else "")
         return Places(f"{where}, {each}", options["jobs"])
-    cpus = options["num_cpus"] or len(os.sched_getaffinity(0))
+    cpus = options["num_cpus"] or cores()
     gpus = options["num_gpus"]
     gpus = len(gpus_of({"gpus": None}, True)) if gpus is None else gpus
     needs = [need_of(options, task, gpus > 0) for task in tasks]

@@ -1,10 +1,12 @@
 """Where jobs would run, from the options of each launcher and the devices of the jobs."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from hydra_plugins.rnnexp_local_launcher._core import cores
 from hydra_plugins.rnnexp_local_launcher.config import LocalLauncherConf
 from hydra_plugins.rnnexp_ray_launcher.config import RayLauncherConf
 from hydra_plugins.rnnexp_submitit_launcher.config import SubmititLocalConf, SubmititSlurmConf
@@ -105,3 +107,9 @@ def test_what_is_named_wins() -> None:
 
 def test_in_this_process() -> None:
     assert places_of(LauncherChoice("basic", {}), 10, [Job()]).at_once == 1
+
+
+def test_a_system_that_tells_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert cores() == 6
