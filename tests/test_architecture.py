@@ -26,7 +26,7 @@ LAYERS = {
     "monitors": WORDS | MIDDLE,
     "app": WORDS | MIDDLE | {"report", "training", "monitors", "testing"},
     "__main__": WORDS | {"app"},
-    "__init__": set[str](),
+    "__init__": {"app"},  # names that it hands on, imported when they are asked for
 }
 APP = {
     "config": set[str](),

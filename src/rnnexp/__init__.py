@@ -3,4 +3,19 @@
 Importing this package is cheap; torch is loaded by the layers that compute.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnexp.app.run.load import load_network
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "load_network"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when it is asked for."""
+    if name != "load_network":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from rnnexp.app.run.load import load_network
+
+    return load_network

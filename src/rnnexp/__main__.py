@@ -10,6 +10,7 @@ rnnexp: experiments on recurrent networks
   rnnexp cells [NAME ...]         what cell= can name, with options
   rnnexp tasks [NAME ...]         what task= can name, with options
   rnnexp callbacks [NAME ...]     what +callbacks.NAME={} can add to a run
+  rnnexp options [GROUP ...]      the keys of trainer, clip, monitor and so on
   rnnexp new-cell NAME            write a cell to begin with; new-task a task
   rnnexp check NAME|FILE.py       tell what is wrong with a cell or task
   rnnexp compare [FOLDER ...]     a table of runs; --plot FILE.png draws them
@@ -37,6 +38,7 @@ COMMANDS = {
     "cells": "rnnexp.app.commands.listing",
     "tasks": "rnnexp.app.commands.listing",
     "callbacks": "rnnexp.app.commands.listing",
+    "options": "rnnexp.app.commands.options",
     "new-cell": "rnnexp.app.commands.new",
     "new-task": "rnnexp.app.commands.new",
     "check": "rnnexp.app.commands.check",

@@ -1,5 +1,6 @@
 """``rnnexp cells``, ``tasks``, ``callbacks``: what is registered, and what it takes."""
 
+from collections.abc import Iterable
 from typing import cast
 
 from rich import box
@@ -12,7 +13,7 @@ from rich.text import Text
 from rnnexp.app.commands.arguments import parser_of, plain
 from rnnexp.app.config.catalogue import by_family, costs
 from rnnexp.discovery import load_plugins
-from rnnexp.options import REQUIRED
+from rnnexp.options import REQUIRED, Option
 from rnnexp.registry import REGISTRY, Entry, Kind
 
 _WIDEST = 40
@@ -67,19 +68,26 @@ def describe(entry: Entry, console: Console) -> None:
     for line in entry.equation.splitlines():
         console.print(f"    {line}", soft_wrap=True, highlight=False, markup=False)
     if entry.options:
-        console.print(Padding(_options(entry), (0, 0, 0, 2)))
+        prefix = f"callbacks.{entry.name}" if entry.kind == "callback" else entry.kind
+        console.print(Padding(option_grid(prefix, entry.options), (0, 0, 0, 2)))
     console.print(f"  [dim]{escape(str(entry.file))}[/dim]\n", soft_wrap=True, highlight=False)
 
 
-def _options(entry: Entry) -> Table:
+def option_grid(prefix: str, options: Iterable[Option]) -> Table:
+    """Lay options out in two columns: key and default, type and meaning.
+
+    Args:
+        prefix: where they stand in the config, such as ``cell``; empty for the top.
+        options: what stands there.
+    """
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(overflow="fold", max_width=_WIDEST)
     grid.add_column(overflow="fold")
-    prefix = f"callbacks.{entry.name}" if entry.kind == "callback" else entry.kind
-    for option in entry.options:
+    for option in options:
         default = "required" if option.default == REQUIRED else _default(option.default)
         meaning = f"({option.type_name}) {plain(option.doc)}".rstrip()
-        grid.add_row(Text(f"{prefix}.{option.name}={default}"), Text(meaning))
+        key = f"{prefix}.{option.name}".lstrip(".")
+        grid.add_row(Text(f"{key}={default}"), Text(meaning))
     return grid
 
 

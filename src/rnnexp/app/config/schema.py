@@ -18,7 +18,7 @@ class ModelOptions:
     Args:
         layers: how many cells are stacked.
         dropout: probability of dropping an output between two layers.
-        readout: every_step | last; auto takes what the task asks for.
+        readout: where outputs are read; auto takes what the task asks for.
         head: linear maps h to y by a trained matrix; identity takes h itself, where O equals H.
         feedback: output feeds y_{t-1} into step t; auto does so for cells that have no other
             recurrence.
@@ -74,7 +74,7 @@ class ClipOptions:
     """How gradients are clipped before the optimizer step.
 
     Args:
-        by: none | norm | value.
+        by: norm scales all gradients down together, value cuts each element.
         max_norm: largest global norm, with by=norm.
         max_value: largest absolute value of an element, with by=value.
     """
@@ -116,7 +116,7 @@ class TrainerOptions:
         accumulate: batches whose gradients are added up for one optimizer step.
         deterministic: refuse operations that do not repeat bit for bit.
         early_stop_after: validations without improvement of val/loss that end the run; null never.
-        progress: bar | lines | none; auto takes the bar on a terminal and lines elsewhere.
+        progress: how far it is; auto takes the bar on a terminal and lines elsewhere.
     """
 
     max_steps: int = 1000
@@ -165,7 +165,8 @@ class MonitorOptions:
         cliff_ratio: how many times the running median a norm must be to count as a cliff.
         cliff_deviations: how many robust standard deviations it must lie above, too.
         pictures: draw norms and flow at the end; auto does so for a run that is no part of a sweep.
-        nonfinite: raise | skip | rollback.
+        nonfinite: what is done at a NaN or an infinity: end the run, skip the step, or go back to
+            the last snapshot with a lower learning rate.
         rollback_factor: by which a rollback multiplies the learning rate of all later steps, over
             whatever the schedule says.
         max_rollbacks: after so many the run ends.

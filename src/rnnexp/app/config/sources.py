@@ -2,13 +2,14 @@
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from rnnexp.discovery import load_file, load_plugins
+from rnnexp.discovery import load_file, load_plugins, module_name
 from rnnexp.errors import PluginError
 from rnnexp.registry import REGISTRY, Kind
 from rnnexp.tracking import RunLog
@@ -112,5 +113,7 @@ def _replace(file: Path) -> None:
     # What stands under the same names now makes room first: two of a name are an error.
     before = dict(REGISTRY.entries)
     REGISTRY.entries.clear()
+    # One that was put back before, and gave way to another since, is to register itself again.
+    sys.modules.pop(module_name(file), None)
     load_file(file.resolve())
     REGISTRY.entries = before | REGISTRY.entries

@@ -8,7 +8,6 @@ from pytorch_lightning import Trainer, seed_everything
 
 from rnnexp.app.config.build import Plan, build_data, build_module
 from rnnexp.app.run.trainer import make_trainer
-from rnnexp.recurrence import choose_backend
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import RunLog
 from rnnexp.training.checkpoints import LAST
@@ -50,8 +49,6 @@ def fit(
     """
     _prepare_torch(plan)
     module, data = build_module(plan), build_data(plan, place)
-    if log is not None:
-        log.tags(_backends(plan, module))
     trainer = make_trainer(plan, folder, log, stop, place)
     drop_empty_hooks([module])
     trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint else None)
@@ -71,12 +68,6 @@ def test_best(fitted: Fitted, folder: Path) -> Path:
         fitted.module.load_state_dict(state["state_dict"])
     fitted.trainer.test(fitted.module, fitted.data, verbose=False)
     return best if best.is_file() else folder / "checkpoints" / LAST
-
-
-def _backends(plan: Plan, module: RecurrentModule) -> dict[str, str]:
-    wanted = plan.values["unroll"]["backend"]
-    layers = enumerate(module.network.layers)
-    return {f"rnnexp.backend.layer{i}": choose_backend(cell, wanted) for i, cell in layers}
 
 
 def _prepare_torch(plan: Plan) -> None:

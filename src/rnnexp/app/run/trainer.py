@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from rnnexp.app.config.build import Plan, Values, run_name
 from rnnexp.app.jobs.folder import STATUS, Frozen, is_frozen
+from rnnexp.app.run.backends import BackendTags
 from rnnexp.app.run.progress import RunProgress
 from rnnexp.app.run.status import Reports, StatusFile
 from rnnexp.monitors.cliffs import CliffDetector, CliffOptions
@@ -107,7 +108,9 @@ def _callbacks(
 def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> list[Callback]:
     # In the first process of a run only. They look and write; what they do is no one else's affair.
     callbacks: list[Callback] = [RecordFirst(log.flush), _watch(plan, monitor, folder, log)]
-    callbacks.append(WeightPath())
+    # Omega needs the gradients themselves of every step; the watch takes what it can have.
+    needed = "nothing" if omega_term(plan.values) is None else "gradients"
+    callbacks += [WeightPath(), BackendTags(log, needed)]
     every = plan.values["monitor"]["dynamics_every"]
     if every is not None:
         callbacks.append(DynamicsProbe(folder, every))

@@ -6,7 +6,7 @@ from pathlib import Path
 from rnnexp.app.config.catalogue import by_family, costs
 from rnnexp.registry import REGISTRY, Entry
 from rnnexp.report.table import Run
-from rnnexp.report.zoo_sheet import Specimen, draw_sheet, specimen_of
+from rnnexp.report.zoo_sheet import LOWEST, Specimen, draw_sheet, specimen_of
 
 _HEAD = """\
 # The zoo
@@ -14,7 +14,8 @@ _HEAD = """\
 Every cell that runs on the adding problem. `scripts/zoo` makes this page: it runs
 `rnnexp train experiment=zoo` and copies what the sweep ends with. Counts are for 64 units on 64
 inputs; *flow* is log10 of ||dL/dh_1|| / ||dL/dh_T|| over {length} steps at initialisation with
-{units} units: 0 keeps, below it vanishes, above it explodes; *adding* is the validation error of
+{units} units: 0 keeps, below it vanishes, above it explodes. No figure is lower than {lowest:.1f}:
+that stands for all that is less, and for no gradient at all. *adding* is the validation error of
 the adding problem over {length} steps after {steps} steps of training, where a guess has
 {baseline:.4f}. One learning rate for all, no tuning: the figures tell cells apart, they rank none.
 
@@ -55,6 +56,7 @@ def _page(
         units=config["cell.hidden_size"],
         steps=config["trainer.max_steps"],
         baseline=baseline,
+        lowest=LOWEST,
     )
     found = {specimen.name: specimen for specimen in specimens}
     for family, members in by_family(entries):

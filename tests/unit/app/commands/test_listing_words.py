@@ -1,10 +1,13 @@
-"""What ``rnnexp cells`` and the ``-h`` of commands look like on a terminal of 80 columns."""
+"""What ``rnnexp cells``, ``options`` and the ``-h`` of commands look like on 80 columns."""
 
 from typing import get_args
 
 import pytest
 
 from rnnexp.__main__ import COMMANDS, run
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.config.schema import GROUPS
+from rnnexp.options import options_of
 from rnnexp.registry import Kind, Registry
 
 
@@ -49,3 +52,52 @@ def test_help_is_plain(command: str, capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().out
     assert f"rnnexp {command}" in said
     assert "`" not in said
+
+
+def test_the_keys_of_a_group_have_default_type_and_meaning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["options", "clip", "monitor"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    words = " ".join(said.split())
+    assert "presets: clip=none|norm|value" in words
+    assert "clip.max_norm=1.0 (float | null) largest global norm, with by=norm." in words
+    assert "monitor.nonfinite=raise (raise | skip | rollback)" in words
+    assert "trainer." not in said
+
+
+def test_every_key_is_listed_with_what_a_run_without_overrides_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["options"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "  (" in line]
+    prepare([])
+    values = check_jobs([], multirun=False, config_dir=None)[0].plan.values
+    for group, cls in GROUPS.items():
+        for option in options_of(cls):
+            value = values[group][option.name]
+            assert f"{group}.{option.name}={shown(value)}" in listed
+    assert {"seed=0", "threads=null", "plugin_dirs=[]"} <= set(listed)
+
+
+def shown(value: object) -> str:
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("trainr", "Unknown group 'trainr'. Did you mean 'trainer'?"),
+        ("cell", "rnnexp cells NAME"),
+        ("optimizer", "torch.optim"),
+    ],
+)
+def test_a_group_that_is_none_is_refused_in_words(
+    group: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["options", group]) == 2
+    assert words in capsys.readouterr().err

@@ -1,0 +1,72 @@
+"""``rnnexp options``: the keys of the config, with default, type and meaning."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.padding import Padding
+
+from rnnexp.app.commands.arguments import parser_of, plain
+from rnnexp.app.commands.listing import option_grid
+from rnnexp.app.config.compose import CONFIG_NAME, prepare
+from rnnexp.app.config.schema import GROUPS, RootOptions
+from rnnexp.errors import ConfigError, unknown
+from rnnexp.options import Option, options_of
+from rnnexp.paths import conf_dir
+
+TOP = "top"
+"""What the keys at the top of the config are asked for by: they belong to no group."""
+_CLASSES = {TOP: RootOptions, **GROUPS}
+_ELSEWHERE = {
+    "cell": "Its keys are the options of the cell: rnnexp cells NAME",
+    "task": "Its keys are the options of the task: rnnexp tasks NAME",
+    "callbacks": "Its keys are the options of the callbacks: rnnexp callbacks NAME",
+    "optimizer": "Its keys are the arguments of the class in torch.optim: rnnexp train --cfg job",
+    "scheduler": "Its keys are the arguments of the class in torch.optim: rnnexp train --cfg job",
+}
+
+
+def main(command: str, arguments: list[str]) -> int:
+    """Describe the keys of the groups named, of all where none is."""
+    parser = parser_of(command, __doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(_CLASSES))
+    groups = parser.parse_args(arguments).groups or list(_CLASSES)
+    for group in groups:
+        _check(group)
+    console, defaults = Console(), _defaults()
+    for group in groups:
+        _describe(group, defaults, console)
+    return 0
+
+
+def _check(group: str) -> None:
+    if group in _ELSEWHERE:
+        raise ConfigError(f"{group}: {_ELSEWHERE[group]}.")
+    if group not in _CLASSES:
+        raise unknown("group", group, [*_CLASSES, *_ELSEWHERE])
+
+
+def _defaults() -> Mapping[str, Any]:
+    # As composed: a preset such as clip=norm is the default, whatever the schema begins with.
+    prepare([])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        values: Any = OmegaConf.to_container(compose(CONFIG_NAME))
+    return values
+
+
+def _describe(group: str, defaults: Mapping[str, Any], console: Console) -> None:
+    summary = (_CLASSES[group].__doc__ or "").partition("\n")[0]
+    console.print(f"[bold]{group}[/bold]  {plain(summary)}", highlight=False)
+    presets = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+    if len(presets) > 1:
+        console.print(f"  presets: {group}={'|'.join(presets)}", highlight=False)
+    values = defaults if group == TOP else defaults[group]
+    grid = option_grid("" if group == TOP else group, list(_with_defaults(group, values)))
+    console.print(Padding(grid, (0, 0, 1, 2)))
+
+
+def _with_defaults(group: str, values: Mapping[str, Any]) -> Iterator[Option]:
+    return (replace(o, default=values[o.name]) for o in options_of(_CLASSES[group]))

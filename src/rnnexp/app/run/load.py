@@ -1,0 +1,135 @@
+"""A trained network, back from what its run left: for predictions in Python."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnnexp.app.config.build import build_network, make_plan
+from rnnexp.app.config.sources import recorded
+from rnnexp.app.run.fit import BEST
+from rnnexp.app.run.resume import OUTPUTS
+from rnnexp.app.run.run import CONFIG_FILE
+from rnnexp.discovery import load_plugins
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.registry import REGISTRY
+from rnnexp.tracking import find_run
+from rnnexp.training.checkpoints import LAST, is_whole
+
+_DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
+"""What weights are computed with; under every other precision they are kept in float32."""
+_PREFIX = "network."
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A run's folder, and one of the checkpoints in it."""
+
+    folder: Path
+    checkpoint: Path
+
+
+def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNetwork:
+    """Load the trained network of a run: its best weights, or the last ones without a validation.
+
+        network = load_network("56e8717b")
+        outputs, state = network(inputs_TBI)
+
+    It is built from the config that the run recorded and from its own plugin sources, on the CPU,
+    in evaluation mode, in the precision of its weights. The plugins of this process stay as they
+    are, and so do torch's random numbers.
+
+    Args:
+        run: an MLflow run id or its first characters, a run's folder, or a checkpoint in the
+            folder ``checkpoints`` of one.
+        outputs: the folder below which ids are looked for.
+
+    Returns:
+        The network. It takes inputs_TBI, shape (T, B, I), and gives a pair: the outputs, shape
+        (T, B, O), or (B, O) where the readout is ``last``; and the state after step T, which it
+        takes as second argument to go on from. Of classes the outputs are logits.
+
+    Raises:
+        ConfigError: there is no such run; it left no checkpoint; the checkpoint is damaged, or
+            holds another network.
+        PluginError: a source that was kept with the run cannot be loaded.
+    """
+    kept = _locate(str(run), Path(outputs))
+    weights = _weights_in(kept.checkpoint)
+    with _plugins_kept(), torch.random.fork_rng(devices=[]):
+        network, values = _untrained(kept.folder)
+    network.to(_DTYPES.get(values["trainer"]["precision"], torch.float32))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:  # torch's message lists names and shapes
+        raise ConfigError(
+            f"{kept.checkpoint} holds another network than {kept.folder / CONFIG_FILE} asks for. "
+            f"{error}"
+        ) from error
+    return network.eval()
+
+
+def _locate(run: str, outputs: Path) -> _Kept:
+    path = Path(run)
+    if path.is_file():
+        folder = path.resolve().parent.parent
+        if not (folder / CONFIG_FILE).is_file():
+            raise ConfigError(
+                f"{path}: {folder} is no run's folder, for it has no {CONFIG_FILE}. Give a file in "
+                "the folder checkpoints of a run."
+            )
+        return _Kept(folder, path)
+    folder = path if path.is_dir() else find_run(run, outputs)
+    if folder is None or not (folder / CONFIG_FILE).is_file():
+        raise ConfigError(
+            f"No run '{run}': no such folder of a run, and no run with this id below "
+            f"{outputs.resolve()}. Give its MLflow id, its folder, or a checkpoint in it."
+        )
+    return _Kept(folder, _best_in(folder))
+
+
+def _best_in(folder: Path) -> Path:
+    files = [folder / "checkpoints" / name for name in (BEST, LAST)]
+    there = [file for file in files if file.is_file()]
+    if not there:
+        raise ConfigError(
+            f"The run in {folder} left no checkpoint: it has not come to its first validation, or "
+            "its checkpoints were deleted."
+        )
+    return there[0]
+
+
+def _weights_in(file: Path) -> Mapping[str, Tensor]:
+    wrong = ConfigError(
+        f"{file} is no checkpoint, or a damaged one. Give another file of that folder, or a copy "
+        "of it from the artifacts of the run."
+    )
+    if not is_whole(file):
+        raise wrong
+    try:
+        weights = torch.load(file, weights_only=True, map_location="cpu")["state_dict"]
+    except Exception as error:  # what is no checkpoint fails in as many ways as there are files
+        raise wrong from error
+    names = [name for name in weights if name.startswith(_PREFIX)]
+    return {name.removeprefix(_PREFIX): weights[name] for name in names}
+
+
+def _untrained(folder: Path) -> tuple[RecurrentNetwork, dict[str, Any]]:
+    values, _ = recorded(folder)
+    return build_network(make_plan(values)), values
+
+
+@contextmanager
+def _plugins_kept() -> Generator[None]:
+    # Who trains or loads another run afterwards means the plugins as they are now.
+    load_plugins()
+    before = dict(REGISTRY.entries)
+    try:
+        yield
+    finally:
+        REGISTRY.entries |= before
