@@ -1,5 +1,6 @@
 """The compiled time loops as one node of the autograd graph."""
 
+from math import prod
 from typing import Any
 
 import torch
@@ -35,22 +36,23 @@ def unroll_natively(
     saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     outputs, *last = _Unroll.apply(kernel, saving, trace, *tensors)
     if len(lead) != 1:
-        outputs = outputs.reshape(-1, *lead, units)
+        outputs = outputs.reshape(len(outputs), *lead, units)
         last = [s.reshape(*lead, units) for s in last]
     return outputs, tuple(last)
 
 
 def _inputs_and_weights(cell: PointwiseCell, inputs_TBI: Tensor) -> tuple[Tensor | None, ...]:
-    if type(cell).project_input is PointwiseCell.project_input:
+    # Without features there is no memory of them to point at, and no product to make.
+    if type(cell).project_input is PointwiseCell.project_input and cell.input_size:
         return _with_one_batch_axis(inputs_TBI), cell.weight_ih, cell.bias_ih
-    wx = cell.project_input(inputs_TBI)
-    return wx.reshape(len(wx), -1, cell.num_gates * cell.hidden_size), None, None
+    wx, rows = cell.project_input(inputs_TBI), prod(inputs_TBI.shape[1:-1])
+    return wx.reshape(len(wx), rows, cell.num_gates * cell.hidden_size), None, None
 
 
 def _with_one_batch_axis(inputs_TBI: Tensor) -> Tensor:
     if inputs_TBI.dim() == len("TBI"):
         return inputs_TBI
-    return inputs_TBI.reshape(len(inputs_TBI), -1, inputs_TBI.shape[-1])
+    return inputs_TBI.reshape(len(inputs_TBI), prod(inputs_TBI.shape[1:-1]), inputs_TBI.shape[-1])
 
 
 def _recurrent(cell: PointwiseCell, kernel: Kernel) -> tuple[Tensor | None, ...]:
