@@ -19,12 +19,14 @@ class Workspace:
     Args:
         size: how many numbers it holds, which are not set to anything.
         dtype: their type.
+        pooled: whether later runs may have the memory; not where others hold its numbers too.
     """
 
-    __slots__ = ("numbers",)
+    __slots__ = ("numbers", "pooled")
 
-    def __init__(self, size: int, dtype: torch.dtype) -> None:
-        self.numbers: Tensor | None = _take(size, dtype)
+    def __init__(self, size: int, dtype: torch.dtype, *, pooled: bool = True) -> None:
+        self.pooled = pooled
+        self.numbers: Tensor | None = _take(size, dtype) if pooled else _fresh(size, dtype)
 
     @property
     def address(self) -> int:
@@ -39,18 +41,18 @@ class Workspace:
     def release(self) -> None:
         """Give the memory back; it may be overwritten from here on."""
         numbers, self.numbers = self.numbers, None
-        if numbers is not None:
+        if numbers is not None and self.pooled:
             _keep(numbers)
-
-    def copy(self) -> "Workspace":
-        """Make a second one with the same content."""
-        mine = self.held()
-        twin = Workspace(mine.numel(), mine.dtype)
-        twin.held().copy_(mine)
-        return twin
 
     def __del__(self) -> None:
         self.release()
+
+
+def copy_of(numbers: Tensor) -> Workspace:
+    """Make one with the same content."""
+    twin = Workspace(numbers.numel(), numbers.dtype)
+    twin.held().copy_(numbers)
+    return twin
 
 
 def _keep(numbers: Tensor) -> None:
@@ -72,4 +74,8 @@ def _take(size: int, dtype: torch.dtype) -> Tensor:
         if candidate.numel() == size and candidate.dtype == dtype:
             return candidate
         _free.append(candidate)
+    return _fresh(size, dtype)
+
+
+def _fresh(size: int, dtype: torch.dtype) -> Tensor:
     return torch.empty(size, dtype=dtype)
