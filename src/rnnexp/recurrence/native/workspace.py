@@ -57,19 +57,24 @@ def copy_of(numbers: Tensor) -> Workspace:
 
 def _keep(numbers: Tensor) -> None:
     _free.append(numbers)
-    while sum(piece.nbytes for piece in tuple(_free)) > _MOST_BYTES:
-        try:
-            _free.popleft()
-        except IndexError:  # another thread has taken the last one
-            break
+    # Counted once, whatever other threads do meanwhile: they count too.
+    spare = sum(piece.nbytes for piece in tuple(_free)) - _MOST_BYTES
+    while spare > 0 and (oldest := _oldest()) is not None:
+        spare -= oldest.nbytes
+
+
+def _oldest() -> Tensor | None:
+    # Each step is atomic, so that runs in other threads can share the deque.
+    try:
+        return _free.popleft()
+    except IndexError:
+        return None
 
 
 def _take(size: int, dtype: torch.dtype) -> Tensor:
-    # Each step is atomic, so that runs in other threads can share the deque.
     for _ in range(len(_free)):
-        try:
-            candidate = _free.popleft()
-        except IndexError:
+        candidate = _oldest()
+        if candidate is None:
             break
         if candidate.numel() == size and candidate.dtype == dtype:
             return candidate
@@ -78,4 +83,6 @@ def _take(size: int, dtype: torch.dtype) -> Tensor:
 
 
 def _fresh(size: int, dtype: torch.dtype) -> Tensor:
-    return torch.empty(size, dtype=dtype)
+    # Made in inference mode it could never be written outside of it.
+    with torch.inference_mode(False):
+        return torch.empty(size, dtype=dtype)
