@@ -11,6 +11,7 @@ loop       one step after the other under autograd: any cell, and the reference 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -112,11 +113,11 @@ def run_vendor(
     assert twin is not None
     assert trace is None
     lead = inputs_TBI.shape[1:-1]
-    flat_TBI = inputs_TBI.reshape(inputs_TBI.shape[0], -1, inputs_TBI.shape[-1])
+    flat_TBI = inputs_TBI.reshape(len(inputs_TBI), prod(lead), inputs_TBI.shape[-1])
     flat_state = tuple(s.reshape(1, -1, s.shape[-1]) for s in state)
     outputs_TBH, last = _run_twin(twin, flat_TBI, flat_state)
     restored = tuple(s.reshape(*lead, s.shape[-1]) for s in last)
-    return outputs_TBH.reshape(-1, *lead, outputs_TBH.shape[-1]), restored
+    return outputs_TBH.reshape(len(outputs_TBH), *lead, outputs_TBH.shape[-1]), restored
 
 
 def _run_twin(twin: Twin, flat_TBI: Tensor, state: State) -> tuple[Tensor, State]:

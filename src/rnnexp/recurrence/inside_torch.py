@@ -19,6 +19,12 @@ def is_transformed() -> bool:
     return ask is not None and ask() is not None
 
 
+def saved_tensors_are_hooked() -> bool:
+    """Tell whether hooks replace what is saved for backward passes, as those of checkpoint do."""
+    ask = _find("_C._autograd._top_saved_tensors_default_hooks")
+    return True if ask is None else ask(True) is not None
+
+
 @cache
 def _find(name: str) -> Any:
     try:

@@ -41,7 +41,7 @@ def run_pointwise(
     with torch.autocast(wx_TBGH.device.type, enabled=False):
         outputs_TBH, *last = _run(cell, trace, wx_TBGH, flat)
     restored = tuple(s.reshape(*lead, s.shape[-1]) for s in last)
-    return outputs_TBH.reshape(-1, *lead, outputs_TBH.shape[-1]), restored
+    return outputs_TBH.reshape(len(outputs_TBH), *lead, outputs_TBH.shape[-1]), restored
 
 
 def reason_against(cell: Cell) -> str | None:

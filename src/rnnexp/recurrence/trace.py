@@ -46,11 +46,11 @@ class Trace:
 
     def note(self, t: int, steps: int, grad_BH: Tensor) -> None:
         """Note dL/dh_t of step t of T."""
-        self.room(steps, grad_BH)[t] = torch.linalg.vector_norm(grad_BH)
+        self.room(steps, grad_BH)[t] = _norm(grad_BH.flatten())
 
     def note_all(self, grad_TBH: Tensor) -> None:
         """Note dL/dh_t of all steps at once."""
-        self.note_norms(torch.linalg.vector_norm(grad_TBH.flatten(1), dim=1))
+        self.note_norms(_norm(grad_TBH.flatten(1)))
 
     def note_norms(self, norm_T: Tensor) -> None:
         """Note ||dL/dh_t|| of all steps, where a backward pass has taken the norms itself."""
@@ -74,6 +74,15 @@ class Trace:
         if self.grad_norm_T is None:
             self.grad_norm_T = torch.zeros(steps, dtype=like.dtype, device=like.device)
         return self.grad_norm_T
+
+
+def _norm(grad: Tensor) -> Tensor:
+    # In double precision: a gradient that has vanished to 1e-23 has squares too small for float32.
+    if grad.device.type == "mps":  # which has no such numbers
+        return torch.linalg.vector_norm(grad, dim=-1)
+    wide = torch.complex128 if grad.is_complex() else torch.float64
+    norm = torch.linalg.vector_norm(grad, dim=-1, dtype=wide)
+    return norm.to(grad.real.dtype)
 
 
 class InputTrace(Trace):

@@ -42,7 +42,9 @@ def buffer(like: Tensor, shape: Sequence[int]) -> Tensor:
         if kept.numel() == size and kept.dtype == like.dtype and _is_free(kept):
             _SHELF.buffers.append(_SHELF.buffers.pop(i))
             return kept.view(*shape)
-    fresh = like.new_empty(size)
+    # Made in inference mode it could never be written outside of it.
+    with torch.inference_mode(False):
+        fresh = like.new_empty(size)
     _SHELF.buffers = [*_SHELF.buffers[-_KEPT + 1 :], fresh]
     return fresh.view(*shape)
 

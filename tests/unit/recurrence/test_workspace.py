@@ -51,3 +51,11 @@ def test_small_tensors_and_other_types_are_new() -> None:
     double = buffer(LIKE.double(), SHAPE)
     assert double.dtype == torch.float64
     assert double.shape == SHAPE
+
+
+def test_memory_from_inference_can_be_written_outside_of_it() -> None:
+    with torch.inference_mode():
+        place = buffer(torch.zeros(()), SHAPE).data_ptr()
+    again = buffer(LIKE, SHAPE)
+    assert again.data_ptr() == place
+    assert not again.fill_(1.0).is_inference()

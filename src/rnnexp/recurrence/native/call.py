@@ -111,7 +111,7 @@ def run_forward(
         state: the initial state, each tensor contiguous.
 
     Returns:
-        The outputs, shape (T, B, H), and the last state.
+        h_0..h_T, shape (T + 1, B, H), and the last state.
     """
     shape = layout.shape
     h_TBH = inputs_TBI.new_empty(shape.steps + 1, shape.rows, shape.units)
@@ -123,7 +123,7 @@ def run_forward(
         memory.held()[: layout.gates].view_as(inputs_TBI).copy_(inputs_TBI)
     layout.kernel.forward(ctypes.byref(call))
     scratch.release()
-    return _after_first(h_TBH), last
+    return h_TBH, last
 
 
 def run_backward(
@@ -131,7 +131,7 @@ def run_backward(
     memory: Workspace,
     weights: Weights,
     inputs_TBI: Tensor,
-    outputs_TBH: Tensor,
+    h: int,
     grads: Sequence[Tensor | None],
     wanted: Wanted,
     traced: bool,
@@ -143,23 +143,21 @@ def run_backward(
         memory: as the forward pass left it; overwritten.
         weights: as in the forward pass.
         inputs_TBI: likewise.
-        outputs_TBH: what the forward pass returned.
+        h: where h_0..h_T lie.
         grads: dL/d(outputs), then dL/d(last state); None where there is none.
         wanted: which gradients are asked for.
         traced: whether the norms of dL/dh_t are.
     """
-    kernel, shape = layout.kernel, layout.shape
-    row_bytes = shape.rows * shape.units * outputs_TBH.element_size()
-    # h_0 lies right before the outputs.
-    call, scratch = _call(layout, memory, weights, inputs_TBI, outputs_TBH.data_ptr() - row_bytes)
+    kernel, shape, new_empty = layout.kernel, layout.shape, inputs_TBI.new_empty
+    call, scratch = _call(layout, memory, weights, inputs_TBI, h)
     given = [None if grad is None else grad.contiguous() for grad in grads]
     call.grad_out, *call.grad_last[:] = map(_pointer, given)
-    carry = [outputs_TBH.new_empty(shape.rows, shape.units) for _ in range(kernel.states)]
+    carry = [new_empty(shape.rows, shape.units) for _ in range(kernel.states)]
     call.carry[:] = [tensor.data_ptr() for tensor in carry]
     x, ih, hh = _room_for_gradients(layout, call, inputs_TBI, wanted)
-    sums = outputs_TBH.new_empty(shape.threads, kernel.sums, shape.units)
+    sums = new_empty(shape.threads, kernel.sums, shape.units)
     squares = torch.empty(shape.threads, shape.steps, dtype=torch.float64) if traced else None
-    norm_T = outputs_TBH.new_empty(shape.steps) if traced else None
+    norm_T = new_empty(shape.steps) if traced else None
     call.sums, call.squares, call.norms = sums.data_ptr(), _pointer(squares), _pointer(norm_T)
     kernel.backward(ctypes.byref(call))
     scratch.release()
@@ -199,7 +197,8 @@ def _room_for_gradients(
     return x, ih, hh
 
 
-def _after_first(h_TBH: Tensor) -> Tensor:
+def after_first(h_TBH: Tensor) -> Tensor:
+    """Give h_1..h_T, the outputs, shape (T, B, H), before which h_0 lies."""
     # The same memory, yet no view: of a view that a Function returns, autograd forbids changes.
     shape = (h_TBH.shape[0] - 1, *h_TBH.shape[1:])
     empty = h_TBH.new_empty(0)

@@ -1,5 +1,6 @@
 """The compiled time loops as one node of the autograd graph."""
 
+from math import prod
 from typing import Any
 
 import torch
@@ -7,11 +8,17 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import PointwiseCell
-from rnnexp.recurrence.inside_torch import graph_is_kept
-from rnnexp.recurrence.native.call import Wanted, Weights, run_backward, run_forward
+from rnnexp.recurrence.inside_torch import graph_is_kept, saved_tensors_are_hooked
+from rnnexp.recurrence.native.call import (
+    Wanted,
+    Weights,
+    after_first,
+    run_backward,
+    run_forward,
+)
 from rnnexp.recurrence.native.kernel import Kernel
-from rnnexp.recurrence.native.layout import layout_of
-from rnnexp.recurrence.native.workspace import Workspace
+from rnnexp.recurrence.native.layout import Layout, layout_of
+from rnnexp.recurrence.native.workspace import Workspace, copy_of
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -35,22 +42,23 @@ def unroll_natively(
     saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     outputs, *last = _Unroll.apply(kernel, saving, trace, *tensors)
     if len(lead) != 1:
-        outputs = outputs.reshape(-1, *lead, units)
+        outputs = outputs.reshape(len(outputs), *lead, units)
         last = [s.reshape(*lead, units) for s in last]
     return outputs, tuple(last)
 
 
 def _inputs_and_weights(cell: PointwiseCell, inputs_TBI: Tensor) -> tuple[Tensor | None, ...]:
-    if type(cell).project_input is PointwiseCell.project_input:
+    # Without features there is no memory of them to point at, and no product to make.
+    if type(cell).project_input is PointwiseCell.project_input and cell.input_size:
         return _with_one_batch_axis(inputs_TBI), cell.weight_ih, cell.bias_ih
-    wx = cell.project_input(inputs_TBI)
-    return wx.reshape(len(wx), -1, cell.num_gates * cell.hidden_size), None, None
+    wx, rows = cell.project_input(inputs_TBI), prod(inputs_TBI.shape[1:-1])
+    return wx.reshape(len(wx), rows, cell.num_gates * cell.hidden_size), None, None
 
 
 def _with_one_batch_axis(inputs_TBI: Tensor) -> Tensor:
     if inputs_TBI.dim() == len("TBI"):
         return inputs_TBI
-    return inputs_TBI.reshape(len(inputs_TBI), -1, inputs_TBI.shape[-1])
+    return inputs_TBI.reshape(len(inputs_TBI), prod(inputs_TBI.shape[1:-1]), inputs_TBI.shape[-1])
 
 
 def _recurrent(cell: PointwiseCell, kernel: Kernel) -> tuple[Tensor | None, ...]:
@@ -96,12 +104,17 @@ class _Unroll(torch.autograd.Function):
             inputs_TBI.dtype,
             torch.get_num_threads(),
         )
-        memory = Workspace(layout.memory, layout.shape.dtype)
-        outputs, last = run_forward(layout, memory, weights, inputs_TBI, state)
+        # Hooks replace what is saved, to take it elsewhere or to drop it: then all is saved that
+        # the way back needs, in memory of its own. Without them nothing is handed through autograd.
+        hooked = saving and saved_tensors_are_hooked()
+        memory = Workspace(layout.memory, layout.shape.dtype, pooled=not hooked)
+        h_TBH, last = run_forward(layout, memory, weights, inputs_TBI, state)
+        outputs = after_first(h_TBH)
         if saving:
             ctx.set_materialize_grads(False)
-            ctx.layout, ctx.memory, ctx.trace = layout, memory, trace
-            ctx.save_for_backward(outputs, inputs_TBI, *weights)
+            ctx.layout, ctx.memory, ctx.trace = layout, None if hooked else memory, trace
+            kept = (h_TBH, memory.held()) if hooked else (outputs, None)
+            ctx.save_for_backward(inputs_TBI, *weights, *kept)
         return outputs, *last
 
     @staticmethod
@@ -109,11 +122,12 @@ class _Unroll(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's type
         ctx: Any, *grads: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        outputs, inputs_TBI, *rest = ctx.saved_tensors
-        layout, memory, trace = ctx.layout, _taken_from(ctx), ctx.trace
-        weights, wanted = Weights(*rest), Wanted(*ctx.needs_input_grad[_BEFORE:_STATE])
+        inputs_TBI, weights, h_TBH, memory = _saved_by(ctx)
+        layout, trace = ctx.layout, ctx.trace
+        h = h_TBH.data_ptr() - _bytes_before(layout, h_TBH)
+        wanted = Wanted(*ctx.needs_input_grad[_BEFORE:_STATE])
         traced = trace is not None
-        done = run_backward(layout, memory, weights, inputs_TBI, outputs, grads, wanted, traced)
+        done = run_backward(layout, memory, weights, inputs_TBI, h, grads, wanted, traced)
         if trace is not None and done.grad_norm_T is not None:
             trace.note_norms(done.grad_norm_T)
         d_x = done.x
@@ -128,9 +142,28 @@ def _contiguous(tensors: tuple[Tensor | None, ...]) -> Weights:
     return Weights(*ready)
 
 
+def _saved_by(ctx: Any) -> tuple[Tensor, Weights, Tensor, Workspace]:
+    """Give the inputs, the weights, h of all steps or without the first, and the memory."""
+    inputs_TBI, *weights, h_TBH, numbers = ctx.saved_tensors
+    if numbers is None:
+        return inputs_TBI, Weights(*weights), h_TBH, _taken_from(ctx)
+    # What hooks give is theirs: they may give it again, and lay it out as they like.
+    ready = _contiguous(tuple(weights))
+    return inputs_TBI.contiguous(), ready, h_TBH.contiguous(), copy_of(numbers)
+
+
+def _bytes_before(layout: Layout, h_TBH: Tensor) -> int:
+    # Where the outputs were saved, h_0 lies right before them.
+    if len(h_TBH) > layout.shape.steps:
+        return 0
+    row = layout.shape.rows * layout.shape.units
+    assert h_TBH.storage_offset() >= row, "hooks were set on what a native run had saved already"
+    return row * h_TBH.element_size()
+
+
 def _taken_from(ctx: Any) -> Workspace:
     # The backward pass overwrites what was saved; a graph that is kept may need it again.
     if graph_is_kept():
-        return ctx.memory.copy()
+        return copy_of(ctx.memory.held())
     memory, ctx.memory = ctx.memory, None
     return memory

@@ -19,12 +19,14 @@ class Workspace:
     Args:
         size: how many numbers it holds, which are not set to anything.
         dtype: their type.
+        pooled: whether later runs may have the memory; not where others hold its numbers too.
     """
 
-    __slots__ = ("numbers",)
+    __slots__ = ("numbers", "pooled")
 
-    def __init__(self, size: int, dtype: torch.dtype) -> None:
-        self.numbers: Tensor | None = _take(size, dtype)
+    def __init__(self, size: int, dtype: torch.dtype, *, pooled: bool = True) -> None:
+        self.pooled = pooled
+        self.numbers: Tensor | None = _take(size, dtype) if pooled else _fresh(size, dtype)
 
     @property
     def address(self) -> int:
@@ -39,37 +41,48 @@ class Workspace:
     def release(self) -> None:
         """Give the memory back; it may be overwritten from here on."""
         numbers, self.numbers = self.numbers, None
-        if numbers is not None:
+        if numbers is not None and self.pooled:
             _keep(numbers)
-
-    def copy(self) -> "Workspace":
-        """Make a second one with the same content."""
-        mine = self.held()
-        twin = Workspace(mine.numel(), mine.dtype)
-        twin.held().copy_(mine)
-        return twin
 
     def __del__(self) -> None:
         self.release()
 
 
+def copy_of(numbers: Tensor) -> Workspace:
+    """Make one with the same content."""
+    twin = Workspace(numbers.numel(), numbers.dtype)
+    twin.held().copy_(numbers)
+    return twin
+
+
 def _keep(numbers: Tensor) -> None:
     _free.append(numbers)
-    while sum(piece.nbytes for piece in tuple(_free)) > _MOST_BYTES:
-        try:
-            _free.popleft()
-        except IndexError:  # another thread has taken the last one
-            break
+    # Counted once, whatever other threads do meanwhile: they count too.
+    spare = sum(piece.nbytes for piece in tuple(_free)) - _MOST_BYTES
+    while spare > 0 and (oldest := _oldest()) is not None:
+        spare -= oldest.nbytes
+
+
+def _oldest() -> Tensor | None:
+    # Each step is atomic, so that runs in other threads can share the deque.
+    try:
+        return _free.popleft()
+    except IndexError:
+        return None
 
 
 def _take(size: int, dtype: torch.dtype) -> Tensor:
-    # Each step is atomic, so that runs in other threads can share the deque.
     for _ in range(len(_free)):
-        try:
-            candidate = _free.popleft()
-        except IndexError:
+        candidate = _oldest()
+        if candidate is None:
             break
         if candidate.numel() == size and candidate.dtype == dtype:
             return candidate
         _free.append(candidate)
-    return torch.empty(size, dtype=dtype)
+    return _fresh(size, dtype)
+
+
+def _fresh(size: int, dtype: torch.dtype) -> Tensor:
+    # Made in inference mode it could never be written outside of it.
+    with torch.inference_mode(False):
+        return torch.empty(size, dtype=dtype)

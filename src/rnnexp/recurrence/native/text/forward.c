@@ -92,7 +92,8 @@ static void copy_rows(const Call *c, const real *from, real *to, long first, lon
 
 static void forward_rows(const Call *c, long thread, long first, long last) {
   /* W x is made for a few steps at once where the rows alone are too few to pay for reading W. */
-  const long mine = last - first, ahead = mine < WX_ROWS ? (WX_ROWS + mine - 1) / mine : 1;
+  const long mine = last - first;
+  const long ahead = mine > 0 && mine < WX_ROWS ? (WX_ROWS + mine - 1) / mine : 1;
   const Left inputs = {c->x, c->inputs, 1, c->inputs};
   const Left past = {c->states[0], c->units, 1, c->units};
   (void)thread;
