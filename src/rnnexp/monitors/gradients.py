@@ -110,14 +110,15 @@ class StepMonitor(Callback):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep the counts over a resume."""
+        """Keep the counts over a resume, and what is known of a step that is half done."""
         counts = {"steps": self._steps, "clipped": self._clipped, "largest": self._largest}
-        return {**counts, "guard": self.guard.state_dict()}
+        return {**counts, "losses": list(self._losses), "guard": self.guard.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the counts."""
         self._steps, self._clipped = int(state_dict["steps"]), int(state_dict["clipped"])
         self._largest = float(state_dict["largest"])
+        self._losses = list(state_dict.get("losses", ()))
         self.guard.load_state_dict(state_dict["guard"])
 
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:

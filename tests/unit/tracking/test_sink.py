@@ -57,6 +57,7 @@ class Owner:
 
     def __init__(self, store: Shelf) -> None:
         self.gone = threading.Event()
+        self.talking: threading.Thread | None = None
         self.sink = sink.Sink("shelf")
         self.sink._store = store
 
@@ -67,7 +68,8 @@ class Owner:
             yield from lines
             self.gone.wait()
 
-        threading.Thread(target=lambda: self.sink.listen(iter(talk())), daemon=True).start()
+        self.talking = threading.Thread(target=lambda: self.sink.listen(iter(talk())))
+        self.talking.start()
 
     def leave(self) -> int:
         self.gone.set()
@@ -120,6 +122,7 @@ def test_others_go_on_while_one_is_refused(tmp_path: Path) -> None:
         log.end("FINISHED")
     owner.gone.set()
     turning.join(10)
+    assert not turning.is_alive()
     assert store.points == {"a": 1, "c": 5}
 
 
@@ -145,6 +148,9 @@ def test_a_store_that_is_slow_to_fail_is_asked_for_one_run_at_a_time(
     assert store.tried == ["a"]
     assert not owner.sink._turn(owner_gone=False)
     assert store.tried == ["a", "b"]
+    owner.gone.set()
+    assert owner.talking is not None
+    owner.talking.join(10)
 
 
 def test_a_run_that_is_written_on_is_not_marked_as_dead(tmp_path: Path) -> None:
@@ -162,7 +168,7 @@ def test_a_run_that_nobody_writes_is_marked_and_heals(tmp_path: Path) -> None:
     store = Shelf()
     first = Owner(store)
     log = begin(tmp_path / "a")
-    log._journal._file.close()  # as its death would
+    log._journal.close()  # as its death would
     first.tell([log.folder])
     assert first.leave() == 0
     assert store.status == {"a": "FAILED"}
