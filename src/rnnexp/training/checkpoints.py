@@ -91,6 +91,19 @@ def is_whole(path: Path) -> bool:
     return digest_of(path) in noted.values() if noted else _is_archive(path)
 
 
+def load_whole(path: Path) -> dict[str, Any] | None:
+    """Read a checkpoint onto the CPU; None where the file is none, or a damaged one."""
+    if not is_whole(path):
+        return None
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception:  # what is no checkpoint fails in as many ways as there are files
+        return None
+    if not isinstance(content, dict) or "loops" not in content:
+        return None
+    return content if isinstance(content.get("state_dict"), dict) else None
+
+
 def digest_of(path: Path) -> str:
     """Compute the sha256 of a file."""
     with path.open("rb") as file:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from rnnexp.app.config.build import Plan, build_network
@@ -14,7 +13,7 @@ from rnnexp.app.run.alone import check_free
 from rnnexp.app.run.resume import Origin, locate
 from rnnexp.app.run.run import CONFIG_FILE, flatten
 from rnnexp.errors import ConfigError
-from rnnexp.training.checkpoints import is_whole
+from rnnexp.training.checkpoints import load_whole
 
 _KEPT = ("seed", "cell", "task", "model", "optimizer")
 """What makes a run this run; the optimizer goes on with what its checkpoint holds anyway."""
@@ -107,20 +106,13 @@ def _check_optimizer(plan: Plan, resume: str, file: Path) -> None:
 
 
 def _weights_in(resume: str, file: Path) -> Mapping[str, Any]:
-    wrong = ConfigError(
-        f"resume={resume}: {file} is no checkpoint, or a damaged one. Give a run's id, its folder, "
-        "or a file from its folder checkpoints."
-    )
-    if not is_whole(file):
-        raise wrong
-    try:
-        content = torch.load(file, weights_only=True, map_location="cpu")
-    except Exception as error:  # what is no checkpoint fails in as many ways as there are files
-        raise wrong from error
-    weights = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or "loops" not in content:
-        raise wrong
-    return weights
+    content = load_whole(file)
+    if content is None:
+        raise ConfigError(
+            f"resume={resume}: {file} is no checkpoint, or a damaged one. Give a run's id, its "
+            "folder, or a file from its folder checkpoints."
+        )
+    return content["state_dict"]
 
 
 def _size(weights: Mapping[str, Any], name: str) -> str:

@@ -19,7 +19,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import REGISTRY
 from rnnexp.tracking import find_run
-from rnnexp.training.checkpoints import LAST, is_whole
+from rnnexp.training.checkpoints import LAST, load_whole
 
 _DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
 """What weights are computed with; under every other precision they are kept in float32."""
@@ -105,16 +105,13 @@ def _best_in(folder: Path) -> Path:
 
 
 def _weights_in(file: Path) -> Mapping[str, Tensor]:
-    wrong = ConfigError(
-        f"{file} is no checkpoint, or a damaged one. Give another file of that folder, or a copy "
-        "of it from the artifacts of the run."
-    )
-    if not is_whole(file):
-        raise wrong
-    try:
-        weights = torch.load(file, weights_only=True, map_location="cpu")["state_dict"]
-    except Exception as error:  # what is no checkpoint fails in as many ways as there are files
-        raise wrong from error
+    content = load_whole(file)
+    if content is None:
+        raise ConfigError(
+            f"{file} is no checkpoint, or a damaged one. Give another file of that folder, or a "
+            "copy of it from the artifacts of the run."
+        )
+    weights = content["state_dict"]
     names = [name for name in weights if name.startswith(_PREFIX)]
     return {name.removeprefix(_PREFIX): weights[name] for name in names}
 
