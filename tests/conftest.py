@@ -21,6 +21,8 @@ from hypothesis import settings
 from rnnexp.discovery import ENVIRONMENT, load_plugins
 from rnnexp.registry import REGISTRY, Registry
 
+from .forks import Forks
+
 collect_ignore = ["example_package"]  # a package of its own, tested where it is installed
 settings.register_profile("any machine", deadline=None)  # a slow one is no failure
 settings.load_profile("any machine")
@@ -105,12 +107,19 @@ def start_python() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.communicate(timeout=10)
 
 
+@pytest.fixture(scope="session")
+def _forks() -> Iterator[Forks]:
+    with Forks({**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}) as forks:
+        yield forks
+
+
 @pytest.fixture
-def rnnexp(python: Command, workdir: Path) -> Command:
-    """Run ``rnnexp ARGUMENTS`` in the test's folder."""
+def rnnexp(_forks: Forks, workdir: Path) -> Command:
+    """Run ``rnnexp ARGUMENTS`` in the test's folder, in a process of its own."""
 
     def run(*arguments: str, timeout: float = 60.0, **env: str) -> Finished:
-        return python("-m", "rnnexp", *arguments, cwd=workdir, timeout=timeout, **env)
+        env = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), **env}
+        return Finished(*_forks.run("rnnexp", *arguments, cwd=workdir, env=env, timeout=timeout))
 
     return run
 

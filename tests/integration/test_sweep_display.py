@@ -81,4 +81,6 @@ def test_a_sweep_on_a_terminal(workdir: Path, store_uri: str) -> None:
     assert sizes[0] < 10_000
     assert LOG_BYTES // 4 < sizes[1] <= LOG_BYTES
     tail = max((workdir / "outputs" / "sweeps").rglob("log.txt"), key=lambda f: f.stat().st_size)
-    assert "step 25/25" in tail.read_text()[-500:]
+    printed = tail.read_text()
+    assert "step 25/25" in printed[-500:]
+    assert "y" * (1 << 20) in printed, "the display does not break the lines of a job"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 LIFELINE = "RNNEXP_LIFELINE"
 """Number of the pipe that ends when the launcher does, in a new interpreter."""
@@ -220,9 +220,15 @@ def _redirect(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
+    for number, opened in enumerate((nothing, file, file)):
+        os.dup2(opened, number)
+    # A display of the owner's takes what Python prints, and would break its lines.
+    sys.stdout, sys.stderr = map(_printing_to, (1, 2))
+
+
+def _printing_to(number: int) -> TextIO:
+    # By lines, whatever the owner's streams do: a job that is killed has printed what it said.
+    return open(number, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
 
 
 _RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
@@ -20,6 +20,7 @@ from rnnexp.app.config.build import Plan
 from rnnexp.app.config.family import Composer
 from rnnexp.app.config.figures import check_objectives
 from rnnexp.app.config.launchers import (
+    LauncherChoice,
     check_launcher_options,
     check_overrides,
     check_timeout,
@@ -87,9 +88,12 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     Raises:
         UserError: the first run that cannot work, in words.
     """
-    extra = search_path(overrides, config_dir)
+    overrides = [*search_path(overrides, config_dir), *overrides]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        settings, launcher, found = _expand([*extra, *overrides], multirun)
+        whole = _composed_with_hydra(overrides)
+        if not (multirun or str(whole["hydra"].mode or "").endswith("MULTIRUN")):
+            return [Job(overrides, _check(overrides, lambda job: _alone(whole, job)))]
+        settings, launcher, found = _expand(whole["hydra"], overrides)
         composed = Composer(_compose).of if len(found) > 1 else _compose
         if settings is not None:
             corners: list[Job] = [Corner(job, _check(job, composed), settings) for job in found]
@@ -127,45 +131,41 @@ def search_path(overrides: Sequence[str], config_dir: str | None = None) -> list
     return [f"hydra.searchpath=[{','.join(f'file://{f.resolve()}' for f in folders)}]"]
 
 
-@dataclass(frozen=True)
-class LauncherChoice:
-    """What ``hydra/launcher=`` of a command chooses.
-
-    Args:
-        name: of the launcher.
-        options: its own, as ``hydra.launcher`` has them.
-    """
-
-    name: str
-    options: dict[str, Any]
-
-
 def launcher_of(overrides: Sequence[str]) -> LauncherChoice:
     """Compose what a command says of its launcher."""
-    parsed = parse([*search_path(overrides), *overrides])
-    single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        hydra = _compose(single, with_hydra=True)["hydra"]
+        hydra = _composed_with_hydra([*search_path(overrides), *overrides])["hydra"]
     options: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
     return LauncherChoice(str(hydra.runtime.choices["hydra/launcher"]), options)
 
 
-_Expanded = tuple[Settings | None, DictConfig | None, list[list[str]]]
+_Expanded = tuple[Settings | None, DictConfig, list[list[str]]]
 """How to search, the launcher of a sweep, and the overrides of its jobs."""
 
 
-def _expand(overrides: list[str], multirun: bool) -> _Expanded:
+def _composed_with_hydra(overrides: list[str]) -> DictConfig:
     parsed = parse(overrides)
     check_overrides(parsed)
     single = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
-    hydra = _compose(single, with_hydra=True)["hydra"]
-    if not (multirun or str(hydra.mode or "").endswith("MULTIRUN")):
-        return None, None, [overrides]
+    return _compose(single, with_hydra=True)
+
+
+def _alone(whole: DictConfig, overrides: list[str]) -> DictConfig:
+    # To compose it again takes a tenth of the start of a command. But where values to sweep over
+    # were left out of it, Hydra is to say what is wrong with them.
+    if any(o.is_sweep_override() for o in parse(overrides)):
+        return _compose(overrides)
+    with open_dict(whole):
+        del whole["hydra"]
+    return whole
+
+
+def _expand(hydra: DictConfig, overrides: list[str]) -> _Expanded:
     check_launcher_options(hydra.launcher)
     if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):
         return _corners(hydra, overrides)
     params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
-    given = {o.key_or_group for o in parsed}
+    given = {o.key_or_group for o in parse(overrides)}
     merged = [*(p for p in params if p.partition("=")[0] not in given), *overrides]
     loader = GlobalHydra.instance().config_loader()  # for glob(*), which asks for the choices
     batches = BasicSweeper.split_arguments(parse(merged, loader), None)

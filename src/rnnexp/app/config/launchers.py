@@ -1,6 +1,8 @@
 """What a command says of its launcher, checked before the first job."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
@@ -10,6 +12,19 @@ from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from rnnexp.errors import ConfigError
 
 _OURS = "hydra_plugins.rnnexp_"
+
+
+@dataclass(frozen=True)
+class LauncherChoice:
+    """What ``hydra/launcher=`` of a command chooses.
+
+    Args:
+        name: of the launcher.
+        options: its own, as ``hydra.launcher`` has them.
+    """
+
+    name: str
+    options: dict[str, Any]
 
 
 def check_overrides(overrides: Sequence[Override]) -> None:
@@ -52,17 +67,17 @@ def check_launcher_options(launcher: DictConfig) -> None:
         raise ConfigError(str(error)) from error
 
 
-def check_timeout(launcher: DictConfig | None, timeout: float | None) -> None:
+def check_timeout(launcher: DictConfig, timeout: float | None) -> None:
     """Refuse a timeout where nobody could end a job for it.
 
     Args:
-        launcher: ``hydra.launcher``, composed; None for a single run.
+        launcher: ``hydra.launcher``, composed.
         timeout: ``sweep.timeout``, in seconds.
 
     Raises:
         ConfigError: the jobs would run in this process, or wait in a queue that counts their time.
     """
-    if launcher is None or timeout is None:
+    if timeout is None:
         return
     if "timeout_min" in launcher:
         raise ConfigError(
@@ -76,13 +91,11 @@ def check_timeout(launcher: DictConfig | None, timeout: float | None) -> None:
         )
 
 
-def is_here(launcher: DictConfig | None) -> bool:
+def is_here(launcher: DictConfig) -> bool:
     """Tell whether the jobs run on this machine, so that its devices are those of the jobs.
 
     Args:
-        launcher: ``hydra.launcher``, composed; None for a single run.
+        launcher: ``hydra.launcher``, composed.
     """
-    if launcher is None:
-        return True
     on_a_cluster = launcher.get("address") not in (None, "local")
     return not on_a_cluster and not str(launcher.get("_target_")).endswith("SlurmLauncher")

@@ -7,7 +7,7 @@ from typing import Any
 from hydra_plugins.rnnexp_local_launcher._core import cores, gpus_of, slots_of
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError, Task
 from hydra_plugins.rnnexp_local_launcher._remote import need_of, room_for
-from rnnexp.app.config.compose import LauncherChoice
+from rnnexp.app.config.launchers import LauncherChoice
 from rnnexp.errors import ConfigError
 
 

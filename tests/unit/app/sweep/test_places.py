@@ -10,7 +10,7 @@ from hydra_plugins.rnnexp_local_launcher._core import cores
 from hydra_plugins.rnnexp_local_launcher.config import LocalLauncherConf
 from hydra_plugins.rnnexp_ray_launcher.config import RayLauncherConf
 from hydra_plugins.rnnexp_submitit_launcher.config import SubmititLocalConf, SubmititSlurmConf
-from rnnexp.app.config.compose import LauncherChoice
+from rnnexp.app.config.launchers import LauncherChoice
 from rnnexp.app.sweep.places import Places, places_of
 from rnnexp.errors import ConfigError
 
