@@ -167,6 +167,7 @@ def digest_of_last(folder: Path) -> str:
     return hashlib.sha256(b"".join(state[k].numpy().tobytes() for k in sorted(state))).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_from_an_older_checkpoint(
     rnnexp, workdir: Path, store_uri: str
 ) -> None:

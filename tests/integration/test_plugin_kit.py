@@ -22,6 +22,7 @@ def test_a_new_cell_passes_its_check_and_trains(
     assert trained.code == 0, trained.err
 
 
+@pytest.mark.slow
 def test_a_new_task_passes_its_check_and_is_learned(rnnexp, workdir: Path, store_uri: str) -> None:
     assert rnnexp("new-task", "noisy", "--folder", "my_tasks").code == 0
     checked = rnnexp("check", "my_tasks/noisy.py")

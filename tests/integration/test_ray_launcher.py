@@ -101,6 +101,7 @@ def _says_the_same_as_a_copy_of_the_driver(rnnexp, workdir: Path) -> None:
 TWO = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=auto"]
 
 
+@pytest.mark.slow
 def test_a_job_of_two_devices_gets_two(rnnexp, workdir: Path, store_uri: str, cell: None) -> None:
     # The GPUs exist by name only: auto then trains on the CPU, two processes by gloo.
     done = rnnexp("train", "-m", *RAY, *WORDS, *TWO, "trainer.max_steps=4", timeout=120)

@@ -78,9 +78,10 @@ def test_figures_that_differ_are_told(rnnexp, workdir: Path, store_uri: str) -> 
 
 
 LONG = ["cell=elman", *OPTIONS[2:], "trainer.max_steps=1500", "trainer.val_every=50"]
-STOPS = [signal.SIGKILL], pytest.param([signal.SIGTERM, signal.SIGKILL], marks=pytest.mark.slow)
+STOPS = [signal.SIGKILL], [signal.SIGTERM, signal.SIGKILL]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", STOPS)
 def test_a_rerun_that_was_stopped_goes_on_by_the_same_command(
     rnnexp, start_python, workdir: Path, store_uri: str, stops: list[signal.Signals]

@@ -224,6 +224,7 @@ def goes_on_with(rnnexp, folder: Path, before: int, after: int) -> None:
     assert [step for step, _ in losses(folder)] == list(range(1, 401)), "every step once"
 
 
+@pytest.mark.slow
 def test_another_number_of_devices_goes_on_and_says_so(
     rnnexp, start, workdir: Path, store_uri: str
 ) -> None:
