@@ -14,6 +14,8 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
+from rnnexp.tracking import sweeps_in
+
 from ..recorded import runs_in
 from ..waiting import comes_true
 
@@ -158,6 +160,10 @@ def test_a_failing_job_does_not_stop_the_others(
     assert ended == {"2": "FAILED", "1000": "FINISHED"}
     parent, *children = runs_in(store_uri)
     assert parent.info.status == "FAILED"
+    ((_, number, run_id),) = sweeps_in(workdir / "mlflow.db", 9)
+    assert run_id == parent.info.run_id
+    view = MlflowClient(store_uri).get_experiment(number).tags[f"mlflow.sharedViewState.{run_id}"]
+    assert "params.`cell.after`" in json.loads(view)["selectedColumns"]
     # Two jobs begin at once: which comes first in the store is chance.
     assert {run.data.params["cell.after"]: run.info.status for run in children} == ended
 

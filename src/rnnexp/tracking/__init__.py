@@ -16,9 +16,11 @@ from rnnexp.tracking.lookup import (
 from rnnexp.tracking.provenance import config_hash, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
-from rnnexp.tracking.sqlite_points import experiments_in
+from rnnexp.tracking.sqlite_points import experiments_in, sweeps_in
+from rnnexp.tracking.views import Comparison
 
 __all__ = [
+    "Comparison",
     "Courier",
     "Journals",
     "RunHeader",
@@ -36,5 +38,6 @@ __all__ = [
     "load_run",
     "provenance",
     "store_of",
+    "sweeps_in",
     "sync",
 ]

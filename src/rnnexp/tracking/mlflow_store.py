@@ -1,6 +1,5 @@
 """The only file that knows MLflow."""
 
-import json
 import logging
 import posixpath
 import re
@@ -11,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from rnnexp.loading import load
 from rnnexp.tracking.forward import Point
-from rnnexp.tracking.records import ERROR_TAG, VIEW_TAG, Record, Status
+from rnnexp.tracking.records import ERROR_TAG, Record, Status
 from rnnexp.tracking.sqlite_points import SqlitePoints, are_known
+from rnnexp.tracking.views import TAG, VIEW, view_of_all, view_of_sweep
 
 _MAX_PARAM = 6000
 _MAX_TAG = 5000
@@ -30,13 +30,6 @@ _TRANSACTION = 5000
 """Points written to a file at once: others wait for the file meanwhile, some 20 ms."""
 _KEY = "rnnexp.key"
 _SQLITE = "sqlite:///"
-_COLUMNS = [
-    *(f"params.`{key}`" for key in ("task.name", "cell.name", "clip.by", "seed")),
-    *(f"metrics.`{key}`" for key in ("test/loss", "test/loss_relative", "val/loss")),
-    *(f"metrics.`grad/{key}`" for key in ("largest_raw_norm", "clipped_fraction")),
-]
-_SHARED_VIEW = {VIEW_TAG: json.dumps({"selectedColumns": _COLUMNS})}
-"""What MLflow's UI shows of each run where a link asks for it; by itself it shows no figure."""
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -61,7 +54,12 @@ class MlflowStore:
         # A store that has lost the run, or never had it, gets what goes on as a run of its own.
         if start["run_id"] is not None and self.has_run(str(start["run_id"])):
             return self._reopen(str(start["run_id"]), start)
-        experiment = self._experiment(start["experiment"], start["artifacts"])
+        place = self._experiment(start["experiment"], start["artifacts"])
+        run_id = self._open(str(place.experiment_id), start)
+        self._show(place, run_id, start.get("compared") or {})
+        return run_id
+
+    def _open(self, experiment: str, start: Record) -> str:
         found = self._find(experiment, start["key"])
         if found and start.get("continues"):
             return self._reopen(found[0], start)
@@ -127,21 +125,32 @@ class MlflowStore:
         """Set the final status."""
         self._client.set_terminated(run_id, status, time)
 
-    def _experiment(self, name: str, artifacts: str | None) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
-            try:
-                return str(self._client.create_experiment(name, artifacts, tags=_SHARED_VIEW))
-            except MlflowException:  # another process was faster
-                found = self._client.get_experiment_by_name(name)
-        if found is None or found.lifecycle_stage != "active":
+    def _experiment(self, name: str, artifacts: str | None) -> Experiment:
+        found = self._client.get_experiment_by_name(name) or self._made(name, artifacts)
+        if found.lifecycle_stage != "active":
             raise MlflowException(
                 f"The experiment '{name}' is deleted. "
                 "Restore it, or use another tracking.experiment."
             )
-        if VIEW_TAG not in found.tags:  # made by another program, or before there was one
-            self._client.set_experiment_tag(found.experiment_id, VIEW_TAG, _SHARED_VIEW[VIEW_TAG])
-        return str(found.experiment_id)
+        return found
+
+    def _made(self, name: str, artifacts: str | None) -> Experiment:
+        try:
+            return self._client.get_experiment(self._client.create_experiment(name, artifacts))
+        except MlflowException:
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return found  # another process was faster
+
+    def _show(self, place: Experiment, run_id: str, compared: Mapping[str, Any]) -> None:
+        before = place.tags.get(TAG + VIEW, "")
+        views = {VIEW: view_of_all(before, compared.get("varied", ()))}
+        if compared:
+            views[run_id] = view_of_sweep(run_id, compared)
+        for key, view in views.items():
+            if view != place.tags.get(TAG + key):
+                self._client.set_experiment_tag(place.experiment_id, TAG + key, view)
 
     def _create(self, experiment: str, start: Record) -> list[str]:
         tags = {**_cut(start["tags"], _MAX_TAG), _KEY: start["key"]}

@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from rnnexp.tracking.views import Comparison
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Record = dict[str, Any]
 ERROR_TAG = "rnnexp.error"
 """Why a run did not finish."""
-VIEW = "rnnexp"
-VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-"""Tag of an experiment: the columns that MLflow's UI shows where a link names the view."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class RunHeader:
         run_id: an existing MLflow run that goes on; None creates one.
         continues: the run whose journal stands in the folder goes on.
         parent_key: as parent_run_id, where the store has not named the parent yet.
+        compared: of a sweep, how its runs are compared.
     """
 
     name: str
@@ -37,6 +37,7 @@ class RunHeader:
     run_id: str | None = None
     continues: bool = False
     parent_key: str | None = None
+    compared: Comparison | None = None
 
 
 def start_record(header: RunHeader, key: str, uri: str, artifacts: str | None, now: int) -> Record:
@@ -65,6 +66,7 @@ def start_record(header: RunHeader, key: str, uri: str, artifacts: str | None, n
         "run_id": header.run_id,
         "continues": header.continues,
         "parent_key": header.parent_key,
+        "compared": header.compared and asdict(header.compared),
     }
 
 

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from rnnexp.tracking.forward import Point
-from rnnexp.tracking.records import VIEW_TAG
+from rnnexp.tracking.views import TAG, VIEW
 
 _Row = tuple[str, str, float, int, int, bool]
 _WAIT_SECONDS = 60.0
@@ -97,9 +97,28 @@ def experiments_in(path: Path) -> dict[str, tuple[str, bool]]:
         GROUP BY e.experiment_id ORDER BY MAX(r.start_time) DESC
     """
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as store:
-        found = store.execute(asked, (VIEW_TAG,)).fetchall()
+        found = store.execute(asked, (TAG + VIEW,)).fetchall()
         return {str(name): (str(number), bool(viewed)) for name, number, viewed in found}
     return {}
+
+
+def sweeps_in(path: Path, most: int) -> list[tuple[str, str, str]]:
+    """List the latest sweeps of a store file that have a view of their own.
+
+    Returns:
+        Name, id of the experiment and id of the run of each, the newest first; nothing where the
+        tables are not those known here.
+    """
+    asked = """
+        SELECT r.name, r.experiment_id, r.run_uuid
+        FROM runs r JOIN experiment_tags t
+        ON t.experiment_id = r.experiment_id AND t.key = ? || r.run_uuid
+        WHERE r.lifecycle_stage = 'active' ORDER BY r.start_time DESC LIMIT ?
+    """
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as store:
+        found = store.execute(asked, (TAG, most)).fetchall()
+        return [(str(name), str(number), str(run_id)) for name, number, run_id in found]
+    return []
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> dict[str, int]:

@@ -6,16 +6,17 @@ import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from rnnexp.tracking import RunHeader
+from rnnexp.tracking import Comparison, RunHeader
 from rnnexp.tracking.forward import Point
 from rnnexp.tracking.mlflow_store import MlflowStore
 from rnnexp.tracking.records import start_record
-from rnnexp.tracking.sqlite_points import SqlitePoints, are_known, experiments_in
+from rnnexp.tracking.sqlite_points import SqlitePoints, are_known, experiments_in, sweeps_in
 
 NOTABLE = [0.0, -0.0, 1.5, -2.5, 1e300, math.nan, math.inf, -math.inf]
 
@@ -25,8 +26,8 @@ def file(store_uri: str) -> Path:
     return Path(store_uri.removeprefix("sqlite:///"))
 
 
-def new_run(store: MlflowStore, key: str) -> str:
-    header = RunHeader("a-run", "study", {}, {}, None, None)
+def new_run(store: MlflowStore, key: str, compared: Comparison | None = None) -> str:
+    header = RunHeader("a-run", "study", {}, {}, compared=compared)
     return store.open_run(start_record(header, key, "uri", None, 1000))
 
 
@@ -142,3 +143,35 @@ def test_an_experiment_of_before_gets_its_view(store, client, file: Path) -> Non
     view = json.loads(client.get_experiment(number).tags["mlflow.sharedViewState.rnnexp"])
     assert "metrics.`test/loss`" in view["selectedColumns"]
     assert experiments_in(file) == {"study": (number, True)}
+
+
+def test_what_a_sweep_varies_is_a_column(store, client, file: Path) -> None:
+    def view(key: str) -> dict[str, Any]:
+        number = client.get_experiment_by_name("study").experiment_id
+        return json.loads(client.get_experiment(number).tags[f"mlflow.sharedViewState.{key}"])
+
+    def columns() -> list[str]:
+        return view("rnnexp")["selectedColumns"]
+
+    new_run(store, "one")
+    before = columns()
+    lr = Comparison(("optimizer.lr", "seed", "cell.hidden_size"), "val/accuracy", False)
+    sweep = new_run(store, "sweep", lr)
+    seed, loss = before.index("params.`seed`"), before.index("metrics.`test/loss`")
+    assert loss == seed + 1
+    new = ["params.`optimizer.lr`", "params.`cell.hidden_size`"]
+    assert columns() == [*before[:loss], *new, *before[loss:]]
+    new_run(store, "other", Comparison(("optimizer.lr",), "val/loss", True))
+    assert columns() == [*before[:loss], *new, *before[loss:]]
+    wide = new_run(store, "wide", Comparison(tuple(f"cell.o{i}" for i in range(99)), "x", True))
+    assert columns()[-len(before[loss:]) :] == before[loss:], "figures are never crowded out"
+    assert len(columns()) < 50
+    of_sweep = view(sweep)
+    accuracy = "metrics.`val/accuracy`"
+    assert of_sweep.pop("selectedColumns") == [*before[:loss], *new, accuracy, *before[loss:]]
+    child = f"tags.`mlflow.parentRunId` = '{sweep}'"
+    assert of_sweep == {"searchFilter": child, "orderByKey": accuracy, "orderByAsc": False}
+    assert {sweep, wide} < {run_id for _, _, run_id in sweeps_in(file, 9)}
+    assert len(sweeps_in(file, 9)) == 3, "a run that is no sweep has no view of its own"
+    assert len(sweeps_in(file, 2)) == 2
+    assert sweeps_in(file.parent / "none.db", 9) == []

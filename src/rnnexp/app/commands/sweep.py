@@ -9,7 +9,8 @@ from pathlib import Path
 from rnnexp.app.commands.arguments import plain
 from rnnexp.app.jobs.folder import FROZEN, STATUS, SWEEPS, State, outcome_of, state_of
 from rnnexp.app.jobs.lease import holder_of
-from rnnexp.app.sweep.sweep import DEFINITION, Item, Sweep
+from rnnexp.app.sweep.items import Item
+from rnnexp.app.sweep.sweep import DEFINITION, Sweep
 from rnnexp.errors import ConfigError, unknown
 from rnnexp.tracking.files import read_json
 

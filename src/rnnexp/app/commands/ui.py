@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of, port
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import check_store, experiments_in
-from rnnexp.tracking.records import VIEW
+from rnnexp.tracking import check_store, experiments_in, sweeps_in
+from rnnexp.tracking.views import VIEW
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TRAINING = "workflowType=machine_learning"
@@ -32,7 +32,8 @@ def main(command: str, arguments: list[str]) -> int:
         return 0
     file = _require_store(uri)
     print(f"MLflow's UI over {uri} (Ctrl-C ends it), once the server is up:")
-    for line in links(f"http://127.0.0.1:{args.port}", experiments_in(file)):
+    address, sweeps = f"http://127.0.0.1:{args.port}", sweeps_in(file, _MOST)
+    for line in links(address, experiments_in(file), sweeps):
         print(line, flush=True)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
@@ -40,12 +41,17 @@ def main(command: str, arguments: list[str]) -> int:
     os.execv(sys.executable, [sys.executable, "-m", *serve, "--port", str(args.port)])
 
 
-def links(address: str, experiments: Mapping[str, tuple[str, bool]]) -> list[str]:
+def links(
+    address: str,
+    experiments: Mapping[str, tuple[str, bool]],
+    sweeps: Iterable[tuple[str, str, str]] = (),
+) -> list[str]:
     """Say where the runs of each experiment stand.
 
     Args:
         address: of the server.
         experiments: by name, the id, and whether there is a view of this program's on it.
+        sweeps: name, id of the experiment and id of the run of each that has a view of its own.
     """
     if not experiments:
         return [f"  {address}/#/experiments?{_TRAINING}"]
@@ -53,6 +59,9 @@ def links(address: str, experiments: Mapping[str, tuple[str, bool]]) -> list[str
     for name, (number, viewed) in list(experiments.items())[:_MOST]:
         chosen = f"&viewStateShareKey={VIEW}" if viewed else ""
         lines.append(f"  {name}: {address}/#/experiments/{number}/runs?{_TRAINING}{chosen}")
+    for name, number, run_id in sweeps:
+        page = f"{address}/#/experiments/{number}/runs?{_TRAINING}&viewStateShareKey={run_id}"
+        lines.append(f"  the runs of {name}, the best first: {page}")
     return lines
 
 

@@ -1,5 +1,6 @@
 """How a run ended, kept as ``summary.json`` in its folder."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -57,3 +58,14 @@ def describe_outcome(outcome: Outcome) -> str:
     lines = [f"**{outcome.status}**  {outcome.error or ''}".rstrip(), f"`{line}`"]
     lines += [", ".join(results)] if results else []
     return "\n\n".join([*lines, f"Gradient cliffs: {cliffs}{largest}{at}."])
+
+
+def best_by(outcomes: Sequence[Outcome], figure: str, direction: str) -> dict[str, str]:
+    """Name the run with the best of a figure, as tags; none if no run has finished with it."""
+    known = [o for o in outcomes if o.status == "FINISHED" and figure in o.metrics]
+    if not known:
+        return {}
+    choose = min if direction == "minimize" else max
+    best = choose(known, key=lambda o: o.metrics[figure])
+    figures = f"{best.name}, {figure} {best.metrics[figure]:.4g}"
+    return {"rnnexp.sweep.best": figures, "rnnexp.sweep.best_run": best.run_id or best.folder}

@@ -14,7 +14,8 @@ from rnnexp.app.config.compose import Corner, Job, compose_trial
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.jobs.folder import PRUNED, state_of
 from rnnexp.app.jobs.outcome import Outcome
-from rnnexp.app.sweep.sweep import DEFINITION, Item, Sweep, best_by
+from rnnexp.app.sweep.items import Item
+from rnnexp.app.sweep.sweep import DEFINITION, Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.app.sweep.worker import BUSY
 from rnnexp.errors import UserError
@@ -75,11 +76,15 @@ class Search(Sweep):
         """Say what it is, and how many trials it is to have."""
         return {**super().definition(), "trials": self.total}
 
+    @property
+    def aim(self) -> tuple[str, str]:
+        """The first objective, and its direction."""
+        return self.settings.objectives[0], self.settings.directions[0]
+
     def best(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
         """Name the best trial; with several objectives, say which trials no other beats."""
-        objectives, directions = self.settings.objectives, self.settings.directions
-        if len(objectives) == 1:
-            return best_by(outcomes, objectives[0], directions[0])
+        if len(self.settings.objectives) == 1:
+            return super().best(outcomes)
         return {"rnnexp.sweep.best": self.words} if self.words else {}
 
     def add(self, job: Job) -> Item:

@@ -23,9 +23,10 @@ from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
 from rnnexp.app.run.stopped import after_end, after_stop
 from rnnexp.app.run.threads import take_threads_of
+from rnnexp.app.sweep.items import NOT_RUN, Item
 from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
-from rnnexp.app.sweep.sweep import NOT_RUN, Item, Sweep
+from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.app.sweep.worker import BUSY, run_folder
 from rnnexp.errors import ConfigError, RunError

@@ -4,11 +4,10 @@ import shlex
 import signal
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rnnexp.app.config.build import run_name
 from rnnexp.app.config.compose import Job
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.jobs.folder import (
@@ -24,12 +23,14 @@ from rnnexp.app.jobs.folder import (
     state_of,
 )
 from rnnexp.app.jobs.lease import Lease, acquire, holder_of
-from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.jobs.outcome import Outcome, best_by
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
+from rnnexp.app.sweep.items import Item, own_words, varied_by
 from rnnexp.app.sweep.others import Others
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import (
+    Comparison,
     RunHeader,
     RunLog,
     Status,
@@ -38,48 +39,11 @@ from rnnexp.tracking import (
     delivered,
     provenance,
 )
-from rnnexp.tracking.files import RUN, read_json, write_json
+from rnnexp.tracking.files import write_json
 
-DEFINITION, NOT_RUN = "sweep.json", "not run"
+DEFINITION = "sweep.json"
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes of a job that was asked to end, and did so in order."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One job of a sweep.
-
-    Args:
-        job: what it runs.
-        key: its identity.
-        folder: where it lives, whichever command runs it.
-        own: the overrides that it does not share with the others and its name does not tell.
-    """
-
-    job: Job
-    key: str
-    folder: Path
-    own: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name of its run: with what tells it apart."""
-        return " ".join((run_name(self.job.plan.values), *self.own))
-
-    @property
-    def outcome(self) -> Outcome:
-        """How it ended; FAILED with a reason where it left nothing."""
-        config = flatten(self.job.plan.values)
-        unknown = Outcome(self.name, str(self.folder), config=config, error=NOT_RUN)
-        found = outcome_of(self.folder) or unknown
-        found.run_id = read_json(self.folder / RUN).get("run_id", found.run_id)
-        return found
-
-
-def _own(job: Job, shared: Collection[str]) -> tuple[str, ...]:
-    told = ("task", "cell", "clip", "seed")  # by the name that a run has anyway
-    words = (word for word in job.overrides if word not in shared)
-    return tuple(word for word in words if word.partition("=")[0] not in told)
 
 
 class Sweep:
@@ -110,9 +74,10 @@ class Sweep:
         keys = [job_key(job.plan) for job in jobs]
         shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
         self.all_items = [
-            Item(job, key, self.folder / key, _own(job, shared))
+            Item(job, key, self.folder / key, own_words(job, shared))
             for job, key in zip(jobs, keys, strict=True)
         ]
+        self.varied = varied_by(self.all_items)
         self.items = list({item.key: item for item in self.all_items}.values())
         self.elsewhere: set[str] = set()
         self.others = Others()
@@ -131,6 +96,11 @@ class Sweep:
         """How each job ended."""
         return [item.outcome for item in self.items]
 
+    @property
+    def aim(self) -> tuple[str, str]:
+        """The figure by which jobs are compared, and whether to minimize or maximize it."""
+        return "val/loss", "minimize"
+
     def describe(self) -> str:
         """Say in a line what is asked for."""
         return f"{self.total} jobs"
@@ -142,7 +112,7 @@ class Sweep:
 
     def best(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
         """Name the best job, as tags."""
-        return best_by(outcomes, "val/loss", "minimize")
+        return best_by(outcomes, *self.aim)
 
     def states(self) -> dict[str, State]:
         """Tell how far each job has come, by key."""
@@ -283,15 +253,7 @@ class Sweep:
         tags["rnnexp.sweep.jobs"] = str(self.total)
         params = {"sweep.name": self.name}
         continues = (self.folder / JOURNAL).is_file()
-        return RunHeader(self.name, self.experiment, params, tags, continues=continues)
-
-
-def best_by(outcomes: Sequence[Outcome], figure: str, direction: str) -> dict[str, str]:
-    """Name the run with the best of a figure, as tags; none if no run has finished with it."""
-    known = [o for o in outcomes if o.status == "FINISHED" and figure in o.metrics]
-    if not known:
-        return {}
-    choose = min if direction == "minimize" else max
-    best = choose(known, key=lambda o: o.metrics[figure])
-    figures = f"{best.name}, {figure} {best.metrics[figure]:.4g}"
-    return {"rnnexp.sweep.best": figures, "rnnexp.sweep.best_run": best.run_id or best.folder}
+        figure, direction = self.aim
+        compared = Comparison(self.varied, figure, direction == "minimize")
+        header = RunHeader(self.name, self.experiment, params, tags, continues=continues)
+        return replace(header, compared=compared)

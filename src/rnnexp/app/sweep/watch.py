@@ -15,7 +15,8 @@ from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from hydra_plugins.rnnexp_local_launcher._processes import Task
 from rnnexp.app.jobs.folder import LOG, STATUS, cap_log, log_tail
 from rnnexp.app.jobs.lease import LEASE_SECONDS
-from rnnexp.app.sweep.sweep import STOPPED, Item, Sweep
+from rnnexp.app.sweep.items import Item
+from rnnexp.app.sweep.sweep import STOPPED, Sweep
 from rnnexp.app.sweep.worker import BUSY, PATIENCE_SECONDS, main, run_folder
 from rnnexp.tracking.files import read_json
 

@@ -42,3 +42,5 @@ def test_the_links_lead_to_the_runs() -> None:
     assert links("http://h:1", {}) == ["  http://h:1/#/experiments?workflowType=machine_learning"]
     many = {str(number): (str(number), True) for number in range(50)}
     assert len(links("http://h:1", many)) == 8
+    of_sweep = f"  the runs of lstms, the best first: {page}&viewStateShareKey=af7"
+    assert links("http://h:1", {"mine": ("1", True)}, [("lstms", "1", "af7")])[1:] == [of_sweep]

@@ -1,0 +1,73 @@
+"""What MLflow's UI shows of runs where a link asks for it.
+
+By itself it shows no figure and no parameter, and the runs of a sweep only after a click on its
+row. A shared view is a tag of the experiment, which a link names by its key. One holds for all runs
+of an experiment, and each sweep has one of its own: its runs alone, the best first.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+VIEW = "rnnexp"
+"""Key of the view of all runs; that of a sweep is the id of its run."""
+TAG = "mlflow.sharedViewState."
+_PARAMS = tuple(f"params.`{key}`" for key in ("task.name", "cell.name", "clip.by", "seed"))
+_METRICS = (
+    *(f"metrics.`{key}`" for key in ("test/loss", "test/loss_relative", "val/loss")),
+    *(f"metrics.`grad/{key}`" for key in ("largest_raw_norm", "clipped_fraction")),
+)
+_MOST_PARAMS = 30
+"""Columns beyond them would help nobody, and a tag has its limits."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the runs of a sweep are compared.
+
+    Args:
+        varied: the parameters that differ from run to run, beside task, cell, clipping and seed.
+        figure: the metric that says how good a run is.
+        minimize: whether less of it is better.
+    """
+
+    varied: tuple[str, ...]
+    figure: str
+    minimize: bool
+
+
+def view_of_all(before: str, varied: Sequence[str]) -> str:
+    """Add the parameters that a further sweep varies to the view of all runs.
+
+    Args:
+        before: the view that there is; empty where there is none.
+        varied: names of parameters.
+    """
+    known = json.loads(before)["selectedColumns"] if before else [*_PARAMS, *_METRICS]
+    params = [column for column in known if column.startswith("params.")]
+    figures = [column for column in known if column not in params]
+    return json.dumps({"selectedColumns": [*_with(params, varied), *figures]})
+
+
+def view_of_sweep(run_id: str, compared: Mapping[str, Any]) -> str:
+    """Show the runs of one sweep, the best first.
+
+    Args:
+        run_id: of the sweep.
+        compared: the fields of its `Comparison`.
+    """
+    figure = f"metrics.`{compared['figure']}`"
+    others = [column for column in _METRICS if column != figure]
+    view = {
+        "selectedColumns": [*_with(_PARAMS, compared["varied"]), figure, *others],
+        "searchFilter": f"tags.`mlflow.parentRunId` = '{run_id}'",
+        "orderByKey": figure,
+        "orderByAsc": compared["minimize"],
+    }
+    return json.dumps(view)
+
+
+def _with(params: Sequence[str], varied: Sequence[str]) -> list[str]:
+    new = (f"params.`{key}`" for key in varied)
+    return list(dict.fromkeys((*params, *new)))[:_MOST_PARAMS]
