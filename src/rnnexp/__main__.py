@@ -1,5 +1,6 @@
 """The command line. Nothing heavy is imported before it is known to be needed."""
 
+import errno
 import os
 import sys
 
@@ -100,8 +101,9 @@ def _dispatch(name: str, arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("RNNEXP_TRACEBACK") == "1":
             raise
-        if isinstance(error, OSError) and error.filename is not None:
-            print(f"rnnexp: {_of_a_path(error)}", file=sys.stderr)
+        known = _of_a_path(error) if isinstance(error, OSError) else None
+        if known is not None:
+            print(f"rnnexp: {known}", file=sys.stderr)
             return EXIT_USER
         print(f"rnnexp: {type(error).__name__}: {error}", file=sys.stderr)
         print("A bug, probably; RNNEXP_TRACEBACK=1 shows where.", file=sys.stderr)
@@ -109,10 +111,15 @@ def _dispatch(name: str, arguments: list[str]) -> int:
     return code
 
 
-def _of_a_path(error: OSError) -> str:
+def _of_a_path(error: OSError) -> str | None:
     # No disk, no rights, no such folder: what the path is says what to do.
+    place = "" if error.filename is None else f"{os.fspath(error.filename)!r}: "
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # a write says it, without a path
+        return f"{place}{error.strerror}. Free some space, and give the same command again."
+    if error.filename is None:
+        return None
     return (
-        f"{os.fspath(error.filename)!r}: {error.strerror}. Name a place that exists and that you "
+        f"{place}{error.strerror}. Name a place that exists and that you "
         "may read and write; RNNEXP_TRACEBACK=1 shows who asked for it."
     )
 

@@ -1,8 +1,9 @@
 """The commands that inform, as a user types them."""
 
-from pathlib import Path
+from pathlib import errno
 from typing import get_args
 
+import Path
 import pytest
 import yaml
 
@@ -155,6 +156,24 @@ def test_a_folder_without_rights_is_said(
     monkeypatch.setattr(Path, "write_text", refused)
     assert run(["new-cell", "mine"]) == 2
     assert "'mine.py': Permission denied." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [(), ("mine.py",)])
+def test_a_full_disk_is_said(
+    place: tuple[str, ...],
+    workdir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(self: Path, *args: object, **options: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", *place)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert run(["new-cell", "mine"]) == 2
+    said = capsys.readouterr().err
+    assert "No space left on device. Free some space" in said
+    assert ("'mine.py': " in said) == bool(place)
+    assert "bug" not in said
 
 
 def test_an_error_without_a_path_is_a_bug(

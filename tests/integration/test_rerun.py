@@ -75,6 +75,8 @@ def test_figures_that_differ_are_told(rnnexp, workdir: Path, store_uri: str) -> 
     journal.write_text(text.replace(f'"train/loss": {loss}', '"train/loss": 77.0'))
     again = rnnexp("rerun", str(journal.parent))
     assert "figures differ, the first at step 7: train/loss was 77.0, is " in again.out
+    assert "not all of it reached" in again.err, "nobody waits for the store"
+    assert "later: rnnexp sync outputs/" in again.err
 
 
 LONG = ["cell=elman", *OPTIONS[2:], "trainer.max_steps=1500", "trainer.val_every=50"]

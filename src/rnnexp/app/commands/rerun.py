@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -15,7 +17,7 @@ from rnnexp.app.jobs.folder import artifact_root, outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
 from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, origin_of
 from rnnexp.app.run.run import run
-from rnnexp.app.run.stopped import after_end
+from rnnexp.app.run.stopped import after_end, say_undelivered
 from rnnexp.app.run.threads import TAG, take_threads_of
 from rnnexp.report.table import summary_line
 from rnnexp.tracking import RunRecord, Tracking, load_run
@@ -42,19 +44,27 @@ def main(command: str, arguments: list[str]) -> int:
     origin = origin_of(None, folder, own=True)
     uri = str(plan.values["tracking"]["uri"])
     tracking, stop = Tracking(uri, artifact_root(uri)), StopRequest()
+    tags, wait = {RERUN_OF: names[0]}, float(plan.values["tracking"]["wait"])
     try:
-        with stop.listening(), lease.beating():
-            outcome = run(plan, folder, tracking, stop, tags={RERUN_OF: names[0]}, origin=origin)
+        with stop.listening(), _delivering(tracking, stop, wait), lease.beating():
+            outcome = run(plan, folder, tracking, stop, tags=tags, origin=origin)
     except Stopped as error:
         again = f"go on: the same command again ({folder})"
-        said = after_end(folder) if error.too_late else again
+        said = again if _was_stopped(folder) else after_end(folder)
         print(f"rnnexp: {error}; {said}", file=sys.stderr)
         return error.exit_code
-    finally:
-        tracking.close(float(plan.values["tracking"]["wait"]))
     print(summary_line(outcome, "rnnexp ui"))
     print(compared(load_run(old), load_run(folder)))
     return int(outcome.status != "FINISHED")
+
+
+@contextmanager
+def _delivering(tracking: Tracking, stop: StopRequest, wait: float) -> Generator[None]:
+    try:
+        yield
+    finally:
+        stop.can_wait = False  # nothing is computed any more
+        say_undelivered(tracking, tracking.close(wait))
 
 
 def recorded_plan(folder: Path) -> Plan:

@@ -2,11 +2,13 @@
 
 import shlex
 import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rnnexp.app.config.command_line import key_value
 from rnnexp.app.jobs.lease import FILE, LOCK, holder_of
-from rnnexp.tracking import delivered
+from rnnexp.tracking import Tracking, delivered
 from rnnexp.training.checkpoints import find_checkpoint
 
 _BEFORE = (".hydra", FILE, LOCK)
@@ -44,6 +46,20 @@ def after_end(folder: Path) -> str:
         f"the run is finished, and its record is saved in {folder}; only its delivery was "
         f"interrupted. Deliver it: rnnexp sync {shlex.quote(str(folder))}"
     )
+
+
+def say_undelivered(tracking: Tracking, folders: Sequence[Path]) -> None:
+    """Say what has not reached the store, why, and how to deliver it.
+
+    Args:
+        tracking: the record keeper of the command, closed.
+        folders: what `Tracking.close` has returned.
+    """
+    for folder in folders:
+        where = f"rnnexp: {folder}: not all of it reached {tracking.uri} yet"
+        print(f"{where}; later: rnnexp sync {shlex.quote(str(folder))}", file=sys.stderr)
+    if folders and tracking.problem:
+        print(f"rnnexp: the store's last answer: {tracking.problem}", file=sys.stderr)
 
 
 def _was_empty(folder: Path) -> bool:

@@ -21,7 +21,7 @@ from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.alone import alone_in
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
-from rnnexp.app.run.stopped import after_end, after_stop
+from rnnexp.app.run.stopped import after_end, after_stop, say_undelivered
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.items import NOT_RUN, Item
 from rnnexp.app.sweep.pictures import draw_sweep_picture
@@ -136,7 +136,7 @@ class Session:
             self.outcomes = self.sweep.outcomes
             self._draw(self.sweep)
             self.sweep.close(self.stopped)
-        self._say_left(self.tracking.close(self.wait))
+        say_undelivered(self.tracking, self.tracking.close(self.wait))
         if self.sweep is not None and self.sweep.lease is not None:
             self._sum_up(self.sweep)
 
@@ -164,13 +164,6 @@ class Session:
     def _had_finished(self, error: Stopped) -> bool:
         # In the run, after its end; or later, while this command waited for the store.
         return error.too_late or any(o.status == "FINISHED" for o in self.outcomes)
-
-    def _say_left(self, folders: Sequence[Path]) -> None:
-        for folder in folders:
-            where = f"rnnexp: {folder}: not all of it reached {self.uri} yet"
-            print(f"{where}; later: rnnexp sync {shlex.quote(str(folder))}", file=sys.stderr)
-        if folders and self.tracking.problem:
-            print(f"rnnexp: the store's last answer: {self.tracking.problem}", file=sys.stderr)
 
     def _make_sweep(self) -> Sweep:
         corners = [job for job in self.jobs if isinstance(job, Corner)]

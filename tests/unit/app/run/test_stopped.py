@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnexp.__main__ import run as command
+from rnnexp.app.commands import rerun
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, outcome_of
 from rnnexp.app.jobs.outcome import Outcome
@@ -106,6 +107,27 @@ def test_a_signal_after_the_end_says_that_the_run_is_finished(
     assert f"stopped by SIGINT; the run is finished, and its record is saved in {out};" in said
     assert f"only its delivery was interrupted. Deliver it: rnnexp sync {out}" in said
     assert "Go on" not in said
+
+
+def test_a_signal_after_a_rerun_says_that_it_is_finished(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(self: Tracking, timeout: float) -> list[Path]:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("nobody took the signal")
+
+    prepare([])
+    plan = check_jobs([], multirun=False, config_dir=None)[0].plan
+    finish(workdir / "old")
+    (workdir / "old" / "config.yaml").touch()
+    monkeypatch.setattr(rerun, "recorded_plan", lambda folder: plan)
+    monkeypatch.setattr(rerun, "take_threads_of", lambda folder, plan: None)
+    monkeypatch.setattr(rerun, "run", lambda plan, folder, *args, **options: finish(folder))
+    monkeypatch.setattr(Tracking, "close", interrupted)
+    assert command(["rerun", "old"]) == 130
+    said = capsys.readouterr().err
+    assert "stopped by SIGINT; the run is finished, and its record is saved in outputs/" in said
+    assert "the same command again" not in said
 
 
 def test_what_is_delivered_needs_no_sync(tmp_path: Path) -> None:
