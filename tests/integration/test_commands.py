@@ -1,9 +1,9 @@
 """The commands that inform, as a user types them."""
 
-from pathlib import errno
+import errno
+from pathlib import Path
 from typing import get_args
 
-import Path
 import pytest
 import yaml
 
