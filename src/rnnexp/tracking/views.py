@@ -44,7 +44,7 @@ def view_of_all(before: str, varied: Sequence[str]) -> str:
         before: the view that there is; empty where there is none.
         varied: names of parameters.
     """
-    known = json.loads(before)["selectedColumns"] if before else [*_PARAMS, *_METRICS]
+    known = _columns_of(before) or [*_PARAMS, *_METRICS]
     params = [column for column in known if column.startswith("params.")]
     figures = [column for column in known if column not in params]
     return json.dumps({"selectedColumns": [*_with(params, varied), *figures]})
@@ -66,6 +66,13 @@ def view_of_sweep(run_id: str, compared: Mapping[str, Any]) -> str:
         "orderByAsc": compared["minimize"],
     }
     return json.dumps(view)
+
+
+def _columns_of(view: str) -> list[str]:
+    try:
+        return [str(column) for column in json.loads(view)["selectedColumns"]]
+    except (ValueError, TypeError, KeyError):  # there is none, or somebody has written what is none
+        return []
 
 
 def _with(params: Sequence[str], varied: Sequence[str]) -> list[str]:

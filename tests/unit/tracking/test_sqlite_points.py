@@ -145,6 +145,15 @@ def test_an_experiment_of_before_gets_its_view(store, client, file: Path) -> Non
     assert experiments_in(file) == {"study": (number, True)}
 
 
+@pytest.mark.parametrize("written", ["x", "[]", "3", "{}", '{"selectedColumns": 3}'])
+def test_what_is_no_view_is_replaced(store, client, written: str) -> None:
+    number = client.create_experiment("study")
+    client.set_experiment_tag(number, "mlflow.sharedViewState.rnnexp", written)
+    new_run(store, "one")
+    view = json.loads(client.get_experiment(number).tags["mlflow.sharedViewState.rnnexp"])
+    assert "metrics.`test/loss`" in view["selectedColumns"]
+
+
 def test_what_a_sweep_varies_is_a_column(store, client, file: Path) -> None:
     def view(key: str) -> dict[str, Any]:
         number = client.get_experiment_by_name("study").experiment_id
