@@ -30,7 +30,7 @@ _TRANSACTION = 5000
 """Points written to a file at once: others wait for the file meanwhile, some 20 ms."""
 _KEY = "rnnexp.key"
 _SQLITE = "sqlite:///"
-_UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
+_UNKNOWN, _DENIED = "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"
 
 
 class MlflowStore:
@@ -150,7 +150,14 @@ class MlflowStore:
             views[run_id] = view_of_sweep(run_id, compared)
         for key, view in views.items():
             if view != place.tags.get(TAG + key):
-                self._client.set_experiment_tag(place.experiment_id, TAG + key, view)
+                self._set_view(place.experiment_id, TAG + key, view)
+
+    def _set_view(self, experiment: str, tag: str, view: str) -> None:
+        try:
+            self._client.set_experiment_tag(experiment, tag, view)
+        except MlflowException as error:
+            if error.error_code != _DENIED:  # the experiment is somebody else's; the runs go there
+                raise
 
     def _create(self, experiment: str, start: Record) -> list[str]:
         tags = {**_cut(start["tags"], _MAX_TAG), _KEY: start["key"]}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED
 
 from rnnexp.tracking import Comparison, RunHeader
 from rnnexp.tracking.forward import Point
@@ -152,6 +153,19 @@ def test_what_is_no_view_is_replaced(store, client, written: str) -> None:
     new_run(store, "one")
     view = json.loads(client.get_experiment(number).tags["mlflow.sharedViewState.rnnexp"])
     assert "metrics.`test/loss`" in view["selectedColumns"]
+
+
+@pytest.mark.parametrize("code", [PERMISSION_DENIED, INTERNAL_ERROR])
+def test_who_may_set_no_tag_may_log_runs(store, client, monkeypatch, code: int) -> None:
+    def refuse(*arguments: object) -> None:
+        raise MlflowException("no", error_code=code)
+
+    monkeypatch.setattr(store._client, "set_experiment_tag", refuse)
+    if code == PERMISSION_DENIED:
+        assert client.get_run(new_run(store, "one")).info.run_name == "a-run"
+    else:  # it passes, and is tried again
+        with pytest.raises(MlflowException, match="no"):
+            new_run(store, "one")
 
 
 def test_what_a_sweep_varies_is_a_column(store, client, file: Path) -> None:
