@@ -148,7 +148,7 @@ def test_a_process_that_dies_before_its_record_begins(
     rnnexp, workdir: Path, store_uri: str
 ) -> None:
     (workdir / "mine").mkdir()
-    dies = "import os, pathlib, sys\nprint('importing', flush=True)\n"
+    dies = "import os, pathlib, sys\nprint('importing')\n"
     dies += "if 'worker' in sys.argv[0] and pathlib.Path('broken').exists():\n    os._exit(3)\n"
     (workdir / "mine" / "dies.py").write_text(dies)
     (workdir / "broken").touch()

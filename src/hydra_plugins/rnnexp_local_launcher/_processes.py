@@ -177,6 +177,7 @@ def spawning(lifeline: Lifeline) -> Start:
         if command is None:
             raise ValueError(f"{task.name} has no command: it can only be forked.")
         environment = {**_without_ranks(os.environ), **slot, LIFELINE: str(lifeline.reading)}
+        environment["PYTHONUNBUFFERED"] = "1"  # a job that is killed has printed what it said
         task.log.parent.mkdir(parents=True, exist_ok=True)
         with task.log.open("ab") as log:
             process = subprocess.Popen(

@@ -208,6 +208,7 @@ def _start(folder: Path, rank: int) -> "subprocess.Popen[bytes]":
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # its log is whole where it is killed
         )
 
 
