@@ -114,12 +114,19 @@ def _forks() -> Iterator[Forks]:
 
 
 @pytest.fixture
-def rnnexp(_forks: Forks, workdir: Path) -> Command:
+def rnnexp(python: Command, request: pytest.FixtureRequest, workdir: Path) -> Command:
     """Run ``rnnexp ARGUMENTS`` in the test's folder, in a process of its own."""
+
+    def start(*arguments: str, timeout: float = 60.0, **env: str) -> Finished:
+        return python("-m", "rnnexp", *arguments, cwd=workdir, timeout=timeout, **env)
+
+    if sys.platform != "linux":  # elsewhere a process that has imported torch is not copied
+        return start
+    forks: Forks = request.getfixturevalue("_forks")
 
     def run(*arguments: str, timeout: float = 60.0, **env: str) -> Finished:
         env = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), **env}
-        return Finished(*_forks.run("rnnexp", *arguments, cwd=workdir, env=env, timeout=timeout))
+        return Finished(*forks.run("rnnexp", *arguments, cwd=workdir, env=env, timeout=timeout))
 
     return run
 
