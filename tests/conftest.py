@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,10 @@ class Finished:
 Command = Callable[..., Finished]
 
 
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), **more}
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
     torch.set_num_threads(1)  # two workers share the machine's cores
@@ -66,11 +70,10 @@ def python() -> Command:
     """Run ``python ARGUMENTS`` on the source of this checkout, in a process of its own."""
 
     def run(*arguments: str, cwd: Path, timeout: float = 60.0, **env: str) -> Finished:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), **env}
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=cwd,
-            env=environment,
+            env=_environment(env),
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -90,7 +93,7 @@ def start_python() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=cwd,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), **env},
+                env=_environment(env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -109,7 +112,7 @@ def start_python() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
 @pytest.fixture(scope="session")
 def _forks() -> Iterator[Forks]:
-    with Forks({**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}) as forks:
+    with Forks(_environment({})) as forks:
         yield forks
 
 
@@ -125,8 +128,8 @@ def rnnexp(python: Command, request: pytest.FixtureRequest, workdir: Path) -> Co
     forks: Forks = request.getfixturevalue("_forks")
 
     def run(*arguments: str, timeout: float = 60.0, **env: str) -> Finished:
-        env = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), **env}
-        return Finished(*forks.run("rnnexp", *arguments, cwd=workdir, env=env, timeout=timeout))
+        own = _environment(env)
+        return Finished(*forks.run("rnnexp", *arguments, cwd=workdir, env=own, timeout=timeout))
 
     return run
 

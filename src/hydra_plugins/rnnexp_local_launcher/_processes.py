@@ -223,7 +223,8 @@ def _redirect(log: Path) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, opened in enumerate((nothing, file, file)):
         os.dup2(opened, number)
-    # A display of the owner's takes what Python prints, and would break its lines.
+    # A display of the owner's takes what Python prints, and would break its lines. For good, unlike
+    # `printing_to`, which keeps the owner's streams open: who reads them would wait for this job.
     sys.stdout, sys.stderr = map(_printing_to, (1, 2))
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from rnnexp.tracking.forward import Point
 from rnnexp.tracking.views import TAG, VIEW
@@ -96,10 +97,8 @@ def experiments_in(path: Path) -> dict[str, tuple[str, bool]]:
         WHERE e.lifecycle_stage = 'active' AND r.lifecycle_stage = 'active'
         GROUP BY e.experiment_id ORDER BY MAX(r.start_time) DESC
     """
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as store:
-        found = store.execute(asked, (TAG + VIEW,)).fetchall()
-        return {str(name): (str(number), bool(viewed)) for name, number, viewed in found}
-    return {}
+    found = _asked(path, asked, TAG + VIEW)
+    return {str(name): (str(number), bool(viewed)) for name, number, viewed in found}
 
 
 def sweeps_in(path: Path, most: int) -> list[tuple[str, str, str]]:
@@ -115,9 +114,13 @@ def sweeps_in(path: Path, most: int) -> list[tuple[str, str, str]]:
         ON t.experiment_id = r.experiment_id AND t.key = ? || r.run_uuid
         WHERE r.lifecycle_stage = 'active' ORDER BY r.start_time DESC LIMIT ?
     """
+    found = _asked(path, asked, TAG, most)
+    return [(str(name), str(number), str(run_id)) for name, number, run_id in found]
+
+
+def _asked(path: Path, query: str, *values: str | int) -> list[Any]:
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as store:
-        found = store.execute(asked, (TAG, most)).fetchall()
-        return [(str(name), str(number), str(run_id)) for name, number, run_id in found]
+        return store.execute(query, values).fetchall()
     return []
 
 

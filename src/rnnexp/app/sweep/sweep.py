@@ -4,7 +4,6 @@ import shlex
 import signal
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -255,5 +254,6 @@ class Sweep:
         continues = (self.folder / JOURNAL).is_file()
         figure, direction = self.aim
         compared = Comparison(self.varied, figure, direction == "minimize")
-        header = RunHeader(self.name, self.experiment, params, tags, continues=continues)
-        return replace(header, compared=compared)
+        return RunHeader(
+            self.name, self.experiment, params, tags, continues=continues, compared=compared
+        )
