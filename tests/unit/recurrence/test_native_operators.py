@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rnnexp.errors import ConfigError
 from rnnexp.recurrence.backends import run_loop
 from rnnexp.recurrence.native import reason_against, run_native
 from rnnexp.recurrence.native.build import find_compiler
@@ -186,6 +187,12 @@ THETAS: dict[str, tuple[tuple[int, ...], Callable[[Any, Tensor], Tensor]]] = {
     "a literal": ((12,), lambda c, x: x * torch.tensor(0.5) + c.theta * torch.tensor([2.0])),
     "beside a branch": ((12,), lambda c, x: torch.where(c.theta > 0, x, 2 * x) + c.theta),
     "as the state": ((12,), lambda c, x: x * 0 + c.theta),
+    "by torch": ((12,), lambda c, x: x * c.theta.softmax(-1)),
+    "by torch, then not": ((12,), lambda c, x: x * c.theta.cumsum(-1).tanh() + c.theta.sigmoid()),
+    "not, then by torch": ((12,), lambda c, x: x * (c.theta.exp() + 1).softmax(-1)),
+    "row by row": ((2, 12), lambda c, x: x * c.theta.unbind()[0].sigmoid() + c.theta[1]),
+    "of rows that are summed": ((3, 12), lambda c, x: x * c.theta.sigmoid().sum(0) / 3),
+    "a matrix of another shape": ((12, 5), lambda c, x: x * c.theta.mean(-1)),
 }
 
 
@@ -195,6 +202,16 @@ def test_parameters_enter_and_get_gradients(name: str) -> None:
     cell = cell_of(lambda c, wx, rh, s: (function(c, (wx + rh).tanh().sum(-2)),))
     cell.theta = nn.Parameter(torch.randn(shape))
     assert_like_the_loop(cell)
+
+
+@pytest.mark.parametrize("other", [torch.randn(13), torch.randn(12).double()])
+def test_a_parameter_that_has_become_another_is_refused(other: Tensor) -> None:
+    cell = cell_of(lambda c, wx, rh, s: ((wx + rh).tanh().sum(-2) * c.theta,))
+    cell.theta = nn.Parameter(torch.randn(12))
+    assert_like_the_loop(cell)
+    cell.theta = nn.Parameter(other)
+    with pytest.raises(ConfigError, match=r"theta: expected 12 numbers of torch.float32"):
+        run_native(cell, torch.randn(5, 3, 4), cell.initial_state((3,)))
 
 
 def test_a_parameter_per_gate_and_a_buffer() -> None:

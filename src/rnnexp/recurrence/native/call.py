@@ -20,14 +20,14 @@ class Weights(NamedTuple):
         bias_ih: b, shape (G*H,).
         hh: R, shape (G*H, H).
         bias_hh: the bias of R h, if it has one.
-        thetas: the parameter-only values, shape (P, H).
+        own: what the parameter-only values are made from, shape (..., H) each.
     """
 
     ih: Tensor | None
     bias_ih: Tensor | None
     hh: Tensor
     bias_hh: Tensor | None
-    thetas: Tensor | None
+    own: tuple[Tensor, ...] = ()
 
 
 class Wanted(NamedTuple):
@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
     bias_ih: bool
     hh: bool
     bias_hh: bool
-    thetas: bool
+    own: tuple[bool, ...] = ()
 
 
 class Gradients(NamedTuple):
@@ -50,6 +50,7 @@ class Gradients(NamedTuple):
         x: dL/dx, shape (T, B, I).
         ih: dL/dW, shape (I, G, H or more).
         hh: dL/dR, shape (H, G, H or more).
+        own: of each tensor that the parameter-only values are made from.
         state: dL/d(initial state).
         grad_norm_T: the norm of dL/dh_t.
     """
@@ -59,6 +60,7 @@ class Gradients(NamedTuple):
     x: Tensor | None
     ih: Tensor | None
     hh: Tensor | None
+    own: list[Tensor | None]
     state: list[Tensor]
     grad_norm_T: Tensor | None
 
@@ -75,11 +77,6 @@ class Gradients(NamedTuple):
             gates[gate] = self.sums[self.kernel.gates + slot]
         return gates.flatten()
 
-    @property
-    def thetas(self) -> Tensor:
-        """dL/d(thetas), shape (P, H)."""
-        return self.sums[self.kernel.gates + len(self.kernel.differing) :]
-
     def of_weights(self, wanted: Wanted) -> tuple[Tensor | None, ...]:
         """Give the gradient of each of the `Weights`; None for those that are not wanted."""
         return (
@@ -87,7 +84,7 @@ class Gradients(NamedTuple):
             self.bias_ih if wanted.bias_ih else None,
             self.weight(self.hh),
             self.bias_hh if wanted.bias_hh else None,
-            self.thetas if wanted.thetas else None,
+            *self.own,
         )
 
     def weight(self, grad: Tensor | None) -> Tensor | None:
@@ -155,14 +152,17 @@ def run_backward(
     carry = [new_empty(shape.rows, shape.units) for _ in range(kernel.states)]
     call.carry[:] = [tensor.data_ptr() for tensor in carry]
     x, ih, hh = _room_for_gradients(layout, call, inputs_TBI, wanted)
+    pairs = zip(weights.own, wanted.own, strict=True)
+    own = [torch.empty_like(tensor) if asked else None for tensor, asked in pairs]
+    if own:
+        call.d_own[: kernel.own_rows] = _rows_of(own, layout)
     sums = new_empty(shape.threads, kernel.sums, shape.units)
     squares = torch.empty(shape.threads, shape.steps, dtype=torch.float64) if traced else None
     norm_T = new_empty(shape.steps) if traced else None
     call.sums, call.squares, call.norms = sums.data_ptr(), _pointer(squares), _pointer(norm_T)
     kernel.backward(ctypes.byref(call))
     scratch.release()
-    whole = sums[0] if shape.threads == 1 else sums.sum(0)
-    return Gradients(kernel, whole, x, ih, hh, carry, norm_T)
+    return Gradients(kernel, sums[0], x, ih, hh, own, carry, norm_T)
 
 
 def _call(
@@ -180,8 +180,22 @@ def _call(
         call.x, call.weight_ih = inputs_TBI.data_ptr(), weights.ih.data_ptr()
         call.bias_ih = _pointer(weights.bias_ih)
     call.weight_hh, call.bias_hh = weights.hh.data_ptr(), _pointer(weights.bias_hh)
-    call.theta = _pointer(weights.thetas)
+    if weights.own:
+        call.own[: layout.kernel.own_rows] = _rows_of(weights.own, layout)
+        call.theta = room + layout.theta_at
     return call, scratch
+
+
+def _rows_of(tensors: Sequence[Tensor | None], layout: Layout) -> list[int | None]:
+    """Point to each row of those that the parameter-only values are made from."""
+    rows: list[int | None] = []
+    for tensor, (_, count) in zip(tensors, layout.kernel.given.sources, strict=True):
+        if tensor is None:
+            rows += [None] * count
+        else:
+            begin, step = tensor.data_ptr(), layout.shape.units * tensor.element_size()
+            rows += [begin + i * step for i in range(count)]
+    return rows
 
 
 def _room_for_gradients(

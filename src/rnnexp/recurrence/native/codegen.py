@@ -7,12 +7,15 @@ from rnnexp.recurrence.native.derive import Adjoint, Update, leaves
 from rnnexp.recurrence.native.ir import OPERATIONS, Node, ordered
 
 _TEXT = Path(__file__).with_name("text")
+_TEXTS = ("call.c", "given.c", "forward.c", "backward.c", "weights.c", "threads.c")
 _FORWARD = "point_forward", ("wx", "rh", "old", "theta"), ("new", "saved")
 _BACKWARD = (
     "point_backward",
     ("grad", "old", "new", "theta", "saved"),
     ("d_wx", "d_rh", "d_old", "d_theta"),
 )
+_GIVEN = "point_given", ("own",), ("theta",)
+_BACK_TO_OWN = "point_back_to_own", ("own", "d_theta"), ("d_own",)
 _Head = tuple[str, tuple[str, ...], tuple[str, ...]]
 """The name of a C function, and its input and output arrays."""
 
@@ -30,9 +33,11 @@ def generate(update: Update, adjoint: Adjoint, double: bool) -> str:
         _text("vector.c"),
         _text("product.c"),
         _sizes(update, adjoint),
+        _function(_GIVEN, _own_given(update), _results("theta", update.thetas)),
+        _function(_BACK_TO_OWN, _back_to_own_given(update), _results("d_own", adjoint.own)),
         _function(_FORWARD, _forward_given(update), _forward_results(update, adjoint)),
         _function(_BACKWARD, _backward_given(update, adjoint), _backward_results(adjoint)),
-        *(_text(name) for name in ("call.c", "forward.c", "backward.c", "weights.c", "threads.c")),
+        *(_text(name) for name in _TEXTS),
     ]
     return "\n".join(parts)
 
@@ -44,7 +49,7 @@ def extras(update: Update, adjoint: Adjoint) -> int:
 
 def sums(update: Update, adjoint: Adjoint) -> int:
     """Count the gradients that are summed over time and rows inside the loop."""
-    return update.gates + len(adjoint.differing) + update.thetas
+    return update.gates + len(adjoint.differing) + len(update.thetas)
 
 
 def _text(name: str) -> str:
@@ -57,7 +62,8 @@ def _sizes(update: Update, adjoint: Adjoint) -> str:
     sizes = {
         "GATES": update.gates,
         "STATES": len(update.states),
-        "THETAS": update.thetas,
+        "THETAS": len(update.thetas),
+        "OWN": update.own,
         "SAVES": len(adjoint.saved),
         "EXTRAS": extras(update, adjoint),
         "DIFFERING": len(differing),
@@ -68,12 +74,20 @@ def _sizes(update: Update, adjoint: Adjoint) -> str:
     return "\n".join([*lines, f"static const int DIFFERING_SLOT[GATES] = {{{slot_list}}};"])
 
 
+def _own_given(update: Update) -> dict[Node, str]:
+    return _named("own", leaves("own", update.own))
+
+
+def _back_to_own_given(update: Update) -> dict[Node, str]:
+    return {**_own_given(update), **_named("d_theta", leaves("grad", len(update.thetas)))}
+
+
 def _forward_given(update: Update) -> dict[Node, str]:
     return {
         **_named("wx", leaves("wx", update.gates)),
         **_named("rh", leaves("rh", update.gates)),
         **_named("old", leaves("old", len(update.states))),
-        **_named("theta", leaves("theta", update.thetas)),
+        **_named("theta", leaves("theta", len(update.thetas))),
     }
 
 
@@ -86,7 +100,7 @@ def _backward_given(update: Update, adjoint: Adjoint) -> dict[Node, str]:
         **_named("saved", adjoint.saved),
         **_named("new", update.states),
         **_named("old", leaves("old", len(update.states))),
-        **_named("theta", leaves("theta", update.thetas)),
+        **_named("theta", leaves("theta", len(update.thetas))),
         **_named("grad", leaves("grad", len(update.states))),
     }
 

@@ -13,12 +13,14 @@ class Update:
     Args:
         gates: G.
         states: the new value of each state.
-        thetas: how many values enter that depend on parameters only.
+        thetas: what depends on parameters only, by rows of those, the leaves ``own``.
+        own: how many such rows there are.
     """
 
     gates: int
     states: tuple[Node, ...]
-    thetas: int
+    thetas: tuple[Node, ...]
+    own: int
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Adjoint:
         rh: of R h, one per gate; the same node where only their sum was used.
         states: of each old state, apart from what goes through R h.
         thetas: of each parameter-only value.
+        own: of each row of parameters, from dL/d(theta), the leaves ``grad``.
         saved: what the forward pass has to save for it.
     """
 
@@ -37,6 +40,7 @@ class Adjoint:
     rh: tuple[Node, ...]
     states: tuple[Node, ...]
     thetas: tuple[Node, ...]
+    own: tuple[Node, ...]
     saved: tuple[Node, ...]
 
     @property
@@ -45,14 +49,9 @@ class Adjoint:
         both = zip(self.wx, self.rh, strict=True)
         return tuple(g for g, (wx, rh) in enumerate(both) if wx is not rh)
 
-    @property
-    def roots(self) -> tuple[Node, ...]:
-        """All that the backward pass computes at one step."""
-        return (*self.wx, *self.rh, *self.states, *self.thetas)
-
 
 def leaves(kind: str, count: int) -> tuple[Node, ...]:
-    """Make the inputs of one kind: ``wx``, ``rh``, ``old``, ``new``, ``theta`` or ``grad``."""
+    """Make the inputs of one kind: ``wx``, ``rh``, ``old``, ``theta``, ``own`` or ``grad``."""
     return tuple(node(kind, value=float(i)) for i in range(count))
 
 
@@ -62,21 +61,23 @@ def derive(update: Update) -> Adjoint:
     Source: reverse accumulation; Griewank and Walther, "Evaluating Derivatives", chapter 3.
     """
     grads = _back_propagate(update.states)
-
-    def of(kind: str, count: int) -> tuple[Node, ...]:
-        return tuple(grads.get(leaf, ZERO) for leaf in leaves(kind, count))
-
-    parts = (of("wx", update.gates), of("rh", update.gates), of("old", len(update.states)))
-    thetas = of("theta", update.thetas)
-    roots = (*parts[0], *parts[1], *parts[2], *thetas)
-    return Adjoint(*parts, thetas, _choose_saved(update.states, roots))
+    wx, rh = _of(grads, "wx", update.gates), _of(grads, "rh", update.gates)
+    old = _of(grads, "old", len(update.states))
+    thetas = _of(grads, "theta", len(update.thetas))
+    own = _of(_back_propagate(update.thetas), "own", update.own)
+    saved = _choose_saved(update.states, (*wx, *rh, *old, *thetas))
+    return Adjoint(wx, rh, old, thetas, own, saved)
 
 
-def _back_propagate(states: Sequence[Node]) -> dict[Node, Node]:
+def _of(grads: dict[Node, Node], kind: str, count: int) -> tuple[Node, ...]:
+    return tuple(grads.get(leaf, ZERO) for leaf in leaves(kind, count))
+
+
+def _back_propagate(results: Sequence[Node]) -> dict[Node, Node]:
     grads: dict[Node, Node] = {}
-    for state, grad in zip(states, leaves("grad", len(states)), strict=True):
-        _accumulate(grads, state, grad)
-    for this in reversed(ordered(states)):
+    for result, grad in zip(results, leaves("grad", len(results)), strict=True):
+        _accumulate(grads, result, grad)
+    for this in reversed(ordered(results)):
         if this not in grads or not this.args:
             continue
         shares = OPERATIONS[this.op].adjoint(this, grads[this])

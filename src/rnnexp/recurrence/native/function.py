@@ -1,5 +1,6 @@
 """The compiled time loops as one node of the autograd graph."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -38,7 +39,8 @@ def unroll_natively(
     lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
     if len(lead) != 1:
         state = tuple(s.reshape(-1, units) for s in state)
-    tensors = (*_inputs_and_weights(cell, inputs_TBI), *_recurrent(cell, kernel), *state)
+    weights = (*_inputs_and_weights(cell, inputs_TBI), cell.full_recurrent_weight(), cell.bias_hh)
+    tensors = (*weights, *kernel.own(cell), *state)
     saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     outputs, *last = _Unroll.apply(kernel, saving, trace, *tensors)
     if len(lead) != 1:
@@ -61,26 +63,18 @@ def _with_one_batch_axis(inputs_TBI: Tensor) -> Tensor:
     return inputs_TBI.reshape(len(inputs_TBI), prod(inputs_TBI.shape[1:-1]), inputs_TBI.shape[-1])
 
 
-def _recurrent(cell: PointwiseCell, kernel: Kernel) -> tuple[Tensor | None, ...]:
-    if kernel.thetas is None:
-        return cell.full_recurrent_weight(), cell.bias_hh, None
-    thetas = kernel.thetas(*(get(cell) for get in kernel.theta_of))
-    return cell.full_recurrent_weight(), cell.bias_hh, thetas
-
-
-_WEIGHTS = len(Weights._fields)
+_WEIGHTS = 4
+"""Those of `Weights` before the tensors that the parameter-only values are made from."""
 _NO_GRADIENTS = (None, None, None)
 """Those of the kernel, the way of saving and the trace."""
 _BEFORE = len(_NO_GRADIENTS)
-_STATE = _BEFORE + 1 + _WEIGHTS
-"""The place of the inputs, and that of the initial state, among the inputs of the node."""
 
 
 class _Unroll(torch.autograd.Function):
     """All T steps as one node of the graph.
 
     Its inputs are the kernel, whether to keep what a backward pass needs, the trace, the sequence,
-    those of `Weights`, and the initial state.
+    those of `Weights`, one by one, and the initial state.
     """
 
     @staticmethod
@@ -93,8 +87,9 @@ class _Unroll(torch.autograd.Function):
         *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:
         inputs_TBI = inputs_TBI.contiguous()
-        weights = _contiguous(tensors[:_WEIGHTS])
-        state = [s.contiguous() for s in tensors[_WEIGHTS:] if s is not None]
+        first = _WEIGHTS + len(kernel.own_of)
+        weights = _contiguous(tensors[:first])
+        state = [s.contiguous() for s in tensors[first:] if s is not None]
         layout = layout_of(
             kernel,
             *inputs_TBI.shape,
@@ -114,7 +109,7 @@ class _Unroll(torch.autograd.Function):
             ctx.set_materialize_grads(False)
             ctx.layout, ctx.memory, ctx.trace = layout, None if hooked else memory, trace
             kept = (h_TBH, memory.held()) if hooked else (outputs, None)
-            ctx.save_for_backward(inputs_TBI, *weights, *kept)
+            ctx.save_for_backward(inputs_TBI, *kept, *weights[:_WEIGHTS], *weights.own)
         return outputs, *last
 
     @staticmethod
@@ -125,7 +120,7 @@ class _Unroll(torch.autograd.Function):
         inputs_TBI, weights, h_TBH, memory = _saved_by(ctx)
         layout, trace = ctx.layout, ctx.trace
         h = h_TBH.data_ptr() - _bytes_before(layout, h_TBH)
-        wanted = Wanted(*ctx.needs_input_grad[_BEFORE:_STATE])
+        wanted = _wanted(ctx.needs_input_grad[_BEFORE:], len(weights.own))
         traced = trace is not None
         done = run_backward(layout, memory, weights, inputs_TBI, h, grads, wanted, traced)
         if trace is not None and done.grad_norm_T is not None:
@@ -138,15 +133,24 @@ class _Unroll(torch.autograd.Function):
 
 
 def _contiguous(tensors: tuple[Tensor | None, ...]) -> Weights:
-    ready: list[Any] = [None if t is None else t.contiguous() for t in tensors]
-    return Weights(*ready)
+    return _weights([None if t is None else t.contiguous() for t in tensors])
+
+
+def _weights(tensors: Sequence[Any]) -> Weights:
+    ih, bias_ih, hh, bias_hh, *own = tensors
+    return Weights(ih, bias_ih, hh, bias_hh, tuple(own))
+
+
+def _wanted(asked: Sequence[bool], own: int) -> Wanted:
+    x, ih, bias_ih, hh, bias_hh, *rest = asked
+    return Wanted(x, ih, bias_ih, hh, bias_hh, tuple(rest[:own]))
 
 
 def _saved_by(ctx: Any) -> tuple[Tensor, Weights, Tensor, Workspace]:
     """Give the inputs, the weights, h of all steps or without the first, and the memory."""
-    inputs_TBI, *weights, h_TBH, numbers = ctx.saved_tensors
+    inputs_TBI, h_TBH, numbers, *weights = ctx.saved_tensors
     if numbers is None:
-        return inputs_TBI, Weights(*weights), h_TBH, _taken_from(ctx)
+        return inputs_TBI, _weights(weights), h_TBH, _taken_from(ctx)
     # What hooks give is theirs: they may give it again, and lay it out as they like.
     ready = _contiguous(tuple(weights))
     return inputs_TBI.contiguous(), ready, h_TBH.contiguous(), copy_of(numbers)

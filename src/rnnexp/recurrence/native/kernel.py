@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.errors import ConfigError
 from rnnexp.recurrence.native.build import build
 from rnnexp.recurrence.native.codegen import extras, generate, sums
 from rnnexp.recurrence.native.derive import derive
+from rnnexp.recurrence.native.theta import Given
 from rnnexp.recurrence.native.trace_update import trace_update
+
+_Getter = Callable[[PointwiseCell], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +35,10 @@ class Kernel:
         sums: gradients per hidden unit that are summed over time and rows.
         differing: the gates whose dL/d(R h) is not their dL/d(W x).
         call_type: the structure that both loops take.
-        theta_of: the tensors that the parameter-only values are made from.
-        thetas: makes those values, shape (P, H); None if there are none.
+        thetas: P, values per hidden unit that depend on parameters only.
+        given: the tensors that those are made from.
+        own_of: gives each of them; None for those that torch computes.
+        computed_of: the tensors that it computes them from.
     """
 
     forward: Callable[[Any], None]
@@ -44,8 +50,40 @@ class Kernel:
     sums: int
     differing: tuple[int, ...]
     call_type: type[ctypes.Structure]
-    theta_of: tuple[Callable[[PointwiseCell], Tensor], ...]
-    thetas: Callable[..., Tensor] | None
+    thetas: int
+    given: Given
+    own_of: tuple[_Getter | None, ...]
+    computed_of: tuple[_Getter, ...]
+
+    @property
+    def own_rows(self) -> int:
+        """Count the rows of (H,) in them."""
+        return sum(rows for _, rows in self.given.sources)
+
+    def own(self, cell: PointwiseCell) -> list[Tensor]:
+        """Collect the tensors that the parameter-only values of a cell are made from.
+
+        Raises:
+            ConfigError: one has become another since the loops were made.
+        """
+        if not self.own_of:
+            return []
+        compute = self.given.compute
+        found = iter(compute(*(get(cell) for get in self.computed_of)) if compute else ())
+        tensors = [next(found) if get is None else get(cell) for get in self.own_of]
+        for tensor, (name, rows) in zip(tensors, self.given.sources, strict=True):
+            _check_rows(tensor, name, rows * cell.hidden_size, cell.weight_ih.dtype)
+        return tensors
+
+
+def _check_rows(tensor: Tensor, name: str | None, count: int, dtype: torch.dtype) -> None:
+    # The loops read memory as it was promised.
+    if tensor.numel() != count or tensor.dtype != dtype or tensor.device.type != "cpu":
+        raise ConfigError(
+            f"{name or 'a value of its parameters'}: expected {count} numbers of {dtype} on the "
+            f"CPU, as when the cell was compiled, got {tensor.numel()} of {tensor.dtype} on "
+            f"{tensor.device}; make the cell anew."
+        )
 
 
 def make_kernel(cell: PointwiseCell) -> Kernel:
@@ -68,10 +106,16 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
         extras=extras(traced.update, adjoint),
         sums=sums(traced.update, adjoint),
         differing=adjoint.differing,
-        call_type=_call_type(cell.num_states),
-        theta_of=tuple(operator.attrgetter(name) for name in traced.theta_names),
-        thetas=traced.thetas if traced.update.thetas else None,
+        call_type=_call_type(cell.num_states, traced.update.own),
+        thetas=len(traced.update.thetas),
+        given=traced.given,
+        own_of=tuple(_getter(name) for name, _ in traced.given.sources),
+        computed_of=tuple(map(operator.attrgetter, traced.given.computed_of)),
     )
+
+
+def _getter(name: str | None) -> _Getter | None:
+    return None if name is None else operator.attrgetter(name)
 
 
 @lru_cache(maxsize=256)
@@ -84,16 +128,18 @@ def load_kernel(source: str) -> Any:
 
 
 @lru_cache
-def _call_type(states: int) -> type[ctypes.Structure]:
+def _call_type(states: int, own: int) -> type[ctypes.Structure]:
     """Mirror the structure `Call` of loop.c."""
     pointer = ctypes.c_void_p
     longs = ("steps", "rows", "inputs", "units", "threads", "saving")
-    given = ("x", "weight_ih", "bias_ih", "weight_hh", "bias_hh", "theta")
-    room = ("packed_ih", "packed_hh", "gates", "extra")
-    results = ("d_x", "d_weight_ih", "d_weight_hh", "sums", "squares", "norms")
+    given = ("x", "weight_ih", "bias_ih", "weight_hh", "bias_hh")
+    room = ("theta", "packed_ih", "packed_hh", "gates", "extra")
+    results = ("d_x", "d_weight_ih", "d_weight_hh", "sums", "squares")
     fields: list[Any] = [
         *((name, ctypes.c_long) for name in longs),
-        *((name, pointer) for name in (*given, *room)),
+        *((name, pointer) for name in given),
+        ("own", pointer * max(own, 1)),
+        *((name, pointer) for name in room),
         ("states", pointer * states),
         ("stride", ctypes.c_long * states),
         ("first", pointer * states),
@@ -102,5 +148,7 @@ def _call_type(states: int) -> type[ctypes.Structure]:
         ("grad_last", pointer * states),
         ("carry", pointer * states),
         *((name, pointer) for name in results),
+        ("d_own", pointer * max(own, 1)),
+        ("norms", pointer),
     ]
     return type("Call", (ctypes.Structure,), {"_fields_": fields})

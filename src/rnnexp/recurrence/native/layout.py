@@ -52,6 +52,7 @@ class Layout:
         states_at: likewise to each state tensor beside h.
         scratch: numbers of scratch memory, needed within a loop only.
         packed_ih_at: bytes from its beginning to W in panels, behind R in panels.
+        theta_at: likewise to the parameter-only values.
         filled: H filled up to whole registers.
     """
 
@@ -64,6 +65,7 @@ class Layout:
     states_at: tuple[int, ...]
     scratch: int
     packed_ih_at: int
+    theta_at: int
     filled: int
 
     def new_call(self) -> Any:
@@ -102,8 +104,9 @@ def layout_of(
         memory=gates + extra + others * state,
         extra_at=gates * size,
         states_at=tuple((gates + extra + i * state) * size for i in range(others)),
-        scratch=recurrent + wide,
+        scratch=recurrent + wide + kernel.thetas * units,
         packed_ih_at=recurrent * size,
+        theta_at=(recurrent + wide) * size,
         filled=_filled(units, kernel.lanes),
     )
 

@@ -8,57 +8,136 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from rnnexp.recurrence.native.aten import Value
 from rnnexp.recurrence.native.grid import GATES, Axis, Grid, UnsupportedError
-from rnnexp.recurrence.native.ir import node
+from rnnexp.recurrence.native.ir import Node, node
+from rnnexp.recurrence.native.recorded import translate_node
+
+
+@dataclass(frozen=True)
+class Given:
+    """The tensors that the parameter-only values are made from, row of (H,) by row.
+
+    Args:
+        sources: the name and the number of rows of each; no name: torch computes it.
+        computed_of: names of the tensors that the computed ones are made from.
+        compute: makes those, each of shape (rows, H); None if there are none.
+    """
+
+    sources: tuple[tuple[str | None, int], ...]
+    computed_of: tuple[str, ...]
+    compute: Callable[..., list[Tensor]] | None
+
+
+@dataclass
+class _Found:
+    """What the values are made from: tensors, those of them that torch computes, their rows."""
+
+    sources: list[tuple[str | None, int]] = field(default_factory=list[tuple[str | None, int]])
+    computed: list[fx.Node] = field(default_factory=list[fx.Node])
+    values: dict[fx.Node, Value] = field(default_factory=dict[fx.Node, Value])
+
+    @property
+    def rows(self) -> int:
+        return sum(rows for _, rows in self.sources)
+
+    def copy(self) -> "_Found":
+        return _Found(list(self.sources), list(self.computed), dict(self.values))
 
 
 @dataclass
 class Fixed:
     """Those nodes of a recorded graph that no data reaches.
 
+    What of them is elementwise is compiled with the rest; torch computes the others, in each run.
+
     Args:
         module: the recorded graph.
         parameters: the tensor behind each placeholder that stands for one, and its name.
         units: H.
+        dtype: in which the cell computes.
         nodes: what was found so far.
-        entered: those of them that the rest of the graph uses.
-        rows: how many rows of (H,) the entered ones have together.
+        thetas: the values that enter the rest of the graph, one per row of (H,).
     """
 
     module: fx.GraphModule
     parameters: dict[fx.Node, tuple[str, Tensor]]
     units: int
+    dtype: torch.dtype
     nodes: set[fx.Node] = field(default_factory=set[fx.Node])
-    entered: list[fx.Node] = field(default_factory=list[fx.Node])
-    rows: int = 0
+    thetas: list[Node] = field(default_factory=list[Node])
+    _found: _Found = field(default_factory=_Found)
 
     def __post_init__(self) -> None:
         self.nodes.update(self.parameters)
 
-    def enter(self, this: fx.Node) -> Grid:
+    def enter(self, this: fx.Node) -> Value:
         """Make leaves for a value, by the shape that it has now."""
-        value = self._now(this)
-        if value.ndim == 0 and not self._inputs_of([this]):
-            return Grid.number(value.item())
-        self.entered.append(this)
-        gates = tuple(value.shape[:-1])
-        first, self.rows = self.rows, self.rows + prod(gates)
-        nodes = [node("theta", value=float(i)) for i in range(first, self.rows)]
-        return Grid.of(self._axes(value), nodes, (*gates, 1) if value.ndim else ())
+        value = self._value(this)
+        if isinstance(value, list):
+            return [self._as_leaves(grid) for grid in value]
+        return self._as_leaves(value)
 
-    def function(self) -> tuple[tuple[str, ...], Callable[..., Tensor]]:
-        """Make what computes all entered values as (rows, H) of the parameters named."""
-        inputs = self._inputs_of(self.entered)
-        module = self._module_of(self.entered, inputs)
-        units = self.units
+    @property
+    def rows(self) -> int:
+        """Count the rows of parameters that the values are made from."""
+        return self._found.rows
 
-        def thetas(*values: Tensor) -> Tensor:
+    def given(self) -> Given:
+        """Say what all values that have entered are made from."""
+        found, units, dtype = self._found, self.units, self.dtype
+        if not found.computed:
+            return Given(tuple(found.sources), (), None)
+        inputs = self._inputs_of(found.computed)
+        module = self._module_of(found.computed, inputs)
+
+        def compute(*values: Tensor) -> list[Tensor]:
             # Its forward, not its call: what a module does around it takes longer than the values.
-            rows = [_rows(value, units) for value in module.forward(*values)]
-            whole = torch.cat(rows) if len(rows) > 1 else rows[0]
-            return whole if whole.dtype == values[0].dtype else whole.to(values[0].dtype)
+            return [_rows(value.to(dtype), units) for value in module.forward(*values)]
 
-        return tuple(self.parameters[n][0] for n in inputs), thetas
+        return Given(tuple(found.sources), tuple(self.parameters[n][0] for n in inputs), compute)
+
+    def _as_leaves(self, grid: Grid) -> Grid:
+        nodes = [self._leaf(n) for n in grid.nodes.ravel()]
+        return Grid.of(grid.axes, nodes, grid.nodes.shape)
+
+    def _leaf(self, this: Node) -> Node:
+        if this.op == "constant":
+            return this
+        if this not in self.thetas:
+            self.thetas.append(this)
+        return node("theta", value=float(self.thetas.index(this)))
+
+    def _value(self, this: fx.Node) -> Value:
+        if this not in self._found.values:
+            before = self._found.copy()
+            try:
+                value = self._translated(this)
+            except UnsupportedError:
+                self._found = before  # what it is made from is not needed
+                value = self._own(None, self._now(this))
+                self._found.computed.append(this)
+            self._found.values[this] = value
+        return self._found.values[this]
+
+    def _translated(self, this: fx.Node) -> Value:
+        if this in self.parameters:
+            name, tensor = self.parameters[this]
+            if tensor.dtype != self.dtype or tensor.shape[-1:] != (self.units,):
+                raise UnsupportedError("its rows are not those of the hidden units.")
+            return self._own(name, tensor)
+        if not self._inputs_of([this]) and (number := self._now(this)).ndim == 0:
+            return Grid.number(number.item())
+        if this.op == "get_attr":
+            raise UnsupportedError("it is a tensor written out.")
+        return translate_node(this, self._value, self.dtype)
+
+    def _own(self, name: str | None, value: Tensor) -> Grid:
+        axes, gates = self._axes(value), tuple(value.shape[:-1])
+        first, count = self.rows, prod(gates)
+        self._found.sources.append((name, count))
+        nodes = [node("own", value=float(i)) for i in range(first, first + count)]
+        return Grid.of(axes, nodes, (*gates, 1) if value.ndim else ())
 
     def _axes(self, value: Tensor) -> tuple[Axis, ...]:
         if value.ndim == 0:

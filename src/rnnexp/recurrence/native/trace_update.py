@@ -1,20 +1,19 @@
 """Read a cell's `update` by running it once on tensors that record what is done to them."""
 
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.node import map_arg
 
 from rnnexp.cells import PointwiseCell
-from rnnexp.recurrence.native.aten import Value, translate
+from rnnexp.recurrence.native.aten import Value
 from rnnexp.recurrence.native.derive import Update, leaves
 from rnnexp.recurrence.native.grid import Grid, UnsupportedError
 from rnnexp.recurrence.native.ir import Node
-from rnnexp.recurrence.native.theta import Fixed
+from rnnexp.recurrence.native.recorded import translate_node
+from rnnexp.recurrence.native.theta import Fixed, Given
 from rnnexp.recurrence.stand_in import UpdateOf
 
 _ROWS = 2
@@ -26,13 +25,11 @@ class Traced:
 
     Args:
         update: the expressions.
-        theta_names: the parameters and buffers that enter, as dotted names.
-        thetas: computes the parameter-only values from those, shape (thetas, H).
+        given: the tensors that its parameter-only values are made from.
     """
 
     update: Update
-    theta_names: tuple[str, ...]
-    thetas: Callable[..., Tensor]
+    given: Given
 
 
 def trace_update(cell: PointwiseCell) -> Traced:
@@ -46,11 +43,12 @@ def trace_update(cell: PointwiseCell) -> Traced:
     inputs = [n for n in module.graph.nodes if n.op == "placeholder"]
     count = 2 + cell.num_states
     parameters = dict(zip(inputs[count:], tensors.items(), strict=True))
-    fixed = Fixed(module, parameters, cell.hidden_size)
+    dtype = cell.weight_ih.dtype
+    fixed = Fixed(module, parameters, cell.hidden_size, dtype)
     values: dict[fx.Node, Value] = dict(zip(inputs[:count], _data_grids(cell), strict=True))
-    states = _Reader(cell.weight_ih.dtype, fixed, values).read(cell.num_states)
-    update = Update(cell.num_gates, states, fixed.rows)
-    return Traced(update, *fixed.function())
+    states = _Reader(dtype, fixed, values).read(cell.num_states)
+    update = Update(cell.num_gates, states, tuple(fixed.thetas), fixed.rows)
+    return Traced(update, fixed.given())
 
 
 def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
@@ -112,18 +110,7 @@ class _Reader:
         if all(arg in self.fixed.nodes for arg in this.all_input_nodes):
             self.fixed.nodes.add(this)
         else:
-            self.values[this] = self._apply(this)
-
-    def _apply(self, this: fx.Node) -> Value:
-        value: Any = self._value
-        args: Any = map_arg(this.args, value)
-        kwargs: Any = map_arg(this.kwargs, value)
-        if this.target is operator.getitem:
-            return args[0][args[1]]
-        if kwargs.get("dtype", self.dtype) not in (self.dtype, None):
-            raise UnsupportedError(f"its update converts to {kwargs['dtype']}.")
-        name = str(this.target).rpartition(".")[0]
-        return args[0] if name == "aten._to_copy" else translate(name, args, kwargs)
+            self.values[this] = translate_node(this, self._value, self.dtype)
 
     def _value(self, this: fx.Node) -> Value:
         if this not in self.values:

@@ -16,7 +16,8 @@ typedef struct {
   const real *bias_ih;   /* (G, H) or null */
   const real *weight_hh; /* R, (G, H, H) */
   const real *bias_hh;   /* (G, H) or null */
-  const real *theta;     /* (P, H): what depends on parameters only */
+  const real *own[AT_LEAST_1(OWN)]; /* rows of parameters, (H,) each */
+  real *theta;           /* room for what depends on those only, (P, H) */
   real *packed_ih;       /* room for W in panels */
   real *packed_hh;       /* room for R in panels */
   real *gates;           /* (T, B, G, H): W x + b, then what forward saves, then dL/d(wx) */
@@ -33,5 +34,6 @@ typedef struct {
   real *d_weight_hh;     /* (H, G, H filled up to registers), zero at first, or null */
   real *sums;            /* (threads, SUMS, H) */
   double *squares;       /* (threads, T): room for those of dL/dh_t, or null */
+  real *d_own[AT_LEAST_1(OWN)]; /* (H,) each, or null */
   real *norms;           /* (T,): ||dL/dh_t||, where there is room for the squares */
 } Call;
