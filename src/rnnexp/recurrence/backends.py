@@ -9,7 +9,7 @@ vendor     torch's own RNN, LSTM or GRU with the cell's weights
 loop       one step after the other under autograd: any cell, and the reference for the rest
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -155,23 +155,17 @@ BACKENDS: dict[str, Backend] = {
     "vendor": Backend(run_vendor, _against_vendor, shows="nothing"),
     "loop": Backend(run_loop, _against_loop),
 }
-AUTO_ORDER: tuple[BackendName, ...] = (
-    "parallel",
-    "native",
-    "pointwise",
-    "scan",
-    "vendor",
-    "loop",
-)
+_WHATEVER_VENDORS_HAVE: tuple[BackendName, ...] = ("parallel", "native")
 
 
-def auto_order(cell: Cell) -> tuple[BackendName, ...]:
+def auto_order(cell: Cell) -> Iterator[BackendName]:
     """List the backends as ``auto`` tries them for a cell, the fastest first."""
-    if not _vendor_is_faster(cell):
-        return AUTO_ORDER
-    others = [name for name in AUTO_ORDER if name != "vendor"]
-    place = others.index("pointwise")
-    return (*others[:place], "vendor", *others[place:])
+    # Most cells get no further: it is asked at every run.
+    yield from _WHATEVER_VENDORS_HAVE
+    if _vendor_is_faster(cell):
+        yield from ("vendor", "pointwise", "scan", "loop")
+    else:
+        yield from ("pointwise", "scan", "vendor", "loop")
 
 
 def _vendor_is_faster(cell: Cell) -> bool:

@@ -7,7 +7,8 @@ would say so: such a cell shows itself here.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from operator import is_, itemgetter
+from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -31,6 +32,24 @@ _OF_TORCH = frozenset(vars(nn.Module()))
 Finding = TypeVar("Finding")
 
 
+class _Options(NamedTuple):
+    """The options of a cell as objects: where all are the same ones, so is its guard."""
+
+    held: int
+    get: Callable[[dict[str, Any]], tuple[Any, ...]]
+    values: tuple[Any, ...]
+    dtype: torch.dtype
+
+    def are_of(self, cell: PointwiseCell) -> bool:
+        """Tell whether a cell has them still."""
+        own = vars(cell)
+        try:
+            same = all(map(is_, self.get(own), self.values))
+        except KeyError:  # one is gone, another has come
+            return False
+        return same and len(own) == self.held and cell.weight_ih.dtype is self.dtype
+
+
 class Remembered(Generic[Finding]):
     """What was found out about a cell, for as long as it lives, with each of its latest guards.
 
@@ -49,9 +68,21 @@ class Remembered(Generic[Finding]):
         self._of_twins: OrderedDict[Guard, Finding] = OrderedDict()
         self._known: WeakKeyDictionary[PointwiseCell, list[tuple[Guard, Finding]]]
         self._known = WeakKeyDictionary()
+        self._latest: WeakKeyDictionary[PointwiseCell, tuple[_Options, Finding]]
+        self._latest = WeakKeyDictionary()
 
     def of(self, cell: PointwiseCell) -> Finding:
         """Look it up, or find it out."""
+        latest = self._latest.get(cell)
+        if latest is not None and latest[0].are_of(cell):
+            return latest[1]
+        finding = self._by_guard(cell)
+        options = _options_of(cell)
+        if options is not None:
+            self._latest[cell] = options, finding
+        return finding
+
+    def _by_guard(self, cell: PointwiseCell) -> Finding:
         guard = guard_of(cell)
         known = self._known.setdefault(cell, [])
         for before, finding in known:
@@ -79,6 +110,16 @@ def guard_of(cell: PointwiseCell) -> Guard:
     # A module's own dictionaries are most of it; to look at a type is faster than isinstance.
     options = [item for item in vars(cell).items() if type(item[1]) not in _BOOKS]
     return (cell.weight_ih.dtype, *(item for item in options if isinstance(item[1], PLAIN)))
+
+
+def _options_of(cell: PointwiseCell) -> _Options | None:
+    # None where the cell holds anything else: such an object may change and stay the same one.
+    own = vars(cell)
+    names = ["training", *(name for name in own if name not in _OF_TORCH)]
+    values = tuple(own[name] for name in names)
+    if len(names) < 2 or not all(isinstance(value, PLAIN) for value in values):
+        return None
+    return _Options(len(own), itemgetter(*names), values, cell.weight_ih.dtype)
 
 
 def _twins_of(cell: PointwiseCell, guard: Guard) -> Guard:

@@ -91,8 +91,10 @@ class Gradients(NamedTuple):
         """Bring dL/dW or dL/dR into the shape of the weight, (G*H, I) or (G*H, H)."""
         if grad is None:
             return None
-        units = self.sums.shape[1]
-        return grad[:, :, :units].permute(1, 2, 0).reshape(-1, grad.shape[0])
+        units, (depth, gates, filled) = self.sums.shape[1], grad.shape
+        if units < filled:
+            return grad[:, :, :units].permute(1, 2, 0).reshape(-1, depth)
+        return grad.view(depth, gates * units).t()  # autograd lays it out as the weight is
 
 
 def run_forward(
