@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from rnnexp.recurrence import Trace
+from rnnexp.recurrence import Trace, unroll
+from rnnexp.recurrence.native.build import find_compiler
+from rnnexp.registry import Registry
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-23, 1.0, 1e25])
@@ -17,3 +19,27 @@ def test_norms_of_the_size_of_their_gradients(size: float) -> None:
         assert trace.grad_norm_T is not None
         assert trace.grad_norm_T.dtype == torch.float32
         torch.testing.assert_close(trace.grad_norm_T, torch.full((3,), 4 * size), rtol=1e-6, atol=0)
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
+@pytest.mark.parametrize("size", [1e-25, 1.0, 1e12])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_native_norms_are_those_of_the_loop(plugins: Registry, size: float, threads: int) -> None:
+    cell = plugins.get("cell", "elman").cls(3, hidden_size=70)
+    cell.weight_hh.data *= 0.2  # of norm 1e-20 after 30 steps
+    inputs_TBI = torch.randn(60, 8, 3)
+    weight_T = torch.tensor(
+        [0.0] * 20 + [1e5] + [0.0] * 19 + [1.0] + [0.0] * 19
+    )  # grows on the way
+    found = {}
+    for backend in ("native", "loop"):
+        trace, before = Trace(), torch.get_num_threads()
+        torch.set_num_threads(threads)
+        outputs_TBH = unroll(cell, inputs_TBI, backend=backend, trace=trace).outputs_TBH
+        (outputs_TBH * (size * weight_T)[:, None, None]).sum().backward()
+        torch.set_num_threads(before)
+        assert trace.grad_norm_T is not None
+        found[backend] = trace.grad_norm_T
+    assert found["loop"][22] < 1e-9 * size
+    assert found["loop"][0] > 0
+    torch.testing.assert_close(found["native"], found["loop"], rtol=1e-4, atol=0)

@@ -1,4 +1,4 @@
-/* One register of hidden units j.. of row b at step t; adds to sums and to the squares of dL/dh. */
+/* One register of hidden units j.. of row b at step t; adds to sums, and gives dL/dh. */
 INLINE vec backward_at(const Call *c, long t, long b, long j, long n, vec product, vec *sums) {
   const long H = c->units;
   const long place = (t * c->rows + b) * H;
@@ -22,7 +22,7 @@ INLINE vec backward_at(const Call *c, long t, long b, long j, long n, vec produc
   for (int g = 0; g < GATES; g++) store(gates + g * H, n, d_wx[g]), sums[g] += d_wx[g];
   for (int d = 0; d < DIFFERING; d++) store(extra + d * H, n, d_rh[d]), sums[GATES + d] += d_rh[d];
   for (int p = 0; p < THETAS; p++) sums[GATES + DIFFERING + p] += d_fixed[p];
-  return grad[0] * grad[0];
+  return grad[0];
 }
 
 /* The gradients of R h at step t, gate by gate, as left factors: most lie where W x did. */
@@ -47,14 +47,44 @@ static double add_lanes(vec x) {
   return sum;
 }
 
+/* The sum of squares of dL/dh_t. A gradient that has vanished to 1e-23 has a square too small for a
+   float: it is scaled first, by a power of two near one over the norm of the step before. Where that
+   is not known the sum is made in double precision. */
+typedef struct {
+  vec sum;
+  double exact;
+  real scale; /* 0: not known */
+} Squares;
+
+INLINE void add_squares(Squares *s, vec grad) {
+  if (s->scale != 0) {
+    grad *= s->scale;
+    s->sum += grad * grad;
+  } else {
+    for (int i = 0; i < LANES; i++) s->exact += (double)grad[i] * grad[i];
+  }
+}
+
+/* Give the sum of this step, and begin the next. */
+static double take_squares(Squares *s) {
+  const double scale = s->scale, sum = scale != 0 ? add_lanes(s->sum) / (scale * scale) : s->exact;
+  const int known = sum > 0 && sum < INFINITY;
+  const int power = known ? -ilogb(sum) / 2 : 0;
+  s->scale = known ? (real)ldexp(1, fewer(SCALE_BOUND, -fewer(SCALE_BOUND, -power))) : 0;
+  s->sum = (vec){0};
+  s->exact = 0;
+  return sum;
+}
+
 static void backward_block(const Call *c, long t, long b, long rows, long j, long n, long width,
-                           const vec *product, real *sums, vec *squares) {
+                           const vec *product, real *sums, Squares *squares) {
   vec sum[SUMS];
   for (int k = 0; k < SUMS; k++) sum[k] = (vec){0};
   for (long r = 0; r < rows; r++) {
     vec x = product[r * width];
-    *squares += n == LANES ? backward_at(c, t, b + r, j, LANES, x, sum)
-                           : backward_at(c, t, b + r, j, n, x, sum);
+    vec grad = n == LANES ? backward_at(c, t, b + r, j, LANES, x, sum)
+                          : backward_at(c, t, b + r, j, n, x, sum);
+    add_squares(squares, grad);
   }
   for (int k = 0; k < SUMS; k++) {
     real *to = sums + k * c->units + j;
@@ -71,10 +101,11 @@ static void finish_rows(const Call *c, long b, long rows, long j, long n, long w
   }
 }
 
-static void backward_step(const Call *c, long t, long thread, long first, long last) {
+static void backward_step(const Call *c, long t, long thread, long first, long last,
+                          Squares *squares) {
   const long H = c->units;
   const real *group = c->packed_hh;
-  vec out[MAX_ROWS * PANEL], squares = {0};
+  vec out[MAX_ROWS * PANEL];
   Left left[GATES];
   left_of(c, t + 1, left);
   memset(out, 0, sizeof out);
@@ -90,12 +121,12 @@ static void backward_step(const Call *c, long t, long thread, long first, long l
           finish_rows(c, b, rows, j, n, width, out + v);
         else
           backward_block(c, t, b, rows, j, n, width, out + v, c->sums + thread * SUMS * H,
-                         &squares);
+                         squares);
       }
     }
     group += GATES * H * width * LANES;
   }
-  if (c->squares && t >= 0) c->squares[thread * c->steps + t] = add_lanes(squares);
+  if (c->squares && t >= 0) c->squares[thread * c->steps + t] = take_squares(squares);
 }
 
 /* dL/dx_t = W^T dL/d(wx_t) */
@@ -123,9 +154,10 @@ static void input_gradient(const Call *c, long t, long first, long last) {
 
 static void backward_rows(const Call *c, long thread, long first, long last) {
   for (int s = 0; s < STATES; s++) copy_rows(c, c->grad_last[s], c->carry[s], first, last);
+  Squares squares = {{0}, 0, 0};
   memset(c->sums + thread * SUMS * c->units, 0, SUMS * c->units * sizeof(real));
   for (long t = c->steps - 1; t >= -1; t--) {
-    backward_step(c, t, thread, first, last);
+    backward_step(c, t, thread, first, last, &squares);
     if (c->d_x && t >= 0) input_gradient(c, t, first, last);
   }
 }
