@@ -139,7 +139,25 @@ def _against_parallel(cell: Cell) -> str | None:
 
 
 def _against_vendor(cell: Cell) -> str | None:
-    return None if cell.twin() is not None else "torch.nn has no such recurrence."
+    twin = cell.twin()
+    if twin is None:
+        return "torch.nn has no such recurrence."
+    on_cpu = twin.weight_hh.device.type == "cpu"
+    if twin.kind == "LSTM" and on_cpu and torch.is_autocast_enabled("cpu"):
+        return _against_type(torch.get_autocast_dtype("cpu"))
+    return None
+
+
+def _against_type(dtype: torch.dtype) -> str | None:
+    # Under autocast torch hands its LSTM to oneDNN, which fails where the CPU lacks instructions.
+    known = torch.ops.mkldnn
+    asked = {
+        torch.bfloat16: known._is_mkldnn_bf16_supported,  # pyright: ignore[reportPrivateUsage]
+        torch.float16: known._is_mkldnn_fp16_supported,  # pyright: ignore[reportPrivateUsage]
+    }
+    if dtype in asked and not asked[dtype]():
+        return f"torch's LSTM cannot run in {dtype} on this CPU, which autocast asks for."
+    return None
 
 
 def _against_loop(cell: Cell) -> str | None:

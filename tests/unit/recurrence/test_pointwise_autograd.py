@@ -116,6 +116,18 @@ def test_low_precision(name: str) -> None:
     torch.testing.assert_close(outputs, wanted, rtol=0.1, atol=0.03)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["elman", "gru", "lstm"])
+def test_auto_runs_under_autocast_whatever_the_cpu_knows(name: str, dtype: torch.dtype) -> None:
+    cell = make(name, 3, 4, torch.float32)
+    x, _ = draw(cell, 5, (2,))
+    with torch.autocast("cpu", dtype=dtype):
+        outputs = unroll(cell, x).outputs_TBH
+    outputs.float().sum().backward()
+    wanted = unroll(cell, x, backend="loop").outputs_TBH
+    torch.testing.assert_close(outputs.float(), wanted, rtol=0.1, atol=0.03)
+
+
 @pytest.mark.parametrize("name", ["elman", "gru", "leaky", "lstm"])
 def test_half_width_weights(name: str) -> None:
     cell = make(name, 3, 4, torch.float32).to(torch.bfloat16)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from rnnexp.app.config.probe import made, try_step
@@ -14,6 +15,7 @@ from rnnexp.tasks import Pattern, Task
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tasks.stream import Share
 from rnnexp.training.module import Recipe, RecurrentModule
+from rnnexp.training.optimizer import make_optimizer
 from rnnexp.training.ridge import Ridge, fit_readout
 from rnnexp.training.team import ALONE, Place
 
@@ -105,7 +107,11 @@ def build_module(plan: Plan) -> RecurrentModule:
         unroll["teacher_steps"],
     )
     recipe = Recipe(
-        maker(values["optimizer"], "optimizer"),
+        partial(
+            make_optimizer,
+            maker(values["optimizer"], "optimizer"),
+            mixed=values["trainer"]["precision"].endswith("-mixed"),
+        ),
         maker(values["scheduler"], "scheduler"),
         unroll["feed"],
         schedule,

@@ -46,11 +46,23 @@ def used(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def test_the_tag_names_what_ran(
     workdir: Path, plugins: Registry, used: set[str], wanted: str
 ) -> None:
+    assert train_with(RUNS[wanted]) == used == {wanted.partition(",")[0]}
+
+
+def test_mixed_precision_trains_an_lstm_on_any_cpu(
+    workdir: Path, plugins: Registry, used: set[str]
+) -> None:
+    # Torch's own LSTM where the CPU has the instructions for it.
+    tagged = train_with(["cell=lstm", "trainer.precision=bf16-mixed"])
+    assert tagged == used
+    assert used <= {"vendor", "pointwise"}
+
+
+def train_with(words: list[str]) -> set[str]:
     prepare([])
-    plan = check_jobs([*WORDS, *RUNS[wanted]], multirun=False, config_dir=None)[0].plan
+    plan = check_jobs([*WORDS, *words], multirun=False, config_dir=None)[0].plan
     folder = Path("run")
     folder.mkdir()
     outcome = run(plan, folder, Journals("sqlite:///no.db", None), StopRequest(), tags={})
     assert outcome.status == "FINISHED", outcome.error
-    assert load_run(folder).tags["rnnexp.backend.layer0"] == wanted.partition(",")[0]
-    assert used == {wanted.partition(",")[0]}
+    return {load_run(folder).tags["rnnexp.backend.layer0"]}
