@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("rnnexp.app.commands.training", "matplotlib.pyplot")
+LIBRARIES = ("rnnexp.app.commands.training", "rnnexp.tracking.mlflow_store", "matplotlib.pyplot")
+_SINK = "rnnexp.tracking.sink"
 _TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
@@ -82,6 +84,7 @@ def _serve() -> None:
 
     for library in LIBRARIES:
         load(library)
+    load("rnnexp.tracking.mlflow_store").load_file_stores()
     while line := sys.stdin.readline():
         order = json.loads(line)
         child = os.fork()
@@ -101,7 +104,32 @@ def _become(order: dict[str, Any]) -> None:
     os.environ.update(order["env"])
     sys.argv[1:] = order["arguments"]
     sys.path[0] = order["cwd"]
+    subprocess.Popen = _Popen  # type: ignore[misc]
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+
+
+class _Popen(subprocess.Popen[Any]):
+    """Starts a sink as a copy of this process too: it would import MLflow for seconds."""
+
+    def __init__(self, args: Any, **options: Any) -> None:
+        if list(args) == [sys.executable, "-m", _SINK]:
+            options["preexec_fn"] = partial(_become_sink, options.pop("env"))
+        super().__init__(args, **options)
+
+
+def _become_sink(env: Mapping[str, str]) -> None:
+    """Run a sink where the new process would begin with another program, and end with it."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.environ.clear()
+    os.environ.update(env)
+    sys.stdin, sys.stdout, sys.stderr = (open(fd, mode) for fd, mode in enumerate("rww"))  # noqa: SIM115
+    code = 1
+    try:
+        runpy.run_module(_SINK, run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        code = int(ending.code or 0)
+    finally:
+        os._exit(code)
 
 
 def _code_of(child: int, timeout: float) -> int | None:
