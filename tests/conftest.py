@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +41,7 @@ class Finished:
 
 
 Command = Callable[..., Finished]
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
@@ -83,23 +86,40 @@ def python() -> Command:
     return run
 
 
-@pytest.fixture
-def start_python() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Start ``python ARGUMENTS`` and go on; what still runs after the test is killed."""
+@pytest.fixture(scope="session")
+def _forks() -> Iterator[Forks | None]:
+    if sys.platform != "linux":  # elsewhere a process that has imported torch is not copied
+        yield None
+        return
+    with Forks(_environment({})) as forks:
+        yield forks
+
+
+@pytest.fixture(scope="session")
+def copied(python: Command, _forks: Forks | None) -> Command:
+    """Run ``python ARGUMENTS`` in a copy of a process that has imported the large libraries."""
+    if _forks is None:
+        return python
+
+    def run(*arguments: str, cwd: Path, timeout: float = 60.0, **env: str) -> Finished:
+        return Finished(*_forks.run(*arguments, cwd=cwd, env=_environment(env), timeout=timeout))
+
+    return run
+
+
+def _start_anew(words: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, *words], text=True, **options)
+
+
+@contextmanager
+def _starting(begin: Callable[..., "subprocess.Popen[str]"]) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str, cwd: Path, **env: str) -> "subprocess.Popen[str]":
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
         with (cwd / "stderr.txt").open("a") as errors:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=cwd,
-                env=_environment(env),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-            )
+            own = _environment(env)
+            process = begin(arguments, cwd=cwd, env=own, stderr=errors, **pipes)
         started.append(process)
         return process
 
@@ -110,36 +130,39 @@ def start_python() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.communicate(timeout=10)
 
 
-@pytest.fixture(scope="session")
-def _forks() -> Iterator[Forks]:
-    with Forks(_environment({})) as forks:
-        yield forks
+@pytest.fixture
+def start_python() -> Iterator[Start]:
+    """Start ``python ARGUMENTS`` and go on; what still runs after the test is killed.
+
+    What it writes on stderr is in the file stderr.txt of its folder.
+    """
+    with _starting(_start_anew) as start:
+        yield start
 
 
 @pytest.fixture
-def rnnexp(python: Command, request: pytest.FixtureRequest, workdir: Path) -> Command:
+def start_copy(_forks: Forks | None) -> Iterator[Start]:
+    """Do the same in a copy of a process that has imported the large libraries."""
+    with _starting(_forks.start if _forks else _start_anew) as start:
+        yield start
+
+
+@pytest.fixture
+def rnnexp(copied: Command, workdir: Path) -> Command:
     """Run ``rnnexp ARGUMENTS`` in the test's folder, in a process of its own."""
 
-    def start(*arguments: str, timeout: float = 60.0, **env: str) -> Finished:
-        return python("-m", "rnnexp", *arguments, cwd=workdir, timeout=timeout, **env)
-
-    if sys.platform != "linux":  # elsewhere a process that has imported torch is not copied
-        return start
-    forks: Forks = request.getfixturevalue("_forks")
-
     def run(*arguments: str, timeout: float = 60.0, **env: str) -> Finished:
-        own = _environment(env)
-        return Finished(*forks.run("rnnexp", *arguments, cwd=workdir, env=own, timeout=timeout))
+        return copied("-m", "rnnexp", *arguments, cwd=workdir, timeout=timeout, **env)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def _store_template(tmp_path_factory: pytest.TempPathFactory, python: Command) -> Path:
+def _store_template(tmp_path_factory: pytest.TempPathFactory, copied: Command) -> Path:
     # MLflow takes seconds to create its tables: once per worker, then copied.
     folder = tmp_path_factory.mktemp("store")
     make = "from rnnexp.tracking.mlflow_store import MlflowStore; MlflowStore('sqlite:///made.db')"
-    done = python("-c", make, cwd=folder)
+    done = copied("-c", make, cwd=folder)
     assert done.code == 0, done.err
     connection = sqlite3.connect(folder / "made.db")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -184,19 +207,32 @@ def _answers(port: int) -> bool:
 
 
 @pytest.fixture
-def start_server(
-    start_python, wait_for_server, tmp_path: Path, store_uri: str
-) -> Callable[[int], "subprocess.Popen[str]"]:
-    """Start an MLflow server on a port, over the test's own store."""
+def serve(start_copy: Start, wait_for_server, tmp_path: Path) -> Callable[..., Any]:
+    """Start what ``mlflow server`` starts, which imports everything twice, over a store."""
+    from mlflow.server import constants
 
-    def start(port: int) -> "subprocess.Popen[str]":
-        options = ["--backend-store-uri", store_uri, "--artifacts-destination", "served"]
-        options += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        server = start_python("-m", "mlflow", "server", *options, cwd=tmp_path)
+    def start(uri: str, port: int) -> "subprocess.Popen[str]":
+        told = {
+            constants.BACKEND_STORE_URI_ENV_VAR: uri,
+            constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
+            constants.ARTIFACTS_DESTINATION_ENV_VAR: "served",
+            constants.SERVE_ARTIFACTS_ENV_VAR: "true",
+            "PYTHONWARNINGS": "ignore",
+        }
+        folder = tmp_path / "server"
+        folder.mkdir(exist_ok=True)
+        words = ["mlflow.server.fastapi_app:app", "--host", "127.0.0.1", "--port", str(port)]
+        server = start_copy("-m", "uvicorn", *words, cwd=folder, **told)
         wait_for_server(port)
         return server
 
     return start
+
+
+@pytest.fixture
+def start_server(serve, store_uri: str) -> Callable[[int], "subprocess.Popen[str]"]:
+    """Start an MLflow server on a port, over the test's own store."""
+    return partial(serve, store_uri)
 
 
 @pytest.fixture(scope="session")

@@ -1,58 +1,58 @@
 """Commands in copies of one process that has imported the large libraries already.
 
 An import of torch and Lightning takes longer than most of what the tests ask a command to do. Each
-command still is a process of its own, with its own arguments, folder, environment and streams, and
+command still is a process of its own, with its own words, folder, environment and streams, and
 begins where the interpreter would: at the main module.
 """
 
 import json
 import os
-import runpy
 import select
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from functools import partial
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("rnnexp.app.commands.training", "rnnexp.tracking.mlflow_store", "matplotlib.pyplot")
-_SINK = "rnnexp.tracking.sink"
-_TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_SERVER = Path(__file__).with_name("fork_server.py")
+_ROOM_FOR_WORDS = " " * 4000
+"""The words of a copy stand, in /proc, where those of the copied process stood."""
 
 
 class Forks:
-    """A process to be copied, for one command at a time.
+    """A process to be copied.
 
     Args:
-        environment: in which it imports; a command may have another.
+        environment: in which it imports; a copy may have another.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._turn = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, str(_SERVER), str(theirs.fileno()), _ROOM_FOR_WORDS],
+                env=environment,
+                pass_fds=[theirs.fileno()],
+            )
 
     def __enter__(self) -> "Forks":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.communicate(timeout=10)
+        self._line.close()
+        self._process.wait(timeout=10)
 
     def run(
-        self, module: str, *arguments: str, cwd: Path, env: Mapping[str, str], timeout: float
+        self, *words: str, cwd: Path, env: Mapping[str, str], timeout: float
     ) -> tuple[int, str, str]:
-        """Run ``python -m MODULE ARGUMENTS``.
+        """Run ``python WORDS``.
 
         Args:
-            module: the main module.
-            arguments: of the command.
+            words: ``-m MODULE``, ``-c CODE`` or a file, and its arguments.
             cwd: its working folder.
             env: its environment, all of it.
             timeout: seconds.
@@ -63,85 +63,71 @@ class Forks:
         Raises:
             subprocess.TimeoutExpired: it took longer, and was killed.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder, "out"), Path(folder, "err")
-            order = {"module": module, "arguments": arguments, "cwd": str(cwd), "env": dict(env)}
-            code = self._follow({**order, "streams": [os.devnull, str(out), str(err)]}, timeout)
-            return code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err}
+            code = self.start(words, cwd=cwd, env=env, **streams).end_in(timeout)
+            return code, _content(out), _content(err)
 
-    def _follow(self, order: dict[str, Any], timeout: float) -> int:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps({**order, "timeout": timeout}), file=self._process.stdin, flush=True)
-        code = json.loads(self._process.stdout.readline())
+    def start(self, words: Sequence[str], **options: Any) -> "Copy":
+        """Start ``python WORDS`` and go on; the options are those of ``subprocess.Popen``."""
+        return Copy(self, words, text=True, **options)
+
+    def ask(self, order: Mapping[str, Any], streams: Sequence[int] = ()) -> int:
+        """Give the process an order and some open files."""
+        with self._turn:
+            socket.send_fds(self._line, [json.dumps(order).encode()], streams)
+            answer = self._line.recv(100)
+        assert answer, "the process that is copied has ended"
+        return int(json.loads(answer))
+
+
+class Copy(subprocess.Popen[str]):
+    """A copy at work. It is no child of this process: its parent is asked how it has ended."""
+
+    def __init__(self, forks: Forks, words: Sequence[str], **options: Any) -> None:
+        self._forks = forks
+        self._session = bool(options.get("start_new_session"))
+        super().__init__(list(words), **options)
+
+    def end_in(self, timeout: float) -> int:
+        """Wait for its end; kill it where that does not come in so many seconds."""
+        try:
+            return self.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.wait()
+            raise
+
+    def _execute_child(self, *given: Any) -> None:
+        words, cwd, env = given[0], given[5], given[6]
+        stdin, to_stdin, from_stdout, stdout, from_stderr, stderr = given[10:16]
+        order = {"words": words, "cwd": str(cwd), "env": dict(env), "session": self._session}
+        kept = [own if there == -1 else there for own, there in enumerate((stdin, stdout, stderr))]
+        self.pid = self._forks.ask(order, kept)
+        self._end = os.pidfd_open(self.pid)
+        self._child_created = True
+        for mine, theirs in ((to_stdin, stdin), (from_stdout, stdout), (from_stderr, stderr)):
+            if mine != -1:
+                os.close(theirs)
+        if hasattr(self, "_devnull"):
+            os.close(self._devnull)
+
+    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+        return self._code_in(0)
+
+    def _wait(self, timeout: float | None) -> int:
+        code = self._code_in(timeout)
         if code is None:
-            raise subprocess.TimeoutExpired(order["arguments"], timeout)
-        return int(code)
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
+
+    def _code_in(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self._end], [], [], timeout)[0]:
+            self.returncode = self._forks.ask({"ended": self.pid})
+            os.close(self._end)
+        return self.returncode
 
 
-def _serve() -> None:
-    from rnnexp.loading import load
-
-    for library in LIBRARIES:
-        load(library)
-    load("rnnexp.tracking.mlflow_store").load_file_stores()
-    while line := sys.stdin.readline():
-        order = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            _become(order)
-            return
-        print(json.dumps(_code_of(child, order["timeout"])), flush=True)
-
-
-def _become(order: dict[str, Any]) -> None:
-    for stream, name in enumerate(order["streams"]):
-        file = os.open(name, os.O_RDONLY if stream == 0 else _TO_WRITE)
-        os.dup2(file, stream)
-        os.close(file)
-    os.chdir(order["cwd"])
-    os.environ.clear()
-    os.environ.update(order["env"])
-    sys.argv[1:] = order["arguments"]
-    sys.path[0] = order["cwd"]
-    subprocess.Popen = _Popen  # type: ignore[misc]
-    runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
-
-
-class _Popen(subprocess.Popen[Any]):
-    """Starts a sink as a copy of this process too: it would import MLflow for seconds."""
-
-    def __init__(self, args: Any, **options: Any) -> None:
-        if list(args) == [sys.executable, "-m", _SINK]:
-            options["preexec_fn"] = partial(_become_sink, options.pop("env"))
-        super().__init__(args, **options)
-
-
-def _become_sink(env: Mapping[str, str]) -> None:
-    """Run a sink where the new process would begin with another program, and end with it."""
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    os.environ.clear()
-    os.environ.update(env)
-    sys.stdin, sys.stdout, sys.stderr = (open(fd, mode) for fd, mode in enumerate("rww"))  # noqa: SIM115
-    code = 1
-    try:
-        runpy.run_module(_SINK, run_name="__main__", alter_sys=True)
-    except SystemExit as ending:
-        code = int(ending.code or 0)
-    finally:
-        os._exit(code)
-
-
-def _code_of(child: int, timeout: float) -> int | None:
-    """Wait for the end of a process; None if it had to be killed."""
-    end = os.pidfd_open(child)
-    in_time = select.select([end], [], [], timeout)[0]
-    os.close(end)
-    if not in_time:
-        os.kill(child, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return code if in_time else None
-
-
-if __name__ == "__main__":
-    _serve()
+def _content(file: Any) -> str:
+    file.seek(0)
+    return file.read()

@@ -4,8 +4,6 @@ import hashlib
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,18 +167,16 @@ def digest_of_last(folder: Path) -> str:
 
 @pytest.mark.slow
 def test_a_killed_process_goes_on_from_an_older_checkpoint(
-    rnnexp, workdir: Path, store_uri: str
+    rnnexp, start_python, workdir: Path, store_uri: str
 ) -> None:
     assert rnnexp("train", "hydra.run.dir=control", *LONG).code == 0
     control, folder = workdir / "control", workdir / "killed"
-    command = [sys.executable, "-m", "rnnexp", "train", "hydra.run.dir=killed", *LONG]
-    process = subprocess.Popen(command, cwd=workdir, stderr=subprocess.DEVNULL)
-    try:
-        assert comes_true(lambda: (folder / "checkpoints" / PREVIOUS).is_file())
-        time.sleep(random.random() / 2)
-    finally:
-        process.kill()
-        process.wait()
+    words = ["-m", "rnnexp", "train", "hydra.run.dir=killed", *LONG]
+    process = start_python(*words, cwd=workdir)
+    assert comes_true(lambda: (folder / "checkpoints" / PREVIOUS).is_file())
+    time.sleep(random.random() / 2)
+    process.kill()
+    process.wait(60)
     damaged = folder / "checkpoints" / LAST
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1

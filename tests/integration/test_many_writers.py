@@ -3,18 +3,15 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+
+from ..waiting import comes_true
 
 WRITER = """
 import sys
@@ -71,9 +68,9 @@ def check_all_is_there(uri: str, folder: Path, said: list[str], runs: int) -> No
             assert [m.step for m in history] == list(range(1, STEPS + 1)), "each point once"
 
 
-def test_sixteen_writers_on_a_fresh_sqlite_file(start_python, workdir: Path) -> None:
+def test_sixteen_writers_on_a_fresh_sqlite_file(start_copy, workdir: Path) -> None:
     uri = f"sqlite:///{workdir}/mlflow.db"
-    said = write_at_once(start_python, workdir, uri, writers=16, runs=200)
+    said = write_at_once(start_copy, workdir, uri, writers=16, runs=200)
     check_all_is_there(uri, workdir, said, runs=200)
 
 
@@ -107,7 +104,7 @@ def postgres() -> Iterator[str]:
     serve = [*_as_somebody(), programs / "postgres", "-D", data, *options]
     process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=folder)
     try:
-        _wait(lambda: (folder / ".s.PGSQL.5432").exists(), process)
+        assert comes_true(lambda: (folder / ".s.PGSQL.5432").exists())
         yield f"postgresql+psycopg2://writer@/postgres?host={folder}"
     finally:
         process.send_signal(signal.SIGINT)
@@ -117,37 +114,12 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture
-def server(postgres: str, workdir: Path) -> Iterator[str]:
+def server(postgres: str, serve, free_port: int) -> Iterator[str]:
     """An MLflow server on it, which creates its tables."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["--backend-store-uri", postgres, "--artifacts-destination", str(workdir / "artifacts")]
-    words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with (workdir / "server.log").open("w") as log:
-        command = [sys.executable, "-m", "mlflow", "server", *words]
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        _wait(lambda: _answers(f"http://127.0.0.1:{port}/health"), process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(30)
-
-
-def _answers(address: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(address, timeout=5):
-        return True
-    return False
-
-
-def _wait(holds: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + 90
-    while not holds():
-        assert process.poll() is None, "it ended"
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.1)
+    process = serve(postgres, free_port)
+    yield f"http://127.0.0.1:{free_port}"
+    process.kill()  # before its database ends
+    process.wait(30)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +131,7 @@ def _wait(holds: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None
     ],
 )
 def test_many_writers_on_a_server_with_postgresql(
-    start_python, workdir: Path, server: str, writers: int, runs: int
+    start_copy, workdir: Path, server: str, writers: int, runs: int
 ) -> None:
-    said = write_at_once(start_python, workdir, server, writers, runs)
+    said = write_at_once(start_copy, workdir, server, writers, runs)
     check_all_is_there(server, workdir, said, runs)

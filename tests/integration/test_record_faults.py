@@ -52,11 +52,11 @@ def steps_of(uri: str, run, key: str = "loss") -> list[int]:
     return [m.step for m in MlflowClient(uri).get_metric_history(run.info.run_id, key)]
 
 
-def killed_at_random(start_python, uri: str, folder: Path, kill: int) -> int:
+def killed_at_random(start_copy, uri: str, folder: Path, kill: int) -> int:
     """Kill an owner, and now and then its sink too; return the step that must have survived."""
     draw = random.Random(kill)
     ways = ["sends"] if kill % 5 == 0 else ["keeps"]
-    owner = start_python("-c", OWNER, uri, str(folder), *ways, cwd=folder.parent)
+    owner = start_copy("-c", OWNER, uri, str(folder), *ways, cwd=folder.parent)
     assert owner.stdout.readline() == "begun\n"
     time.sleep(draw.uniform(0.05, 2.0))
     now = time.time()
@@ -66,10 +66,10 @@ def killed_at_random(start_python, uri: str, folder: Path, kill: int) -> int:
     return max(old, default=0)
 
 
-def test_random_kills_lose_a_second_at_most(start_python, tmp_path: Path, store_uri: str) -> None:
+def test_random_kills_lose_a_second_at_most(start_copy, tmp_path: Path, store_uri: str) -> None:
     def kill_one(kill: int) -> tuple[str, int]:
         name = f"run{kill}"
-        return name, killed_at_random(start_python, store_uri, tmp_path / name, kill)
+        return name, killed_at_random(start_copy, store_uri, tmp_path / name, kill)
 
     with ThreadPoolExecutor(5) as pool:
         survives = dict(pool.map(kill_one, range(KILLS)))
@@ -144,9 +144,9 @@ os.kill(tracking._sink.process.pid, 9)
 """
 
 
-def test_full_disk_under_the_store_loses_nothing(python, tmp_path: Path, store_uri: str) -> None:
+def test_full_disk_under_the_store_loses_nothing(copied, tmp_path: Path, store_uri: str) -> None:
     store = tmp_path / "mlflow.db"
-    done = python("-c", FULL, store_uri, str(tmp_path / "run"), str(store), cwd=tmp_path)
+    done = copied("-c", FULL, store_uri, str(tmp_path / "run"), str(store), cwd=tmp_path)
     assert done.code == 0, done.err
     # The journal has it all; the store said that it has not,
     assert done.out.startswith("None ['run']\n")
@@ -184,10 +184,10 @@ LONG += ["tracking.wait=0", "trainer.progress=none", "monitor.pictures=never"]
 
 @pytest.mark.parametrize("policy", ["go_on", "stop"])
 def test_full_disk_under_the_record_is_said(
-    python, tmp_path: Path, store_uri: str, policy: str
+    copied, tmp_path: Path, store_uri: str, policy: str
 ) -> None:
     options = [*LONG, f"tracking.disk_full={policy}", "trainer.val_every=100"]
-    done = python("-c", LIMITED, *options, cwd=tmp_path)
+    done = copied("-c", LIMITED, *options, cwd=tmp_path)
     assert done.code == 1, done.out
     assert "the record cannot be written (File too large)" in done.err
     assert "Traceback" not in done.err

@@ -86,14 +86,14 @@ STOPS = [signal.SIGKILL], [signal.SIGTERM, signal.SIGKILL]
 @pytest.mark.slow
 @pytest.mark.parametrize("stops", STOPS)
 def test_a_rerun_that_was_stopped_goes_on_by_the_same_command(
-    rnnexp, start_python, workdir: Path, store_uri: str, stops: list[signal.Signals]
+    rnnexp, start_copy, workdir: Path, store_uri: str, stops: list[signal.Signals]
 ) -> None:
     done = rnnexp("train", *LONG)
     assert done.code == 0, done.err
     (run_id,) = re.findall(r"run (\w{32})", done.out)
     for signum in stops:
         before = checkpoint_of_rerun(workdir)
-        rerun = start_python("-m", "rnnexp", "rerun", run_id, cwd=workdir)
+        rerun = start_copy("-m", "rnnexp", "rerun", run_id, cwd=workdir)
         assert comes_true(lambda before=before: checkpoint_of_rerun(workdir) > before)
         rerun.send_signal(signum)
         assert rerun.wait(60) == (143 if signum == signal.SIGTERM else -signum)

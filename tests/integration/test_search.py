@@ -1,10 +1,6 @@
 """Searches in real processes: asynchronous, pruned, killed, gone on with, of several objectives."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -74,27 +70,27 @@ def points(uri: str, run: Run) -> dict[str, list[tuple[int, float]]]:
     return {key: sorted((m.step, m.value) for m in found) for key, found in history.items()}
 
 
-def test_a_place_that_is_free_is_taken_at_once(python, workdir: Path) -> None:
+def test_a_place_that_is_free_is_taken_at_once(copied, workdir: Path) -> None:
     (workdir / "program.py").write_text(PROGRAM)
     words = ["-m", "hydra/sweeper=optuna", "hydra/launcher=local", "+x=1,2,3,4,5,6"]
     words += ["hydra.sweep.dir=out", "hydra.launcher.jobs=2", "hydra.sweeper.sampler=grid"]
-    done = python("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))
+    done = copied("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))
     assert done.code == 0, done.err
     assert states(workdir / "out") == {"COMPLETE": 5, "FAIL": 1}
     assert "trial 0: val/loss 1 | x=1" in done.out
     assert "five is right out" in (workdir / "out" / "4" / "log.txt").read_text()
     times = (workdir / "times").read_text().splitlines()
     assert times.index("end 4") < times.index("end 1"), "the second place waits for no other"
-    again = python("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))
+    again = copied("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))
     assert again.code == 0, again.err
     assert (workdir / "times").read_text().count("begin") == 6, "nothing is run twice"
 
 
-def test_values_that_were_tried_are_not_run_again(python, workdir: Path) -> None:
+def test_values_that_were_tried_are_not_run_again(copied, workdir: Path) -> None:
     (workdir / "program.py").write_text(PROGRAM)
     words = ["-m", "hydra/sweeper=optuna", "hydra/launcher=local", "+x=3,4", "hydra.sweep.dir=out"]
     words += ["hydra.launcher.jobs=2", "hydra.sweeper.sampler=random", "hydra.sweeper.trials=8"]
-    done = python("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))
+    done = copied("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))
     assert done.code == 0, done.err
     assert states(workdir / "out") == {"COMPLETE": 8}
     assert (workdir / "times").read_text().count("begin") == 2
@@ -140,10 +136,9 @@ def test_what_does_badly_is_ended_and_marked(
     assert "1 jobs left, about" in planned
 
 
-def test_a_killed_search_goes_on(rnnexp, workdir: Path, store_uri: str) -> None:
+def test_a_killed_search_goes_on(rnnexp, start_copy, workdir: Path, store_uri: str) -> None:
     words = [*LONG, "optimizer.lr=0.01,0.02,0.03,0.04", "hydra.sweeper.sampler=grid"]
-    command = [sys.executable, "-m", "rnnexp", "train", "-m", *words]
-    driver = subprocess.Popen(command, cwd=workdir, stderr=subprocess.PIPE, text=True)
+    driver = start_copy("-m", "rnnexp", "train", "-m", *words, cwd=workdir)
     until = time.monotonic() + 60
     while not (
         list(mine(workdir).glob("*/COMPLETE"))
@@ -151,8 +146,8 @@ def test_a_killed_search_goes_on(rnnexp, workdir: Path, store_uri: str) -> None:
     ):
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.02)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.communicate(timeout=60)
+    driver.kill()
+    driver.wait(60)
     complete = {f.parent.name: f.stat().st_mtime_ns for f in mine(workdir).glob("*/COMPLETE")}
     assert len(complete) < 4
     done = rnnexp("train", "-m", *words, timeout=120)
@@ -196,7 +191,7 @@ def assert_unbeaten(folder: Path) -> None:
     assert (folder / "pareto.png").stat().st_size > 10_000
 
 
-def test_several_objectives(python, workdir: Path) -> None:
+def test_several_objectives(copied, workdir: Path) -> None:
     # x * (4 - x) is 3, 4, 3, 0: the first two are beaten by none.
     returned = "return {'size': config.x, 'height': config.x * (4 - config.x)}"
     program = PROGRAM.replace("return config.x", returned).replace("config.x == 1 and", "False and")
@@ -205,22 +200,22 @@ def test_several_objectives(python, workdir: Path) -> None:
     words += ["hydra.sweep.dir=out", "hydra.launcher.jobs=2", "hydra.sweeper.sampler=grid"]
     words += ["hydra.sweeper.objectives=[size,height]"]
     words += ["hydra.sweeper.directions=[minimize,maximize]"]
-    done = python("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))
+    done = copied("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))
     assert done.code == 0, done.err
     assert_unbeaten(workdir / "out")
     assert study(workdir / "out")["best"] == [0, 1]
 
 
-def test_an_objective_that_no_trial_has(python, workdir: Path) -> None:
+def test_an_objective_that_no_trial_has(copied, workdir: Path) -> None:
     named = PROGRAM.replace("return config.x", "return {'loss': config.x, 'size': -config.x}")
     (workdir / "program.py").write_text(named)
     words = ["-m", "hydra/sweeper=optuna", "hydra/launcher=local", "+x=2,3", "hydra.sweep.dir=out"]
     times = str(workdir / "times")
-    wrong = python("program.py", *words, "hydra.sweeper.objectives=[los]", cwd=workdir, TIMES=times)
+    wrong = copied("program.py", *words, "hydra.sweeper.objectives=[los]", cwd=workdir, TIMES=times)
     assert wrong.code == 1
     assert "without a figure 'los'. Did you mean 'loss'?" in wrong.err
     words += ["hydra.sweeper.objectives=[size]", "hydra.sweep.dir=right", "hydra.sweeper.trials=3"]
-    right = python("program.py", *words, cwd=workdir, TIMES=times)
+    right = copied("program.py", *words, cwd=workdir, TIMES=times)
     assert right.code == 0, right.err
     assert "size -3 | x=3" in right.out or "size -2 | x=2" in right.out
 

@@ -3,8 +3,6 @@
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -189,11 +187,6 @@ def test_fail_fast_ends_the_sweep(
     assert complete(workdir) == set()
 
 
-def start(workdir: Path, *words: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "rnnexp", "train", "-m", *words]
-    return subprocess.Popen(command, cwd=workdir, stderr=subprocess.PIPE, text=True)
-
-
 def wait_for_checkpoints(workdir: Path, count: int, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while len(list(workdir.rglob("outputs/sweeps/*/*/checkpoints/last.ckpt"))) < count:
@@ -205,17 +198,17 @@ def wait_for_checkpoints(workdir: Path, count: int, seconds: float = 60) -> None
     "signum", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
 )
 def test_a_stopped_sweep_goes_on_to_the_same_figures(
-    rnnexp, workdir: Path, store_uri: str, signum: signal.Signals
+    rnnexp, start_python, workdir: Path, store_uri: str, signum: signal.Signals
 ) -> None:
     words = ["seed=0,1", *LONG]
-    driver = start(workdir, *words)
+    driver = start_python("-m", "rnnexp", "train", "-m", *words, cwd=workdir)
     wait_for_checkpoints(workdir, 2)
     time.sleep(random.random() / 2)
     driver.send_signal(signum)
-    _, said = driver.communicate(timeout=60)
+    driver.wait(60)
     if signum != signal.SIGKILL:
         assert driver.returncode == 128 + signum
-        assert "the same command again" in said
+        assert "the same command again" in (workdir / "stderr.txt").read_text()
         assert processes_in(workdir) == []
     done = rnnexp("train", "-m", *words, timeout=120)
     assert done.code == 0, done.err
@@ -236,18 +229,17 @@ def test_a_stopped_sweep_goes_on_to_the_same_figures(
 
 
 def test_a_second_start_is_refused_while_the_first_runs(
-    rnnexp, workdir: Path, store_uri: str
+    rnnexp, start_copy, workdir: Path, store_uri: str
 ) -> None:
-    driver = start(workdir, "seed=0,1", *LONG, "trainer.max_steps=100000")
-    try:
-        wait_for_checkpoints(workdir, 1)
-        second = rnnexp("train", "-m", "seed=0,1,2", *LONG)
-        assert second.code == 2
-        assert f"The sweep mine is running already: process {driver.pid}" in second.err
-        assert "Traceback" not in second.err
-    finally:
-        driver.terminate()
-        driver.communicate(timeout=60)
+    words = ["-m", "rnnexp", "train", "-m", "seed=0,1", *LONG, "trainer.max_steps=100000"]
+    driver = start_copy(*words, cwd=workdir)
+    wait_for_checkpoints(workdir, 1)
+    second = rnnexp("train", "-m", "seed=0,1,2", *LONG)
+    assert second.code == 2
+    assert f"The sweep mine is running already: process {driver.pid}" in second.err
+    assert "Traceback" not in second.err
+    driver.terminate()
+    assert driver.wait(60) == 143
 
 
 @pytest.mark.slow

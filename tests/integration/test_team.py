@@ -4,10 +4,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from rnnexp.tracking import load_run
 
 SMALL = ["task.length=10", "cell.hidden_size=8", "task.val_batches=2", "task.test_batches=2"]
 SMALL += ["monitor.pictures=never", "tracking.wait=0", "trainer.accelerator=cpu"]
+TRAIN = ["-m", "rnnexp", "train"]
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
 PLAIN = ["optimizer=sgd", "optimizer.momentum=0.9", "clip=none", "optimizer.lr=0.01"]
 LONG = [*SMALL, "trainer.max_steps=400", "trainer.val_every=50", "model.dropout=0.2"]
@@ -61,26 +60,6 @@ def members(workdir: Path) -> list[int]:
             if b"rnnexp.app.run.member" in words and (place / "cwd").readlink() == workdir:
                 found.append(int(place.name))
     return found
-
-
-@pytest.fixture
-def start(workdir: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Start ``rnnexp train ARGUMENTS`` in a process group of its own, which ends with the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(*words: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "rnnexp", "train", *words]
-        process = subprocess.Popen(
-            command, cwd=workdir, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=10)
 
 
 def wait_for_steps(workdir: Path, seconds: float = 60) -> None:
@@ -150,8 +129,8 @@ def test_each_process_takes_other_rows_and_the_first_alone_writes(
     assert "Error" not in (folder / "rank1.log").read_text()
 
 
-def test_a_process_that_is_killed_fails_the_run(start, workdir: Path, store_uri: str) -> None:
-    run = start(*LONG, *TWO, "trainer.max_steps=1000000")
+def test_a_process_that_is_killed_fails_the_run(start_copy, workdir: Path, store_uri: str) -> None:
+    run = start_copy(*TRAIN, *LONG, *TWO, "trainer.max_steps=1000000", cwd=workdir)
     wait_for_steps(workdir)
     (other,) = members(workdir)
     os.kill(other, signal.SIGUSR2)  # as Slurm warns every process of a job: not the end of this one
@@ -159,8 +138,8 @@ def test_a_process_that_is_killed_fails_the_run(start, workdir: Path, store_uri:
     assert members(workdir) == [other]
     assert run.poll() is None
     os.kill(other, signal.SIGKILL)
-    _, said = run.communicate(timeout=30)
-    assert run.returncode == 1
+    assert run.wait(30) == 1
+    said = (workdir / "stderr.txt").read_text()
     (folder,) = folders(workdir)
     assert outcome(folder)["status"] == "FAILED"
     words = "Process 1 of the 2 that train this network was killed by SIGKILL"
@@ -171,15 +150,15 @@ def test_a_process_that_is_killed_fails_the_run(start, workdir: Path, store_uri:
     wait_until_gone(workdir)
 
 
-def test_a_signal_ends_all_with_a_checkpoint(start, workdir: Path, store_uri: str) -> None:
-    stop(start(*LONG, *TWO, "trainer.max_steps=1000000"), workdir, signal.SIGINT)
+def test_a_signal_ends_all_with_a_checkpoint(start_python, workdir: Path, store_uri: str) -> None:
+    words = [*TRAIN, *LONG, *TWO, "trainer.max_steps=1000000"]
+    stop(start_python(*words, cwd=workdir), workdir, signal.SIGINT)
 
 
 def stop(run: "subprocess.Popen[str]", workdir: Path, signum: signal.Signals) -> Path:
     wait_for_steps(workdir)
     os.killpg(run.pid, signum)  # as a terminal does: all processes hear it
-    _, said = run.communicate(timeout=60)
-    assert run.returncode == 128 + signum, said
+    assert run.wait(60) == 128 + signum, (workdir / "stderr.txt").read_text()
     (folder,) = folders(workdir)
     assert outcome(folder)["status"] == "KILLED"
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] > 0
@@ -189,9 +168,9 @@ def stop(run: "subprocess.Popen[str]", workdir: Path, signum: signal.Signals) ->
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(
-    rnnexp, start, workdir: Path, store_uri: str
+    rnnexp, start_copy, workdir: Path, store_uri: str
 ) -> None:
-    folder = stop(start(*LONG, *TWO), workdir, signal.SIGTERM)
+    folder = stop(start_copy(*TRAIN, *LONG, *TWO, cwd=workdir), workdir, signal.SIGTERM)
     resumed = rnnexp("train", f"resume={folder}", timeout=120)
     assert resumed.code == 0, resumed.err
     control = rnnexp("train", *LONG, *TWO, timeout=120)
@@ -226,9 +205,10 @@ def goes_on_with(rnnexp, folder: Path, before: int, after: int) -> None:
 
 @pytest.mark.slow
 def test_another_number_of_devices_goes_on_and_says_so(
-    rnnexp, start, workdir: Path, store_uri: str
+    rnnexp, start_copy, workdir: Path, store_uri: str
 ) -> None:
-    folder = stop(start(*QUIET, "trainer.devices=2"), workdir, signal.SIGTERM)
+    run = start_copy(*TRAIN, *QUIET, "trainer.devices=2", cwd=workdir)
+    folder = stop(run, workdir, signal.SIGTERM)
     goes_on_with(rnnexp, folder, 2, 1)
     client = MlflowClient(store_uri)
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
@@ -238,9 +218,10 @@ def test_another_number_of_devices_goes_on_and_says_so(
 @pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_another_number_of_devices_differs_by_rounding(
-    rnnexp, start, workdir: Path, store_uri: str, before: int, after: int
+    rnnexp, start_copy, workdir: Path, store_uri: str, before: int, after: int
 ) -> None:
-    folder = stop(start(*QUIET, f"trainer.devices={before}"), workdir, signal.SIGTERM)
+    run = start_copy(*TRAIN, *QUIET, f"trainer.devices={before}", cwd=workdir)
+    folder = stop(run, workdir, signal.SIGTERM)
     goes_on_with(rnnexp, folder, before, after)
     control = rnnexp("train", *QUIET, "trainer.devices=1", timeout=120)
     assert control.code == 0, control.err

@@ -4,8 +4,6 @@ import hashlib
 import json
 import platform
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -183,22 +181,23 @@ def test_a_policy_goes_on_past_a_nan(
     assert all(bool(torch.isfinite(w).all()) for w in state["state_dict"].values())
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("start", "signum", "code"),
+    [("start_python", signal.SIGINT, 130), ("start_copy", signal.SIGTERM, 143)],
+)
 def test_a_signal_saves_everything_and_the_run_can_go_on(
-    rnnexp, workdir: Path, store_uri: str, signum: signal.Signals, code: int
+    rnnexp, request, workdir: Path, store_uri: str, start: str, signum: signal.Signals, code: int
 ) -> None:
     long = [*SMALL[:2], "trainer.max_steps=100000", "trainer.val_every=50", "task.val_batches=1"]
-    command = [sys.executable, "-m", "rnnexp", "train", *long]
-    process = subprocess.Popen(command, cwd=workdir, stderr=subprocess.PIPE, text=True)
+    process = request.getfixturevalue(start)("-m", "rnnexp", "train", *long, cwd=workdir)
     assert comes_true(
         lambda: any("val/loss" in file.read_text() for file in workdir.rglob("*.jsonl"))
     )
     process.send_signal(signum)
     begun = time.monotonic()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.wait(60) == code
     assert time.monotonic() - begun < 10
-    assert "checkpoint and record are saved" in said
+    assert "checkpoint and record are saved" in (workdir / "stderr.txt").read_text()
     (run,) = runs_in(store_uri)
     assert run.info.status == "KILLED"
     (stopped,) = summaries(workdir)
@@ -214,11 +213,11 @@ def test_a_signal_saves_everything_and_the_run_can_go_on(
 
 
 def test_a_run_that_still_trains_is_left_alone_and_a_killed_one_goes_on_at_once(
-    rnnexp, start_python, workdir: Path, store_uri: str
+    rnnexp, start_copy, workdir: Path, store_uri: str
 ) -> None:
     words = [*SMALL[:2], "trainer.max_steps=100000", "trainer.val_every=20", "task.val_batches=1"]
     words += ["task.test_batches=2", "tracking.wait=0"]
-    first = start_python("-m", "rnnexp", "train", "hydra.run.dir=out", *words, cwd=workdir)
+    first = start_copy("-m", "rnnexp", "train", "hydra.run.dir=out", *words, cwd=workdir)
     last = workdir / "out" / "checkpoints" / "last.ckpt"
     assert comes_true(last.is_file)
     second = rnnexp("train", "resume=out")
