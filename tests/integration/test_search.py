@@ -15,7 +15,7 @@ from rnnexp.__main__ import run as rnnexp_here
 SMALL = ["hydra/sweeper=optuna", "sweep.name=mine", "task.length=10", "cell=gru"]
 SMALL += ["cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
 SMALL += ["task.val_batches=2", "task.test_batches=2", "hydra.launcher.jobs=2"]
-LONG = [*SMALL, "trainer.max_steps=900", "trainer.val_every=50", "tracking.wait=30"]
+LONG = [*SMALL, "trainer.max_steps=300", "trainer.val_every=25", "tracking.wait=30"]
 
 PROGRAM = """
 import os, signal, sys, time
@@ -163,7 +163,7 @@ def test_a_killed_search_goes_on(rnnexp, start_copy, workdir: Path, store_uri: s
     assert len(children) == 4
     for run in children:
         steps = [step for step, _ in points(store_uri, run)["train/loss"]]
-        assert steps == list(range(1, 901)), "every step once"
+        assert steps == list(range(1, 301)), "every step once"
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from ..waiting import processes_in
 
 SMALL = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
 SMALL += ["task.val_batches=2", "task.test_batches=2", "sweep.name=mine"]
-LONG = [*SMALL, "trainer.max_steps=900", "trainer.val_every=50", "model.dropout=0.2"]
+LONG = [*SMALL, "trainer.max_steps=400", "trainer.val_every=25", "model.dropout=0.2"]
 LONG += ["model.layers=2", "tracking.wait=30"]
 
 TROUBLE = '''
@@ -203,7 +203,7 @@ def test_a_stopped_sweep_goes_on_to_the_same_figures(
     words = ["seed=0,1", *LONG]
     driver = start_python("-m", "rnnexp", "train", "-m", *words, cwd=workdir)
     wait_for_checkpoints(workdir, 2)
-    time.sleep(random.random() / 2)
+    time.sleep(random.random() / 4)
     driver.send_signal(signum)
     driver.wait(60)
     if signum != signal.SIGKILL:

@@ -18,7 +18,7 @@ from ..recorded import runs_in
 from ..waiting import comes_true
 
 SMALL = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
-SMALL += ["task.val_batches=2", "task.test_batches=2"]
+SMALL += ["task.val_batches=2", "task.test_batches=2", "monitor.pictures=never"]
 
 FAULTY = '''
 import torch
@@ -80,7 +80,8 @@ def figures(folder: str) -> list[tuple[int, str, float]]:
 
 
 def test_a_run_leaves_a_comparable_record(rnnexp, workdir: Path, store_uri: str) -> None:
-    done = rnnexp("train", "cell=gru", "clip=norm", "clip.max_norm=0.5", "seed=3", *SMALL)
+    words = ["clip=norm", "clip.max_norm=0.5", "seed=3", *SMALL, "monitor.pictures=always"]
+    done = rnnexp("train", "cell=gru", *words)
     assert done.code == 0, done.err
     (run,) = runs_in(store_uri)
     assert run.info.run_id in done.out
@@ -97,7 +98,7 @@ def test_a_run_leaves_a_comparable_record(rnnexp, workdir: Path, store_uri: str)
     assert [m.step for m in client.get_metric_history(run.info.run_id, "val/loss")] == [3, 6]
     assert run.data.metrics["test/loss"] > 0
     kept = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert kept >= {"config.yaml", "packages.txt", "checkpoints"}
+    assert kept >= {"config.yaml", "packages.txt", "checkpoints", "pictures"}
     raw = [m.value for m in client.get_metric_history(run.info.run_id, "grad/raw_norm")]
     clipped = [m.value for m in client.get_metric_history(run.info.run_id, "grad/clipped_norm")]
     assert max(raw) > 0.5, "nothing to clip: the test shows nothing"

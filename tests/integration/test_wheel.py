@@ -30,14 +30,20 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
     call(*build, cwd=folder)
     (wheel,) = folder.glob("*.whl")
-    venv.create(folder / "env", with_pip=True)
+    venv.create(folder / "env")
     executable = folder / "env" / "bin" / "python"
     (site,) = (folder / "env" / "lib").glob("python*/site-packages")
     # A path that is added by a .pth file is not searched for .pth files: the editable
     # installation of this checkout stays out of sight.
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    call(executable, "-m", "pip", "install", "--no-deps", "--no-index", wheel, cwd=folder)
+    install(executable, wheel, cwd=folder)
     return executable
+
+
+def install(executable: Path, what: Path, cwd: Path) -> None:
+    # By the pip that is there: to give the new environment one of its own takes longer than that.
+    pip = [sys.executable, "-m", "pip", "--python", executable, "install"]
+    call(*pip, "--no-deps", "--no-index", "--no-build-isolation", what, cwd=cwd)
 
 
 def test_trains_two_steps_from_a_temporary_folder(
@@ -56,8 +62,7 @@ def test_a_package_of_somebody_elses_brings_plugins(
 ) -> None:
     package = workdir / "package"  # a build leaves files beside its source
     shutil.copytree(ROOT / "tests" / "example_package", package)
-    options = ["--no-deps", "--no-index", "--no-build-isolation"]
-    call(installed, "-m", "pip", "install", *options, package, cwd=workdir)
+    install(installed, package, cwd=workdir)
     assert "a / (1 + |a|)" in call(installed, "-m", "rnnexp", "cells", "softsign_unit", cwd=workdir)
     words = ["cell=softsign_unit", "task=last_sign", "trainer.max_steps=2", "trainer.val_every=2"]
     assert "test loss" in call(installed, "-m", "rnnexp", "train", *words, cwd=workdir)

@@ -27,9 +27,9 @@ print(tracking.close(120))
 
 
 def test_all_are_delivered_though_not_all_can_be_open(
-    python, tmp_path: Path, store_uri: str
+    copied, tmp_path: Path, store_uri: str
 ) -> None:
-    said = python("-c", OWNER, store_uri, cwd=tmp_path)
+    said = copied("-c", OWNER, store_uri, cwd=tmp_path)
     assert said.out.strip() == "[]", said.err
     runs = runs_in(MlflowClient(store_uri))
     assert sorted(int(run.info.run_name) for run in runs) == list(range(RUNS))

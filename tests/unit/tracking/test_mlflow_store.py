@@ -174,8 +174,8 @@ store.end_run(run_id, "FINISHED", 9)
 """
 
 
-def test_fresh_store_is_opened_by_four_processes_at_once(start_python, tmp_path: Path) -> None:
-    started = [start_python("-c", OPEN, f"key{i}", cwd=tmp_path) for i in range(4)]
+def test_fresh_store_is_opened_by_four_processes_at_once(start_copy, tmp_path: Path) -> None:
+    started = [start_copy("-c", OPEN, f"key{i}", cwd=tmp_path) for i in range(4)]
     codes = [process.wait(60) for process in started]
     assert codes == [0] * 4, (tmp_path / "stderr.txt").read_text()
     connection = sqlite3.connect(tmp_path / "fresh.db")
