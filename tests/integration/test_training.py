@@ -182,15 +182,12 @@ def test_a_policy_goes_on_past_a_nan(
     assert all(bool(torch.isfinite(w).all()) for w in state["state_dict"].values())
 
 
-@pytest.mark.parametrize(
-    ("start", "signum", "code"),
-    [("start_python", signal.SIGINT, 130), ("start_copy", signal.SIGTERM, 143)],
-)
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_everything_and_the_run_can_go_on(
-    rnnexp, request, workdir: Path, store_uri: str, start: str, signum: signal.Signals, code: int
+    rnnexp, start_copy, workdir: Path, store_uri: str, signum: signal.Signals, code: int
 ) -> None:
     long = [*SMALL[:2], "trainer.max_steps=100000", "trainer.val_every=50", "task.val_batches=1"]
-    process = request.getfixturevalue(start)("-m", "rnnexp", "train", *long, cwd=workdir)
+    process = start_copy("-m", "rnnexp", "train", *long, cwd=workdir)
     assert comes_true(
         lambda: any("val/loss" in file.read_text() for file in workdir.rglob("*.jsonl"))
     )
@@ -214,11 +211,11 @@ def test_a_signal_saves_everything_and_the_run_can_go_on(
 
 
 def test_a_run_that_still_trains_is_left_alone_and_a_killed_one_goes_on_at_once(
-    rnnexp, start_copy, workdir: Path, store_uri: str
+    rnnexp, start_python, workdir: Path, store_uri: str
 ) -> None:
     words = [*SMALL[:2], "trainer.max_steps=100000", "trainer.val_every=20", "task.val_batches=1"]
     words += ["task.test_batches=2", "tracking.wait=0"]
-    first = start_copy("-m", "rnnexp", "train", "hydra.run.dir=out", *words, cwd=workdir)
+    first = start_python("-m", "rnnexp", "train", "hydra.run.dir=out", *words, cwd=workdir)
     last = workdir / "out" / "checkpoints" / "last.ckpt"
     assert comes_true(last.is_file)
     second = rnnexp("train", "resume=out")
