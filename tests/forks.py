@@ -82,7 +82,10 @@ class Forks:
 
 
 class Copy(subprocess.Popen[str]):
-    """A copy at work. It is no child of this process: its parent is asked how it has ended."""
+    """A copy at work. It is no child of this process: its parent is asked how it has ended.
+
+    Three methods that `subprocess` keeps to itself do the rest; Python 3.11 to 3.14 have the same.
+    """
 
     def __init__(self, forks: Forks, words: Sequence[str], **options: Any) -> None:
         self._forks = forks
