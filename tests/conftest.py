@@ -215,7 +215,7 @@ def serve(start_copy: Start, wait_for_server, tmp_path: Path) -> Callable[..., A
         told = {
             constants.BACKEND_STORE_URI_ENV_VAR: uri,
             constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
-            constants.ARTIFACTS_DESTINATION_ENV_VAR: "served",
+            constants.ARTIFACTS_DESTINATION_ENV_VAR: str(tmp_path / "served"),
             constants.SERVE_ARTIFACTS_ENV_VAR: "true",
             "PYTHONWARNINGS": "ignore",
         }
