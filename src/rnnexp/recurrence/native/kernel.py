@@ -129,7 +129,7 @@ def load_kernel(source: str) -> Any:
 
 @lru_cache
 def _call_type(states: int, own: int) -> type[ctypes.Structure]:
-    """Mirror the structure `Call` of loop.c."""
+    """Mirror the structure `Call` of call.c."""
     pointer = ctypes.c_void_p
     longs = ("steps", "rows", "inputs", "units", "threads", "saving")
     given = ("x", "weight_ih", "bias_ih", "weight_hh", "bias_hh")
