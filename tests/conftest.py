@@ -222,6 +222,7 @@ def serve(start_copy: Start, wait_for_server, tmp_path: Path) -> Callable[..., A
         folder = tmp_path / "server"
         folder.mkdir(exist_ok=True)
         words = ["mlflow.server.fastapi_app:app", "--host", "127.0.0.1", "--port", str(port)]
+        words += ["--log-level", "warning"]  # nobody reads the pipe, which would be full one day
         server = start_copy("-m", "uvicorn", *words, cwd=folder, **told)
         wait_for_server(port)
         return server

@@ -72,7 +72,7 @@ class Slow(PointwiseCell):
     num_gates = 1
 
     def project_input(self, x_BI):
-        time.sleep(0.006 if Path("slowly").exists() else 0)
+        time.sleep(0.01 if Path("slowly").exists() else 0)
         return super().project_input(x_BI)
 
     def update(self, wx_BGH, rh_BGH, state):
@@ -96,9 +96,9 @@ def test_a_job_that_comes_to_its_time_limit_goes_on(rnnexp, workdir: Path, store
     (workdir / "mine").mkdir()
     (workdir / "mine" / "slow.py").write_text(SLOW)
     words = [*WORDS[:-1], "plugin_dirs=[mine]", "cell=slow", "unroll.backend=loop"]
-    # Told after 12 s, of which its start takes a third: it trains for 10 s at least.
-    queue = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=0.35"]
-    queue += ["hydra.launcher.signal_delay_s=9", "hydra.launcher.max_num_timeout=5"]
+    # Told after 18 s, of which its start takes a third or, on a slow machine, nearly all.
+    queue = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=0.5"]
+    queue += ["hydra.launcher.signal_delay_s=12", "hydra.launcher.max_num_timeout=5"]
     (workdir / "slowly").touch()
     done = rnnexp("train", "-m", *queue, *words, "sweep.name=mine", timeout=180)
     assert done.code == 0, done.err
