@@ -191,6 +191,11 @@ THETAS: dict[str, tuple[tuple[int, ...], Callable[[Any, Tensor], Tensor]]] = {
     "by torch, then not": ((12,), lambda c, x: x * c.theta.cumsum(-1).tanh() + c.theta.sigmoid()),
     "not, then by torch": ((12,), lambda c, x: x * (c.theta.exp() + 1).softmax(-1)),
     "row by row": ((2, 12), lambda c, x: x * c.theta.unbind()[0].sigmoid() + c.theta[1]),
+    "unit by unit": ((12,), lambda c, x: x * c.theta.unbind(-1)[3].tanh()),
+    "beside some written out": (
+        (12,),
+        lambda c, x: x * c.theta.tanh() * torch.tensor([0.5, 2.0]).unbind()[0],
+    ),
     "of rows that are summed": ((3, 12), lambda c, x: x * c.theta.sigmoid().sum(0) / 3),
     "a matrix of another shape": ((12, 5), lambda c, x: x * c.theta.mean(-1)),
 }

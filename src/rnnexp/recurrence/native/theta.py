@@ -115,7 +115,10 @@ class Fixed:
                 value = self._translated(this)
             except UnsupportedError:
                 self._found = before  # what it is made from is not needed
-                value = self._own(None, self._now(this))
+                now = self._now(this)
+                if not isinstance(now, Tensor):  # several: torch computes what is made of them
+                    raise
+                value = self._own(None, now)
                 self._found.computed.append(this)
             self._found.values[this] = value
         return self._found.values[this]
@@ -126,8 +129,9 @@ class Fixed:
             if tensor.dtype != self.dtype or tensor.shape[-1:] != (self.units,):
                 raise UnsupportedError("its rows are not those of the hidden units.")
             return self._own(name, tensor)
-        if not self._inputs_of([this]) and (number := self._now(this)).ndim == 0:
-            return Grid.number(number.item())
+        now = None if self._inputs_of([this]) else self._now(this)
+        if isinstance(now, Tensor) and now.ndim == 0:
+            return Grid.number(now.item())
         if this.op == "get_attr":
             raise UnsupportedError("it is a tensor written out.")
         return translate_node(this, self._value, self.dtype)
@@ -151,7 +155,7 @@ class Fixed:
         before: tuple[Axis, ...] = (GATES,) * (value.ndim - 1)
         return (*before, last)
 
-    def _now(self, this: fx.Node) -> Tensor:
+    def _now(self, this: fx.Node) -> Any:
         inputs = self._inputs_of([this])
         values = [self.parameters[n][1].detach() for n in inputs]
         return self._module_of([this], inputs)(*values)[0]
