@@ -173,13 +173,13 @@ BACKENDS: dict[str, Backend] = {
     "vendor": Backend(run_vendor, _against_vendor, shows="nothing"),
     "loop": Backend(run_loop, _against_loop),
 }
-_WHATEVER_VENDORS_HAVE: tuple[BackendName, ...] = ("parallel", "native")
+_BEFORE_VENDOR: tuple[BackendName, ...] = ("parallel", "native")
 
 
 def auto_order(cell: Cell) -> Iterator[BackendName]:
     """List the backends as ``auto`` tries them for a cell, the fastest first."""
     # Most cells get no further: it is asked at every run.
-    yield from _WHATEVER_VENDORS_HAVE
+    yield from _BEFORE_VENDOR
     if _vendor_is_faster(cell):
         yield from ("vendor", "pointwise", "scan", "loop")
     else:

@@ -157,7 +157,8 @@ def run_backward(
     pairs = zip(weights.own, wanted.own, strict=True)
     own = [torch.empty_like(tensor) if asked else None for tensor, asked in pairs]
     if own:
-        call.d_own[: kernel.own_rows] = _rows_of(own, layout)
+        rows = _rows_of(own, layout)
+        call.d_own[: len(rows)] = rows
     sums = new_empty(shape.threads, kernel.sums, shape.units)
     squares = torch.empty(shape.threads, shape.steps, dtype=torch.float64) if traced else None
     norm_T = new_empty(shape.steps) if traced else None
@@ -183,7 +184,8 @@ def _call(
         call.bias_ih = _pointer(weights.bias_ih)
     call.weight_hh, call.bias_hh = weights.hh.data_ptr(), _pointer(weights.bias_hh)
     if weights.own:
-        call.own[: layout.kernel.own_rows] = _rows_of(weights.own, layout)
+        rows = _rows_of(weights.own, layout)
+        call.own[: len(rows)] = rows
         call.theta = room + layout.theta_at
     return call, scratch
 

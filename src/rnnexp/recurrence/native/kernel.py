@@ -55,11 +55,6 @@ class Kernel:
     own_of: tuple[_Getter | None, ...]
     computed_of: tuple[_Getter, ...]
 
-    @property
-    def own_rows(self) -> int:
-        """Count the rows of (H,) in them."""
-        return sum(rows for _, rows in self.given.sources)
-
     def own(self, cell: PointwiseCell) -> list[Tensor]:
         """Collect the tensors that the parameter-only values of a cell are made from.
 
