@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import LocalDerivatives, PointwiseCell, Twin, register_cell
+from rnnexp.cells import Formula, LocalDerivatives, PointwiseCell, Twin, register_cell
 from rnnexp.types import State
 
 
@@ -36,15 +36,28 @@ class LSTM(PointwiseCell):
         c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
-    def local_derivatives(
-        self, wx_BGH: Tensor, rh_BGH: Tensor, state: State, new_state: State
-    ) -> LocalDerivatives:
+    def formula(self) -> Formula:
+        """Change the gates in place; derive them from what they are then."""
+        return _InPlace()
+
+    def twin(self) -> Twin:
+        """torch.nn.LSTM, whose second bias is zero here."""
+        no_bias = torch.zeros_like(self.bias_ih)
+        return Twin("LSTM", self.weight_ih, self.weight_hh, self.bias_ih, no_bias)
+
+
+class _InPlace(Formula):
+    def update(self, sums: tuple[Tensor, ...], state: State, new_state: State) -> None:
+        """Leave the values of the gates."""
+        (i, f, g, o), (h, c) = sums, new_state
+        torch.mul(f.sigmoid_(), state[1], out=c).addcmul_(i.sigmoid_(), g.tanh_())
+        torch.tanh(c, out=h).mul_(o.sigmoid_())
+
+    def derive(self, left_BGH: Tensor, state: State, new_state: State) -> LocalDerivatives:
         """Derive c by the gates, and h through c and by o."""
-        sum_BGH = wx_BGH + rh_BGH
-        g, tanh_c = _tanh(sum_BGH.select(-2, 2)), _tanh(new_state[1])
-        gates_BGH = sum_BGH.sigmoid_()
-        i, f, _, o = gates_BGH.unbind(-2)
-        c_by_gates = torch.addcmul(gates_BGH, gates_BGH, gates_BGH, value=-1)
+        i, f, g, o = left_BGH.unbind(-2)
+        tanh_c = _tanh(new_state[1])
+        c_by_gates = torch.addcmul(left_BGH, left_BGH, left_BGH, value=-1)
         by_i, by_f, by_g, by_o = c_by_gates.unbind(-2)
         h_by_o = by_o * tanh_c
         h_by_c = torch.addcmul(o, o * tanh_c, tanh_c, value=-1)
@@ -56,11 +69,6 @@ class LSTM(PointwiseCell):
         h_by_gates.select(-2, 3).copy_(h_by_o)
         by_gates = (h_by_gates, c_by_gates)
         return LocalDerivatives(by_gates, by_gates, ((None, h_by_c.mul_(f)), (None, f)))
-
-    def twin(self) -> Twin:
-        """torch.nn.LSTM, whose second bias is zero here."""
-        no_bias = torch.zeros_like(self.bias_ih)
-        return Twin("LSTM", self.weight_ih, self.weight_hh, self.bias_ih, no_bias)
 
 
 def _tanh(x: Tensor) -> Tensor:

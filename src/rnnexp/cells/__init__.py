@@ -2,6 +2,7 @@
 
 from rnnexp.cells.contract import Cell, Family, MatrixCell, PointwiseCell, Twin
 from rnnexp.cells.derivatives import LocalDerivatives
+from rnnexp.cells.formula import Formula
 from rnnexp.cells.init import RecurrentInit
 from rnnexp.cells.limits import require
 from rnnexp.cells.linear import LinearCell
@@ -10,6 +11,7 @@ from rnnexp.registry import register_cell
 __all__ = [
     "Cell",
     "Family",
+    "Formula",
     "LinearCell",
     "LocalDerivatives",
     "MatrixCell",

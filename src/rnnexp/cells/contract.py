@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from rnnexp.cells.derivatives import LocalDerivatives
+from rnnexp.cells.formula import Formula
 from rnnexp.cells.init import RecurrentInit, init_input_, square
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
@@ -203,20 +203,8 @@ class PointwiseCell(MatrixCell):
         missing = self.num_gates * self.hidden_size - product.shape[-1]
         return self._gates(nn.functional.pad(product, (0, missing)) if missing else product)
 
-    def local_derivatives(
-        self, wx_BGH: Tensor, rh_BGH: Tensor, state: State, new_state: State
-    ) -> LocalDerivatives | None:
-        """Derive `update` by formula, if that is faster than what autograd makes of it.
-
-        Only for an `update` that uses no parameters.
-
-        Args:
-            wx_BGH: as `update` took it.
-            rh_BGH: likewise.
-            state: likewise.
-            new_state: what `update` returned.
-        """
-        del wx_BGH, rh_BGH, state, new_state
+    def formula(self) -> Formula | None:
+        """Give `update` and its derivatives by formula, if there is one; see `Formula`."""
         return None
 
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:

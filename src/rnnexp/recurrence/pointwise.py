@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.recurrence.check import Remembered, agrees
 from rnnexp.recurrence.inside_torch import is_transformed
-from rnnexp.recurrence.product import gram, linear, product_with, refuse_second_derivative
+from rnnexp.recurrence.product import gram, linear, refuse_second_derivative
+from rnnexp.recurrence.roll import formula_of, roll
 from rnnexp.recurrence.stand_in import update_of
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
 from rnnexp.recurrence.trace import Trace
-from rnnexp.recurrence.workspace import buffer
 from rnnexp.types import State
 
 
@@ -50,6 +50,8 @@ def reason_against(cell: Cell) -> str | None:
         return "it is no PointwiseCell, from whose update the passes could be derived."
     if is_transformed():
         return "torch.func transforms cannot look into its loops."
+    if not _elementwise.of(cell) and formula_of(cell) is not None:
+        return "its formula gives other values or gradients than its update."
     if not _elementwise.of(cell):
         return (
             "its update is no plain elementwise function of (B, H); does it mix units or rows, "
@@ -89,31 +91,8 @@ def _run(cell: PointwiseCell, trace: Trace | None, wx_TBGH: Tensor, state: State
     arguments = (wx_TBGH, weight_hh, cell.bias_hh, *state, *cell.parameters())
     if torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in arguments):
         return _Recurrence.apply(cell, trace, *arguments)  # type: ignore[no-any-return]
-    states = _roll(cell, weight_hh, wx_TBGH, state, None)
-    return (torch.stack([s[0] for s in states[1:]]), *states[-1])
-
-
-def _roll(
-    cell: PointwiseCell,
-    weight_hh: Tensor,
-    wx_TBGH: Tensor,
-    state: State,
-    rh_TBGH: Tensor | None,
-) -> list[State]:
-    """Compute s_0..s_T, and write ``R h_{t-1}`` of each step where there is room for it."""
-    bias_hh, recur = cell.bias_hh, product_with(weight_hh, wx_TBGH.shape[1])
-    states = [state]
-    rows = [None] * len(wx_TBGH) if rh_TBGH is None else rh_TBGH.flatten(2).unbind(0)
-    for wx_BGH, row in zip(wx_TBGH.unbind(0), rows, strict=True):
-        rh = recur(state[0], bias_hh, row)
-        state = cell.update(wx_BGH, rh.view(wx_BGH.shape), state)
-        states.append(state)
-    return states
-
-
-def _stack(tensors: tuple[Tensor, ...]) -> Tensor:
-    shape = (len(tensors), *tensors[0].shape)
-    return torch.stack(tensors, out=buffer(tensors[-1], shape))
+    columns = roll(cell, weight_hh, wx_TBGH, state, saving=False).states
+    return (columns[0][1:], *(column[-1].clone() for column in columns))
 
 
 class _Recurrence(torch.autograd.Function):
@@ -136,10 +115,10 @@ class _Recurrence(torch.autograd.Function):
         """Compute the outputs and the last state, and keep what the way back needs."""
         del bias_hh
         state = rest[: cell.num_states]
-        rh_TBGH = buffer(wx_TBGH, wx_TBGH.shape)
-        states = _roll(cell, weight_hh, wx_TBGH, state, rh_TBGH)
-        columns = tuple(_stack(column) for column in zip(*states, strict=True))
-        ctx.save_for_backward(wx_TBGH, rh_TBGH, weight_hh, *columns, *rest[cell.num_states :])
+        columns, left_TBGH = roll(cell, weight_hh, wx_TBGH, state, saving=True)
+        # A formula has all that is needed of wx in what it has left.
+        kept = None if formula_of(cell) else wx_TBGH
+        ctx.save_for_backward(kept, left_TBGH, weight_hh, *columns, *rest[cell.num_states :])
         if trace is not None:
             trace.note_states(tuple(column[:-1] for column in columns))
         ctx.set_materialize_grads(False)
@@ -151,10 +130,10 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Compute the gradient of each argument from those of the outputs and the last state."""
         refuse_second_derivative()
-        wx_TBGH, rh_TBGH, weight_hh, *rest = ctx.saved_tensors
+        wx_TBGH, left_TBGH, weight_hh, *rest = ctx.saved_tensors
         columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]
         update = update_of(ctx.cell, parameters, ctx.buffers)
-        tape = Tape(ctx.cell, wx_TBGH, rh_TBGH, tuple(columns), weight_hh, update)
+        tape = Tape(ctx.cell, wx_TBGH, left_TBGH, tuple(columns), weight_hh, update)
         found = Sweep(tape, grads[0], grads[1:]).run(parameters)
         if ctx.trace is not None:
             ctx.trace.note_all(found.states[0][1:])

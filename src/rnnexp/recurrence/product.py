@@ -1,15 +1,18 @@
 """The matrix products of a recurrence, by the faster of the two CPU libraries inside torch.
 
-oneDNN takes half as long as the MKL behind `torch.mm` where MKL does not use AVX-512, as on AMD.
+oneDNN takes half as long as the MKL behind `torch.mm` where the CPU has AVX-512 and MKL does not
+use it, as on AMD. Where there is AVX2 at most, MKL takes 0.8 to 0.95 of oneDNN's time.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnnexp.errors import ConfigError
+from rnnexp.recurrence.workspace import buffer
 
 Product = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 """From x_MxK, plus and out: ``x y^T (+ plus)``, in ``out`` where it is given."""
@@ -42,11 +45,10 @@ def product(x_MxK: Tensor, y_NxK: Tensor, plus: Tensor | None = None) -> Tensor:
 
 
 def linear(x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor) -> Tensor:
-    """Compute ``W x + b`` as `torch.nn.functional.linear` does."""
-    rows = x_BI.numel() // max(x_BI.shape[-1], 1)
-    if torch.is_autocast_enabled(x_BI.device.type) or not _suits_onednn(weight_OxI, rows):
+    """Compute ``W x + b`` as `torch.nn.functional.linear` does, in memory that is used again."""
+    if torch.is_autocast_enabled(x_BI.device.type) or not x_BI.numel():
         return torch.nn.functional.linear(x_BI, weight_OxI, bias_O)
-    flat = _Linear.apply(x_BI.reshape(rows, -1), weight_OxI, bias_O)
+    flat = _Linear.apply(x_BI.reshape(-1, x_BI.shape[-1]), weight_OxI, bias_O)
     assert isinstance(flat, Tensor)
     return flat.view(*x_BI.shape[:-1], -1)
 
@@ -56,7 +58,8 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor) -> Tensor:
         """Compute ``W x + b``."""
         ctx.save_for_backward(x_BI, weight_OxI)
-        return product(x_BI, weight_OxI, bias_O)
+        rows, wide = x_BI.shape[0], weight_OxI.shape[0]
+        return product_with(weight_OxI, rows)(x_BI, bias_O, buffer(x_BI, (rows, wide)))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -99,11 +102,18 @@ def _added(result: Tensor, plus: Tensor | None, out: Tensor | None) -> Tensor:
     return result if out is None else out.copy_(result)
 
 
+@lru_cache
+def _is_onednn_faster() -> bool:
+    return (
+        torch.backends.mkldnn.is_available() and "AVX512" in torch.backends.cpu.get_cpu_capability()
+    )
+
+
 def _suits_onednn(y_NxK: Tensor, rows: int) -> bool:
     return (
-        y_NxK.numel() * rows > _WORTH_ONEDNN
+        _is_onednn_faster()
+        and y_NxK.numel() * rows > _WORTH_ONEDNN
         and min(rows, *y_NxK.shape) >= _THIN
         and y_NxK.dtype == torch.float32
         and y_NxK.device.type == "cpu"
-        and torch.backends.mkldnn.is_available()
     )

@@ -9,12 +9,13 @@ from torch import Tensor
 from rnnexp.cells import PointwiseCell
 from rnnexp.cells.derivatives import Derivative, LocalDerivatives, differentiate
 from rnnexp.recurrence.product import product_with
+from rnnexp.recurrence.roll import by_step
 from rnnexp.recurrence.stand_in import Update
 from rnnexp.recurrence.workspace import buffer
 from rnnexp.types import State
 
 # Elements of wx in a span of time steps: its derivatives stay in the cache until they are used.
-_SPAN = 1 << 18
+_SPAN = 1 << 17
 
 Terms = list[tuple[int, tuple[Tensor, ...]]]
 """For each state tensor j that counts: j, and the derivative of s_t[j] for each step t."""
@@ -29,16 +30,16 @@ class Tape:
 
     Args:
         cell: whose `update` made the states.
-        wx_TBGH: the products with the inputs.
-        rh_TBGH: the products with the states.
+        wx_TBGH: the products with the inputs; None where a formula makes the derivatives.
+        left_TBGH: the products with the states, or what the formula has left.
         states: s_0..s_T of each state tensor, shape (T + 1, B, H).
         weight_hh: R, shape (G*H, H).
         update: the cell's, with the tensors of that time.
     """
 
     cell: PointwiseCell
-    wx_TBGH: Tensor
-    rh_TBGH: Tensor
+    wx_TBGH: Tensor | None
+    left_TBGH: Tensor
     states: tuple[Tensor, ...]
     weight_hh: Tensor
     update: Update
@@ -46,7 +47,7 @@ class Tape:
     @property
     def steps(self) -> int:
         """T."""
-        return self.wx_TBGH.shape[0]
+        return len(self.left_TBGH)
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,15 @@ class Sweep:
     ) -> None:
         self.tape = tape
         self.states = tuple(buffer(s, s.shape) for s in tape.states)
-        self.rh_TBGH = buffer(tape.rh_TBGH, tape.rh_TBGH.shape)
+        self.rh_TBGH = buffer(tape.left_TBGH, tape.left_TBGH.shape)
         self.wx_TBGH = self.rh_TBGH
         self._outputs = None if grad_outputs_TBH is None else grad_outputs_TBH.unbind(0)
         self._begin(grad_last)
-        # Views are made once: to index anew at each step costs more than the arithmetic.
-        self._at = [grad.unbind(0) for grad in self.states]
-        self._over_gates = [grad.unsqueeze(-2).unbind(0) for grad in self.states]
+        self._at = by_step(self.states)
+        self._over_gates = by_step([grad.unsqueeze(-2) for grad in self.states])
         self._rh = self.rh_TBGH.unbind(0)
         self._rh_flat = self.rh_TBGH.flatten(2).unbind(0)
-        self._back = product_with(tape.weight_hh.t(), tape.rh_TBGH.shape[1])
+        self._back = product_with(tape.weight_hh.t(), tape.left_TBGH.shape[1])
 
     def run(self, own: Sequence[Tensor]) -> Gradients:
         """Go back through time.
@@ -113,14 +113,16 @@ class Sweep:
 
     def _local(self, begin: int, end: int) -> tuple[State, LocalDerivatives]:
         tape = self.tape
-        wx, rh = tape.wx_TBGH[begin:end], tape.rh_TBGH[begin:end]
+        left = tape.left_TBGH[begin:end]
         state = tuple(s[begin:end] for s in tape.states)
         new_state = tuple(s[begin + 1 : end + 1] for s in tape.states)
-        formula = tape.cell.local_derivatives(wx, rh, state, new_state)
-        if formula is not None:
-            return new_state, formula
+        if tape.wx_TBGH is None:
+            formula = tape.cell.formula()
+            assert formula is not None, "it had one forward"
+            return new_state, formula.derive(left, state, new_state)
+        arguments = (tape.wx_TBGH[begin:end], left, *state)
         with torch.enable_grad():
-            wx, rh, *rest = (_leaf(argument) for argument in (wx, rh, *state))
+            wx, rh, *rest = (_leaf(argument) for argument in arguments)
             state = tuple(rest)
             new_state = tape.update(wx, rh, state)
             return new_state, differentiate(new_state, wx, rh, state)
@@ -129,14 +131,13 @@ class Sweep:
         by_rh = _terms(local.by_rh)
         by_state = [_terms(column) for column in zip(*local.by_state, strict=True)]
         for t in reversed(range(begin, end)):
-            over_gates = [grad[t + 1] for grad in self._over_gates]
-            _weigh(by_rh, over_gates, t - begin, self._rh[t])
-            at = [grad[t + 1] for grad in self._at]
-            for terms, grad in zip(by_state[1:], self._at[1:], strict=True):
-                _weigh(terms, at, t - begin, grad[t])
-            self._back(self._rh_flat[t], self._output(t - 1), self._at[0][t])
+            new, old, i = self._at[t + 1], self._at[t], t - begin
+            _weigh(by_rh, self._over_gates[t + 1], i, self._rh[t])
+            for terms, grad in zip(by_state[1:], old[1:], strict=True):
+                _weigh(terms, new, i, grad)
+            self._back(self._rh_flat[t], self._output(t - 1), old[0])
             for j, derivative in by_state[0]:
-                self._at[0][t].addcmul_(at[j], derivative[t - begin])
+                old[0].addcmul_(new[j], derivative[i])
 
     def _output(self, t: int) -> Tensor | None:
         return None if self._outputs is None or t < 0 else self._outputs[t]
@@ -168,7 +169,7 @@ class Sweep:
 
 
 def _spans(tape: Tape) -> Iterator[tuple[int, int]]:
-    per_step = max(tape.wx_TBGH[0].numel(), 1)
+    per_step = max(tape.left_TBGH[0].numel(), 1)
     length = max(_SPAN // per_step, 1)
     for end in range(tape.steps, 0, -length):
         yield max(end - length, 0), end

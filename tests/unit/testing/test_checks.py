@@ -139,14 +139,6 @@ class ClaimsAnOutputPath(Sound):
     recurs_through = "output"
 
 
-class WrongFormula(Sound):
-    def local_derivatives(self, wx_BGH, rh_BGH, state, new_state):
-        from rnnexp.cells import LocalDerivatives
-
-        wrong = (1 - new_state[0] ** 2).unsqueeze(-2) * 1.01
-        return LocalDerivatives((wrong,), (wrong,), ((None,),))
-
-
 class OtherOutput(Sound):
     def step(self, x_BI, state):
         out, new = super().step(x_BI, state)

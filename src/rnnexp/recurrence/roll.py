@@ -1,0 +1,92 @@
+"""The way of the state forward through time, without autograd's record of each operation."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import Formula, PointwiseCell
+from rnnexp.recurrence.product import product_with
+from rnnexp.recurrence.workspace import buffer
+from rnnexp.types import State
+
+
+class Rolled(NamedTuple):
+    """What a forward pass leaves.
+
+    Args:
+        states: s_0..s_T of each state tensor, shape (T + 1, B, H).
+        left_TBGH: what the derivatives are made from beside the states: ``R h_{t-1}``, or what the
+            formula of the cell has left; of no use where it was not to be saved.
+    """
+
+    states: State
+    left_TBGH: Tensor | None
+
+
+def roll(
+    cell: PointwiseCell, weight_hh: Tensor, wx_TBGH: Tensor, state: State, *, saving: bool
+) -> Rolled:
+    """Compute s_0..s_T.
+
+    Args:
+        cell: whose `update` or `Formula` makes each state from the one before.
+        weight_hh: R, shape (G*H, H).
+        wx_TBGH: ``W x_t + b``.
+        state: s_0, S tensors of shape (B, H).
+        saving: whether a backward pass follows.
+    """
+    formula = formula_of(cell)
+    if formula is None:
+        return _by_update(cell, weight_hh, wx_TBGH, state, saving)
+    if cell.bias_hh is not None:
+        wx_TBGH = wx_TBGH + cell.bias_hh.view(wx_TBGH.shape[2:])
+    return _by_formula(formula, weight_hh, wx_TBGH, state, saving)
+
+
+def formula_of(cell: PointwiseCell) -> Formula | None:
+    """Give the formula of a cell, unless a subclass of the one that has it updates otherwise."""
+    first = next(kind for kind in type(cell).__mro__ if {"formula", "update"} & vars(kind).keys())
+    return cell.formula() if "formula" in vars(first) else None
+
+
+def _by_update(
+    cell: PointwiseCell, weight_hh: Tensor, wx_TBGH: Tensor, state: State, saving: bool
+) -> Rolled:
+    bias_hh, recur = cell.bias_hh, product_with(weight_hh, wx_TBGH.shape[1])
+    rh_TBGH = buffer(wx_TBGH, wx_TBGH.shape) if saving else None
+    rows = [None] * len(wx_TBGH) if rh_TBGH is None else rh_TBGH.flatten(2).unbind(0)
+    states = [state]
+    for wx_BGH, row in zip(wx_TBGH.unbind(0), rows, strict=True):
+        rh = recur(state[0], bias_hh, row)
+        state = cell.update(wx_BGH, rh.view(wx_BGH.shape), state)
+        states.append(state)
+    return Rolled(tuple(_stack(column) for column in zip(*states, strict=True)), rh_TBGH)
+
+
+def _by_formula(
+    formula: Formula, weight_hh: Tensor, wx_TBGH: Tensor, state: State, saving: bool
+) -> Rolled:
+    steps, recur = len(wx_TBGH), product_with(weight_hh, wx_TBGH.shape[1])
+    left_TBGH = buffer(wx_TBGH, (steps if saving else 1, *wx_TBGH.shape[1:])).expand(wx_TBGH.shape)
+    columns = tuple(buffer(s, (steps + 1, *s.shape)) for s in state)
+    for column, first in zip(columns, state, strict=True):
+        column[0].copy_(first)
+    # Views are made for all steps at once: to make them at each costs more than the arithmetic.
+    states, gates = by_step(columns), by_step(left_TBGH.unbind(2))
+    sums = left_TBGH.flatten(2).unbind(0)
+    for t, wx_BG in enumerate(wx_TBGH.flatten(2).unbind(0)):
+        recur(states[t][0], wx_BG, sums[t])
+        formula.update(gates[t], states[t], states[t + 1])
+    return Rolled(columns, left_TBGH)
+
+
+def by_step(tensors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """View each step of tensors of shape (T, ...)."""
+    return list(zip(*(tensor.unbind(0) for tensor in tensors), strict=True))
+
+
+def _stack(tensors: tuple[Tensor, ...]) -> Tensor:
+    shape = (len(tensors), *tensors[0].shape)
+    return torch.stack(tensors, out=buffer(tensors[-1], shape))
