@@ -84,7 +84,7 @@ static void backward_block(const Call *c, long t, long b, long rows, long j, lon
     vec x = product[r * width];
     vec grad = n == LANES ? backward_at(c, t, b + r, j, LANES, x, sum)
                           : backward_at(c, t, b + r, j, n, x, sum);
-    add_squares(squares, grad);
+    if (c->squares) add_squares(squares, grad);
   }
   for (int k = 0; k < SUMS; k++) {
     real *to = sums + k * c->units + j;
@@ -101,6 +101,18 @@ static void finish_rows(const Call *c, long b, long rows, long j, long n, long w
   }
 }
 
+/* Have what backward_at reads of these rows brought into the cache. */
+INLINE void expect_block(const Call *c, long t, long b, long rows, long j, long numbers) {
+  const long H = c->units, place = (t * c->rows + b) * H;
+  for (int g = 0; g < GATES; g++)
+    expect(c->gates + place * GATES + g * H + j, GATES * H, rows, numbers);
+  for (int e = 0; e < EXTRAS; e++)
+    expect(c->extra + place * EXTRAS + e * H + j, EXTRAS * H, rows, numbers);
+  for (int s = 0; s < STATES; s++)
+    expect(c->states[s] + t * c->stride[s] + b * H + j, H, rows, numbers);
+  if (c->grad_out) expect(c->grad_out + place + j, H, rows, numbers);
+}
+
 static void backward_step(const Call *c, long t, long thread, long first, long last,
                           Squares *squares) {
   const long H = c->units;
@@ -113,6 +125,7 @@ static void backward_step(const Call *c, long t, long thread, long first, long l
     long width = fewer(PANEL, registers(H - j0));
     for (long b = first, rows; b < last; b += rows) {
       rows = block_of(last - b, width);
+      if (t >= 0) expect_block(c, t, b, rows, j0, fewer(width * LANES, H - j0));
       if (t + 1 < c->steps)
         product(left, GATES, GATES * H, b, rows, group, width, out);
       for (long v = 0; v < width; v++) {

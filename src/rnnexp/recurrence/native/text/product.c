@@ -69,6 +69,13 @@ static const Micro MICRO_OF[PANEL][MAX_ROWS] = {
 
 INLINE long fewer(long a, long b) { return a < b ? a : b; }
 
+/* Have some numbers of each of these rows brought into the cache while a product is computed. */
+INLINE void expect(const real *at, long stride, long rows, long numbers) {
+  for (long r = 0; r < rows; r++)
+    for (long k = 0; k < numbers; k += CACHE_LINE / (long)sizeof(real))
+      __builtin_prefetch(at + r * stride + k);
+}
+
 /* How many registers a row of this many numbers takes. */
 INLINE long registers(long numbers) { return (numbers + LANES - 1) / LANES; }
 

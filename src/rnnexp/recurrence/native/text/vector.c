@@ -30,6 +30,8 @@
 #define PANEL 2
 #endif
 
+#define CACHE_LINE 64 /* bytes; where it is more, the same line is asked for twice */
+
 #ifdef REAL_IS_DOUBLE
 typedef double real;
 typedef int64_t whole;

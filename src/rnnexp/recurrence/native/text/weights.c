@@ -29,6 +29,14 @@ static void add_outer(const real *matrix, long stride, long rows, long first, lo
   }
 }
 
+/* Have the rows of one panel of one gate brought into the cache. */
+static void expect_panel(const Call *c, long g, long j, long n0, long rows) {
+  Left left[GATES];
+  left_of(c, 0, left);
+  const long columns = fewer(PANEL * LANES, c->units - j);
+  expect(left[g].rows + n0 * left[g].stride + j, left[g].stride, rows, columns);
+}
+
 /* One panel of one gate, from rows n0.. of all N: for dL/dR, then for dL/dW. */
 static void add_panel(const Call *c, const Part *part, long g, long j, long n0, long rows) {
   const long H = c->units, I = c->inputs, columns = fewer(PANEL * LANES, H - j);
@@ -56,6 +64,10 @@ static void weight_gradients(const Call *c, long thread, long first, long last) 
   const Part part = part_of(c, thread, GATES * per_gate);
   (void)first, (void)last;
   for (long n0 = 0; n0 < N; n0 += DEEP)
-    for (long i = part.first_panel; i < part.last_panel; i++)
-      add_panel(c, &part, i / per_gate, i % per_gate * PANEL * LANES, n0, fewer(DEEP, N - n0));
+    for (long i = part.first_panel; i < part.last_panel; i++) {
+      const long rows = fewer(DEEP, N - n0), next = i + 1;
+      if (next < part.last_panel)
+        expect_panel(c, next / per_gate, next % per_gate * PANEL * LANES, n0, rows);
+      add_panel(c, &part, i / per_gate, i % per_gate * PANEL * LANES, n0, rows);
+    }
 }
