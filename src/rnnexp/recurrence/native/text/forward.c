@@ -36,15 +36,23 @@ static void pack_gates(const real *matrix, long units, long depth, real *to) {
 /* Where the product of one block of rows with one group of columns goes. */
 typedef void (*Consume)(const Call *, long t, long b, long rows, long j0, const vec *product);
 
+/* Have the place of these rows' next states brought into the cache, so that no store waits for it. */
+INLINE void expect_states(const Call *c, long t, long b, long rows, long j) {
+  for (int s = 0; s < STATES; s++)
+    expect(c->states[s] + t * c->stride[s] + b * c->units + j, c->units, rows,
+           fewer(FORWARD_PANELS * LANES, c->units - j));
+}
+
 /* Multiply all rows of some steps with all packed gates; a group of columns stays in the cache. */
 INLINE void multiply_gates(const Call *c, Left left, const real *group, long from, long to,
-                           long first, long last, Consume consume) {
+                           long first, long last, Consume consume, int to_states) {
   vec out[MAX_ROWS * FORWARD_PANELS * GATES];
   for (long j0 = 0; j0 < c->units; j0 += FORWARD_PANELS * LANES) {
     long width = fewer(FORWARD_PANELS, registers(c->units - j0)) * GATES;
     for (long t = from; t < to; t++) {
       for (long b = first, rows; b < last; b += rows) {
         rows = block_of(last - b, fewer(width, PANEL));
+        if (to_states) expect_states(c, t + 1, b, rows, j0);
         product(&left, 1, left.depth, t * c->rows + b, rows, group, width, out);
         consume(c, t, b, rows, j0, out);
       }
@@ -100,8 +108,8 @@ static void forward_rows(const Call *c, long thread, long first, long last) {
   for (int s = 0; s < STATES; s++) copy_rows(c, c->first[s], c->states[s], first, last);
   for (long t = 0; t < c->steps; t++) {
     if (c->x && t % ahead == 0)
-      multiply_gates(c, inputs, c->packed_ih, t, fewer(t + ahead, c->steps), first, last, add_bias);
-    multiply_gates(c, past, c->packed_hh, t, t + 1, first, last, update);
+      multiply_gates(c, inputs, c->packed_ih, t, fewer(t + ahead, c->steps), first, last, add_bias, 0);
+    multiply_gates(c, past, c->packed_hh, t, t + 1, first, last, update, 1);
   }
   for (int s = 0; s < STATES; s++)
     copy_rows(c, c->states[s] + c->steps * c->stride[s], c->last[s], first, last);
