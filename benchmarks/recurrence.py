@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks import compiled
+from benchmarks import compiled, without_compiler
 from rnnexp.cells import PointwiseCell
 from rnnexp.discovery import load_plugins
 from rnnexp.recurrence import BACKENDS, unroll
@@ -95,12 +95,14 @@ def by_hand(cell: PointwiseCell, x_TBI: Tensor) -> Tensor:
     return torch.stack(outputs)
 
 
-def shortest(steps: dict[str, Step], budget_s: float) -> dict[str, float]:
+def shortest(
+    steps: dict[str, Step], budget_s: float, fast_ways: Sequence[str] = FAST
+) -> dict[str, float]:
     """Time forward and backward of each, in turns, until the time is spent."""
     best = dict.fromkeys(steps, float("inf"))
     for _ in range(3):  # of the slow ones, which are there for orientation, a few turns are enough
         _take_turns(steps, best)
-    fast = {way: step for way, step in steps.items() if way in FAST}
+    fast = {way: step for way, step in steps.items() if way in fast_ways}
     end = time.perf_counter() + budget_s
     while fast and time.perf_counter() < end:
         _take_turns(fast, best)
@@ -137,6 +139,19 @@ def measure(threads: list[int], budget_s: float) -> list[Row]:
                 rows.append(Row(name, count, size, seconds, call_alone(name, size)))
                 print(rows[-1].cell, count, size, f"{rows[-1].over('torch.nn'):.2f}", flush=True)
     return rows
+
+
+def measure_without_compiler(threads: list[int], budget_s: float) -> str:
+    """Measure the lstm in torch alone, as a table."""
+
+    def timed(steps: dict[str, Step]) -> dict[str, float]:
+        return shortest(steps, 2 * budget_s, without_compiler.WAYS)
+
+    tables: list[str] = []
+    for count in threads:
+        torch.set_num_threads(count)
+        tables.append(without_compiler.rows(ways, timed, count))
+    return without_compiler.HEAD + "\n".join(tables)
 
 
 def share_of_lstm(row: Row, call_of_lstm: float | None = None) -> float:
@@ -212,11 +227,12 @@ def main(arguments: Sequence[str] = ()) -> None:
     options = parser.parse_args(arguments)
     load_plugins()
     rows = measure(options.threads, options.seconds)
+    alone = measure_without_compiler(options.threads, options.seconds)
     text = (
         "# Recurrence: time of a training step\n\nForward and backward, float32. Ratios are the "
         "native backend's time over the other's; below 1 it is faster.\n"
         "For leaky, torch.nn stands for nn.LSTM: torch has no such cell.\n\n"
-        f"{machine()}\n\n{table(rows)}\n\n{compiled.text()}\n"
+        f"{machine()}\n\n{table(rows)}\n\n{alone}\n\n{compiled.text()}\n"
     )
     print(text)
     RESULTS.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ class Rolled(NamedTuple):
     Args:
         states: s_0..s_T of each state tensor, shape (T + 1, B, H).
         left_TBGH: what the derivatives are made from beside the states: ``R h_{t-1}``, or what the
-            formula of the cell has left; of no use where it was not to be saved.
+            formula of the cell has left in the place of ``W x_t + b``.
     """
 
     states: State
@@ -33,16 +33,21 @@ def roll(
     Args:
         cell: whose `update` or `Formula` makes each state from the one before.
         weight_hh: R, shape (G*H, H).
-        wx_TBGH: ``W x_t + b``.
+        wx_TBGH: ``W x_t + b``; a formula overwrites it where the cell has no projection of its own.
         state: s_0, S tensors of shape (B, H).
         saving: whether a backward pass follows.
     """
     formula = formula_of(cell)
     if formula is None:
         return _by_update(cell, weight_hh, wx_TBGH, state, saving)
-    if cell.bias_hh is not None:
-        wx_TBGH = wx_TBGH + cell.bias_hh.view(wx_TBGH.shape[2:])
-    return _by_formula(formula, weight_hh, wx_TBGH, state, saving)
+    return _by_formula(formula, weight_hh, _to_overwrite(cell, wx_TBGH), state)
+
+
+def _to_overwrite(cell: PointwiseCell, wx_TBGH: Tensor) -> Tensor:
+    # A projection of the cell's own may have kept its result for its way back.
+    owned = type(cell).project_input is PointwiseCell.project_input
+    wx_TBGH = wx_TBGH.detach() if owned else wx_TBGH.detach().clone()
+    return wx_TBGH if cell.bias_hh is None else wx_TBGH.add_(cell.bias_hh.view(wx_TBGH.shape[2:]))
 
 
 def formula_of(cell: PointwiseCell) -> Formula | None:
@@ -65,21 +70,17 @@ def _by_update(
     return Rolled(tuple(_stack(column) for column in zip(*states, strict=True)), rh_TBGH)
 
 
-def _by_formula(
-    formula: Formula, weight_hh: Tensor, wx_TBGH: Tensor, state: State, saving: bool
-) -> Rolled:
-    steps, recur = len(wx_TBGH), product_with(weight_hh, wx_TBGH.shape[1])
-    left_TBGH = buffer(wx_TBGH, (steps if saving else 1, *wx_TBGH.shape[1:])).expand(wx_TBGH.shape)
-    columns = tuple(buffer(s, (steps + 1, *s.shape)) for s in state)
+def _by_formula(formula: Formula, weight_hh: Tensor, sum_TBGH: Tensor, state: State) -> Rolled:
+    recur = product_with(weight_hh, sum_TBGH.shape[1])
+    columns = tuple(buffer(s, (len(sum_TBGH) + 1, *s.shape)) for s in state)
     for column, first in zip(columns, state, strict=True):
         column[0].copy_(first)
     # Views are made for all steps at once: to make them at each costs more than the arithmetic.
-    states, gates = by_step(columns), by_step(left_TBGH.unbind(2))
-    sums = left_TBGH.flatten(2).unbind(0)
-    for t, wx_BG in enumerate(wx_TBGH.flatten(2).unbind(0)):
-        recur(states[t][0], wx_BG, sums[t])
+    states, gates = by_step(columns), by_step(sum_TBGH.unbind(2))
+    for t, sum_BG in enumerate(sum_TBGH.flatten(2).unbind(0)):
+        recur(states[t][0], sum_BG, sum_BG)
         formula.update(gates[t], states[t], states[t + 1])
-    return Rolled(columns, left_TBGH)
+    return Rolled(columns, sum_TBGH)
 
 
 def by_step(tensors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
