@@ -76,10 +76,11 @@ def _by_formula(formula: Formula, weight_hh: Tensor, sum_TBGH: Tensor, state: St
     for column, first in zip(columns, state, strict=True):
         column[0].copy_(first)
     # Views are made for all steps at once: to make them at each costs more than the arithmetic.
-    states, gates = by_step(columns), by_step(sum_TBGH.unbind(2))
-    for t, sum_BG in enumerate(sum_TBGH.flatten(2).unbind(0)):
-        recur(states[t][0], sum_BG, sum_BG)
-        formula.update(gates[t], states[t], states[t + 1])
+    with torch.inference_mode():
+        states, gates = by_step(columns), by_step(sum_TBGH.unbind(2))
+        for t, sum_BG in enumerate(sum_TBGH.flatten(2).unbind(0)):
+            recur(states[t][0], sum_BG, sum_BG)
+            formula.update(gates[t], states[t], states[t + 1])
     return Rolled(columns, sum_TBGH)
 
 

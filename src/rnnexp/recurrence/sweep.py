@@ -85,10 +85,11 @@ class Sweep:
         self.wx_TBGH = self.rh_TBGH
         self._outputs = None if grad_outputs_TBH is None else grad_outputs_TBH.unbind(0)
         self._begin(grad_last)
-        self._at = by_step(self.states)
-        self._over_gates = by_step([grad.unsqueeze(-2) for grad in self.states])
-        self._rh = self.rh_TBGH.unbind(0)
-        self._rh_flat = self.rh_TBGH.flatten(2).unbind(0)
+        with torch.inference_mode():
+            self._at = by_step(self.states)
+            self._over_gates = by_step([grad.unsqueeze(-2) for grad in self.states])
+            self._rh = self.rh_TBGH.unbind(0)
+            self._rh_flat = self.rh_TBGH.flatten(2).unbind(0)
         self._back = product_with(tape.weight_hh.t(), tape.left_TBGH.shape[1])
 
     def run(self, own: Sequence[Tensor]) -> Gradients:
@@ -100,7 +101,8 @@ class Sweep:
         found: _Found = [None] * len(own)
         for begin, end in _spans(self.tape):
             new_state, local = self._local(begin, end)
-            self._flow(begin, end, local)
+            with torch.inference_mode():
+                self._flow(begin, end, local)
             self._add_wx(begin, end, local)
             self._add_own(found, own, new_state, begin)
         return Gradients(self.states, self.wx_TBGH, self.rh_TBGH, tuple(found))
@@ -119,7 +121,8 @@ class Sweep:
         if tape.wx_TBGH is None:
             formula = tape.cell.formula()
             assert formula is not None, "it had one forward"
-            return new_state, formula.derive(left, state, new_state)
+            with torch.inference_mode():
+                return new_state, formula.derive(left, state, new_state)
         arguments = (tape.wx_TBGH[begin:end], left, *state)
         with torch.enable_grad():
             wx, rh, *rest = (_leaf(argument) for argument in arguments)
