@@ -68,6 +68,8 @@ def test_what_is_wrong_is_said(rnnexp, workdir: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
+        (["check", "elsewhere"], "a file in 'lab', which is not loaded unasked"),
+        (["train", "cell=elsewhere"], "export RNNEXP_PLUGINS=lab"),
         (["check", "lstn"], "Unknown plugin 'lstn'. Did you mean 'lstm'?"),
         (["check", "none.py"], "none.py: no such file. To begin one: rnnexp new-cell none"),
         (["check", "empty.py"], 'registers nothing. Put @register_cell("empty")'),
@@ -82,5 +84,7 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     (workdir / "empty.py").write_text("x = 1\n")
     (workdir / "broken.py").write_text("def\n")
+    (workdir / "lab").mkdir()
+    (workdir / "lab" / "mine.py").write_text('@register_cell("elsewhere")\n')
     assert run(command) == 2
     assert words in capsys.readouterr().err

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rnnexp.app.commands.arguments import parser_of
+from rnnexp.app.config.nearby import not_loaded
 from rnnexp.discovery import load_file, load_plugins
 from rnnexp.errors import PluginError, UnknownNameError, suggest
 from rnnexp.registry import REGISTRY, Entry
@@ -66,6 +67,9 @@ def _unknown(word: str) -> UnknownNameError:
     for failure in REGISTRY.failures:
         if Path(failure.file).stem == word:
             return UnknownNameError(f"The file of '{word}' fails to load. {failure}")
+    nearby = not_loaded("cell", word) or not_loaded("task", word)
+    if nearby is not None:
+        return nearby
     known = [*REGISTRY.names("cell"), *REGISTRY.names("task")]
     return UnknownNameError(f"Unknown plugin '{word}'. {suggest(Path(word).name, known)}")
 

@@ -26,13 +26,14 @@ from rnnexp.app.config.launchers import (
     check_timeout,
     is_here,
 )
+from rnnexp.app.config.nearby import not_loaded
 from rnnexp.app.config.overrides import parse, unreadable
 from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
 from rnnexp.app.config.words import choices, of_a_sweep
 from rnnexp.discovery import ENVIRONMENT, load_plugins, plugin_folders
-from rnnexp.errors import ConfigError, RnnexpError, suggest
+from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, suggest
 from rnnexp.paths import conf_dir
 from rnnexp.registry import REGISTRY, Failure, Kind
 
@@ -234,6 +235,8 @@ def _unknown_choice(group: str, name: str, text: str) -> RnnexpError:
 def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
     try:
         REGISTRY.get(kind, name)
+    except UnknownNameError as error:
+        return not_loaded(kind, name) or error
     except RnnexpError as error:
         return error
     return ConfigError(f"{kind}={name} has no config.")
