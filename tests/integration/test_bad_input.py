@@ -69,6 +69,8 @@ REFUSED = {
     "omega=paper unroll.checkpoint_every=5": "cannot go with unroll.checkpoint_every=5",
     "omega=code unroll.backend=native": "it shows norms; what was asked for is gradients. Use",
     "omega=code trainer.precision=16-mixed": "16-mixed, which scales gradients",
+    "unroll=free task=adding": "no output of this network is fed back. Tasks that can: char_lm,",
+    "unroll=scheduled task=copy_memory": "Use model.feedback=output, or unroll.feed=teacher.",
     "omega=code task=char_lm model.feedback=output unroll=free": "unroll.feed=free under feedback",
     "trainer.precision=12": "trainer.precision: '12' is not a choice.",
     "trainer.strategy=dpp": "trainer.strategy=dpp is unknown. Did you mean 'ddp'?",

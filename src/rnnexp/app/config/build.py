@@ -48,6 +48,7 @@ def make_plan(values: Values) -> Plan:
     task = build_task(values)
     plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
     _check_window(values, plan)
+    _check_feed(plan)
     _check_shares(plan)
     if values["model"]["bidirectional"]:
         _check_bidirectional(plan)
@@ -194,6 +195,19 @@ def _check_window(values: Values, plan: Plan) -> None:
             f"unroll.window={window} is longer than the task's {length} steps. "
             f"Give at most {length}, or unroll=full."
         )
+
+
+def _check_feed(plan: Plan) -> None:
+    feed = plan.values["unroll"]["feed"]
+    if feed == "teacher" or plan.feedback:
+        return
+    advice = "Use model.feedback=output"
+    if not plan.task.targets_as_inputs:
+        advice = f"Tasks that can: {', '.join(_tasks_with_feedback())}. Use one of them"
+    raise ConfigError(
+        f"unroll.feed={feed} would change nothing: no output of this network is fed back. "
+        f"{advice}, or unroll.feed=teacher."
+    )
 
 
 def _check_shares(plan: Plan) -> None:
