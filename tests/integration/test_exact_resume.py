@@ -42,8 +42,8 @@ def draw_case(number: int) -> Case:
     words = [
         f"cell={rng.choice(['elman', 'lstm', 'gru', 'leaky'])}",
         f"task={rng.choice(['adding', 'copy_memory', 'temporal_order'])}",
-        f"model.layers={rng.choice([1, 2])}",
-        f"model.dropout={rng.choice([0.0, 0.4])}",
+        f"model.layers={(layers := rng.choice([1, 2]))}",
+        f"model.dropout={rng.choice([0.0, 0.4]) * (layers - 1)}",
         f"optimizer={rng.choice(['adam', 'sgd', 'rmsprop'])}",
         f"scheduler={rng.choice(['none', 'cosine', 'step', 'warmup'])}",
         f"unroll.window={rng.choice(['null', 'null', 5])}",

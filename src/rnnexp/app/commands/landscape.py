@@ -33,8 +33,7 @@ def slice_of(made: Rebuilt, step: int) -> Slice:
         torch.nn.utils.vector_to_parameters(start - distance * grad / norm, weights)
         losses.append(_loss(made))
     torch.nn.utils.vector_to_parameters(start, weights)
-    threshold = made.plan.values["clip"]["max_norm"]
-    return Slice(step, distances.tolist(), losses, norm, lr, threshold)
+    return Slice(step, distances.tolist(), losses, norm, lr, made.plan.max_norm)
 
 
 @torch.no_grad()

@@ -38,6 +38,12 @@ class Plan:
     pattern: Pattern
     feedback: bool
 
+    @property
+    def max_norm(self) -> float | None:
+        """The largest norm of a gradient that is not clipped; None where norms are not."""
+        clip = self.values["clip"]
+        return clip["max_norm"] if clip["by"] == "norm" else None
+
 
 def make_plan(values: Values) -> Plan:
     """Resolve ``auto`` and refuse combinations that cannot work.

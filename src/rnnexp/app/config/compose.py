@@ -19,6 +19,7 @@ from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
 from rnnexp.app.config.family import Composer
 from rnnexp.app.config.figures import check_objectives
+from rnnexp.app.config.idle import refuse_idle
 from rnnexp.app.config.launchers import (
     LauncherChoice,
     check_launcher_options,
@@ -26,16 +27,15 @@ from rnnexp.app.config.launchers import (
     check_timeout,
     is_here,
 )
-from rnnexp.app.config.nearby import not_loaded
 from rnnexp.app.config.overrides import parse, unreadable
 from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
-from rnnexp.app.config.words import choices, of_a_sweep
+from rnnexp.app.config.words import of_a_sweep, unknown_choice
 from rnnexp.discovery import ENVIRONMENT, load_plugins, plugin_folders
-from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, suggest
+from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.paths import conf_dir
-from rnnexp.registry import REGISTRY, Failure, Kind
+from rnnexp.registry import Failure
 
 CONFIG_NAME = "train"
 _SEARCHES = "hydra_plugins.rnnexp_optuna_sweeper."
@@ -89,7 +89,12 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
     Raises:
         UserError: the first run that cannot work, in words.
     """
-    overrides = [*search_path(overrides, config_dir), *overrides]
+    jobs = _checked([*search_path(overrides, config_dir), *overrides], multirun)
+    refuse_idle((job.overrides, job.plan.values) for job in jobs)
+    return jobs
+
+
+def _checked(overrides: list[str], multirun: bool) -> list[Job]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         whole = _composed_with_hydra(overrides)
         if not (multirun or str(whole["hydra"].mode or "").endswith("MULTIRUN")):
@@ -214,7 +219,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     text = str(error)
     choice = re.search(r"Could not find '([^']+)/([^'/]*)'", text)
     if choice:
-        return _unknown_choice(choice[1], choice[2], text)
+        return unknown_choice(choice[1], choice[2], text)
     sweep = of_a_sweep(text)
     if sweep:
         return sweep
@@ -224,27 +229,9 @@ def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     return _bad_value(error, text, overrides)
 
 
-def _unknown_choice(group: str, name: str, text: str) -> RnnexpError:
-    if not name:
-        return ConfigError(f"{group}= names nothing. {suggest('', choices(group, text))}")
-    if group in ("cell", "task"):
-        return _unknown_plugin("cell" if group == "cell" else "task", name)
-    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, choices(group, text))}")
-
-
-def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
-    try:
-        REGISTRY.get(kind, name)
-    except UnknownNameError as error:
-        return not_loaded(kind, name) or error
-    except RnnexpError as error:
-        return error
-    return ConfigError(f"{kind}={name} has no config.")
-
-
 def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
     parent, _, name = key.rpartition(".")
-    others = [o for o in overrides if not _names(o.lstrip("+~").partition("=")[0], key)]
+    others = [o for o in overrides if not _names(o, key)]
     if len(others) == len(overrides):
         return ConfigError(f"Unknown key '{key}'.")
     node: Any = _compose(list(others), with_hydra=key.startswith("hydra."))
@@ -254,9 +241,12 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
     return ConfigError(f"Unknown key '{key}'. {suggest(name, known)}")
 
 
-def _names(given: str, key: str) -> bool:
-    # An override of a whole group, such as clip={max:1}, names the keys below it too.
-    return given.startswith(key) or key.startswith(f"{given}.")
+def _names(override: str, key: str) -> bool:
+    given, _, value = override.lstrip("+~").partition("=")
+    # An override of a whole group, such as clip={max:1}, names the keys below it too; a choice of
+    # one, such as clip=norm, says which keys there are.
+    whole = key.startswith(f"{given}.") and value.startswith("{")
+    return given.startswith(key) or whole
 
 
 def _bad_value(error: Exception, text: str, overrides: Sequence[str]) -> ConfigError:

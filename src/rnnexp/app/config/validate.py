@@ -149,10 +149,6 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
     for kind, key in (("norm", "max_norm"), ("value", "max_value")):
         if by == kind and clip[key] is None:
             raise ConfigError(f"clip.{key}: clip={kind} needs a threshold; give clip.{key}=1.0.")
-        if by != kind and clip[key] is not None:
-            raise ConfigError(
-                f"clip.{key}={clip[key]} has no effect under clip={by}. Use clip={kind}."
-            )
 
 
 def _check_experiment_name(name: str) -> None:

@@ -2,7 +2,9 @@
 
 import re
 
-from rnnexp.errors import ConfigError
+from rnnexp.app.config.nearby import not_loaded
+from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, suggest
+from rnnexp.registry import REGISTRY, Kind
 
 
 def choices(group: str, text: str) -> list[str]:
@@ -21,3 +23,28 @@ def of_a_sweep(text: str) -> ConfigError | None:
         f"{sweep[1]}={sweep[2]}: several values are a sweep. Begin with -m, as in rnnexp train "
         f"-m '{sweep[1]}={sweep[2]}'; one value that is a list stands in brackets."
     )
+
+
+def unknown_choice(group: str, name: str, text: str) -> RnnexpError:
+    """Make the error for a choice that a group does not have.
+
+    Args:
+        group: such as cell.
+        name: what was chosen.
+        text: of Hydra's error.
+    """
+    if not name:
+        return ConfigError(f"{group}= names nothing. {suggest('', choices(group, text))}")
+    if group in ("cell", "task"):
+        return _unknown_plugin("cell" if group == "cell" else "task", name)
+    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, choices(group, text))}")
+
+
+def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
+    try:
+        REGISTRY.get(kind, name)
+    except UnknownNameError as error:
+        return not_loaded(kind, name) or error
+    except RnnexpError as error:
+        return error
+    return ConfigError(f"{kind}={name} has no config.")

@@ -220,7 +220,7 @@ def _draw(plan: Plan, folder: Path, log: RunLog, alone: bool) -> None:
     if wanted == "never" or (wanted == "auto" and not alone):
         return
     log.flush()
-    for file in draw_run_pictures(folder, plan.values["clip"]["max_norm"]):
+    for file in draw_run_pictures(folder, plan.max_norm):
         log.artifact(file, "pictures")
 
 

@@ -1,0 +1,89 @@
+"""Refuse what a command sets and no run of it would use: who sets it expects something of it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnexp.errors import ConfigError
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """When keys of a group are idle.
+
+    Args:
+        group: the group.
+        keys: their names in it.
+        ruler: the key of the same group that says whether they are used.
+        used: under which of its values.
+        use: what to do instead.
+    """
+
+    group: str
+    keys: tuple[str, ...]
+    ruler: str
+    used: Callable[[Any], bool]
+    use: str
+
+
+_RULES = (
+    _Rule("clip", ("max_norm",), "by", lambda by: by == "norm", "clip=norm"),
+    _Rule("clip", ("max_value",), "by", lambda by: by == "value", "clip=value"),
+    _Rule(
+        "unroll",
+        ("teacher_share", "teacher_schedule", "teacher_floor", "teacher_steps"),
+        "feed",
+        lambda feed: feed == "scheduled",
+        "unroll=scheduled",
+    ),
+    _Rule("omega", ("weight", "decay_steps"), "flavour", lambda f: f != "none", "omega=paper"),
+    _Rule("model", ("dropout",), "layers", lambda layers: layers > 1, "model.layers=2 or more"),
+    _Rule(
+        "model",
+        ("ridge_strength", "ridge_batches"),
+        "readout_fit",
+        lambda fit: fit == "ridge",
+        "model.readout_fit=ridge",
+    ),
+    _Rule(
+        "monitor",
+        ("max_rollbacks", "rollback_factor", "snapshot_every"),
+        "nonfinite",
+        lambda policy: policy == "rollback",
+        "monitor.nonfinite=rollback",
+    ),
+)
+_WORDS = {"clip.by": "clip", "omega.flavour": "omega"}
+"""Rulers whose values are the choices of their group."""
+
+
+def refuse_idle(jobs: Iterable[tuple[Sequence[str], Values]]) -> None:
+    """Refuse keys that have no effect in any of the runs for which they were given.
+
+    Args:
+        jobs: the overrides and the config of each run of a command.
+
+    Raises:
+        ConfigError: names the first of them, why, and what to do.
+    """
+    given = [({o.lstrip("+").partition("=")[0] for o in words}, values) for words, values in jobs]
+    for rule in _RULES:
+        for key in rule.keys:
+            configs = [values for keys, values in given if f"{rule.group}.{key}" in keys]
+            if configs and all(_is_idle(rule, key, values) for values in configs):
+                raise _no_effect(rule, key, configs[0])
+
+
+def _is_idle(rule: _Rule, key: str, values: Values) -> bool:
+    group = values[rule.group]
+    return bool(group[key]) and not rule.used(group[rule.ruler])
+
+
+def _no_effect(rule: _Rule, key: str, values: Values) -> ConfigError:
+    group, ruler = values[rule.group], f"{rule.group}.{rule.ruler}"
+    return ConfigError(
+        f"{rule.group}.{key}={group[key]} has no effect under "
+        f"{_WORDS.get(ruler, ruler)}={group[rule.ruler]}. Use {rule.use}."
+    )

@@ -1,0 +1,37 @@
+"""What a command sets and no run of it would use."""
+
+import pytest
+
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.errors import ConfigError
+
+
+def check(words: str) -> int:
+    overrides = words.split()
+    prepare(overrides)
+    return len(check_jobs(overrides, multirun="," in words, config_dir=None))
+
+
+@pytest.mark.parametrize(
+    ("words", "runs"),
+    [
+        ("clip=none,norm clip.max_norm=5", 2),
+        ("omega=none,paper omega.weight=3", 2),
+        ("model.layers=1,2 model.dropout=0.5", 2),
+        ("model.dropout=0", 1),
+        ("clip=none clip.max_norm=null", 1),
+        ("task=char_lm model.feedback=output unroll=scheduled unroll.teacher_share=0.9", 1),
+    ],
+)
+def test_what_one_of_the_runs_uses_is_taken(words: str, runs: int) -> None:
+    assert check(words) == runs
+
+
+def test_what_a_preset_sets_is_its_own_affair() -> None:
+    assert check("experiment=vanishing omega=none") > 0
+
+
+@pytest.mark.parametrize("words", ["clip=none,value clip.max_norm=5", "omega.weight=3,4"])
+def test_what_none_of_them_uses_is_refused(words: str) -> None:
+    with pytest.raises(ConfigError, match="has no effect under"):
+        check(words)
