@@ -242,11 +242,11 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
 
 
 def _names(override: str, key: str) -> bool:
-    given, _, value = override.lstrip("+~").partition("=")
-    # An override of a whole group, such as clip={max:1}, names the keys below it too; a choice of
-    # one, such as clip=norm, says which keys there are.
-    whole = key.startswith(f"{given}.") and value.startswith("{")
-    return given.startswith(key) or whole
+    given, equals, value = override.lstrip("+~").partition("=")
+    # An override of a whole group, such as clip={max:1} or ~clip, names the keys below it too; a
+    # choice of one, such as clip=norm, says which keys there are.
+    whole = not equals or value.startswith("{")
+    return given.startswith(key) or (whole and key.startswith(f"{given}."))
 
 
 def _bad_value(error: Exception, text: str, overrides: Sequence[str]) -> ConfigError:
