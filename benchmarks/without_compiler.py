@@ -38,7 +38,8 @@ def rows(ways: Ways, shortest: Shortest, threads: int) -> str:
     """
     lines: list[str] = []
     for size, most in MOST.items():
-        seconds = shortest({way: ways("lstm", size)[way] for way in WAYS})
+        made = ways("lstm", size)
+        seconds = shortest({way: made[way] for way in WAYS})
         ratio = seconds["pointwise"] / seconds["torch.nn"]
         gain = seconds["python loop"] / seconds["pointwise"]
         least = LEAST.get(size, 0.0)

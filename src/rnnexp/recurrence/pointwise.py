@@ -50,14 +50,14 @@ def reason_against(cell: Cell) -> str | None:
         return "it is no PointwiseCell, from whose update the passes could be derived."
     if is_transformed():
         return "torch.func transforms cannot look into its loops."
-    if not _elementwise.of(cell) and formula_of(cell) is not None:
+    if _elementwise.of(cell):
+        return None
+    if formula_of(cell) is not None:
         return "its formula gives other values or gradients than its update."
-    if not _elementwise.of(cell):
-        return (
-            "its update is no plain elementwise function of (B, H); does it mix units or rows, "
-            "draw numbers, or use an autograd Function of its own?"
-        )
-    return None
+    return (
+        "its update is no plain elementwise function of (B, H); does it mix units or rows, "
+        "draw numbers, or use an autograd Function of its own?"
+    )
 
 
 def _agrees(cell: PointwiseCell) -> bool:
@@ -115,14 +115,15 @@ class _Recurrence(torch.autograd.Function):
         """Compute the outputs and the last state, and keep what the way back needs."""
         del bias_hh
         state = rest[: cell.num_states]
-        columns, left_TBGH = roll(cell, weight_hh, wx_TBGH, state, saving=True)
+        columns, left_TBGH, formula = roll(cell, weight_hh, wx_TBGH, state, saving=True)
         # A formula has all that is needed of wx in what it has left.
-        kept = None if formula_of(cell) else wx_TBGH
+        kept = wx_TBGH if formula is None else None
         ctx.save_for_backward(kept, left_TBGH, weight_hh, *columns, *rest[cell.num_states :])
         if trace is not None:
             trace.note_states(tuple(column[:-1] for column in columns))
         ctx.set_materialize_grads(False)
         ctx.cell, ctx.trace, ctx.buffers = cell, trace, tuple(cell.buffers())
+        ctx.formula = formula
         # The last state is copied, so that to keep it is not to keep all states.
         return (columns[0][1:], *(column[-1].clone() for column in columns))
 
@@ -133,7 +134,7 @@ class _Recurrence(torch.autograd.Function):
         wx_TBGH, left_TBGH, weight_hh, *rest = ctx.saved_tensors
         columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]
         update = update_of(ctx.cell, parameters, ctx.buffers)
-        tape = Tape(ctx.cell, wx_TBGH, left_TBGH, tuple(columns), weight_hh, update)
+        tape = Tape(wx_TBGH, left_TBGH, tuple(columns), weight_hh, update, ctx.formula)
         found = Sweep(tape, grads[0], grads[1:]).run(parameters)
         if ctx.trace is not None:
             ctx.trace.note_all(found.states[0][1:])

@@ -18,11 +18,13 @@ class Rolled(NamedTuple):
     Args:
         states: s_0..s_T of each state tensor, shape (T + 1, B, H).
         left_TBGH: what the derivatives are made from beside the states: ``R h_{t-1}``, or what the
-            formula of the cell has left in the place of ``W x_t + b``.
+            formula has left in the place of ``W x_t + b``; None where it was not to be saved.
+        formula: the cell's, where it made the states.
     """
 
     states: State
     left_TBGH: Tensor | None
+    formula: Formula | None = None
 
 
 def roll(
@@ -75,13 +77,14 @@ def _by_formula(formula: Formula, weight_hh: Tensor, sum_TBGH: Tensor, state: St
     columns = tuple(buffer(s, (len(sum_TBGH) + 1, *s.shape)) for s in state)
     for column, first in zip(columns, state, strict=True):
         column[0].copy_(first)
-    # Views are made for all steps at once: to make them at each costs more than the arithmetic.
+    # Views are made for all steps at once: to make them at each costs more than the arithmetic. In
+    # inference mode they and the operations cost less: autograd keeps no account of them.
     with torch.inference_mode():
         states, gates = by_step(columns), by_step(sum_TBGH.unbind(2))
         for t, sum_BG in enumerate(sum_TBGH.flatten(2).unbind(0)):
             recur(states[t][0], sum_BG, sum_BG)
             formula.update(gates[t], states[t], states[t + 1])
-    return Rolled(columns, sum_TBGH)
+    return Rolled(columns, sum_TBGH, formula)
 
 
 def by_step(tensors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell
+from rnnexp.cells import Formula
 from rnnexp.cells.derivatives import Derivative, LocalDerivatives, differentiate
 from rnnexp.recurrence.product import product_with
 from rnnexp.recurrence.roll import by_step
@@ -29,20 +29,20 @@ class Tape:
     """What the forward pass leaves for the backward pass.
 
     Args:
-        cell: whose `update` made the states.
         wx_TBGH: the products with the inputs; None where a formula makes the derivatives.
         left_TBGH: the products with the states, or what the formula has left.
         states: s_0..s_T of each state tensor, shape (T + 1, B, H).
         weight_hh: R, shape (G*H, H).
         update: the cell's, with the tensors of that time.
+        formula: the cell's, where it made the states.
     """
 
-    cell: PointwiseCell
     wx_TBGH: Tensor | None
     left_TBGH: Tensor
     states: tuple[Tensor, ...]
     weight_hh: Tensor
     update: Update
+    formula: Formula | None
 
     @property
     def steps(self) -> int:
@@ -118,11 +118,10 @@ class Sweep:
         left = tape.left_TBGH[begin:end]
         state = tuple(s[begin:end] for s in tape.states)
         new_state = tuple(s[begin + 1 : end + 1] for s in tape.states)
-        if tape.wx_TBGH is None:
-            formula = tape.cell.formula()
-            assert formula is not None, "it had one forward"
+        if tape.formula is not None:
             with torch.inference_mode():
-                return new_state, formula.derive(left, state, new_state)
+                return new_state, tape.formula.derive(left, state, new_state)
+        assert tape.wx_TBGH is not None
         arguments = (tape.wx_TBGH[begin:end], left, *state)
         with torch.enable_grad():
             wx, rh, *rest = (_leaf(argument) for argument in arguments)
