@@ -87,7 +87,7 @@ def _project(cell: PointwiseCell, inputs_TBI: Tensor) -> Tensor:
 
 
 def _run(cell: PointwiseCell, trace: Trace | None, wx_TBGH: Tensor, state: State) -> State:
-    weight_hh = cell.full_recurrent_weight()
+    weight_hh = cell.recurrent_weight()
     arguments = (wx_TBGH, weight_hh, cell.bias_hh, *state, *cell.parameters())
     if torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in arguments):
         return _Recurrence.apply(cell, trace, *arguments)  # type: ignore[no-any-return]
@@ -142,7 +142,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _returned(tape: Tape, found: Gradients, needed: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
-    drh = found.rh_TBGH.flatten(2).flatten(0, 1)
+    drh = tape.products_of(found.rh_TBGH).flatten(0, 1)
     before = tape.states[0][:-1].flatten(0, 1)
     weight = gram(drh, before) if needed[1] else None
     bias = drh.sum(0) if needed[2] else None

@@ -34,7 +34,7 @@ def roll(
 
     Args:
         cell: whose `update` or `Formula` makes each state from the one before.
-        weight_hh: R, shape (G*H, H).
+        weight_hh: R of the gates that have one, the first; shape (recurrent*H, H).
         wx_TBGH: ``W x_t + b``; a formula overwrites it where the cell has no projection of its own.
         state: s_0, S tensors of shape (B, H).
         saving: whether a backward pass follows.
@@ -48,8 +48,10 @@ def roll(
 def _to_overwrite(cell: PointwiseCell, wx_TBGH: Tensor) -> Tensor:
     # A projection of the cell's own may have kept its result for its way back.
     owned = type(cell).project_input is PointwiseCell.project_input
-    wx_TBGH = wx_TBGH.detach() if owned else wx_TBGH.detach().clone()
-    return wx_TBGH if cell.bias_hh is None else wx_TBGH.add_(cell.bias_hh.view(wx_TBGH.shape[2:]))
+    wx_TBGH = wx_TBGH.detach() if owned else wx_TBGH.detach().clone().contiguous()
+    if cell.bias_hh is not None:
+        wx_TBGH.flatten(2)[..., : len(cell.bias_hh)].add_(cell.bias_hh)
+    return wx_TBGH
 
 
 def formula_of(cell: PointwiseCell) -> Formula | None:
@@ -61,15 +63,17 @@ def formula_of(cell: PointwiseCell) -> Formula | None:
 def _by_update(
     cell: PointwiseCell, weight_hh: Tensor, wx_TBGH: Tensor, state: State, saving: bool
 ) -> Rolled:
-    bias_hh, recur = cell.bias_hh, product_with(weight_hh, wx_TBGH.shape[1])
-    rh_TBGH = buffer(wx_TBGH, wx_TBGH.shape) if saving else None
-    rows = [None] * len(wx_TBGH) if rh_TBGH is None else rh_TBGH.flatten(2).unbind(0)
+    recur, wide = product_with(weight_hh, wx_TBGH.shape[1]), len(weight_hh)
+    rh_TBGH = buffer(wx_TBGH, wx_TBGH.shape)
+    rh_TBGH.flatten(2)[..., wide:].zero_()  # gates without an R
+    products = rh_TBGH.flatten(2)[..., :wide].unbind(0)
     states = [state]
-    for wx_BGH, row in zip(wx_TBGH.unbind(0), rows, strict=True):
-        rh = recur(state[0], bias_hh, row)
-        state = cell.update(wx_BGH, rh.view(wx_BGH.shape), state)
+    for wx_BGH, rh_BGH, product in zip(wx_TBGH, rh_TBGH, products, strict=True):
+        recur(state[0], cell.bias_hh, product)
+        state = cell.update(wx_BGH, rh_BGH, state)
         states.append(state)
-    return Rolled(tuple(_stack(column) for column in zip(*states, strict=True)), rh_TBGH)
+    left = rh_TBGH if saving else None
+    return Rolled(tuple(_stack(column) for column in zip(*states, strict=True)), left)
 
 
 def _by_formula(formula: Formula, weight_hh: Tensor, sum_TBGH: Tensor, state: State) -> Rolled:
@@ -81,7 +85,7 @@ def _by_formula(formula: Formula, weight_hh: Tensor, sum_TBGH: Tensor, state: St
     # inference mode they and the operations cost less: autograd keeps no account of them.
     with torch.inference_mode():
         states, gates = by_step(columns), by_step(sum_TBGH.unbind(2))
-        for t, sum_BG in enumerate(sum_TBGH.flatten(2).unbind(0)):
+        for t, sum_BG in enumerate(sum_TBGH.flatten(2)[..., : len(weight_hh)].unbind(0)):
             recur(states[t][0], sum_BG, sum_BG)
             formula.update(gates[t], states[t], states[t + 1])
     return Rolled(columns, sum_TBGH, formula)

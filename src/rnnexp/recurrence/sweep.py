@@ -32,7 +32,7 @@ class Tape:
         wx_TBGH: the products with the inputs; None where a formula makes the derivatives.
         left_TBGH: the products with the states, or what the formula has left.
         states: s_0..s_T of each state tensor, shape (T + 1, B, H).
-        weight_hh: R, shape (G*H, H).
+        weight_hh: R of the gates that have one, the first; shape (recurrent*H, H).
         update: the cell's, with the tensors of that time.
         formula: the cell's, where it made the states.
     """
@@ -48,6 +48,10 @@ class Tape:
     def steps(self) -> int:
         """T."""
         return len(self.left_TBGH)
+
+    def products_of(self, rh_TBGH: Tensor) -> Tensor:
+        """View what of (T, B, G, H) belongs to gates with an R, shape (T, B, recurrent*H)."""
+        return rh_TBGH.flatten(2)[..., : len(self.weight_hh)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class Sweep:
             self._at = by_step(self.states)
             self._over_gates = by_step([grad.unsqueeze(-2) for grad in self.states])
             self._rh = self.rh_TBGH.unbind(0)
-            self._rh_flat = self.rh_TBGH.flatten(2).unbind(0)
+            self._products = tape.products_of(self.rh_TBGH).unbind(0)
         self._back = product_with(tape.weight_hh.t(), tape.left_TBGH.shape[1])
 
     def run(self, own: Sequence[Tensor]) -> Gradients:
@@ -137,7 +141,7 @@ class Sweep:
             _weigh(by_rh, self._over_gates[t + 1], i, self._rh[t])
             for terms, grad in zip(by_state[1:], old[1:], strict=True):
                 _weigh(terms, new, i, grad)
-            self._back(self._rh_flat[t], self._output(t - 1), old[0])
+            self._back(self._products[t], self._output(t - 1), old[0])
             for j, derivative in by_state[0]:
                 old[0].addcmul_(new[j], derivative[i])
 

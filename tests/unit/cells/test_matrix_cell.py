@@ -31,6 +31,27 @@ class Without(Some):
     num_recurrent = 0
 
 
+class Biased(Some):
+    """A bias beside the one matrix, and a gate that scales their sum."""
+
+    num_recurrent = 1
+    recurrent_bias = True
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        wx_n, wx_r, wx_z = wx_BGH.unbind(-2)
+        h = torch.tanh(wx_n + torch.sigmoid(wx_r) * rh_BGH.unbind(-2)[0])
+        return (torch.lerp(h, state[0], torch.sigmoid(wx_z)),)
+
+
+class Shrinking(Some):
+    """A recurrent matrix that loses a block."""
+
+    blocks = 2
+
+    def recurrent_weight(self) -> Tensor:
+        return super().recurrent_weight()[: self.blocks * self.hidden_size]
+
+
 class Shared(MatrixCell):
     """One gate and two matrices with biases of their own."""
 
@@ -64,18 +85,34 @@ def test_no_matrix_is_no_parameter_and_no_product() -> None:
     assert cell.full_recurrent_weight().shape == (3 * H, H)
 
 
-@pytest.mark.parametrize("kind", [Some, Without])
+# With many rows two threads share the work; 5 units fill no register.
+@pytest.mark.parametrize("kind", [Some, Without, Biased])
+@pytest.mark.parametrize(("rows", "units"), [(B, H), (B, 5), (3000, 8)])
 @pytest.mark.parametrize("backend", ["pointwise", "native"])
-def test_fast_backends_know_missing_blocks(kind: type[PointwiseCell], backend: str) -> None:
-    cell = kind(I, hidden_size=H).double()
-    x = torch.randn(5, B, I, dtype=torch.float64)
+def test_fast_backends_know_missing_blocks(
+    kind: type[PointwiseCell], rows: int, units: int, backend: str
+) -> None:
+    torch.manual_seed(0)
+    cell = kind(I, hidden_size=units).double()
+    if cell.bias_hh is not None:
+        cell.bias_hh.data.normal_()
+    x = torch.randn(5, rows, I, dtype=torch.float64)
 
     def found(name: str) -> list[Tensor]:
         outputs = unroll(cell, x, backend=name).outputs_TBH
         return [outputs, *torch.autograd.grad(outputs.sin().sum(), list(cell.parameters()))]
 
     for mine, wanted in zip(found(backend), found("loop"), strict=True):
-        torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-12)
+        torch.testing.assert_close(mine, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_a_matrix_that_has_lost_a_block_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell, x = Shrinking(I, hidden_size=H), torch.randn(5, B, I)
+    unroll(cell, x, backend="native")
+    # No option of the cell: nothing tells that it is another.
+    monkeypatch.setattr(Shrinking, "blocks", 1)
+    with pytest.raises(ConfigError, match=r"recurrent_weight\(\): expected 32 numbers"):
+        unroll(cell, x, backend="native")
 
 
 def test_recur_is_one_block_of_all_products() -> None:

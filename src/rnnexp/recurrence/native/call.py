@@ -18,8 +18,8 @@ class Weights(NamedTuple):
     Args:
         ih: W, shape (G*H, I); None where the inputs are W x + b already.
         bias_ih: b, shape (G*H,).
-        hh: R, shape (G*H, H).
-        bias_hh: the bias of R h, if it has one.
+        hh: R of the gates that have one, the first, shape (recurrent*H, H).
+        bias_hh: the bias of R h, if it has one, shape (recurrent*H,).
         own: what the parameter-only values are made from, shape (..., H) each.
     """
 
@@ -49,7 +49,7 @@ class Gradients(NamedTuple):
         sums: gradients summed over time and rows, shape (sums, H).
         x: dL/dx, shape (T, B, I).
         ih: dL/dW, shape (I, G, H or more).
-        hh: dL/dR, shape (H, G, H or more).
+        hh: dL/dR, shape (H, recurrent, H or more).
         own: of each tensor that the parameter-only values are made from.
         state: dL/d(initial state).
         grad_norm_T: the norm of dL/dh_t.
@@ -71,8 +71,8 @@ class Gradients(NamedTuple):
 
     @property
     def bias_hh(self) -> Tensor:
-        """dL/d(b_r), shape (G*H,)."""
-        gates = self.sums[: self.kernel.gates].clone()
+        """dL/d(b_r), shape (recurrent*H,)."""
+        gates = self.sums[: self.kernel.recurrent].clone()
         for slot, gate in enumerate(self.kernel.differing):
             gates[gate] = self.sums[self.kernel.gates + slot]
         return gates.flatten()
@@ -88,12 +88,12 @@ class Gradients(NamedTuple):
         )
 
     def weight(self, grad: Tensor | None) -> Tensor | None:
-        """Bring dL/dW or dL/dR into the shape of the weight, (G*H, I) or (G*H, H)."""
+        """Bring dL/dW or dL/dR into the shape of the weight, (gates*H, I or H)."""
         if grad is None:
             return None
         units, (depth, gates, filled) = self.sums.shape[1], grad.shape
         if units < filled:
-            return grad[:, :, :units].permute(1, 2, 0).reshape(-1, depth)
+            return grad[:, :, :units].permute(1, 2, 0).reshape(gates * units, depth)
         return grad.view(depth, gates * units).t()  # autograd lays it out as the weight is
 
 
@@ -210,7 +210,7 @@ def _room_for_gradients(
     x = torch.empty_like(inputs_TBI) if wanted.x and not shape.projected else None
     new_zeros = inputs_TBI.new_zeros
     ih = new_zeros(shape.inputs, gates, layout.filled) if wanted.ih else None
-    hh = new_zeros(shape.units, gates, layout.filled) if wanted.hh else None
+    hh = new_zeros(shape.units, layout.kernel.recurrent, layout.filled) if wanted.hh else None
     call.d_x, call.d_weight_ih, call.d_weight_hh = _pointer(x), _pointer(ih), _pointer(hh)
     return x, ih, hh
 

@@ -58,9 +58,10 @@ def _text(name: str) -> str:
 
 def _sizes(update: Update, adjoint: Adjoint) -> str:
     differing = adjoint.differing
-    slots = [differing.index(g) if g in differing else -1 for g in range(update.gates)]
+    slots = [differing.index(g) if g in differing else -1 for g in range(update.recurrent)]
     sizes = {
         "GATES": update.gates,
+        "RECURRENT": update.recurrent,
         "STATES": len(update.states),
         "THETAS": len(update.thetas),
         "OWN": update.own,
@@ -70,8 +71,8 @@ def _sizes(update: Update, adjoint: Adjoint) -> str:
         "SUMS": sums(update, adjoint),
     }
     lines = [f"#define {name} {size}" for name, size in sizes.items()]
-    slot_list = ", ".join(map(str, slots))
-    return "\n".join([*lines, f"static const int DIFFERING_SLOT[GATES] = {{{slot_list}}};"])
+    slot_list = ", ".join(map(str, slots or [-1]))
+    return "\n".join([*lines, f"static const int DIFFERING_SLOT[] = {{{slot_list}}};"])
 
 
 def _own_given(update: Update) -> dict[Node, str]:
@@ -85,7 +86,7 @@ def _back_to_own_given(update: Update) -> dict[Node, str]:
 def _forward_given(update: Update) -> dict[Node, str]:
     return {
         **_named("wx", leaves("wx", update.gates)),
-        **_named("rh", leaves("rh", update.gates)),
+        **_named("rh", leaves("rh", update.recurrent)),
         **_named("old", leaves("old", len(update.states))),
         **_named("theta", leaves("theta", len(update.thetas))),
     }

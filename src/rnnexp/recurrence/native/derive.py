@@ -12,12 +12,14 @@ class Update:
 
     Args:
         gates: G.
+        recurrent: how many of them, the first, have an R.
         states: the new value of each state.
         thetas: what depends on parameters only, by rows of those, the leaves ``own``.
         own: how many such rows there are.
     """
 
     gates: int
+    recurrent: int
     states: tuple[Node, ...]
     thetas: tuple[Node, ...]
     own: int
@@ -29,7 +31,7 @@ class Adjoint:
 
     Args:
         wx: of W x, one per gate.
-        rh: of R h, one per gate; the same node where only their sum was used.
+        rh: of R h, one per gate that has an R; the same node where only their sum was used.
         states: of each old state, apart from what goes through R h.
         thetas: of each parameter-only value.
         own: of each row of parameters, from dL/d(theta), the leaves ``grad``.
@@ -46,7 +48,7 @@ class Adjoint:
     @property
     def differing(self) -> tuple[int, ...]:
         """The gates whose dL/d(rh) is not their dL/d(wx)."""
-        both = zip(self.wx, self.rh, strict=True)
+        both = zip(self.wx, self.rh, strict=False)
         return tuple(g for g, (wx, rh) in enumerate(both) if wx is not rh)
 
 
@@ -61,7 +63,7 @@ def derive(update: Update) -> Adjoint:
     Source: reverse accumulation; Griewank and Walther, "Evaluating Derivatives", chapter 3.
     """
     grads = _back_propagate(update.states)
-    wx, rh = _of(grads, "wx", update.gates), _of(grads, "rh", update.gates)
+    wx, rh = _of(grads, "wx", update.gates), _of(grads, "rh", update.recurrent)
     old = _of(grads, "old", len(update.states))
     thetas = _of(grads, "theta", len(update.thetas))
     own = _of(_back_propagate(update.thetas), "own", update.own)

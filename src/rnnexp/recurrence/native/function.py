@@ -39,7 +39,7 @@ def unroll_natively(
     lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
     if len(lead) != 1:
         state = tuple(s.reshape(-1, units) for s in state)
-    weights = (*_inputs_and_weights(cell, inputs_TBI), cell.full_recurrent_weight(), cell.bias_hh)
+    weights = (*_inputs_and_weights(cell, inputs_TBI), kernel.weight_hh(cell), cell.bias_hh)
     tensors = (*weights, *kernel.own(cell), *state)
     saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     outputs, *last = _Unroll.apply(kernel, saving, trace, *tensors)

@@ -30,6 +30,7 @@ class Kernel:
         backward: runs a `Call` backward in time.
         lanes: numbers per register.
         gates: G.
+        recurrent: how many of them, the first, have an R.
         states: S.
         extras: E, values per hidden unit saved beside the gates.
         sums: gradients per hidden unit that are summed over time and rows.
@@ -45,6 +46,7 @@ class Kernel:
     backward: Callable[[Any], None]
     lanes: int
     gates: int
+    recurrent: int
     states: int
     extras: int
     sums: int
@@ -54,6 +56,17 @@ class Kernel:
     given: Given
     own_of: tuple[_Getter | None, ...]
     computed_of: tuple[_Getter, ...]
+
+    def weight_hh(self, cell: PointwiseCell) -> Tensor:
+        """Make R of a cell, shape (recurrent*H, H).
+
+        Raises:
+            ConfigError: it has become another since the loops were made.
+        """
+        weight = cell.recurrent_weight()
+        count = self.recurrent * cell.hidden_size**2
+        _check_size(weight, "recurrent_weight()", count, cell.weight_ih.dtype)
+        return weight
 
     def own(self, cell: PointwiseCell) -> list[Tensor]:
         """Collect the tensors that the parameter-only values of a cell are made from.
@@ -67,11 +80,11 @@ class Kernel:
         found = iter(compute(*(get(cell) for get in self.computed_of)) if compute else ())
         tensors = [next(found) if get is None else get(cell) for get in self.own_of]
         for tensor, (name, rows) in zip(tensors, self.given.sources, strict=True):
-            _check_rows(tensor, name, rows * cell.hidden_size, cell.weight_ih.dtype)
+            _check_size(tensor, name, rows * cell.hidden_size, cell.weight_ih.dtype)
         return tensors
 
 
-def _check_rows(tensor: Tensor, name: str | None, count: int, dtype: torch.dtype) -> None:
+def _check_size(tensor: Tensor, name: str | None, count: int, dtype: torch.dtype) -> None:
     # The loops read memory as it was promised.
     if tensor.numel() != count or tensor.dtype != dtype or tensor.device.type != "cpu":
         raise ConfigError(
@@ -97,6 +110,7 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
         backward=library.run_backward,
         lanes=library.lanes(),
         gates=cell.num_gates,
+        recurrent=traced.update.recurrent,
         states=cell.num_states,
         extras=extras(traced.update, adjoint),
         sums=sums(traced.update, adjoint),

@@ -86,7 +86,8 @@ def layout_of(
     threads: int,
 ) -> Layout:
     """Lay out the memory of a run; the arguments are the fields of `Shape`."""
-    work = steps * rows * kernel.gates * units * units
+    per_unit = kernel.recurrent * units + (0 if projected else kernel.gates * inputs)
+    work = steps * rows * units * per_unit
     threads = 1 if work < WORTH_A_THREAD else max(1, min(threads, rows))
     shape = Shape(steps, rows, inputs, units, projected, saving, dtype, threads)
     size = 8 if dtype == torch.float64 else 4
@@ -117,7 +118,7 @@ def _scratch(kernel: Kernel, shape: Shape) -> tuple[int, int]:
     gates, columns = kernel.gates, _filled(units, kernel.lanes)
     back = gates * units * _filled(inputs, kernel.lanes)
     wide = max(gates * columns * inputs, back)
-    return gates * columns * units, wide
+    return kernel.recurrent * columns * units, wide
 
 
 def _template(kernel: Kernel, shape: Shape) -> ctypes.Structure:

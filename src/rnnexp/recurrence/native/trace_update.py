@@ -11,7 +11,7 @@ from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.native.aten import Value
 from rnnexp.recurrence.native.derive import Update, leaves
 from rnnexp.recurrence.native.grid import Grid, UnsupportedError
-from rnnexp.recurrence.native.ir import Node
+from rnnexp.recurrence.native.ir import ZERO, Node
 from rnnexp.recurrence.native.recorded import translate_node
 from rnnexp.recurrence.native.theta import Fixed, Given
 from rnnexp.recurrence.stand_in import UpdateOf
@@ -45,9 +45,11 @@ def trace_update(cell: PointwiseCell) -> Traced:
     parameters = dict(zip(inputs[count:], tensors.items(), strict=True))
     dtype = cell.weight_ih.dtype
     fixed = Fixed(module, parameters, cell.hidden_size, dtype)
-    values: dict[fx.Node, Value] = dict(zip(inputs[:count], _data_grids(cell), strict=True))
+    recurrent = len(cell.recurrent_weight()) // cell.hidden_size
+    grids = _data_grids(cell, recurrent)
+    values: dict[fx.Node, Value] = dict(zip(inputs[:count], grids, strict=True))
     states = _Reader(dtype, fixed, values).read(cell.num_states)
-    update = Update(cell.num_gates, states, tuple(fixed.thetas), fixed.rows)
+    update = Update(cell.num_gates, recurrent, states, tuple(fixed.thetas), fixed.rows)
     return Traced(update, fixed.given())
 
 
@@ -75,10 +77,11 @@ def _example(cell: PointwiseCell) -> list[Tensor]:
     return products + [like.new_zeros(_ROWS, cell.hidden_size) for _ in range(cell.num_states)]
 
 
-def _data_grids(cell: PointwiseCell) -> list[Grid]:
+def _data_grids(cell: PointwiseCell, recurrent: int) -> list[Grid]:
     gates = cell.num_gates
+    rh = (*leaves("rh", recurrent), *(ZERO,) * (gates - recurrent))
     products = [
-        Grid.of(("B", "G", "H"), leaves(kind, gates), (1, gates, 1)) for kind in ("wx", "rh")
+        Grid.of(("B", "G", "H"), nodes, (1, gates, 1)) for nodes in (leaves("wx", gates), rh)
     ]
     states = [Grid.of(("B", "H"), [s], (1, 1)) for s in leaves("old", cell.num_states)]
     return [*products, *states]

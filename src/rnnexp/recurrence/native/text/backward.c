@@ -25,20 +25,12 @@ INLINE vec backward_at(const Call *c, long t, long b, long j, long n, vec produc
   return grad[0];
 }
 
-/* The gradients of R h at step t, gate by gate, as left factors: most lie where W x did. */
-INLINE void left_of(const Call *c, long t, Left *left) {
+/* The gradient of R h of one gate at step t as a left factor; most lie where W x did. */
+INLINE Left left_of(const Call *c, long t, long g) {
   const long H = c->units, place = t * c->rows * H;
-  for (int g = 0; g < GATES; g++) {
-    left[g].step = 1;
-    left[g].depth = H;
-    if (DIFFERING_SLOT[g] < 0) {
-      left[g].rows = c->gates + place * GATES + g * H;
-      left[g].stride = GATES * H;
-    } else {
-      left[g].rows = c->extra + place * EXTRAS + DIFFERING_SLOT[g] * H;
-      left[g].stride = EXTRAS * H;
-    }
-  }
+  if (g >= RECURRENT || DIFFERING_SLOT[g] < 0)
+    return (Left){c->gates + place * GATES + g * H, GATES * H, 1, H};
+  return (Left){c->extra + place * EXTRAS + DIFFERING_SLOT[g] * H, EXTRAS * H, 1, H};
 }
 
 static double add_lanes(vec x) {
@@ -118,16 +110,16 @@ static void backward_step(const Call *c, long t, long thread, long first, long l
   const long H = c->units;
   const real *group = c->packed_hh;
   vec out[MAX_ROWS * PANEL];
-  Left left[GATES];
-  left_of(c, t + 1, left);
+  Left left[AT_LEAST_1(RECURRENT)];
+  for (int g = 0; g < RECURRENT; g++) left[g] = left_of(c, t + 1, g);
   memset(out, 0, sizeof out);
   for (long j0 = 0; j0 < H; j0 += PANEL * LANES) {
     long width = fewer(PANEL, registers(H - j0));
     for (long b = first, rows; b < last; b += rows) {
       rows = block_of(last - b, width);
       if (t >= 0) expect_block(c, t, b, rows, j0, fewer(width * LANES, H - j0));
-      if (t + 1 < c->steps)
-        product(left, GATES, GATES * H, b, rows, group, width, out);
+      if (RECURRENT && t + 1 < c->steps)
+        product(left, RECURRENT, RECURRENT * H, b, rows, group, width, out);
       for (long v = 0; v < width; v++) {
         long j = j0 + v * LANES, n = fewer(LANES, H - j);
         if (t < 0)
@@ -137,7 +129,7 @@ static void backward_step(const Call *c, long t, long thread, long first, long l
                          squares);
       }
     }
-    group += GATES * H * width * LANES;
+    group += RECURRENT * H * width * LANES;
   }
   if (c->squares && t >= 0) c->squares[thread * c->steps + t] = take_squares(squares);
 }

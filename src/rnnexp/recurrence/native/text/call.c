@@ -14,8 +14,8 @@ typedef struct {
   const real *x;         /* (T, B, I), or null where `gates` holds W x + b from the start */
   const real *weight_ih; /* W, (G, H, I) */
   const real *bias_ih;   /* (G, H) or null */
-  const real *weight_hh; /* R, (G, H, H) */
-  const real *bias_hh;   /* (G, H) or null */
+  const real *weight_hh; /* R of the first gates, (RECURRENT, H, H) */
+  const real *bias_hh;   /* (RECURRENT, H) or null */
   const real *own[AT_LEAST_1(OWN)]; /* rows of parameters, (H,) each */
   real *theta;           /* room for what depends on those only, (P, H) */
   real *packed_ih;       /* room for W in panels */
@@ -31,7 +31,7 @@ typedef struct {
   real *carry[STATES];           /* room for dL/d(initial state), (B, H) */
   real *d_x;             /* (T, B, I), or null */
   real *d_weight_ih;     /* (I, G, H filled up to registers), zero at first, or null */
-  real *d_weight_hh;     /* (H, G, H filled up to registers), zero at first, or null */
+  real *d_weight_hh;     /* (H, RECURRENT, H filled up likewise), zero at first, or null */
   real *sums;            /* (threads, SUMS, H) */
   double *squares;       /* (threads, T): room for those of dL/dh_t, or null */
   real *d_own[AT_LEAST_1(OWN)]; /* (H,) each, or null */

@@ -1,12 +1,12 @@
 /* One register of hidden units j.. of row b at step t. */
 INLINE void forward_at(const Call *c, long t, long b, long j, long n, const vec *product) {
   const long H = c->units;
-  vec wx[GATES], rh[GATES], old[STATES], fixed[AT_LEAST_1(THETAS)], new[STATES],
+  vec wx[GATES], rh[AT_LEAST_1(RECURRENT)], old[STATES], fixed[AT_LEAST_1(THETAS)], new[STATES],
       saved[AT_LEAST_1(SAVES)];
   real *gates = c->gates + (t * c->rows + b) * GATES * H + j;
   real *extra = c->extra + (t * c->rows + b) * EXTRAS * H + j;
   for (int g = 0; g < GATES; g++) wx[g] = load(gates + g * H, n);
-  for (int g = 0; g < GATES; g++)
+  for (int g = 0; g < RECURRENT; g++)
     rh[g] = c->bias_hh ? product[g] + load(c->bias_hh + g * H + j, n) : product[g];
   for (int s = 0; s < STATES; s++) old[s] = load(c->states[s] + t * c->stride[s] + b * H + j, n);
   for (int p = 0; p < THETAS; p++) fixed[p] = load(c->theta + p * H + j, n);
@@ -17,15 +17,15 @@ INLINE void forward_at(const Call *c, long t, long b, long j, long n, const vec 
     store(k < GATES ? gates + k * H : extra + (k - GATES) * H, n, saved[k]);
 }
 
-/* Pack (G, H, K), read as its transpose, in panels of the gates of FORWARD_PANELS registers. */
-static void pack_gates(const real *matrix, long units, long depth, real *to) {
+/* Pack (gates, H, K), read as its transpose, in panels of the gates of FORWARD_PANELS registers. */
+static void pack_gates(const real *matrix, long gates, long units, long depth, real *to) {
   for (long j0 = 0; j0 < units; j0 += FORWARD_PANELS * LANES) {
-    long width = fewer(FORWARD_PANELS, registers(units - j0)) * GATES;
+    long width = fewer(FORWARD_PANELS, registers(units - j0)) * gates;
     for (long v0 = 0; v0 < width; v0 += PANEL) {
       for (long k = 0; k < depth; k++) {
         for (long v = v0; v < fewer(v0 + PANEL, width); v++) {
-          long j = j0 + v / GATES * LANES, n = fewer(LANES, units - j);
-          const real *from = matrix + (v % GATES * units + j) * depth + k;
+          long j = j0 + v / gates * LANES, n = fewer(LANES, units - j);
+          const real *from = matrix + (v % gates * units + j) * depth + k;
           for (long i = 0; i < LANES; i++) *to++ = i < n ? from[i * depth] : 0;
         }
       }
@@ -43,15 +43,15 @@ INLINE void expect_states(const Call *c, long t, long b, long rows, long j) {
            fewer(FORWARD_PANELS * LANES, c->units - j));
 }
 
-/* Multiply all rows of some steps with all packed gates; a group of columns stays in the cache. */
-INLINE void multiply_gates(const Call *c, Left left, const real *group, long from, long to,
-                           long first, long last, Consume consume, int to_states) {
+/* Multiply all rows of some steps with packed gates; a group of columns stays in the cache. */
+INLINE void multiply_gates(const Call *c, Left left, long gates, const real *group, long from,
+                           long to, long first, long last, Consume consume, int to_states) {
   vec out[MAX_ROWS * FORWARD_PANELS * GATES];
   for (long j0 = 0; j0 < c->units; j0 += FORWARD_PANELS * LANES) {
-    long width = fewer(FORWARD_PANELS, registers(c->units - j0)) * GATES;
+    long width = fewer(FORWARD_PANELS, registers(c->units - j0)) * gates;
     for (long t = from; t < to; t++) {
       for (long b = first, rows; b < last; b += rows) {
-        rows = block_of(last - b, fewer(width, PANEL));
+        rows = block_of(last - b, AT_LEAST_1(fewer(width, PANEL)));
         if (to_states) expect_states(c, t + 1, b, rows, j0);
         product(&left, 1, left.depth, t * c->rows + b, rows, group, width, out);
         consume(c, t, b, rows, j0, out);
@@ -80,7 +80,7 @@ INLINE void update(const Call *c, long t, long b, long rows, long j0, const vec 
   for (long r = 0; r < rows; r++) {
     for (long v = 0; v < panels; v++) {
       long j = j0 + v * LANES;
-      const vec *mine = product + (r * panels + v) * GATES;
+      const vec *mine = product + (r * panels + v) * RECURRENT;
       if (H - j >= LANES)
         forward_at(c, t, b + r, j, LANES, mine);
       else
@@ -108,8 +108,9 @@ static void forward_rows(const Call *c, long thread, long first, long last) {
   for (int s = 0; s < STATES; s++) copy_rows(c, c->first[s], c->states[s], first, last);
   for (long t = 0; t < c->steps; t++) {
     if (c->x && t % ahead == 0)
-      multiply_gates(c, inputs, c->packed_ih, t, fewer(t + ahead, c->steps), first, last, add_bias, 0);
-    multiply_gates(c, past, c->packed_hh, t, t + 1, first, last, update, 1);
+      multiply_gates(c, inputs, GATES, c->packed_ih, t, fewer(t + ahead, c->steps), first, last,
+                     add_bias, 0);
+    multiply_gates(c, past, RECURRENT, c->packed_hh, t, t + 1, first, last, update, 1);
   }
   for (int s = 0; s < STATES; s++)
     copy_rows(c, c->states[s] + c->steps * c->stride[s], c->last[s], first, last);

@@ -62,8 +62,8 @@ static void spread(const Call *c, Work work) {
 
 void run_forward(const Call *c) {
   compute_given(c);
-  if (c->x) pack_gates(c->weight_ih, c->units, c->inputs, c->packed_ih);
-  pack_gates(c->weight_hh, c->units, c->units, c->packed_hh);
+  if (c->x) pack_gates(c->weight_ih, GATES, c->units, c->inputs, c->packed_ih);
+  pack_gates(c->weight_hh, RECURRENT, c->units, c->units, c->packed_hh);
   spread(c, forward_rows);
 }
 
@@ -76,10 +76,9 @@ static void take_norms(const Call *c) {
 }
 
 void run_backward(const Call *c) {
-  const long rows = GATES * c->units;
   compute_given(c);
-  if (c->d_x) pack(c->weight_ih, rows, c->inputs, c->inputs, c->packed_ih);
-  pack(c->weight_hh, rows, c->units, c->units, c->packed_hh);
+  if (c->d_x) pack(c->weight_ih, GATES * c->units, c->inputs, c->inputs, c->packed_ih);
+  pack(c->weight_hh, RECURRENT * c->units, c->units, c->units, c->packed_hh);
   spread(c, backward_rows);
   finish_sums(c);
   if (c->squares) take_norms(c);

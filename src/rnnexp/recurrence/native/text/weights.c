@@ -10,9 +10,10 @@ typedef struct {
 
 static long common_divisor(long a, long b) { return b ? common_divisor(b, a % b) : a; }
 
-/* As many threads as divide the panels evenly lie across; the others share the columns. */
+/* As many threads as divide the panels evenly lie across; the others share the columns, as all do
+   where some panels are more work than others. */
 static Part part_of(const Call *c, long thread, long panels) {
-  const long H = c->units, I = c->inputs, across = common_divisor(panels, c->threads);
+  const long H = c->units, I = c->inputs, across = RECURRENT < GATES ? 1 : common_divisor(panels, c->threads);
   const long down = c->threads / across, i = thread % across, k = thread / across;
   return (Part){panels * i / across, panels * (i + 1) / across,
                 H * k / down, H * (k + 1) / down, I * k / down, I * (k + 1) / down};
@@ -31,10 +32,9 @@ static void add_outer(const real *matrix, long stride, long rows, long first, lo
 
 /* Have the rows of one panel of one gate brought into the cache. */
 static void expect_panel(const Call *c, long g, long j, long n0, long rows) {
-  Left left[GATES];
-  left_of(c, 0, left);
+  const Left left = left_of(c, 0, g);
   const long columns = fewer(PANEL * LANES, c->units - j);
-  expect(left[g].rows + n0 * left[g].stride + j, left[g].stride, rows, columns);
+  expect(left.rows + n0 * left.stride + j, left.stride, rows, columns);
 }
 
 /* One panel of one gate, from rows n0.. of all N: for dL/dR, then for dL/dW. */
@@ -43,17 +43,17 @@ static void add_panel(const Call *c, const Part *part, long g, long j, long n0, 
   const long width = registers(columns), filled = registers(H) * LANES, place = g * filled + j;
   vec packed[DEEP * PANEL];
   real *panel = (real *)packed;
-  Left left[GATES];
-  left_of(c, 0, left);
-  const real *d_rh = left[g].rows + n0 * left[g].stride + j;
+  const Left left = left_of(c, 0, g);
+  const real *d_rh = left.rows + n0 * left.stride + j;
   const real *d_wx = c->gates + (n0 * GATES + g) * H + j;
-  if (c->d_weight_hh) {
-    pack(d_rh, rows, left[g].stride, columns, panel);
+  const int recurrent = c->d_weight_hh && g < RECURRENT;
+  if (recurrent) {
+    pack(d_rh, rows, left.stride, columns, panel);
     add_outer(c->states[0] + n0 * H, H, rows, part->first_h, part->last_h, panel, width,
-              c->d_weight_hh + place, GATES * filled);
+              c->d_weight_hh + place, RECURRENT * filled);
   }
   if (c->d_weight_ih) {
-    if (d_wx != d_rh || !c->d_weight_hh) pack(d_wx, rows, GATES * H, columns, panel);
+    if (d_wx != d_rh || !recurrent) pack(d_wx, rows, GATES * H, columns, panel);
     add_outer(c->x + n0 * I, I, rows, part->first_x, part->last_x, panel, width,
               c->d_weight_ih + place, GATES * filled);
   }
