@@ -93,9 +93,14 @@ def test_a_run_leaves_a_comparable_record(rnnexp, workdir: Path, store_uri: str)
     for tag in ("rnnexp.config_hash", "rnnexp.backend.layer0", "host", "version.torch"):
         assert run.data.tags[tag]
     client = MlflowClient(store_uri)
-    for key in ("train/loss", "grad/raw_norm", "grad/clipped_norm", "grad/clipped_fraction"):
-        assert [m.step for m in client.get_metric_history(run.info.run_id, key)] == [*range(1, 7)]
-    assert [m.step for m in client.get_metric_history(run.info.run_id, "val/loss")] == [3, 6]
+
+    def steps_of(key: str) -> list[int]:
+        return [m.step for m in client.get_metric_history(run.info.run_id, key)]
+
+    for key in ("train/loss", "grad/raw_norm", "grad/clipped_norm"):
+        assert steps_of(key) == [*range(1, 7)]
+    for key, steps in {"val/loss": [3, 6], "train/lr": [1], "grad/clipped_fraction": [6]}.items():
+        assert steps_of(key) == steps
     assert run.data.metrics["test/loss"] > 0
     kept = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert kept >= {"config.yaml", "packages.txt", "checkpoints", "pictures"}

@@ -13,6 +13,8 @@ from rnnexp.monitors.nonfinite import NonFiniteGuard
 
 # A clipped norm differs from the threshold by rounding; one this close to raw was not clipped.
 _SAME = 1e-5
+_SHARE_EVERY = 10
+"""Steps between two records of the share of clipped steps, which changes slowly."""
 
 
 class StepMonitor(Callback):
@@ -29,8 +31,10 @@ class StepMonitor(Callback):
     def __init__(self, guard: NonFiniteGuard) -> None:
         self.guard = guard
         self.logs = True
-        """Whether it logs `latest`; one who adds figures to those of the step does so instead."""
+        """Whether it logs `news`; one who adds figures to those of the step does so instead."""
         self.latest: dict[str, float] = {}
+        self.news: dict[str, float] = {}
+        """Those of the latest that go on record: not a rate that stays as it was."""
         self.loss: float | None = None
         """Of the latest batch, all processes' rows of it; None before the first."""
         self._losses: list[float] = []
@@ -42,6 +46,7 @@ class StepMonitor(Callback):
         self._raw: float | None = None
         self._untouched = False
         self._rate = 0.0
+        self._rate_on_record: float | None = None
         self._loss = 0.0
         self._since = time.perf_counter()
         self._last_step = 0
@@ -96,8 +101,9 @@ class StepMonitor(Callback):
         self.latest = {"train/loss": loss, **self._norms(pl_module, self._raw)}
         self.latest["train/lr"] = self._rate
         self._add_rate(trainer.global_step)
+        self.news = self._new_at(trainer.global_step)
         if self.logs and trainer.logger is not None:
-            trainer.logger.log_metrics(self.latest, step=trainer.global_step)
+            trainer.logger.log_metrics(self.news, step=trainer.global_step)
         self._raw = None
 
     def summary(self) -> dict[str, float]:
@@ -112,12 +118,14 @@ class StepMonitor(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Keep the counts over a resume, and what is known of a step that is half done."""
         counts = {"steps": self._steps, "clipped": self._clipped, "largest": self._largest}
-        return {**counts, "losses": list(self._losses), "guard": self.guard.state_dict()}
+        rate = {"rate": self._rate_on_record}
+        return {**counts, **rate, "losses": list(self._losses), "guard": self.guard.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the counts."""
         self._steps, self._clipped = int(state_dict["steps"]), int(state_dict["clipped"])
         self._largest = float(state_dict["largest"])
+        self._rate_on_record = state_dict.get("rate")
         self._losses = list(state_dict.get("losses", ()))
         self.guard.load_state_dict(state_dict["guard"])
 
@@ -132,6 +140,14 @@ class StepMonitor(Callback):
             "grad/clipped_norm": clipped,
             "grad/clipped_fraction": self._clipped / self._steps,
         }
+
+    def _new_at(self, step: int) -> dict[str, float]:
+        # Each point of a record costs the store as much as any other.
+        known = set[str]() if self._rate != self._rate_on_record else {"train/lr"}
+        self._rate_on_record = self._rate
+        if step % _SHARE_EVERY:
+            known.add("grad/clipped_fraction")
+        return {key: value for key, value in self.latest.items() if key not in known}
 
     def _norms_of(self, pl_module: LightningModule) -> GroupNorms:
         if self._groups is None:

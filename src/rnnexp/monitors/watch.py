@@ -92,7 +92,7 @@ class CliffWatch(Callback):
         if not self.monitor.groups:  # accumulating
             return
         step, raw = trainer.global_step, self.monitor.latest["grad/raw_norm"]
-        figures = dict(self.monitor.latest)
+        figures = dict(self.monitor.news)
         figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
         if self._is_due(step - 1):
             figures |= self._record_flow(_profiles(pl_module), step)

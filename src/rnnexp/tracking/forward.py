@@ -82,8 +82,9 @@ class Forwarder:
         Returns:
             Whether there was anything to deliver.
         """
-        records, offset = read_from(self.folder / FILE, self._offset)
-        if not records:
+        # Profiles are for the run's own pictures.
+        records, offset = read_from(self.folder / FILE, self._offset, profiles=False)
+        if offset == self._offset:
             return False
         try:
             self._deliver(records)
@@ -120,31 +121,31 @@ class Forwarder:
         write_json(self._cursor, state)
 
     def _deliver(self, records: list[Record]) -> None:
+        # A request costs the store as much as a hundred points: one for all points between a start
+        # and an end, and one for all tags.
         points: list[Point] = []
+        tags: dict[str, str] = {}
         for record in records:
-            if record["kind"] == "metrics":
+            kind = record["kind"]
+            if kind == "metrics":
                 points += _points(record)
-                continue
-            if record["kind"] == "profile":  # for the run's own pictures
-                continue
-            self._log(points)
-            points = []
-            self._deliver_one(record)
-        self._log(points)
+            elif kind == "tags":
+                tags |= record["values"]
+            elif kind == "artifact":
+                self._copy(record)
+            else:
+                self._log(points, tags)
+                points, tags = [], {}
+                if kind == "start":
+                    self._start(record)
+                else:
+                    self._end(self._id(), record)
+        self._log(points, tags)
 
-    def _deliver_one(self, record: Record) -> None:
-        if record["kind"] == "start":
-            self._start(record)
-            return
-        run_id = self._id()
-        if record["kind"] == "tags":
-            self.store.set_tags(run_id, record["values"])
-        elif record["kind"] == "artifact":
-            path = Path(record["path"])
-            if path.is_file():
-                self.store.log_artifact(run_id, path, record["folder"])
-        elif record["kind"] == "end":
-            self._end(run_id, record)
+    def _copy(self, record: Record) -> None:
+        path = Path(record["path"])
+        if path.is_file():
+            self.store.log_artifact(self._id(), path, record["folder"])
 
     def _start(self, record: Record) -> None:
         self._run_id = self.store.open_run(record)
@@ -161,33 +162,36 @@ class Forwarder:
         self.store.end_run(run_id, record["status"], record["time"])
         self.ended = self.ended_here = True
 
-    def _log(self, points: list[Point]) -> None:
-        if not points:
-            return
-        run_id = self._id()
-        new = self._not_stored(run_id, points) if self._unsure else points
-        self.store.log_metrics(run_id, new)
-        self._mark_nonfinite(run_id, points)
+    def _log(self, points: list[Point], tags: Mapping[str, str]) -> None:
+        if points:
+            run_id = self._id()
+            new = self._not_stored(run_id, points) if self._unsure else points
+            self.store.log_metrics(run_id, new)
+        marks = self._marks_of(points)
+        if marks or tags:
+            self.store.set_tags(self._id(), {**tags, **_named(marks)})
+        self._marked |= marks.keys()
 
     def _not_stored(self, run_id: str, points: list[Point]) -> list[Point]:
         keys = {point[0] for point in points}
         stored = {key: self.store.steps_of(run_id, key) for key in keys}
         return [p for p in points if (p[3], p[2]) not in stored[p[0]]]
 
-    def _mark_nonfinite(self, run_id: str, points: Iterable[Point]) -> None:
-        # MLflow turns infinity into 1.8e308 without a word: the tag keeps the truth.
-        tags: dict[str, str] = {}
+    def _marks_of(self, points: Iterable[Point]) -> dict[str, str]:
+        # MLflow turns infinity into 1.8e308 without a word: a tag keeps the truth.
+        marks: dict[str, str] = {}
         for key, value, _, step in points:
-            if not math.isfinite(value) and key not in self._marked | tags.keys():
-                tags[key] = f"{value} at step {step}"
-        if tags:
-            named = {f"rnnexp.nonfinite.{k.replace('/', '.')}": text for k, text in tags.items()}
-            self.store.set_tags(run_id, named)
-            self._marked |= tags.keys()
+            if not math.isfinite(value) and key not in self._marked | marks.keys():
+                marks[key] = f"{value} at step {step}"
+        return marks
 
     def _id(self) -> str:
         assert self._run_id is not None, "a journal begins with its start record"
         return self._run_id
+
+
+def _named(marks: Mapping[str, str]) -> dict[str, str]:
+    return {f"rnnexp.nonfinite.{key.replace('/', '.')}": text for key, text in marks.items()}
 
 
 def _points(record: Record) -> list[Point]:

@@ -101,6 +101,9 @@ class JournalWriter:
             raise
 
 
+_PROFILE = b'{"kind": "profile"'
+
+
 def _line(record: Record) -> bytes:
     return json.dumps(record).encode() + b"\n"
 
@@ -117,13 +120,17 @@ def cut_torn_tail(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def read_from(path: Path, offset: int, limit: int = 1 << 20) -> tuple[list[Record], int]:
+def read_from(
+    path: Path, offset: int, limit: int = 1 << 20, *, profiles: bool = True
+) -> tuple[list[Record], int]:
     """Read whole records from a byte offset on.
 
     Args:
         path: the journal.
         offset: where a record begins.
         limit: about how many bytes to read at most; at least one record is read.
+        profiles: whether those of norms over time are among them; of a long sequence they are most
+            of a journal.
 
     Returns:
         The records, and the offset behind the last of them.
@@ -134,7 +141,8 @@ def read_from(path: Path, offset: int, limit: int = 1 << 20) -> tuple[list[Recor
         for line in file:
             if not line.endswith(b"\n"):
                 break
-            records.append(json.loads(line))
+            if profiles or not line.startswith(_PROFILE):
+                records.append(json.loads(line))
             offset += len(line)
             limit -= len(line)
             if limit <= 0:

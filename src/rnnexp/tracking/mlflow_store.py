@@ -12,6 +12,8 @@ from typing import Any
 from filelock import FileLock
 from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
 from rnnexp.loading import load
@@ -47,6 +49,7 @@ class MlflowStore:
         self._is_file = uri.startswith(_SQLITE)
         self._points = _points_of(uri)
         self._experiments: dict[str, str] = {}  # of the runs opened here
+        self._folders: dict[str, ArtifactRepository] = {}  # of those created here in a file
         self._parents: dict[tuple[str, str], str] = {}
 
     def open_run(self, start: Record) -> str:
@@ -119,11 +122,15 @@ class MlflowStore:
 
     def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
         """Copy a file."""
-        self._client.log_artifact(run_id, str(path), folder or None)
+        if run_id not in self._folders:
+            self._client.log_artifact(run_id, str(path), folder or None)
+        else:  # the client would read all of a run first, to find where its files go
+            self._folders[run_id].log_artifact(str(path), folder or None)
 
     def end_run(self, run_id: str, status: Status, time: int) -> None:
         """Set the final status."""
         self._client.set_terminated(run_id, status, time)
+        self._folders.pop(run_id, None)
 
     def _experiment(self, name: str, artifacts: str | None) -> Experiment:
         found = self._client.get_experiment_by_name(name) or self._made(name, artifacts)
@@ -165,11 +172,15 @@ class MlflowStore:
         time, name = start["time"], start["name"]
         run: Any = self._client.create_run(experiment, time, tags=tags, run_name=name)
         if self._is_file:
-            return [str(run.info.run_id)]
+            run_id = str(run.info.run_id)
+            self._folders[run_id] = get_artifact_repository(run.info.artifact_uri)
+            return [run_id]
         # The client sends a create again when the reply of a server is lost: the first counts.
         return self._find(experiment, start["key"])
 
     def _find(self, experiment: str, key: str) -> list[str]:
+        if self._points is not None:
+            return self._points.runs_with(experiment, _KEY, key)
         query = f"tags.`{_KEY}` = '{key}'"
         runs = self._client.search_runs([experiment], query, order_by=["start_time ASC"])
         return [str(run.info.run_id) for run in runs]

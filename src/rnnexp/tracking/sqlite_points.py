@@ -1,4 +1,4 @@
-"""Points straight into the tables of an MLflow store in sqlite.
+"""Points straight into the tables of an MLflow store in sqlite, and what is asked most often of it.
 
 MLflow's client makes an object of its database layer for each point and each latest value: some
 65 us a point, so that the record of a step costs a third of the step on a machine whose cores all
@@ -20,9 +20,12 @@ from rnnexp.tracking.views import TAG, VIEW
 _Row = tuple[str, str, float, int, int, bool]
 _WAIT_SECONDS = 60.0
 _UPSERT_SINCE = (3, 24)
+_CACHE_KIB = 32_768
+"""The pages that a transaction touches: with sqlite's own 2 MB it takes an eighth longer."""
 _KNOWN = {
     "metrics": {"key": 1, "timestamp": 2, "step": 3, "run_uuid": 4, "value": 5, "is_nan": 6},
     "latest_metrics": {"key": 1, "run_uuid": 2, "value": 0, "timestamp": 0, "step": 0, "is_nan": 0},
+    "tags": {"key": 1, "run_uuid": 2, "value": 0},
 }
 """The columns of each table, and their places in its primary key."""
 _INSERT = """
@@ -51,6 +54,7 @@ class SqlitePoints:
         self._connection = sqlite3.connect(
             path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
+        self._connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
 
     def add(self, run_id: str, points: Sequence[Point]) -> bool:
         """Take points, those that are stored already once.
@@ -69,6 +73,15 @@ class SqlitePoints:
             connection.executemany(_INSERT, rows)
             connection.executemany(_UPDATE, _latest(rows))
         return True
+
+    def runs_with(self, experiment: str, tag: str, value: str) -> list[str]:
+        """List the active runs of an experiment that have a tag of this value, the oldest first."""
+        asked = """
+            SELECT r.run_uuid FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid
+            WHERE t.key = ? AND t.value = ? AND r.experiment_id = ? AND r.lifecycle_stage = 'active'
+            ORDER BY r.start_time
+        """
+        return [str(row[0]) for row in self._connection.execute(asked, (tag, value, experiment))]
 
     def _is_active(self, run_id: str) -> bool:
         asked = "SELECT 1 FROM runs WHERE run_uuid = ? AND lifecycle_stage = 'active'"

@@ -72,10 +72,15 @@ class Noting(StepMonitor):
     def __init__(self, guard: NonFiniteGuard) -> None:
         super().__init__(guard)
         self.seen: list[dict[str, float]] = []
+        self.recorded: list[dict[str, float]] = []
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
         super().on_train_batch_end(*args, **kwargs)
         self.seen.append(dict(self.latest))
+        self.recorded.append(dict(self.news))
+
+    def steps_of(self, key: str) -> list[int]:
+        return [step for step, figures in enumerate(self.recorded, 1) if key in figures]
 
 
 def _fit(module: Line, tmp_path, policy: str = "raise", **options: Any) -> Noting:
@@ -110,6 +115,28 @@ def test_raw_and_clipped_norm_by_hand(tmp_path) -> None:
             "grad/rollbacks": 0.0,
         }
     )
+
+
+def test_what_stays_as_it_was_is_recorded_once(tmp_path) -> None:
+    slopes = [(3.0, 4.0)] * 12
+    monitor = _fit(Line(slopes), tmp_path, gradient_clip_val=1.0)
+    assert monitor.steps_of("grad/clipped_norm") == [*range(1, 13)]
+    assert monitor.steps_of("train/lr") == [1]
+    assert monitor.steps_of("grad/clipped_fraction") == [10]
+    assert monitor.recorded[9]["grad/clipped_fraction"] == 1.0
+    halves = partial(torch.optim.lr_scheduler.StepLR, step_size=5, gamma=0.5)
+    monitor = _fit(Line(slopes, schedule=halves), tmp_path)
+    assert monitor.steps_of("train/lr") == [1, 6, 11]
+    assert [figures["train/lr"] for figures in monitor.recorded[::5]] == [0.125, 0.0625, 0.03125]
+
+
+def test_a_rate_on_record_is_known_after_a_resume(tmp_path) -> None:
+    before = _fit(Line([(3.0, 4.0)]), tmp_path)
+    monitor = Noting(NonFiniteGuard("raise"))
+    monitor.load_state_dict(before.state_dict())
+    trainer = Trainer(max_epochs=1, logger=False, **QUIET, callbacks=[monitor])
+    trainer.fit(Line([(3.0, 4.0)] * 2))
+    assert monitor.steps_of("train/lr") == []
 
 
 def test_the_loss_of_a_step_is_the_mean_over_its_batches(tmp_path) -> None:

@@ -180,6 +180,33 @@ def test_crash_before_the_first_cursor_repeats_nothing(tmp_path: Path) -> None:
     assert len(store.keys) == 1
 
 
+def test_points_and_tags_of_a_batch_are_a_request_each(tmp_path: Path) -> None:
+    log, store = RunLog(tmp_path, HEADER, "sqlite:///x.db", None), MemoryStore()
+    for step in range(3):
+        log.metrics({"loss": math.inf if step == 1 else 0.0}, step)
+        log.tags({"a": str(step), f"b{step}": "x"})
+    log.end("FINISHED", None)
+    Forwarder(tmp_path, store).drain()
+    assert _steps(store) == [0, 1, 2]
+    marks = {"rnnexp.nonfinite.loss": "inf at step 1"}
+    assert store.tags == {"a": "2", "b0": "x", "b1": "x", "b2": "x"} | marks
+    assert store.calls == len(["open_run", "log_metrics", "set_tags", "end_run"])
+
+
+def test_norms_over_time_stay_in_the_journal(tmp_path: Path) -> None:
+    log, store = RunLog(tmp_path, HEADER, "sqlite:///x.db", None), MemoryStore()
+    forwarder = Forwarder(tmp_path, store)
+    log.flush()
+    forwarder.drain()
+    before = store.calls
+    log.profile({"layer0": [0.5] * 100}, 1)
+    log.flush()
+    assert forwarder.has_more
+    assert forwarder.advance(), "or it would not be known as read"
+    assert not forwarder.has_more
+    assert store.calls == before
+
+
 def test_first_value_that_is_not_finite_is_tagged(tmp_path: Path) -> None:
     log = RunLog(tmp_path, HEADER, "sqlite:///x.db", None)
     for step, value in enumerate([1.0, math.inf, math.nan, -math.inf]):

@@ -69,6 +69,22 @@ def test_the_client_reads_them(store, client, file: Path) -> None:
     assert client.get_run(run_id).data.metrics == {"loss": 1.0}
 
 
+def test_runs_are_found_by_a_tag_as_the_client_finds_them(store, client, file: Path) -> None:
+    experiment = store.experiment_of(new_run(store, "other"))
+    elsewhere = client.create_experiment("elsewhere")
+    tags = {"rnnexp.key": "it's"}
+    later = client.create_run(experiment, 20, tags=tags).info.run_id
+    early = client.create_run(experiment, 10, tags=tags).info.run_id
+    gone = client.create_run(experiment, 5, tags=tags).info.run_id
+    client.delete_run(gone)
+    client.create_run(elsewhere, 1, tags=tags)
+    found = SqlitePoints(file).runs_with(experiment, "rnnexp.key", "it's")
+    assert found == [early, later]
+    query = 'tags.`rnnexp.key` = "it\'s"'
+    theirs = client.search_runs([experiment], query, order_by=["start_time ASC"])
+    assert found == [run.info.run_id for run in theirs]
+
+
 @pytest.mark.parametrize("straight", [True, False])
 def test_many_points_go_in_several_pieces(
     store, client, monkeypatch: pytest.MonkeyPatch, straight: bool

@@ -32,8 +32,6 @@ from rnnexp.training.resume import ResumePoint
 C = TypeVar("C", bound=Callback)
 CONFIG_FILE = "config.yaml"
 _NOT_EXACT = "The run goes on, but not bit for bit."
-_AT_EVERY_STEP = ("grad/clipped_fraction",)
-"""Figures of the summary that the last step has logged already."""
 
 
 def run(
@@ -206,7 +204,8 @@ def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, fl
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
     summary = _summary_of(trainer)
-    log.metrics({k: v for k, v in summary.items() if k not in _AT_EVERY_STEP}, step)
+    known = _callback(trainer, StepMonitor).news  # on record at this very step
+    log.metrics({key: value for key, value in summary.items() if key not in known}, step)
     return {**at_end, **figures, **summary}
 
 
