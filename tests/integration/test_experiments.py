@@ -8,7 +8,8 @@ import pytest
 from rnnexp.paths import conf_dir
 from rnnexp.tracking.journal import read_all
 
-NAMES = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
+FILES = {file.stem: file for file in (conf_dir() / "experiment").glob("*.yaml")}
+SWEEPS = sorted(name for name, file in FILES.items() if "mode: MULTIRUN" in file.read_text())
 SHORT = ["trainer.max_steps=2", "trainer.val_every=2", "tracking.wait=0"]
 SMALL = "cell.hidden_size=8"
 MORE = {"search": ["hydra.sweeper.trials=2"], "zoo": ["cell=elman,min_gru"]}
@@ -16,14 +17,25 @@ SIZED = ("cliff_surface",)
 """Studies of one unit, which are what they are by their size."""
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_runs_two_steps(rnnexp, workdir: Path, store_uri: str, name: str) -> None:
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_sweep_runs_two_steps(rnnexp, workdir: Path, store_uri: str, name: str) -> None:
     more = [*MORE.get(name, []), *([] if name in SIZED else [SMALL])]
     done = rnnexp("train", f"experiment={name}", *SHORT, *more, timeout=150)
     assert done.code == 0, done.err
-    files = list(workdir.rglob("checkpoints/last.ckpt"))
-    assert files
-    assert all(file.stat().st_size > 0 for file in files)
+    assert _checkpoints(workdir)
+
+
+def test_single_runs_make_two_steps_as_a_sweep_over_them(
+    rnnexp, workdir: Path, store_uri: str
+) -> None:
+    names = sorted(FILES.keys() - set(SWEEPS))
+    done = rnnexp("train", "-m", f"experiment={','.join(names)}", *SHORT, SMALL, timeout=250)
+    assert done.code == 0, done.err
+    assert len(_checkpoints(workdir)) == len(names) > 1
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return [f for f in folder.rglob("checkpoints/last.ckpt") if f.stat().st_size]
 
 
 def test_cliff_surface_shows_what_clipping_is_for(rnnexp, workdir: Path, store_uri: str) -> None:
