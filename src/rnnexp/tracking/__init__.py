@@ -5,6 +5,7 @@ Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the
 
 from rnnexp.tracking.courier import Courier
 from rnnexp.tracking.lookup import (
+    LATEST,
     RunRecord,
     add_artifacts,
     check_store,
@@ -20,6 +21,7 @@ from rnnexp.tracking.sqlite_points import experiments_in, sweeps_in
 from rnnexp.tracking.views import Comparison
 
 __all__ = [
+    "LATEST",
     "Comparison",
     "Courier",
     "Journals",

@@ -15,6 +15,8 @@ from rnnexp.tracking.service import delivered
 
 ID_BEGINNING = 4
 """So many characters of a run's id may stand for it; fewer stand for none."""
+LATEST = "latest"
+"""Stands for the run that has written to its record last."""
 _SQLITE = "sqlite:///"
 _SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
 
@@ -67,12 +69,14 @@ def find_run(run_id: str, outputs: Path) -> Path | None:
     """Find the folder of a run by its MLflow id; the newest, if it was resumed.
 
     Args:
-        run_id: the id, or its beginning, of `ID_BEGINNING` characters at least.
+        run_id: the id, or its beginning, of `ID_BEGINNING` characters at least; or `LATEST`.
         outputs: the folder below which runs lie.
 
     Raises:
         ConfigError: the ids of several runs begin so.
     """
+    if run_id == LATEST:
+        return _latest(outputs)
     if len(run_id) < ID_BEGINNING:
         return None
     files = sorted(outputs.rglob(RUN), key=lambda file: file.stat().st_mtime)
@@ -84,6 +88,15 @@ def find_run(run_id: str, outputs: Path) -> Path | None:
             "more of it."
         )
     return known[found[0]] if found else None
+
+
+def _latest(outputs: Path) -> Path | None:
+    journals = sorted(outputs.rglob(FILE), key=lambda file: file.stat().st_mtime, reverse=True)
+    for journal in journals:
+        start = next(read_all(journal), None)
+        if start and not start.get("compared"):  # or it is that of a sweep
+            return journal.parent
+    return None
 
 
 def store_of(folder: Path) -> str | None:

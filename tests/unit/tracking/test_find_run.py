@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import find_run
+from rnnexp.tracking import Comparison, RunHeader, RunLog, find_run
 from rnnexp.tracking.files import RUN, write_json
+from rnnexp.tracking.journal import FILE as JOURNAL
 
 FIRST, SECOND = "8424e8e9" + "0" * 24, "84248e89" + "0" * 24
 
@@ -29,6 +30,18 @@ def outputs(tmp_path: Path) -> Path:
 )
 def test_a_run_is_found(outputs: Path, text: str, folder: str) -> None:
     assert find_run(text, outputs) == outputs / folder
+
+
+def test_the_latest_is_the_one_written_to_last(tmp_path: Path) -> None:
+    assert find_run("latest", tmp_path) is None
+    jobs = Comparison((), "val/loss", True)
+    headers = {"a": None, "b": None, "a_sweep": jobs}
+    for age, (name, compared) in enumerate(headers.items()):
+        RunLog(tmp_path / name, RunHeader(name, "e", {}, {}, compared=compared), "u", None).flush()
+        os.utime(tmp_path / name / JOURNAL, (9e8 + age, 9e8 + age))
+    assert find_run("latest", tmp_path) == tmp_path / "b", "a sweep is no run"
+    os.utime(tmp_path / "a" / JOURNAL, (9e8 + 9, 9e8 + 9))
+    assert find_run("latest", tmp_path) == tmp_path / "a"
 
 
 @pytest.mark.parametrize("text", ["", "842", "None", "0000", FIRST + "0", "8424e8e91"])

@@ -11,6 +11,9 @@ from rnnexp.errors import ConfigError, StoreError
 from rnnexp.monitors.events import load_events
 from rnnexp.tracking import add_artifacts, find_run
 
+WHICH = "MLflow run id or its first characters, the run's folder, or latest"
+"""What a run is asked for by."""
+
 
 def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path, int]:
     """Read a command line of a run and a step; the run's largest cliff is the default.
@@ -19,7 +22,7 @@ def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path
         ConfigError: there is no such run, or no step is named and no cliff recorded.
     """
     parser = parser_of(command, doc)
-    parser.add_argument("run", help="MLflow run id or its first characters, or the run's folder")
+    parser.add_argument("run", help=WHICH)
     parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
     args = parser.parse_args(arguments)
     folder = folder_of(args.run)
@@ -44,7 +47,7 @@ def keep(folder: Path, files: Iterable[Path]) -> None:
 
 
 def folder_of(run: str) -> Path:
-    """Find a run's folder by its MLflow id, or take the folder itself.
+    """Find a run's folder by its MLflow id or by ``latest``, or take the folder itself.
 
     Raises:
         ConfigError: there is no such run.
@@ -52,6 +55,7 @@ def folder_of(run: str) -> Path:
     folder = Path(run) if Path(run).is_dir() else find_run(run, Path(OUTPUTS))
     if folder is None or not (folder / "config.yaml").is_file():
         raise ConfigError(
-            f"No run '{run}' below {Path(OUTPUTS).resolve()}. Give its MLflow id or its folder."
+            f"No run '{run}' below {Path(OUTPUTS).resolve()}. Give its MLflow id or its folder; "
+            "latest stands for the one that was written to last."
         )
     return folder

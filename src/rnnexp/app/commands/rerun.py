@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from rnnexp.app.commands.arguments import parser_of
-from rnnexp.app.commands.recorded import folder_of
+from rnnexp.app.commands.recorded import WHICH, folder_of
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.config.validate import validate
@@ -33,7 +33,7 @@ def main(command: str, arguments: list[str]) -> int:
     One that was stopped goes on by the same command.
     """
     parser = parser_of(command, __doc__)
-    parser.add_argument("run", help="MLflow run id or its first characters, or the run's folder")
+    parser.add_argument("run", help=WHICH)
     args = parser.parse_args(arguments)
     old = folder_of(args.run)
     plan = recorded_plan(old)
@@ -90,12 +90,17 @@ def compared(old: RunRecord, new: RunRecord) -> str:
     )
 
 
+_ITS_OWN = ("time/", "grad/raw_norm_max")
+"""Figures that a rerun need not have: of speed; and the largest norms of windows, whose length was
+chosen by the steps that the run was to make when it began, not when it went on."""
+
+
 def _figures(record: RunRecord) -> Figures:
     return {
         (key, step): value
         for key, series in record.metrics.items()
         for step, value in series
-        if not key.startswith("time/")
+        if not key.startswith(_ITS_OWN)
     }
 
 

@@ -214,8 +214,8 @@ class RootOptions:
         flush_denormal: treat denormal numbers as zero, in every thread; vanishing gradients make
             many, and some CPUs compute with them many times slower.
         plugin_dirs: folders with plugins, beside those in $RNNEXP_PLUGINS.
-        resume: MLflow run id or its first characters, or path of a checkpoint or of a run folder,
-            to go on from.
+        resume: MLflow run id or its first characters, latest, or path of a checkpoint or of a run
+            folder, to go on from.
     """
 
     seed: int = 0

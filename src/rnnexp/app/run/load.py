@@ -45,8 +45,8 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
     are, and so do torch's random numbers.
 
     Args:
-        run: an MLflow run id or its first characters, a run's folder, or a checkpoint in the
-            folder ``checkpoints`` of one.
+        run: an MLflow run id or its first characters, ``latest``, a run's folder, or a checkpoint
+            in the folder ``checkpoints`` of one.
         outputs: the folder below which ids are looked for.
 
     Returns:

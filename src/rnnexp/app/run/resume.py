@@ -1,4 +1,4 @@
-"""Find what a run goes on from: ``resume=RUN_ID`` or a path."""
+"""Find what a run goes on from: ``resume=RUN_ID``, a path, or ``latest``."""
 
 import shlex
 import sys
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from hydra.core.override_parser.types import Override
 
 from rnnexp.app.config.overrides import parse, quoted
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import find_run, load_run
+from rnnexp.tracking import LATEST, find_run, load_run
 from rnnexp.training.checkpoints import find_checkpoint
 
 OUTPUTS, JOURNAL = "outputs", "journal.jsonl"
@@ -57,8 +58,8 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
     """Find the checkpoint that ``resume=`` means.
 
     Args:
-        resume: an MLflow run id or its beginning, a run folder, or a checkpoint file; a file
-            starts a new run.
+        resume: an MLflow run id or its beginning, ``latest``, a run folder, or a checkpoint file;
+            a file starts a new run.
 
     Raises:
         ConfigError: there is no such run, or it left no checkpoint.
@@ -99,7 +100,13 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
     if "hydra.run.dir" not in new:
         kept.append(f"hydra.run.dir={quoted(str(origin.folder.resolve()))}")
-    return [*kept, *(o.input_line or "" for o in given)]
+    return [*kept, *(_by_folder(o, origin.folder) for o in given)]
+
+
+def _by_folder(override: Override, folder: Path) -> str:
+    # The latest run will be another one later, and this stands in the record of the run.
+    latest = override.key_or_group == "resume" and override.value() == LATEST
+    return f"resume={quoted(str(folder))}" if latest else override.input_line or ""
 
 
 def _with_ids_as_text(overrides: Sequence[str]) -> list[str]:

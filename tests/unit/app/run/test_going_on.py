@@ -183,6 +183,16 @@ def test_the_beginning_of_an_id_is_text(run_id: str, earlier: Path, workdir: Pat
     check_resumes([plan], multirun=False)
 
 
+def test_the_latest_run_goes_on_by_its_folder(earlier: Path, workdir: Path) -> None:
+    shutil.move(earlier, workdir / "outputs" / "its")
+    words = with_earlier_overrides(["trainer.max_steps=9", "resume=latest"])
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    assert plan.values["resume"] == "outputs/its", "another run will be the latest"
+    assert plan.values["trainer"]["max_steps"] == 9
+    assert plan.values["cell"]["name"] == "elman"
+    check_resumes([plan], multirun=False)
+
+
 def test_a_folder_of_any_name_goes_on(earlier: Path, workdir: Path) -> None:
     folder = Path(shutil.move(earlier, workdir / "w 6 ü, it's"))
     words = with_earlier_overrides(shlex.split(key_value("resume", folder)))
