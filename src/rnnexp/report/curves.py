@@ -1,7 +1,9 @@
 """Loss and gradient norms over training, drawn from the runs' journals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
+from statistics import median
 
 import matplotlib as mpl
 
@@ -9,45 +11,121 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rnnexp.report.load import Summary
-from rnnexp.report.series import Series, drawable, window_maxima
-from rnnexp.report.table import differing
+from rnnexp.report.series import Point, Series, drawable, window_maxima, windows
+from rnnexp.report.table import differing, headings
 from rnnexp.tracking import load_run
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LOOKS = tuple((colour, style) for style, colour in product(("-", "--", ":", "-."), COLOURS))
+SEED = "seed"
+FEW = 8
+"""As many names as leave room for the curves beside them; more stand below."""
+WINDOWS = 150
+_ROW, _COLUMNS = 0.19, 3
+"""Inches of a row of names below, and columns of them."""
+
+Metrics = Mapping[str, Series]
 
 
 def draw_curves(runs: Sequence[Summary], file: Path) -> None:
     """Draw validation loss and raw gradient norm of several runs into one picture.
 
+    Runs that differ in their seed alone share a colour: each is a faint line, their median a
+    strong one. Where nothing but the seed differs, each run has a colour of its own.
+
     Args:
         runs: what is drawn; the legend names what tells them apart.
         file: where the PNG goes.
     """
+    varied = differing(run.config for run in runs)
+    keys = [key for key in varied if key != SEED] or varied
+    groups = _alike(runs, keys)
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
-    keys = differing(run.config for run in runs)
-    for index, run in enumerate(runs):
-        label = ", ".join(run.config.get(key, "") for key in keys) or run.name
-        colour, style = COLOURS[index % len(COLOURS)], "-" if index < len(COLOURS) else "--"
-        metrics = load_run(Path(run.folder)).metrics
-        losses, norms = (drawable(metrics.get(key, ())) for key in ("val/loss", "grad/raw_norm"))
-        _line(above, losses, colour, style, label)
-        _line(below, window_maxima(norms), colour, style, label)
+    for index, (label, members) in enumerate(groups.items()):
+        metrics = [load_run(Path(run.folder)).metrics for run in members]
+        look = LOOKS[index % len(LOOKS)]
+        for axes, curve in ((above, _losses), (below, _norms)):
+            _lines(axes, metrics, curve, look, label)
     _label(above, "validation loss")
     _label(below, "raw gradient norm,\nlargest of each window")
     below.set_xlabel("optimizer step")
     for axes in [axes for axes in (above, below) if axes.lines][:1]:
-        axes.legend(fontsize="small", ncols=2)
+        _name(figure, axes, keys, len(groups))
     figure.savefig(file, dpi=130)
     plt.close(figure)
 
 
-def _line(axes: Axes, series: Series, colour: str, style: str, label: str) -> None:
-    if series:
-        steps, values = zip(*series, strict=True)
-        axes.plot(steps, values, style, color=colour, label=label, linewidth=1.4)
+def _alike(runs: Sequence[Summary], keys: Sequence[str]) -> dict[str, list[Summary]]:
+    groups: dict[str, list[Summary]] = {}
+    for run in runs:
+        label = ", ".join(run.config.get(key, "") for key in keys) or run.name
+        groups.setdefault(label, []).append(run)
+    return {
+        label if len(members) == 1 else f"{label} ({len(members)} runs)": members
+        for label, members in groups.items()
+    }
+
+
+def _lines(
+    axes: Axes,
+    metrics: Sequence[Metrics],
+    curve: Callable[[Metrics, bool], Series],
+    look: tuple[str, str],
+    label: str,
+) -> None:
+    alone = len(metrics) == 1
+    found = [series for one in metrics if (series := curve(one, alone))]
+    if not found:
+        return
+    colour, style = look
+    for series in [] if alone else found:
+        axes.plot(*zip(*series, strict=True), "-", color=colour, alpha=0.25, linewidth=0.7)
+    strong = found[0] if alone else _median(found)
+    axes.plot(*zip(*strong, strict=True), style, color=colour, label=label, linewidth=1.4)
+
+
+def _losses(metrics: Metrics, alone: bool) -> Series:
+    del alone
+    return drawable(metrics.get("val/loss", ()))
+
+
+def _norms(metrics: Metrics, alone: bool) -> Series:
+    norms = metrics.get("grad/raw_norm", ())
+    if alone:
+        return window_maxima(drawable(norms), WINDOWS)
+    # At the end of each window, where the other runs have theirs.
+    parts = ((window[-1][0], drawable(window)) for window in windows(norms, WINDOWS))
+    return [(end, max(value for _, value in part)) for end, part in parts if part]
+
+
+def _median(many: Sequence[Series]) -> list[Point]:
+    """Take the median at each step that at least half of the runs have."""
+    values: dict[int, list[float]] = {}
+    for step, value in (point for series in many for point in series):
+        values.setdefault(step, []).append(value)
+    return [(step, median(of)) for step, of in sorted(values.items()) if 2 * len(of) >= len(many)]
+
+
+def _name(figure: Figure, axes: Axes, keys: Sequence[str], count: int) -> None:
+    title = ", ".join(headings(keys))
+    if count <= FEW:
+        axes.legend(fontsize="small", ncols=2, title=title, title_fontsize="small")
+        return
+    handles, labels = axes.get_legend_handles_labels()
+    rows = -(-min(count, len(LOOKS)) // _COLUMNS)
+    figure.set_figheight(figure.get_figheight() + _ROW * (rows + 2))
+    figure.legend(
+        handles[: len(LOOKS)],
+        labels[: len(LOOKS)],
+        loc="outside lower center",
+        ncols=_COLUMNS,
+        fontsize="small",
+        title=title if count <= len(LOOKS) else f"{title}: {len(LOOKS)} of {count}",
+    )
 
 
 def _label(axes: Axes, text: str) -> None:

@@ -176,7 +176,7 @@ def _settings(columns: Sequence[_Column], row: int) -> list[str]:
 
 def _columns(runs: Sequence[Run]) -> list[_Column]:
     keys = differing(run.config for run in runs)
-    named = zip(keys, _named(keys), strict=True)
+    named = zip(keys, headings(keys), strict=True)
     columns = [
         _Column(head, [_brief(run.config.get(key, "")) for run in runs], False, head in _OWN)
         for key, head in named
@@ -190,8 +190,8 @@ def _columns(runs: Sequence[Run]) -> list[_Column]:
     return [*columns, _Column("run id", [(run.run_id or "")[:8] for run in runs])]
 
 
-def _named(keys: Sequence[str]) -> list[str]:
-    # "cell.name" is what was typed as "cell=".
+def headings(keys: Sequence[str]) -> list[str]:
+    """Name config keys as they are typed: "cell.name" as "cell"."""
     called = {"tracking.name": "run"}
     return [called.get(key, key.removesuffix(".name").removesuffix(".by")) for key in keys]
 

@@ -1,12 +1,14 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from rnnexp.errors import StoreError
-from rnnexp.report.curves import draw_curves
+from rnnexp.report.curves import COLOURS, draw_curves
 from rnnexp.report.load import Summary
 from rnnexp.tracking import RunHeader, RunLog
 
@@ -41,6 +43,64 @@ def test_curves_are_drawn_in_their_colours(tmp_path: Path) -> None:
     assert _has_colour(pixels, "#0072B2")
     assert _has_colour(pixels, "#D55E00")
     assert not _has_colour(pixels, "#009E73")
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved, as they are then."""
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def kept(self: Figure, *given: Any, **named: Any) -> None:
+        figures.append(self)
+        save(self, *given, **named)
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    return figures
+
+
+def test_seeds_share_a_colour_and_a_median(tmp_path: Path, drawn: list[Figure]) -> None:
+    runs = [
+        _run(tmp_path / f"{cell}{seed}", {"val/loss": values}, **{"cell.name": cell, "seed": seed})
+        for cell in ("gru", "lstm")
+        for seed, values in {"0": [1.0, 4.0], "1": [3.0, 5.0, 7.0], "2": [2.0, 9.0]}.items()
+    ]
+    draw_curves(runs, tmp_path / "p.png")
+    above = drawn[0].axes[0]
+    strong = [line for line in above.lines if not line.get_label().startswith("_")]
+    assert [line.get_label() for line in strong] == ["gru (3 runs)", "lstm (3 runs)"]
+    assert above.get_legend().get_title().get_text() == "cell"
+    for line, colour in zip(strong, COLOURS, strict=False):
+        # Of the third step one run of three is left.
+        assert line.get_xydata().tolist() == [[0, 2.0], [1, 5.0]]
+        assert sum(other.get_color() == colour for other in above.lines) == 1 + 3
+
+
+def test_norms_of_seeds_meet_at_the_end_of_each_window(tmp_path: Path, drawn) -> None:
+    norms = [[1.0] * 400, [1.0] * 400]
+    norms[0][4], norms[1][3] = 7.0, 5.0  # a cliff each, in one window
+    runs = [
+        _run(tmp_path / f"{i}{j}", {"grad/raw_norm": norms[j]}, **{"cell.name": i, "seed": str(j)})
+        for i in "ab"
+        for j in range(2)
+    ]
+    draw_curves(runs, tmp_path / "p.png")
+    below = drawn[0].axes[1]
+    (line,) = (line for line in below.lines if line.get_label() == "a (2 runs)")
+    assert line.get_xydata()[:3].tolist() == [[2, 1.0], [5, 6.0], [8, 1.0]]
+
+
+@pytest.mark.parametrize(("count", "said"), [(9, "seed"), (30, "seed: 28 of 30")])
+def test_many_names_stand_below_the_curves(tmp_path: Path, drawn, count: int, said: str) -> None:
+    runs = [_run(tmp_path / f"{i}", {"val/loss": [1.0, 2.0]}, seed=str(i)) for i in range(count)]
+    draw_curves(runs, tmp_path / "p.png")
+    (legend,) = drawn[0].legends
+    assert legend.get_title().get_text() == said
+    assert [text.get_text() for text in legend.texts] == [str(i) for i in range(min(count, 28))]
+    lowest = drawn[0].axes[1].get_position().y0 * drawn[0].bbox.height
+    assert legend.get_window_extent().y1 < lowest
+    looks = {(line.get_color(), line.get_linestyle()) for line in drawn[0].axes[0].lines}
+    assert len(looks) == min(count, 28)
 
 
 @pytest.mark.parametrize(
