@@ -48,7 +48,15 @@ HOMES = {
 TORCHLESS = [
     *("errors", "paths", "registry", "options", "discovery", "loading", "app.commands.train"),
     *("tracking", "tracking.mlflow_store", "tracking.sink"),
-    *("report.table", "report.load", "report.curves", "report.unfolded", "report.series"),
+    *(
+        "report.table",
+        "report.columns",
+        "report.seeds",
+        "report.load",
+        "report.curves",
+        "report.unfolded",
+        "report.series",
+    ),
     *("report.norms", "report.flow_map", "report.cliff_surface", "report.cliff_picture"),
     *("monitors.cliffs", "monitors.flow", "monitors.events"),
 ]

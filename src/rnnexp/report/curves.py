@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnnexp.report.load import Summary
+from rnnexp.report.seeds import alike, told_apart_by
 from rnnexp.report.series import Point, Series, drawable, window_maxima, windows
 from rnnexp.report.table import differing, headings
 from rnnexp.tracking import load_run
@@ -21,7 +22,6 @@ from rnnexp.tracking import load_run
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LOOKS = tuple((colour, style) for style, colour in product(("-", "--", ":", "-."), COLOURS))
-SEED = "seed"
 FEW = 8
 """As many names as leave room for the curves beside them; more stand below."""
 WINDOWS = 150
@@ -41,11 +41,10 @@ def draw_curves(runs: Sequence[Summary], file: Path) -> None:
         runs: what is drawn; the legend names what tells them apart.
         file: where the PNG goes.
     """
-    varied = differing(run.config for run in runs)
-    keys = [key for key in varied if key != SEED] or varied
-    groups = _alike(runs, keys)
+    keys = told_apart_by(runs) or differing(run.config for run in runs)
+    groups = _labelled(runs, keys)
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
-    for index, (label, members) in enumerate(groups.items()):
+    for index, (label, members) in enumerate(groups):
         metrics = [load_run(Path(run.folder)).metrics for run in members]
         look = LOOKS[index % len(LOOKS)]
         for axes, curve in ((above, _losses), (below, _norms)):
@@ -59,15 +58,13 @@ def draw_curves(runs: Sequence[Summary], file: Path) -> None:
     plt.close(figure)
 
 
-def _alike(runs: Sequence[Summary], keys: Sequence[str]) -> dict[str, list[Summary]]:
-    groups: dict[str, list[Summary]] = {}
-    for run in runs:
-        label = ", ".join(run.config.get(key, "") for key in keys) or run.name
-        groups.setdefault(label, []).append(run)
-    return {
-        label if len(members) == 1 else f"{label} ({len(members)} runs)": members
-        for label, members in groups.items()
-    }
+def _labelled(runs: Sequence[Summary], keys: Sequence[str]) -> list[tuple[str, list[Summary]]]:
+    groups: list[tuple[str, list[Summary]]] = []
+    for members in alike(runs, keys):
+        first = members[0]
+        label = ", ".join(first.config.get(key, "") for key in keys) or first.name
+        groups.append((label if len(members) == 1 else f"{label} ({len(members)} runs)", members))
+    return groups
 
 
 def _lines(

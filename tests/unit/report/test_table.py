@@ -6,15 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from rnnexp.report.table import (
-    WIDTH,
-    differing,
-    fitted,
-    print_table,
-    show,
-    summary_line,
-    table_of,
-)
+from rnnexp.report.columns import WIDTH, fitted, laid_out
+from rnnexp.report.table import columns_of, differing, print_table, show, summary_line
 
 
 @dataclass
@@ -31,7 +24,7 @@ class Row:
 def _text(runs: list[Row]) -> str:
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
-        console.print(table_of(runs))
+        console.print(laid_out(columns_of(runs)))
         return console.export_text()
 
 
@@ -162,7 +155,7 @@ def _seventeen(**metrics: float) -> list[Row]:
 def _on_a_terminal(runs: list[Row], width: int) -> list[str]:
     console = Console(width=width)
     with console.capture() as said:
-        console.print(fitted(runs, width))
+        console.print(fitted(columns_of(runs), width))
     lines = said.get().splitlines()
     assert all(len(line) <= width for line in lines)
     return lines

@@ -1,0 +1,53 @@
+"""Runs that differ in their seed alone, taken together: the mean of each figure, and its spread."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+from rnnexp.report.columns import Column
+from rnnexp.report.load import Summary
+from rnnexp.report.table import FIGURES, PERCENT, differing, key_columns, show
+
+SEED = "seed"
+
+
+def told_apart_by(runs: Sequence[Summary]) -> list[str]:
+    """List the config keys in which runs differ, without the seed."""
+    return [key for key in differing(run.config for run in runs) if key != SEED]
+
+
+def alike(runs: Sequence[Summary], keys: Sequence[str]) -> list[list[Summary]]:
+    """Group runs that have the same values of some keys, in the order of the first of each."""
+    groups: dict[tuple[str | None, ...], list[Summary]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run.config.get(key) for key in keys), []).append(run)
+    return list(groups.values())
+
+
+def columns_over_seeds(runs: Sequence[Summary]) -> list[Column]:
+    """Give a row per setting: mean and sample standard deviation over its finished runs."""
+    keys = told_apart_by(runs)
+    groups = alike(runs, keys)
+    columns = key_columns([group[0] for group in groups], keys)
+    finished = [[run for run in group if run.status == "FINISHED"] for group in groups]
+    columns.append(Column("runs", [_count(*pair) for pair in zip(finished, groups, strict=True)]))
+    for key, head in FIGURES.items():
+        figures = [[r.metrics[key] for r in group if key in r.metrics] for group in finished]
+        if any(figures):
+            columns.append(Column(head, [_spread(key, values) for values in figures]))
+    times = [f"{fmean(run.seconds for run in group):.0f} s" for group in groups]
+    return [*columns, Column("time", times)]
+
+
+def _count(finished: Sequence[Summary], group: Sequence[Summary]) -> str:
+    whole = str(len(group))
+    return whole if len(finished) == len(group) else f"{len(finished)} of {whole}"
+
+
+def _spread(key: str, values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    mean = show(key, fmean(values))
+    if len(values) == 1 or not all(map(math.isfinite, values)):
+        return mean
+    return f"{mean} ± {stdev(values):{'.1%' if key in PERCENT else '.2g'}}"

@@ -1,0 +1,63 @@
+"""Runs that differ in their seed alone are one row: means, and how far their figures spread."""
+
+import math
+
+import pytest
+
+from rnnexp.report.columns import Column
+from rnnexp.report.load import Summary
+from rnnexp.report.seeds import columns_over_seeds
+
+
+def run(loss: float | None, status: str = "FINISHED", **config: str) -> Summary:
+    figures = {} if loss is None else {"test/loss": loss, "test/accuracy": loss / 10}
+    return Summary("its-name", "folder", status, config, figures, 10.0 * (loss or 0), None, None)
+
+
+def rows(columns: list[Column]) -> list[dict[str, str]]:
+    cells = zip(*(column.cells for column in columns), strict=True)
+    return [dict(zip((column.head for column in columns), row, strict=True)) for row in cells]
+
+
+def test_a_row_is_a_setting() -> None:
+    runs = [
+        run(loss, **{"cell.name": cell, "seed": str(seed)})
+        for seed, pair in enumerate([(1.0, 5.0), (3.0, 5.5), (5.0, 6.0)])
+        for cell, loss in zip(("gru", "lstm"), pair, strict=True)
+    ]
+    accuracies = {"gru": "30.0% ± 20.0%", "lstm": "55.0% ± 5.0%"}
+    assert rows(columns_over_seeds(runs)) == [
+        {
+            "cell": cell,
+            "runs": "3",
+            "test loss": loss,
+            "test accuracy": accuracies[cell],
+            "time": time,
+        }
+        for cell, loss, time in (("gru", "3 ± 2", "30 s"), ("lstm", "5.5 ± 0.5", "55 s"))
+    ]
+
+
+def test_one_run_has_no_spread() -> None:
+    (row,) = rows(columns_over_seeds([run(0.25, seed="0")]))
+    assert row["test loss"] == "0.25"
+    assert row["run"] == "its-name"
+
+
+def test_what_has_not_finished_is_counted_and_left_out_of_the_mean() -> None:
+    runs = [run(1.0, seed="0"), run(2.0, seed="1"), run(99.0, "FAILED", seed="2")]
+    (row,) = rows(columns_over_seeds(runs))
+    assert (row["runs"], row["test loss"]) == ("2 of 3", "1.5 ± 0.71")
+
+
+@pytest.mark.parametrize("status", ["FAILED", "FINISHED"])
+def test_a_setting_may_be_without_figures(status: str) -> None:
+    runs = [run(None, status, clip="none", seed="0"), run(1.0, clip="norm", seed="0")]
+    first, second = rows(columns_over_seeds(runs))
+    assert (first["test loss"], second["test loss"]) == ("", "1")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_mean_that_is_not_finite_is_shown_alone(value: float) -> None:
+    (row,) = rows(columns_over_seeds([run(1.0, seed="0"), run(value, seed="1")]))
+    assert row["test loss"] == str(value)
