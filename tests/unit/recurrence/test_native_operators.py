@@ -60,6 +60,8 @@ GROUPS: dict[str, list[Callable[[Tensor, Tensor], Tensor]]] = {
         lambda a, b: torch.lerp(a, b, 0.3) + torch.lerp(a, b, torch.sigmoid(a)),
         lambda a, b: torch.addcmul(a, a, b, value=0.2),
         lambda a, b: torch.addcdiv(a, b, a.abs() + 1, value=0.2),
+        lambda a, b: torch.remainder(a, b.abs() + 0.7) + torch.remainder(a, -b.abs() - 0.3),
+        lambda a, b: a % 3 + torch.remainder(b, -1.7),
         lambda a, b: a * torch.ones_like(b) + torch.full_like(b, 3.0) * b.detach(),
     ],
     "choices": [

@@ -191,6 +191,7 @@ _POINTWISE: dict[str, Callable[..., Node]] = {
     "aten.pow": _pow,
     "aten.maximum": _binary("max"),
     "aten.minimum": _binary("min"),
+    "aten.remainder": _binary("remainder"),
     "aten.where": _where,
     "aten.lt": _compare("lt"),
     "aten.le": _compare("le"),

@@ -162,6 +162,12 @@ def _adjoint_of_pow(this: Node, grad: Node) -> tuple[Node, None]:
     return mul(grad, slope), None
 
 
+def _adjoint_of_remainder(this: Node, grad: Node) -> tuple[Node, Node]:
+    # x = n y + remainder: what n does not depend on, it passes on.
+    x, y = this.args
+    return grad, neg(mul(grad, div(sub(x, this), y)))
+
+
 def _adjoint_of_erf(this: Node, grad: Node) -> tuple[Node]:
     x = this.args[0]
     bell = node("exp", neg(mul(x, x)))
@@ -185,6 +191,7 @@ OPERATIONS: dict[str, Operation] = {
     "cos": Operation(_call("cos"), lambda y, g: (neg(mul(g, node("sin", *y.args))),), True),
     "erf": Operation(_call("erf"), _adjoint_of_erf, True),
     "pow": Operation(_call("pow"), _adjoint_of_pow, True),
+    "remainder": Operation(_call("remainder"), _adjoint_of_remainder, True),
     "relu": Operation(_call("relu"), lambda y, g: (where(node("le", y, ZERO), ZERO, g),)),
     "abs": Operation(_call("abs"), lambda y, g: (mul(g, node("sign", *y.args)),)),
     "max": Operation(_call("max"), _adjoint_of_max),

@@ -185,3 +185,12 @@ static vec op_pow(vec x, vec y) {
   for (int i = 0; i < LANES; i++) x[i] = LANE_FN(pow)(x[i], y[i]);
   return x;
 }
+
+/* Of the sign of y, as in torch. */
+static vec op_remainder(vec x, vec y) {
+  for (int i = 0; i < LANES; i++) {
+    const real rest = LANE_FN(fmod)(x[i], y[i]);
+    x[i] = rest != 0 && (rest < 0) != (y[i] < 0) ? rest + y[i] : rest;
+  }
+  return x;
+}
