@@ -5,7 +5,7 @@ batch is read again; the store is then asked what it has of it already.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -121,31 +121,33 @@ class Forwarder:
         write_json(self._cursor, state)
 
     def _deliver(self, records: list[Record]) -> None:
-        # A request costs the store as much as a hundred points: one for all points between a start
-        # and an end, and one for all tags.
+        between: list[Record] = []
+        for record in records:
+            if record["kind"] not in ("start", "end"):
+                between.append(record)
+                continue
+            self._log(between)
+            between = []
+            if record["kind"] == "start":
+                self._start(record)
+            else:
+                self._end(self._id(), record)
+        self._log(between)
+
+    def _log(self, records: Sequence[Record]) -> None:
+        # A request costs the store as much as a hundred points: one is for all points, one for all
+        # tags. Files come last: where they cannot be copied the figures arrive all the same.
         points: list[Point] = []
         tags: dict[str, str] = {}
         for record in records:
-            kind = record["kind"]
-            if kind == "metrics":
+            if record["kind"] == "metrics":
                 points += _points(record)
-            elif kind == "tags":
+            elif record["kind"] == "tags":
                 tags |= record["values"]
-            elif kind == "artifact":
-                self._copy(record)
-            else:
-                self._log(points, tags)
-                points, tags = [], {}
-                if kind == "start":
-                    self._start(record)
-                else:
-                    self._end(self._id(), record)
-        self._log(points, tags)
-
-    def _copy(self, record: Record) -> None:
-        path = Path(record["path"])
-        if path.is_file():
-            self.store.log_artifact(self._id(), path, record["folder"])
+        self._send(points, tags)
+        for record in records:
+            if record["kind"] == "artifact" and Path(record["path"]).is_file():
+                self.store.log_artifact(self._id(), Path(record["path"]), record["folder"])
 
     def _start(self, record: Record) -> None:
         self._run_id = self.store.open_run(record)
@@ -162,7 +164,7 @@ class Forwarder:
         self.store.end_run(run_id, record["status"], record["time"])
         self.ended = self.ended_here = True
 
-    def _log(self, points: list[Point], tags: Mapping[str, str]) -> None:
+    def _send(self, points: list[Point], tags: Mapping[str, str]) -> None:
         if points:
             run_id = self._id()
             new = self._not_stored(run_id, points) if self._unsure else points

@@ -12,7 +12,6 @@ from typing import Any
 from filelock import FileLock
 from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
@@ -49,7 +48,7 @@ class MlflowStore:
         self._is_file = uri.startswith(_SQLITE)
         self._points = _points_of(uri)
         self._experiments: dict[str, str] = {}  # of the runs opened here
-        self._folders: dict[str, ArtifactRepository] = {}  # of those created here in a file
+        self._places: dict[str, str] = {}  # where the files go of those created here in a file
         self._parents: dict[tuple[str, str], str] = {}
 
     def open_run(self, start: Record) -> str:
@@ -122,15 +121,16 @@ class MlflowStore:
 
     def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
         """Copy a file."""
-        if run_id not in self._folders:
+        if run_id not in self._places:
             self._client.log_artifact(run_id, str(path), folder or None)
         else:  # the client would read all of a run first, to find where its files go
-            self._folders[run_id].log_artifact(str(path), folder or None)
+            files = get_artifact_repository(self._places[run_id])
+            files.log_artifact(str(path), folder or None)
 
     def end_run(self, run_id: str, status: Status, time: int) -> None:
         """Set the final status."""
         self._client.set_terminated(run_id, status, time)
-        self._folders.pop(run_id, None)
+        self._places.pop(run_id, None)
 
     def _experiment(self, name: str, artifacts: str | None) -> Experiment:
         found = self._client.get_experiment_by_name(name) or self._made(name, artifacts)
@@ -173,7 +173,7 @@ class MlflowStore:
         run: Any = self._client.create_run(experiment, time, tags=tags, run_name=name)
         if self._is_file:
             run_id = str(run.info.run_id)
-            self._folders[run_id] = get_artifact_repository(run.info.artifact_uri)
+            self._places[run_id] = str(run.info.artifact_uri)
             return [run_id]
         # The client sends a create again when the reply of a server is lost: the first counts.
         return self._find(experiment, start["key"])

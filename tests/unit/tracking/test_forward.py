@@ -193,6 +193,23 @@ def test_points_and_tags_of_a_batch_are_a_request_each(tmp_path: Path) -> None:
     assert store.calls == len(["open_run", "log_metrics", "set_tags", "end_run"])
 
 
+def test_figures_arrive_where_files_cannot_be_copied(tmp_path: Path) -> None:
+    log, store = RunLog(tmp_path, HEADER, "sqlite:///x.db", None), MemoryStore()
+    log.artifact(Path(__file__))
+    log.metrics({"loss": 0.5}, 1)
+    log.tags({"a": "1"})
+    log.end("FINISHED", None)
+    store.failures = {4: "before"}  # after the run, its points and its tags
+    forwarder = Forwarder(tmp_path, store)
+    with pytest.raises(AwayError):
+        forwarder.drain()
+    assert (_steps(store), store.tags, store.artifacts) == ([1], {"a": "1"}, [])
+    forwarder.drain()
+    assert _steps(store) == [1]
+    assert [name for name, _ in store.artifacts] == [Path(__file__).name]
+    assert store.ended == ["FINISHED"]
+
+
 def test_norms_over_time_stay_in_the_journal(tmp_path: Path) -> None:
     log, store = RunLog(tmp_path, HEADER, "sqlite:///x.db", None), MemoryStore()
     forwarder = Forwarder(tmp_path, store)

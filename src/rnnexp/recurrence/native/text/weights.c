@@ -13,7 +13,8 @@ static long common_divisor(long a, long b) { return b ? common_divisor(b, a % b)
 /* As many threads as divide the panels evenly lie across; the others share the columns, as all do
    where some panels are more work than others. */
 static Part part_of(const Call *c, long thread, long panels) {
-  const long H = c->units, I = c->inputs, across = RECURRENT < GATES ? 1 : common_divisor(panels, c->threads);
+  const long H = c->units, I = c->inputs;
+  const long across = RECURRENT < GATES ? 1 : common_divisor(panels, c->threads);
   const long down = c->threads / across, i = thread % across, k = thread / across;
   return (Part){panels * i / across, panels * (i + 1) / across,
                 H * k / down, H * (k + 1) / down, I * k / down, I * (k + 1) / down};
