@@ -37,7 +37,8 @@ def test_the_latest_is_the_one_written_to_last(tmp_path: Path) -> None:
     jobs = Comparison((), "val/loss", True)
     headers = {"a": None, "b": None, "a_sweep": jobs}
     for age, (name, compared) in enumerate(headers.items()):
-        RunLog(tmp_path / name, RunHeader(name, "e", {}, {}, compared=compared), "u", None).flush()
+        header = RunHeader(name, "e", {}, {}, compared=compared)
+        RunLog(tmp_path / name, header, "u", None).end("FINISHED")
         os.utime(tmp_path / name / JOURNAL, (9e8 + age, 9e8 + age))
     assert find_run("latest", tmp_path) == tmp_path / "b", "a sweep is no run"
     os.utime(tmp_path / "a" / JOURNAL, (9e8 + 9, 9e8 + 9))

@@ -222,6 +222,7 @@ def test_norms_over_time_stay_in_the_journal(tmp_path: Path) -> None:
     assert forwarder.advance(), "or it would not be known as read"
     assert not forwarder.has_more
     assert store.calls == before
+    log.end("FINISHED")
 
 
 def test_first_value_that_is_not_finite_is_tagged(tmp_path: Path) -> None:

@@ -17,6 +17,12 @@ ENDS = {
 GOES_ON = ["x = 1", "raise ValueError", "import sys; sys.exit(4)", "print('text')", "x ="]
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever threads the tests before have left: without a copy the file would end the tests."""
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+
+
 def plugins(folder: Path, *sources: str) -> list[Path]:
     folder.mkdir()
     files = [folder / f"{chr(ord('a') + number)}.py" for number in range(len(sources))]
