@@ -8,12 +8,13 @@ from rnnexp.report.columns import Column
 from rnnexp.report.load import Summary
 from rnnexp.report.table import FIGURES, PERCENT, differing, key_columns, show
 
-SEED = "seed"
+NO_SETTING = ("seed", "resume")
+"""Keys in which repetitions of one setting differ: where a run went on says nothing of it."""
 
 
 def told_apart_by(runs: Sequence[Summary]) -> list[str]:
-    """List the config keys in which runs differ, without the seed."""
-    return [key for key in differing(run.config for run in runs) if key != SEED]
+    """List the config keys that tell settings apart."""
+    return [key for key in differing(run.config for run in runs) if key not in NO_SETTING]
 
 
 def alike(runs: Sequence[Summary], keys: Sequence[str]) -> list[list[Summary]]:

@@ -38,6 +38,12 @@ def test_a_row_is_a_setting() -> None:
     ]
 
 
+def test_a_run_that_went_on_is_of_the_same_setting() -> None:
+    runs = [run(1.0, seed="0", resume="outputs/x"), run(2.0, seed="1")]
+    (row,) = rows(columns_over_seeds(runs))
+    assert (row["runs"], row["test loss"]) == ("2", "1.5 ± 0.71")
+
+
 def test_one_run_has_no_spread() -> None:
     (row,) = rows(columns_over_seeds([run(0.25, seed="0")]))
     assert row["test loss"] == "0.25"
