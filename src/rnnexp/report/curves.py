@@ -81,7 +81,7 @@ def _lines(
     colour, style = look
     for series in [] if alone else found:
         axes.plot(*zip(*series, strict=True), "-", color=colour, alpha=0.25, linewidth=0.7)
-    strong = found[0] if alone else _median(found)
+    strong = _median(found) or found[0]  # the median of one is its own
     axes.plot(*zip(*strong, strict=True), style, color=colour, label=label, linewidth=1.4)
 
 

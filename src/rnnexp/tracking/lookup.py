@@ -8,7 +8,7 @@ from pathlib import Path
 from rnnexp.errors import ConfigError, StoreAwayError, StoreError
 from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
 from rnnexp.tracking.forward import Forwarder
-from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all
+from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all, read_from
 from rnnexp.tracking.provenance import config_hash
 from rnnexp.tracking.records import Record, artifact_record, milliseconds
 from rnnexp.tracking.service import delivered
@@ -93,7 +93,7 @@ def find_run(run_id: str, outputs: Path) -> Path | None:
 def _latest(outputs: Path) -> Path | None:
     journals = sorted(outputs.rglob(FILE), key=lambda file: file.stat().st_mtime, reverse=True)
     for journal in journals:
-        start = next(read_all(journal), None)
+        start = _start_of(journal)
         if start and not start.get("compared"):  # or it is that of a sweep
             return journal.parent
     return None
@@ -101,7 +101,12 @@ def _latest(outputs: Path) -> Path | None:
 
 def store_of(folder: Path) -> str | None:
     """Tell which store a run belongs to; None if its journal is empty."""
-    return next((str(record["uri"]) for record in read_all(folder / FILE)), None)
+    start = _start_of(folder / FILE)
+    return str(start["uri"]) if start else None
+
+
+def _start_of(journal: Path) -> Record | None:
+    return next(iter(read_from(journal, 0, limit=1)[0]), None)
 
 
 def sync(folder: Path, uri: str | None = None) -> str:

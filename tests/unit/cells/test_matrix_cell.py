@@ -93,6 +93,7 @@ def test_fast_backends_know_missing_blocks(
     kind: type[PointwiseCell], rows: int, units: int, backend: str
 ) -> None:
     torch.manual_seed(0)
+    torch.set_num_threads(2)
     cell = kind(I, hidden_size=units).double()
     if cell.bias_hh is not None:
         cell.bias_hh.data.normal_()
@@ -102,8 +103,11 @@ def test_fast_backends_know_missing_blocks(
         outputs = unroll(cell, x, backend=name).outputs_TBH
         return [outputs, *torch.autograd.grad(outputs.sin().sum(), list(cell.parameters()))]
 
-    for mine, wanted in zip(found(backend), found("loop"), strict=True):
-        torch.testing.assert_close(mine, wanted, rtol=1e-12, atol=1e-12)
+    try:
+        for mine, wanted in zip(found(backend), found("loop"), strict=True):
+            torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-12 * rows / B)
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_matrix_that_has_lost_a_block_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
