@@ -152,10 +152,11 @@ def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: Pointwise
 
 def _random_inputs(cell: PointwiseCell) -> tuple[Tensor, State]:
     generator = torch.Generator().manual_seed(0)
-    dtype = cell.weight_ih.dtype
+    like = cell.weight_ih
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=dtype).requires_grad_()
+        drawn = torch.randn(*shape, generator=generator, dtype=like.dtype)
+        return drawn.to(like.device).requires_grad_()
 
     state = tuple(normal(_ROWS, cell.hidden_size) for _ in range(cell.num_states))
     return normal(_STEPS, _ROWS, cell.input_size), state

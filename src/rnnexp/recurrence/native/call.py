@@ -193,7 +193,7 @@ def _call(
 def _rows_of(tensors: Sequence[Tensor | None], layout: Layout) -> list[int | None]:
     """Point to each row of those that the parameter-only values are made from."""
     rows: list[int | None] = []
-    for tensor, (_, count) in zip(tensors, layout.kernel.given.sources, strict=True):
+    for tensor, (_, count) in zip(tensors, layout.kernel.sources.given.sources, strict=True):
         if tensor is None:
             rows += [None] * count
         else:

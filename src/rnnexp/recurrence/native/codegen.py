@@ -1,17 +1,16 @@
-"""C text from an update and its derivative."""
+"""C text from an update and its derivative, for the CPU and, as CUDA C++, for the GPU."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rnnexp.recurrence.native.derive import Adjoint, Update, leaves
 from rnnexp.recurrence.native.ir import OPERATIONS, Node, ordered
 
-_TEXT = Path(__file__).with_name("text")
-_TEXTS = ("call.c", "given.c", "forward.c", "backward.c", "weights.c", "threads.c")
-_FORWARD = "point_forward", ("wx", "rh", "old", "theta"), ("new", "saved")
+_FORWARD = "point_forward", ("wx", "rh", "old", "theta"), ("next", "saved")
 _BACKWARD = (
     "point_backward",
-    ("grad", "old", "new", "theta", "saved"),
+    ("grad", "old", "next", "theta", "saved"),
     ("d_wx", "d_rh", "d_old", "d_theta"),
 )
 _GIVEN = "point_given", ("own",), ("theta",)
@@ -20,24 +19,43 @@ _Head = tuple[str, tuple[str, ...], tuple[str, ...]]
 """The name of a C function, and its input and output arrays."""
 
 
-def generate(update: Update, adjoint: Adjoint, double: bool) -> str:
-    """Write the whole C file of a cell.
+@dataclass(frozen=True)
+class Texts:
+    """The part of a source that is the same for every cell.
+
+    Args:
+        folder: where the files are.
+        before: names of those on which the generated functions build.
+        after: names of those that call them.
+    """
+
+    folder: Path
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    def read(self, names: Iterable[str]) -> list[str]:
+        """Read some of the files."""
+        return [(self.folder / name).read_text(encoding="utf-8") for name in names]
+
+
+def generate(update: Update, adjoint: Adjoint, double: bool, texts: Texts) -> str:
+    """Write the whole source of a cell.
 
     Args:
         update: the forward computation of one lane.
         adjoint: its derivative.
         double: float64 rather than float32.
+        texts: what stands around it.
     """
     parts = [
         "#define REAL_IS_DOUBLE" if double else "",
-        _text("vector.c"),
-        _text("product.c"),
+        *texts.read(texts.before),
         _sizes(update, adjoint),
         _function(_GIVEN, _own_given(update), _results("theta", update.thetas)),
         _function(_BACK_TO_OWN, _back_to_own_given(update), _results("d_own", adjoint.own)),
         _function(_FORWARD, _forward_given(update), _forward_results(update, adjoint)),
         _function(_BACKWARD, _backward_given(update, adjoint), _backward_results(adjoint)),
-        *(_text(name) for name in _TEXTS),
+        *texts.read(texts.after),
     ]
     return "\n".join(parts)
 
@@ -50,10 +68,6 @@ def extras(update: Update, adjoint: Adjoint) -> int:
 def sums(update: Update, adjoint: Adjoint) -> int:
     """Count the gradients that are summed over time and rows inside the loop."""
     return update.gates + len(adjoint.differing) + len(update.thetas)
-
-
-def _text(name: str) -> str:
-    return (_TEXT / name).read_text(encoding="utf-8")
 
 
 def _sizes(update: Update, adjoint: Adjoint) -> str:
@@ -72,7 +86,7 @@ def _sizes(update: Update, adjoint: Adjoint) -> str:
     }
     lines = [f"#define {name} {size}" for name, size in sizes.items()]
     slot_list = ", ".join(map(str, slots or [-1]))
-    return "\n".join([*lines, f"static const int DIFFERING_SLOT[] = {{{slot_list}}};"])
+    return "\n".join([*lines, f"CONSTANT int DIFFERING_SLOT[] = {{{slot_list}}};"])
 
 
 def _own_given(update: Update) -> dict[Node, str]:
@@ -93,13 +107,13 @@ def _forward_given(update: Update) -> dict[Node, str]:
 
 
 def _forward_results(update: Update, adjoint: Adjoint) -> list[tuple[str, Node]]:
-    return [*_results("new", update.states), *_results("saved", adjoint.saved)]
+    return [*_results("next", update.states), *_results("saved", adjoint.saved)]
 
 
 def _backward_given(update: Update, adjoint: Adjoint) -> dict[Node, str]:
     return {
         **_named("saved", adjoint.saved),
-        **_named("new", update.states),
+        **_named("next", update.states),
         **_named("old", leaves("old", len(update.states))),
         **_named("theta", leaves("theta", len(update.thetas))),
         **_named("grad", leaves("grad", len(update.states))),

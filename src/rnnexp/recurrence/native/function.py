@@ -39,8 +39,8 @@ def unroll_natively(
     lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
     if len(lead) != 1:
         state = tuple(s.reshape(-1, units) for s in state)
-    weights = (*_inputs_and_weights(cell, inputs_TBI), kernel.weight_hh(cell), cell.bias_hh)
-    tensors = (*weights, *kernel.own(cell), *state)
+    weights = (*_inputs_and_weights(cell, inputs_TBI), kernel.sources.weight_hh(cell), cell.bias_hh)
+    tensors = (*weights, *kernel.sources.own(cell), *state)
     saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     outputs, *last = _Unroll.apply(kernel, saving, trace, *tensors)
     if len(lead) != 1:
@@ -87,7 +87,7 @@ class _Unroll(torch.autograd.Function):
         *tensors: Tensor | None,
     ) -> tuple[Tensor, ...]:
         inputs_TBI = inputs_TBI.contiguous()
-        first = _WEIGHTS + len(kernel.own_of)
+        first = _WEIGHTS + len(kernel.sources.own_of)
         weights = _contiguous(tensors[:first])
         state = [s.contiguous() for s in tensors[first:] if s is not None]
         layout = layout_of(

@@ -1,24 +1,26 @@
 """The compiled loops of one cell, found by tracing it, and kept as long as the cell lives."""
 
 import ctypes
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
-from rnnexp.errors import ConfigError
 from rnnexp.recurrence.native.build import build
-from rnnexp.recurrence.native.codegen import extras, generate, sums
+from rnnexp.recurrence.native.codegen import Texts, extras, generate, sums
 from rnnexp.recurrence.native.derive import derive
-from rnnexp.recurrence.native.theta import Given
+from rnnexp.recurrence.native.sources import Sources
 from rnnexp.recurrence.native.trace_update import trace_update
 
-_Getter = Callable[[PointwiseCell], Tensor]
+_TEXTS = Texts(
+    folder=Path(__file__).with_name("text"),
+    before=("vector.c", "product.c"),
+    after=("call.c", "given.c", "forward.c", "backward.c", "weights.c", "threads.c"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +39,7 @@ class Kernel:
         differing: the gates whose dL/d(R h) is not their dL/d(W x).
         call_type: the structure that both loops take.
         thetas: P, values per hidden unit that depend on parameters only.
-        given: the tensors that those are made from.
-        own_of: gives each of them; None for those that torch computes.
-        computed_of: the tensors that it computes them from.
+        sources: what they take from the cell.
     """
 
     forward: Callable[[Any], None]
@@ -53,45 +53,7 @@ class Kernel:
     differing: tuple[int, ...]
     call_type: type[ctypes.Structure]
     thetas: int
-    given: Given
-    own_of: tuple[_Getter | None, ...]
-    computed_of: tuple[_Getter, ...]
-
-    def weight_hh(self, cell: PointwiseCell) -> Tensor:
-        """Make R of a cell, shape (recurrent*H, H).
-
-        Raises:
-            ConfigError: it has become another since the loops were made.
-        """
-        weight = cell.recurrent_weight()
-        count = self.recurrent * cell.hidden_size**2
-        _check_size(weight, "recurrent_weight()", count, cell.weight_ih.dtype)
-        return weight
-
-    def own(self, cell: PointwiseCell) -> list[Tensor]:
-        """Collect the tensors that the parameter-only values of a cell are made from.
-
-        Raises:
-            ConfigError: one has become another since the loops were made.
-        """
-        if not self.own_of:
-            return []
-        compute = self.given.compute
-        found = iter(compute(*(get(cell) for get in self.computed_of)) if compute else ())
-        tensors = [next(found) if get is None else get(cell) for get in self.own_of]
-        for tensor, (name, rows) in zip(tensors, self.given.sources, strict=True):
-            _check_size(tensor, name, rows * cell.hidden_size, cell.weight_ih.dtype)
-        return tensors
-
-
-def _check_size(tensor: Tensor, name: str | None, count: int, dtype: torch.dtype) -> None:
-    # The loops read memory as it was promised.
-    if tensor.numel() != count or tensor.dtype != dtype or tensor.device.type != "cpu":
-        raise ConfigError(
-            f"{name or 'a value of its parameters'}: expected {count} numbers of {dtype} on the "
-            f"CPU, as when the cell was compiled, got {tensor.numel()} of {tensor.dtype} on "
-            f"{tensor.device}; make the cell anew."
-        )
+    sources: Sources
 
 
 def make_kernel(cell: PointwiseCell) -> Kernel:
@@ -103,7 +65,7 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
     """
     traced = trace_update(cell)
     adjoint = derive(traced.update)
-    source = generate(traced.update, adjoint, cell.weight_ih.dtype == torch.float64)
+    source = generate(traced.update, adjoint, cell.weight_ih.dtype == torch.float64, _TEXTS)
     library = load_kernel(source)
     return Kernel(
         forward=library.run_forward,
@@ -117,14 +79,8 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
         differing=adjoint.differing,
         call_type=_call_type(cell.num_states, traced.update.own),
         thetas=len(traced.update.thetas),
-        given=traced.given,
-        own_of=tuple(_getter(name) for name, _ in traced.given.sources),
-        computed_of=tuple(map(operator.attrgetter, traced.given.computed_of)),
+        sources=Sources.of(traced, "cpu"),
     )
-
-
-def _getter(name: str | None) -> _Getter | None:
-    return None if name is None else operator.attrgetter(name)
 
 
 @lru_cache(maxsize=256)

@@ -11,6 +11,8 @@ from rnnexp.errors import ConfigError
 from rnnexp.recurrence.check import Remembered, agrees
 from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.cuda import reason_against as reason_against_on_gpu
+from rnnexp.recurrence.native.cuda import run_on_gpu
 from rnnexp.recurrence.native.function import unroll_natively
 from rnnexp.recurrence.native.grid import UnsupportedError
 from rnnexp.recurrence.native.kernel import Kernel, make_kernel
@@ -35,19 +37,22 @@ def run_native(
         The outputs, shape (T, ..., B, H), and the last state.
     """
     assert isinstance(cell, PointwiseCell)
+    _check_types(cell, inputs_TBI, state)
+    if cell.weight_ih.device.type == "cuda":
+        return run_on_gpu(cell, inputs_TBI, state, trace)
     kernel = _kernels.of(cell)
     assert isinstance(kernel, Kernel)
-    _check_types(cell, inputs_TBI, state)
     return unroll_natively(kernel, cell, inputs_TBI, state, trace)
 
 
 def _check_types(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> None:
     # The loops read memory as it was promised: everything is checked that the caller chose.
-    dtype, shape = cell.weight_ih.dtype, (*inputs_TBI.shape[1:-1], cell.hidden_size)
+    dtype, device = cell.weight_ih.dtype, cell.weight_ih.device
+    shape = (*inputs_TBI.shape[1:-1], cell.hidden_size)
     for name, tensor in (("inputs", inputs_TBI), *(("state", s) for s in state)):
-        if tensor.dtype != dtype or tensor.device.type != "cpu":
+        if tensor.dtype != dtype or tensor.device != device:
             raise ConfigError(
-                f"{name}: expected {dtype} on the CPU like the weights of the cell, got "
+                f"{name}: expected {dtype} on {device} like the weights of the cell, got "
                 f"{tensor.dtype} on {tensor.device}; convert it or the cell."
             )
     if len(state) != cell.num_states or any(s.shape != shape for s in state):
@@ -66,16 +71,19 @@ def reason_against(cell: Cell) -> str | None:
     if type(cell).project_recurrent is not PointwiseCell.project_recurrent:
         return "its recurrent product is its own (project_recurrent), which is not compiled."
     weight = cell.weight_ih
-    if weight.device.type != "cpu":
-        return f"its weights are on {weight.device}; native loops run on the CPU."
+    if weight.device.type not in ("cpu", "cuda"):
+        return f"its weights are on {weight.device}; native loops run on the CPU or on CUDA."
     if weight.dtype not in (torch.float32, torch.float64):
         return f"its weights are of type {weight.dtype}; native loops know float32 and float64."
-    found = _reason_against_mode() or _kernels.of(cell)
+    mode = _reason_against_mode(weight.device.type)
+    if mode is not None or weight.device.type == "cuda":
+        return mode or reason_against_on_gpu(cell)
+    found = _kernels.of(cell)
     return found if isinstance(found, str) else None
 
 
-def _reason_against_mode() -> str | None:
-    if torch.is_autocast_enabled("cpu"):
+def _reason_against_mode(device: str) -> str | None:
+    if torch.is_autocast_enabled(device):
         return "autocast is on, and native loops compute in the type of the weights."
     if torch.compiler.is_compiling():
         return "torch.compile cannot look into a native loop."

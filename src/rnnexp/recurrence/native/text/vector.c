@@ -63,6 +63,7 @@ typedef int32_t whole;
 #endif
 #define LANES ((long)(BYTES / sizeof(real)))
 #define INLINE static inline __attribute__((always_inline))
+#define CONSTANT static const
 
 typedef real vec __attribute__((vector_size(BYTES)));
 typedef whole ivec __attribute__((vector_size(BYTES)));

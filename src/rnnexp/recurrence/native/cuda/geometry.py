@@ -1,0 +1,143 @@
+"""How the work of one time step is shared out: among blocks, threads and their registers."""
+
+from dataclasses import dataclass
+
+from rnnexp.recurrence.native.grid import UnsupportedError
+
+_WARP = 32
+_FOUR = 4
+"""Numbers that a thread reads from shared memory at once."""
+_SHARED_BYTES = 48 << 10
+"""What any block may have without asking for more."""
+_ROWS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a GPU gives to the blocks of a cluster.
+
+    Args:
+        weights: numbers of R that a thread keeps in its registers.
+        threads: of a block; all registers of a multiprocessor are theirs then.
+        cluster: blocks that reach each other's shared memory; 1 where the GPU has no clusters.
+        number: bytes of a number.
+    """
+
+    weights: int
+    threads: int
+    cluster: int
+    number: int
+
+    @classmethod
+    def of_gpu(cls, capability: tuple[int, int], number: int) -> "Limits":
+        """Give those of a compute capability; 8 blocks are what every GPU with clusters has."""
+        return cls(256 // number, 512, 8 if capability >= (9, 0) else 1, number)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The share of each block and thread.
+
+    Args:
+        units: H.
+        recurrent: gates that have an R.
+        cluster: blocks that share some rows of the batch.
+        rows: how many rows they share.
+        forward_parts: threads that share a sum of R h.
+        backward_parts: threads that share a sum of R^T dL/d(R h).
+    """
+
+    units: int
+    recurrent: int
+    cluster: int
+    rows: int
+    forward_parts: int
+    backward_parts: int
+
+    @property
+    def owned(self) -> int:
+        """Hidden units of a block."""
+        return -(-self.units // self.cluster)
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        forward = _filled(self.recurrent * self.owned, _WARP) * self.forward_parts
+        return max(forward, _filled(self.owned, _WARP) * self.backward_parts)
+
+    def shared(self, number: int) -> int:
+        """Bytes of shared memory that a block needs: two vectors by turns, and the sums."""
+        per_row = max(
+            2 * _filled(self.units, _FOUR * self.forward_parts)
+            + _filled(self.recurrent * self.owned, _WARP) * self.forward_parts,
+            2 * _filled(self.recurrent * self.units, _FOUR * self.backward_parts)
+            + _filled(self.owned, _WARP) * self.backward_parts,
+        )
+        return self.rows * per_row * number
+
+    def defines(self) -> str:
+        """Write it for the compiler."""
+        sizes = {
+            "UNITS": self.units,
+            "CLUSTER": self.cluster,
+            "OWNED": self.owned,
+            "ROWS": self.rows,
+            "FORWARD_PARTS": self.forward_parts,
+            "BACKWARD_PARTS": self.backward_parts,
+            "THREADS": self.threads,
+        }
+        return "".join(f"#define {name} {size}\n" for name, size in sizes.items())
+
+
+def share_out(
+    units: int, recurrent: int, batch: int, multiprocessors: int, limits: Limits
+) -> Geometry:
+    """Choose the fewest blocks that hold R in their registers, and the fewest rows for each.
+
+    Raises:
+        UnsupportedError: R is too large for the registers of a cluster.
+    """
+    alone = _fewest_blocks(units, recurrent, limits)
+    clusters = max(multiprocessors // alone.cluster, 1)
+    chosen = alone
+    for rows in _ROWS:
+        wider = Geometry(units, recurrent, alone.cluster, rows, *_parts(units, recurrent, limits))
+        if not _fits(wider, limits):
+            break
+        chosen = wider
+        if rows * clusters >= batch:
+            break
+    return chosen
+
+
+def _fewest_blocks(units: int, recurrent: int, limits: Limits) -> Geometry:
+    parts = _parts(units, recurrent, limits)
+    if not recurrent:  # nothing goes from block to block, so that any number will do
+        return Geometry(units, 0, -(-units // limits.threads), 1, *parts)
+    cluster = 1
+    while cluster <= limits.cluster:
+        found = Geometry(units, recurrent, cluster, 1, *parts)
+        if _fits(found, limits):
+            return found
+        cluster *= 2
+    raise UnsupportedError(
+        f"its recurrent matrix of {recurrent} x {units} x {units} numbers does not fit into the "
+        f"registers of {limits.cluster} multiprocessors of this GPU, where it would have to stay."
+    )
+
+
+def _parts(units: int, recurrent: int, limits: Limits) -> tuple[int, int]:
+    backward = -(-recurrent * units // limits.weights)
+    return (-(-units // limits.weights), backward) if recurrent else (1, 1)
+
+
+def _fits(geometry: Geometry, limits: Limits) -> bool:
+    return (
+        geometry.threads <= limits.threads
+        and geometry.rows * geometry.owned <= geometry.threads
+        and geometry.shared(limits.number) <= _SHARED_BYTES
+    )
+
+
+def _filled(count: int, whole: int) -> int:
+    return -(-count // whole) * whole

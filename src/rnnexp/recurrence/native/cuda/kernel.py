@@ -1,0 +1,119 @@
+"""What is generated once for a cell: the source of its loops, without the shape they run on."""
+
+import ctypes
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.native.codegen import Texts, generate
+from rnnexp.recurrence.native.cuda.geometry import Geometry, Limits, share_out
+from rnnexp.recurrence.native.derive import derive
+from rnnexp.recurrence.native.sources import Sources
+from rnnexp.recurrence.native.trace_update import trace_update
+
+_TEXTS = Texts(
+    folder=Path(__file__).with_name("text"),
+    before=("scalar.cu",),
+    after=("device.cu", "call.cu", "forward.cu", "backward.cu", "kernels.cu"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class GpuKernel:
+    """The source of both loops, and the sizes of what they read and write.
+
+    Args:
+        source: CUDA C++, in front of which the sizes of a `Geometry` have to stand.
+        dtype: of all numbers.
+        units: H.
+        gates: G.
+        recurrent: how many of them, the first, have an R.
+        states: S.
+        saves: values per hidden unit and step that the way back needs.
+        own: rows of parameters that the parameter-only values are made from.
+        differs: whether dL/d(R h) of some gate is not its dL/d(W x).
+        sources: what they take from the cell.
+        call_type: the structure that both loops take.
+    """
+
+    source: str
+    dtype: torch.dtype
+    units: int
+    gates: int
+    recurrent: int
+    states: int
+    saves: int
+    own: int
+    differs: bool
+    sources: Sources
+    call_type: type[ctypes.Structure]
+
+    def geometry(self, batch: int, device: int) -> Geometry:
+        """Share out a batch of rows on a GPU.
+
+        Raises:
+            UnsupportedError: R does not fit into the registers.
+        """
+        capability, multiprocessors = _facts(device)
+        limits = Limits.of_gpu(capability, self.dtype.itemsize)
+        return share_out(self.units, self.recurrent, batch, multiprocessors, limits)
+
+
+@lru_cache
+def _facts(device: int) -> tuple[tuple[int, int], int]:
+    properties = torch.cuda.get_device_properties(device)
+    return (properties.major, properties.minor), properties.multi_processor_count
+
+
+def make_gpu_kernel(cell: PointwiseCell) -> GpuKernel:
+    """Trace, differentiate and write a cell's update.
+
+    Raises:
+        UnsupportedError: its update cannot be translated; says why.
+    """
+    traced = trace_update(cell)
+    update, adjoint = traced.update, derive(traced.update)
+    dtype = cell.weight_ih.dtype
+    return GpuKernel(
+        source=generate(update, adjoint, dtype == torch.float64, _TEXTS),
+        dtype=dtype,
+        units=cell.hidden_size,
+        gates=update.gates,
+        recurrent=update.recurrent,
+        states=len(update.states),
+        saves=len(adjoint.saved),
+        own=update.own,
+        differs=bool(adjoint.differing),
+        sources=Sources.of(traced, cell.weight_ih.device.type),
+        call_type=_call_type(len(update.states), update.own),
+    )
+
+
+@lru_cache
+def _call_type(states: int, own: int) -> type[ctypes.Structure]:
+    """Mirror the structure `Call` of call.cu."""
+    pointer = ctypes.c_void_p
+    fields: list[Any] = [
+        ("steps", ctypes.c_longlong),
+        ("rows", ctypes.c_longlong),
+        ("wx", pointer),
+        ("weight_hh", pointer),
+        ("bias_hh", pointer),
+        ("own", pointer * max(own, 1)),
+        ("first", pointer * states),
+        ("saved", pointer),
+        ("states", pointer * states),
+        ("last", pointer * states),
+        ("grad_out", pointer),
+        ("grad_last", pointer * states),
+        ("d_wx", pointer),
+        ("d_rh", pointer),
+        ("d_h", pointer),
+        ("d_first", pointer * states),
+        ("d_own", pointer),
+    ]
+    return type("Call", (ctypes.Structure,), {"_fields_": fields})

@@ -1,0 +1,50 @@
+"""The native backend on a GPU: the compiled time loops of a cell, where it can have them."""
+
+from torch import Tensor
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.check import Remembered, agrees
+from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
+from rnnexp.recurrence.native.cuda.kernel import GpuKernel, make_gpu_kernel
+from rnnexp.recurrence.native.cuda.program import reason_against_gpu
+from rnnexp.recurrence.native.grid import UnsupportedError
+from rnnexp.recurrence.trace import Trace
+from rnnexp.types import State
+
+
+def run_on_gpu(
+    cell: PointwiseCell, inputs_TBI: Tensor, state: State, trace: Trace | None
+) -> tuple[Tensor, State]:
+    """Run all time steps in compiled loops; the arguments are those of `run_native`."""
+    kernel = _kernels.of(cell)
+    assert isinstance(kernel, GpuKernel)
+    return unroll_on_gpu(kernel, cell, inputs_TBI, state, trace)
+
+
+def reason_against(cell: PointwiseCell) -> str | None:
+    """Say why a cell whose weights are on a GPU cannot run natively there; None if it can."""
+    found = reason_against_gpu() or _kernels.of(cell)
+    return found if isinstance(found, str) else None
+
+
+def _made(cell: PointwiseCell) -> GpuKernel | str:
+    try:
+        kernel = make_gpu_kernel(cell)
+        _check(kernel, cell)
+    except (BuildError, UnsupportedError) as error:
+        return str(error)
+    return kernel
+
+
+def _check(kernel: GpuKernel, cell: PointwiseCell) -> None:
+    # A trace cannot see everything: another gradient than the operators have shows itself here.
+    if not agrees(lambda x, state: unroll_on_gpu(kernel, cell, x, state, None), cell):
+        raise UnsupportedError(
+            "its update has another value or gradient than its operators have; does it use "
+            "an autograd Function of its own, no_grad, or numbers that change?"
+        )
+
+
+_kernels = Remembered(_made, lasting=lambda found: isinstance(found, GpuKernel))
+"""The kernel of a cell; the reason in words where there can be none."""

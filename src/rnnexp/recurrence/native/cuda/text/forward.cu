@@ -1,0 +1,92 @@
+#if RECURRENT
+typedef Product<RECURRENT * OWNED, UNITS, FORWARD_PARTS> ForwardProduct;
+
+typedef struct {
+  alignas(16) real past[2][ROWS][ForwardProduct::FILLED]; /* h_{t-1} and h_t, by turns */
+  real sums[FORWARD_PARTS][ROWS][ForwardProduct::COLUMNS];
+} ForwardShared;
+
+INLINE void load_forward(const Call &c, ForwardProduct &product) {
+  const int out = product.column(), unit = cluster_rank() * OWNED + out % OWNED;
+  const bool is_one = out < RECURRENT * OWNED && unit < UNITS;
+  const long long row = (long long)(out / OWNED) * UNITS + unit;
+  product.load(is_one ? c.weight_hh + row * UNITS : nullptr, 1);
+}
+
+INLINE void begin_forward(const Call &c, ForwardShared &s) {
+  clear(&s.past[0][0][0], sizeof s.past / sizeof(real));
+  sync_block();
+  for (int i = thread_index(); i < ROWS * UNITS; i += THREADS) {
+    const long long row = cluster_index() * ROWS + i / UNITS;
+    if (row < c.rows) s.past[0][i / UNITS][i % UNITS] = c.first[0][row * UNITS + i % UNITS];
+  }
+  arrive();
+  await();
+}
+#else
+typedef struct {
+} ForwardShared;
+#endif
+
+INLINE void fetch_gates(const Call &c, const Element &e, long long t, real *wx) {
+  for (int g = 0; g < GATES; g++)
+    wx[g] = c.wx[((t * c.rows + e.row) * GATES + g) * UNITS + e.unit];
+}
+
+INLINE void store_step(const Call &c, const Element &e, long long t, const real *next,
+                       const real *saved) {
+  const long long place = t * c.rows + e.row;
+  for (int s = 0; s < STATES; s++)
+    if (c.states[s]) c.states[s][(place + c.rows) * UNITS + e.unit] = next[s];
+  for (int k = 0; k < SAVES && c.saved; k++)
+    c.saved[(place * SAVES + k) * UNITS + e.unit] = saved[k];
+}
+
+INLINE void forward_block(const Call &c, ForwardShared &s) {
+  const Element e = element_of(c);
+  const long long place = e.row * UNITS + e.unit;
+  real wx[GATES], rh[AT_LEAST_1(RECURRENT)], bias[AT_LEAST_1(RECURRENT)], old[STATES], next[STATES];
+  real own[AT_LEAST_1(OWN)], theta[AT_LEAST_1(THETAS)], saved[AT_LEAST_1(SAVES)];
+  if (e.is_one) {
+    for (int i = 0; i < STATES; i++) {
+      old[i] = c.first[i][place];
+      if (c.states[i]) c.states[i][place] = old[i];
+    }
+    for (int g = 0; g < RECURRENT; g++) bias[g] = c.bias_hh ? c.bias_hh[g * UNITS + e.unit] : 0;
+    theta_of(c, e.unit, own, theta);
+    fetch_gates(c, e, 0, wx);
+  }
+#if RECURRENT
+  ForwardProduct product;
+  load_forward(c, product);
+  begin_forward(c, s);
+#endif
+  for (long long t = 0; t < c.steps; t++) {
+#if RECURRENT
+    product.multiply(s.past[t % 2], s.sums);
+    sync_block();
+#endif
+    if (e.is_one) {
+#if RECURRENT
+      for (int g = 0; g < RECURRENT; g++)
+        rh[g] = product.sum(s.sums, e.row_here, g * OWNED + e.unit_here) + bias[g];
+#endif
+      point_forward(wx, rh, old, theta, next, saved);
+#if RECURRENT
+      hand_out(&s.past[(t + 1) % 2][e.row_here][e.unit], next[0]);
+#endif
+    }
+#if RECURRENT
+    arrive();
+#endif
+    if (e.is_one) {
+      store_step(c, e, t, next, saved);
+      for (int i = 0; i < STATES; i++) old[i] = next[i];
+      if (t + 1 < c.steps) fetch_gates(c, e, t + 1, wx);
+    }
+#if RECURRENT
+    await();
+#endif
+  }
+  for (int i = 0; i < STATES && e.is_one; i++) c.last[i][place] = old[i];
+}

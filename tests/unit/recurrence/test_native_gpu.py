@@ -1,0 +1,150 @@
+"""The loops of the GPU equal the loop; on a machine without one, as `gpu_on_cpu` runs them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from rnnexp.cells import PointwiseCell
+from rnnexp.discovery import load_plugins
+from rnnexp.recurrence import Trace
+from rnnexp.recurrence.backends import BACKENDS
+from rnnexp.recurrence.native import reason_against
+from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
+from rnnexp.recurrence.native.cuda.geometry import Limits, share_out
+from rnnexp.recurrence.native.cuda.kernel import make_gpu_kernel
+from rnnexp.recurrence.native.grid import UnsupportedError
+from rnnexp.registry import REGISTRY
+from rnnexp.types import State
+
+from .gpu_on_cpu import COMPILER, Machine
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+
+load_plugins()
+ONE_BLOCK = Limits(weights=64, threads=512, cluster=1, number=8)
+SMALL_BLOCKS = Limits(weights=16, threads=160, cluster=2, number=8)
+"""So few registers that a small R needs several threads per sum, and two blocks."""
+CELLS = ("elman", "lstm", "gru", "leaky", "star", "ind_rnn")
+"""They differ in all that the loops see: states, gates without R, parameters in `update`."""
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(tmp_path, ONE_BLOCK, multiprocessors=2)
+    made.install(monkeypatch)
+    return made
+
+
+def cell_of(name: str, inputs: int, units: int) -> PointwiseCell:
+    torch.manual_seed(0)
+    return REGISTRY.get("cell", name).cls(inputs, hidden_size=units).double()
+
+
+def results(
+    cell: PointwiseCell, backend: str, shape: tuple[int, ...], trace: Trace | None = None
+) -> dict[str, Tensor]:
+    """Outputs, last state and all gradients of one run."""
+    draw = torch.Generator().manual_seed(1)
+
+    def normal(*shape: int) -> Tensor:
+        drawn = torch.randn(*shape, generator=draw, dtype=torch.double)
+        return drawn.to(cell.weight_ih).requires_grad_()
+
+    x = normal(*shape, cell.input_size)
+    first: State = tuple(normal(*shape[1:], cell.hidden_size) for _ in range(cell.num_states))
+    if backend == "emulated":
+        outputs, last = unroll_on_gpu(make_gpu_kernel(cell), cell, x, first, trace)
+    else:
+        outputs, last = BACKENDS[backend].run(cell, x, first, trace)
+    loss = (outputs * normal(*outputs.shape).detach()).sum() + sum(s.square().sum() for s in last)
+    names = dict(cell.named_parameters())
+    leaves = [x, *first, *names.values()]
+    grads = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+    of = ["x", *(f"state {i}" for i in range(len(first))), *names]
+    found = {f"d {name}": grad for name, grad in zip(of, grads, strict=True)}
+    return {"outputs": outputs, **{f"last {i}": s for i, s in enumerate(last)}, **found}
+
+
+def assert_equal(cell: PointwiseCell, shape: tuple[int, ...]) -> None:
+    norms = Trace(), Trace()
+    mine, theirs = (
+        results(cell, "emulated", shape, norms[0]),
+        results(cell, "loop", shape, norms[1]),
+    )
+    for name, expected in theirs.items():
+        torch.testing.assert_close(mine[name], expected, rtol=1e-9, atol=1e-12, msg=name)
+    assert norms[0].grad_norm_T is not None
+    torch.testing.assert_close(norms[0].grad_norm_T, norms[1].grad_norm_T, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_equals_the_loop(machine: Machine, name: str) -> None:
+    assert_equal(cell_of(name, 3, 5), (4, 3))
+    assert machine.used[-1].cluster == 1
+
+
+@pytest.mark.parametrize(("name", "units"), [("elman", 39), ("lstm", 19), ("gru", 24)])
+def test_two_blocks_share_the_units(machine: Machine, name: str, units: int) -> None:
+    machine.limits = SMALL_BLOCKS
+    assert_equal(cell_of(name, 2, units), (3, 3))
+    used = machine.used[-1]
+    assert used.cluster == 2
+    assert used.forward_parts > 1
+    assert used.backward_parts > 1
+
+
+@pytest.mark.parametrize(("shape", "units"), [((1, 1), 1), ((2, 9), 7), ((3, 2, 3), 4)])
+def test_shapes(machine: Machine, shape: tuple[int, ...], units: int) -> None:
+    assert_equal(cell_of("lstm", 2, units), shape)
+    if shape == (2, 9):
+        assert machine.used[-1].rows > 1
+
+
+def test_what_fits_nowhere_is_said() -> None:
+    with pytest.raises(UnsupportedError, match="4 x 2000 x 2000 numbers does not fit"):
+        share_out(2000, 4, batch=1, multiprocessors=132, limits=Limits.of_gpu((9, 0), 4))
+    with pytest.raises(UnsupportedError, match="registers of 1 multiprocessors"):
+        share_out(128, 4, batch=1, multiprocessors=132, limits=Limits.of_gpu((8, 0), 4))
+
+
+@pytest.mark.parametrize("batch", [1, 16, 33, 5000])
+@pytest.mark.parametrize(("units", "recurrent"), [(1, 1), (64, 4), (128, 3), (256, 4), (500, 0)])
+def test_every_unit_of_every_row_has_a_thread(units: int, recurrent: int, batch: int) -> None:
+    limits = Limits.of_gpu((9, 0), 4)
+    found = share_out(units, recurrent, batch, multiprocessors=132, limits=limits)
+    assert found.owned * found.cluster >= units
+    assert found.rows * found.owned <= found.threads <= limits.threads
+    assert recurrent == 0 or units <= found.forward_parts * limits.weights
+    assert recurrent * units <= found.backward_parts * limits.weights
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
+POINTWISE = [
+    name
+    for name in REGISTRY.names("cell")
+    if issubclass(REGISTRY.get("cell", name).cls, PointwiseCell)
+]
+
+
+@needs_gpu
+@pytest.mark.parametrize("shape", [(1, 1, 3, 5), (7, 33, 2, 20), (5, 2, 4, 100), (4, 70, 3, 128)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", POINTWISE)
+def test_on_a_gpu(name: str, dtype: torch.dtype, shape: tuple[int, int, int, int]) -> None:
+    steps, rows, inputs, units = shape
+    torch.manual_seed(0)
+    cell = REGISTRY.get("cell", name).cls(inputs, hidden_size=units).to("cuda", dtype)
+    reason = reason_against(cell)
+    if reason is not None:
+        pytest.skip(reason)
+    norms = Trace(), Trace()
+    mine = results(cell, "native", (steps, rows), norms[0])
+    theirs = results(cell, "loop", (steps, rows), norms[1])
+    close = {torch.float32: 2e-4, torch.float64: 1e-9}[dtype]
+    for key, expected in theirs.items():
+        atol = close * max(1e-3, expected.abs().max().item())
+        torch.testing.assert_close(mine[key], expected, rtol=close, atol=atol, msg=key)
+    assert norms[0].grad_norm_T is not None
+    torch.testing.assert_close(norms[0].grad_norm_T, norms[1].grad_norm_T, rtol=close, atol=0)
