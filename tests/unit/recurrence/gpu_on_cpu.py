@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.recurrence.native.cuda import call, kernel
-from rnnexp.recurrence.native.cuda.geometry import Geometry, Limits, share_out
+from rnnexp.recurrence.native.cuda import kernel, plan
+from rnnexp.recurrence.native.cuda.geometry import Geometry, Limits
 from rnnexp.recurrence.native.cuda.program import Program
 
 _HERE = Path(__file__).with_name("gpu")
@@ -40,28 +40,24 @@ class Machine:
         shutil.copytree(kernel._TEXTS.folder, texts)
         shutil.copytree(_HERE, texts, dirs_exist_ok=True)
         monkeypatch.setattr(kernel, "_TEXTS", replace(kernel._TEXTS, folder=texts))
-        monkeypatch.setattr(call, "load_program", self._load)
-        monkeypatch.setattr(kernel.GpuKernel, "geometry", self._geometry_of())
+        monkeypatch.setattr(plan, "load_program", self._load)
+        monkeypatch.setattr(plan, "facts_of", self._facts)
 
-    def _geometry_of(self) -> Callable[..., Geometry]:
-        def geometry(this: kernel.GpuKernel, batch: int, device: int) -> Geometry:
-            del device
-            limits = replace(self.limits, number=this.dtype.itemsize)
-            found = share_out(this.units, this.recurrent, batch, self.multiprocessors, limits)
-            self.used.append(found)
-            return found
+    def _facts(self, device: int, number: int) -> tuple[Limits, int]:
+        del device
+        return replace(self.limits, number=number), self.multiprocessors
 
-        return geometry
-
-    def _load(self, source: str, device: int, cluster: int, threads: int) -> Program:
-        del device, cluster, threads
+    def _load(self, source: str, geometry: Geometry, number: int, device: int) -> Program:
+        del number, device
+        self.used.append(geometry)
         library = _built(source, self._folder)
 
         def start(name: str) -> Callable[[ctypes.Structure, int], None]:
             run = getattr(library, name)
             return lambda call, clusters: run(ctypes.byref(call), ctypes.c_longlong(clusters))
 
-        return Program(start("run_forward"), start("run_backward"))
+        at_once = self.multiprocessors // geometry.cluster
+        return Program(start("run_forward"), start("run_backward"), at_once)
 
 
 @cache

@@ -12,7 +12,7 @@ from rnnexp.recurrence import Trace
 from rnnexp.recurrence.backends import BACKENDS
 from rnnexp.recurrence.native import reason_against
 from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
-from rnnexp.recurrence.native.cuda.geometry import Limits, share_out
+from rnnexp.recurrence.native.cuda.geometry import Limits, ways_to_share
 from rnnexp.recurrence.native.cuda.kernel import make_gpu_kernel
 from rnnexp.recurrence.native.grid import UnsupportedError
 from rnnexp.registry import REGISTRY
@@ -23,9 +23,10 @@ from .gpu_on_cpu import COMPILER, Machine
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
 
 load_plugins()
-ONE_BLOCK = Limits(weights=64, threads=512, cluster=1, number=8)
-SMALL_BLOCKS = Limits(weights=16, threads=160, cluster=2, number=8)
+ONE_BLOCK = Limits(weights=64, threads=512, cluster=1, shared=48 << 10, number=8)
+SMALL_BLOCKS = Limits(weights=16, threads=160, cluster=2, shared=48 << 10, number=8)
 """So few registers that a small R needs several threads per sum, and two blocks."""
+HOPPER = Limits.of_gpu((9, 0), 227 << 10, 4)
 CELLS = ("elman", "lstm", "gru", "leaky", "star", "ind_rnn")
 """They differ in all that the loops see: states, gates without R, parameters in `update`."""
 
@@ -104,20 +105,21 @@ def test_shapes(machine: Machine, shape: tuple[int, ...], units: int) -> None:
 
 def test_what_fits_nowhere_is_said() -> None:
     with pytest.raises(UnsupportedError, match="4 x 2000 x 2000 numbers does not fit"):
-        share_out(2000, 4, batch=1, multiprocessors=132, limits=Limits.of_gpu((9, 0), 4))
+        next(ways_to_share(2000, 4, HOPPER))
     with pytest.raises(UnsupportedError, match="registers of 1 multiprocessors"):
-        share_out(128, 4, batch=1, multiprocessors=132, limits=Limits.of_gpu((8, 0), 4))
+        next(ways_to_share(128, 4, Limits.of_gpu((8, 0), 163 << 10, 4)))
 
 
-@pytest.mark.parametrize("batch", [1, 16, 33, 5000])
-@pytest.mark.parametrize(("units", "recurrent"), [(1, 1), (64, 4), (128, 3), (256, 4), (500, 0)])
-def test_every_unit_of_every_row_has_a_thread(units: int, recurrent: int, batch: int) -> None:
-    limits = Limits.of_gpu((9, 0), 4)
-    found = share_out(units, recurrent, batch, multiprocessors=132, limits=limits)
-    assert found.owned * found.cluster >= units
-    assert found.rows * found.owned <= found.threads <= limits.threads
-    assert recurrent == 0 or units <= found.forward_parts * limits.weights
-    assert recurrent * units <= found.backward_parts * limits.weights
+@pytest.mark.parametrize(("units", "recurrent"), [(1, 1), (64, 4), (128, 3), (256, 4), (900, 0)])
+def test_every_unit_of_every_row_has_a_thread(units: int, recurrent: int) -> None:
+    ways = list(ways_to_share(units, recurrent, HOPPER))
+    assert [way.rows for way in ways] == sorted({way.rows for way in ways})
+    assert ways[0].rows == 1
+    for way in ways:
+        assert way.owned * way.cluster >= units
+        assert way.rows * way.owned <= way.threads <= HOPPER.threads
+        assert recurrent == 0 or units <= way.forward_parts * HOPPER.weights
+        assert recurrent * units <= way.backward_parts * HOPPER.weights
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")

@@ -1,7 +1,6 @@
 """The compiled time loops as one node of the autograd graph."""
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from rnnexp.recurrence.native.call import (
 )
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout, layout_of
+from rnnexp.recurrence.native.sources import inputs_and_weights
 from rnnexp.recurrence.native.workspace import Workspace, copy_of
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
@@ -39,7 +39,7 @@ def unroll_natively(
     lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
     if len(lead) != 1:
         state = tuple(s.reshape(-1, units) for s in state)
-    weights = (*_inputs_and_weights(cell, inputs_TBI), kernel.sources.weight_hh(cell), cell.bias_hh)
+    weights = (*inputs_and_weights(cell, inputs_TBI), kernel.sources.weight_hh(cell), cell.bias_hh)
     tensors = (*weights, *kernel.sources.own(cell), *state)
     saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     outputs, *last = _Unroll.apply(kernel, saving, trace, *tensors)
@@ -47,20 +47,6 @@ def unroll_natively(
         outputs = outputs.reshape(len(outputs), *lead, units)
         last = [s.reshape(*lead, units) for s in last]
     return outputs, tuple(last)
-
-
-def _inputs_and_weights(cell: PointwiseCell, inputs_TBI: Tensor) -> tuple[Tensor | None, ...]:
-    # Without features there is no memory of them to point at, and no product to make.
-    if type(cell).project_input is PointwiseCell.project_input and cell.input_size:
-        return _with_one_batch_axis(inputs_TBI), cell.weight_ih, cell.bias_ih
-    wx, rows = cell.project_input(inputs_TBI), prod(inputs_TBI.shape[1:-1])
-    return wx.reshape(len(wx), rows, cell.num_gates * cell.hidden_size), None, None
-
-
-def _with_one_batch_axis(inputs_TBI: Tensor) -> Tensor:
-    if inputs_TBI.dim() == len("TBI"):
-        return inputs_TBI
-    return inputs_TBI.reshape(len(inputs_TBI), prod(inputs_TBI.shape[1:-1]), inputs_TBI.shape[-1])
 
 
 _WEIGHTS = 4

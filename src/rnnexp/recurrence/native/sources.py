@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -83,3 +84,26 @@ _NAMES = {"cpu": "the CPU", "cuda": "the GPU"}
 
 def _getter(name: str | None) -> _Getter | None:
     return None if name is None else operator.attrgetter(name)
+
+
+def inputs_and_weights(
+    cell: PointwiseCell, inputs_TBI: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Give x, W and b with one batch axis; of a cell that projects its inputs in its own way, or
+    has none, W x + b, shape (T, B, G*H), and no W and b.
+
+    Args:
+        cell: any.
+        inputs_TBI: shape (T, ..., B, I).
+    """
+    # Without features there is no memory of them to point at, and no product to make.
+    if type(cell).project_input is PointwiseCell.project_input and cell.input_size:
+        return _with_one_batch_axis(inputs_TBI), cell.weight_ih, cell.bias_ih
+    wx, rows = cell.project_input(inputs_TBI), prod(inputs_TBI.shape[1:-1])
+    return wx.reshape(len(wx), rows, cell.num_gates * cell.hidden_size), None, None
+
+
+def _with_one_batch_axis(inputs_TBI: Tensor) -> Tensor:
+    if inputs_TBI.dim() == len("TBI"):
+        return inputs_TBI
+    return inputs_TBI.reshape(len(inputs_TBI), prod(inputs_TBI.shape[1:-1]), inputs_TBI.shape[-1])

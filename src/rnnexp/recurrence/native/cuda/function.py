@@ -2,15 +2,22 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import PointwiseCell
-from rnnexp.recurrence.native.cuda.call import Inputs, Plan, plan_of, run_backward, run_forward
+from rnnexp.recurrence.native.cuda.call import (
+    GpuGradients,
+    Weights,
+    run_backward,
+    run_forward,
+)
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel
+from rnnexp.recurrence.native.cuda.plan import Plan, plan_of
+from rnnexp.recurrence.native.sources import inputs_and_weights
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -28,41 +35,68 @@ def unroll_on_gpu(
         trace: is filled with the norm of dL/dh_t of each step by the backward pass.
     """
     lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
-    wx = cell.project_input(inputs_TBI)
-    wx_TBGH = wx.reshape(len(wx), prod(lead), kernel.gates, units)
-    flat = tuple(s.reshape(-1, units) for s in state)
-    plan = plan_of(kernel, prod(lead), wx.get_device())
-    weights = (kernel.sources.weight_hh(cell), cell.bias_hh)
-    tensors = (wx_TBGH, *weights, *kernel.sources.own(cell), *flat)
+    if len(lead) != 1:
+        state = tuple(s.reshape(-1, units) for s in state)
+    given = inputs_and_weights(cell, inputs_TBI)
+    weights = (kernel.sources.weight_hh(cell), cell.bias_hh, *kernel.sources.own(cell))
+    tensors = (*given, *weights, *state)
     saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    plan = plan_of(kernel, prod(lead), inputs_TBI.get_device())
     outputs, *last = _Unroll.apply(plan, saving, trace, *tensors)
-    outputs = outputs.reshape(len(outputs), *lead, units)
-    return outputs, tuple(s.reshape(*lead, units) for s in last)
+    if len(lead) != 1:
+        outputs = outputs.reshape(len(outputs), *lead, units)
+        last = [s.reshape(*lead, units) for s in last]
+    return outputs, tuple(last)
+
+
+class _Wanted(NamedTuple):
+    """Which gradients are asked for."""
+
+    x: bool
+    ih: bool
+    bias_ih: bool
+    hh: bool
+    bias_hh: bool
+    own: tuple[bool, ...]
+
+
+_NO_GRADIENTS = (None, None, None)
+"""Those of the plan, the way of saving and the trace."""
 
 
 class _Unroll(torch.autograd.Function):
     """All T steps as one node of the graph.
 
-    Its inputs are the plan, whether to keep what a backward pass needs, the trace, and those of
-    `Inputs`, one by one.
+    Its inputs are the plan, whether to keep what a backward pass needs, the trace, the inputs, W
+    and b, those of `Weights`, one by one, and the initial state.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, plan: Plan, saving: bool, trace: Trace | None, *tensors: Tensor | None
+        ctx: Any,
+        plan: Plan,
+        saving: bool,
+        trace: Trace | None,
+        inputs_TBI: Tensor,
+        weight_ih: Tensor | None,
+        bias_ih: Tensor | None,
+        *tensors: Any,
     ) -> tuple[Tensor, ...]:
-        given = _inputs(plan, [None if t is None else t.contiguous() for t in tensors])
-        record = run_forward(plan, given, saving)
+        hh, bias_hh, *rest = (None if t is None else t.contiguous() for t in tensors)
+        assert hh is not None
+        own, first = _parted(plan, rest)
+        x, wx = inputs_TBI, inputs_TBI
+        if weight_ih is not None:
+            wx = torch.nn.functional.linear(x, weight_ih, bias_ih)
+        record = run_forward(plan, Weights(hh, bias_hh, own), wx.contiguous(), first, saving)
         if saving:
             ctx.set_materialize_grads(False)
-            ctx.plan, ctx.trace = plan, trace
-            # Of W x only the shape is needed, and of the initial state nothing.
-            ctx.shape = given.wx_TBGH.shape
-            kept = (record.saved, *record.states)
-            ctx.save_for_backward(given.weight_hh, given.bias_hh, *given.own, *kept)
-        h_TBH = record.states[0]
-        assert h_TBH is not None
-        return h_TBH[1:], *record.last
+            ctx.plan, ctx.trace, ctx.projected = plan, trace, weight_ih is None
+            kept = (None if ctx.projected else x, weight_ih, hh, bias_hh)
+            ctx.save_for_backward(*kept, *own, record.saved, *record.states)
+        outputs = record.states[0]
+        assert outputs is not None
+        return outputs[1:], *record.last
 
     @staticmethod
     @once_differentiable
@@ -70,30 +104,59 @@ class _Unroll(torch.autograd.Function):
         ctx: Any, *grads: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         plan, trace = ctx.plan, ctx.trace
-        weight_hh, bias_hh, *rest = ctx.saved_tensors
-        count = len(plan.kernel.sources.own_of)
-        own, saved, states = rest[:count], rest[count], rest[count + 1 :]
-        # It is not read backwards: any memory of its type tells the shape.
-        wx_TBGH = saved.new_empty(1).expand(ctx.shape)
-        given = Inputs(wx_TBGH, weight_hh, bias_hh, tuple(own), tuple(s[0] for s in states))
-        found = run_backward(plan, given, states, saved, grads, trace is not None)
+        x, ih, hh, bias_hh, *rest = ctx.saved_tensors
+        own, (saved, *states) = _parted(plan, rest)
+        weights = Weights(hh, bias_hh, own)
+        found = run_backward(plan, weights, states, saved, grads, trace is not None)
         if trace is not None and found.h_TBH is not None:
             trace.note_all(found.h_TBH)
-        _, _, _, _, wants_hh, wants_bias, *wanted = ctx.needs_input_grad
-        rh = found.rh.flatten(0, 1)
+        asked = ctx.needs_input_grad[len(_NO_GRADIENTS) :]
+        wanted = _Wanted(asked[0], asked[1], asked[2], asked[3], asked[4], asked[5:])
+        bias_ih, d_bias_hh = _of_biases(plan, found, wanted)
         return (
-            *(None, None, None, found.wx_TBGH),
-            rh.t() @ states[0][:-1].flatten(0, 1) if wants_hh else None,
-            rh.sum(0).view(bias_hh.shape) if wants_bias else None,
-            *_of_own(found.own_BOH, own, wanted),
+            *_NO_GRADIENTS,
+            *_of_product(found.wx, x, ih, wanted, saved.shape),
+            bias_ih,
+            found.rh.t() @ states[0][:-1].flatten(0, 1) if wanted.hh else None,
+            d_bias_hh,
+            *_of_own(found.own_BOH, own, wanted.own),
             *found.first,
         )
 
 
-def _inputs(plan: Plan, tensors: Sequence[Any]) -> Inputs:
-    wx_TBGH, weight_hh, bias_hh, *rest = tensors
+def _parted(plan: Plan, rest: Sequence[Any]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Tell what the parameter-only values are made from, from what stands behind it."""
     count = len(plan.kernel.sources.own_of)
-    return Inputs(wx_TBGH, weight_hh, bias_hh, tuple(rest[:count]), tuple(rest[count:]))
+    return tuple(rest[:count]), tuple(rest[count:])
+
+
+def _of_product(
+    wx: Tensor, x: Tensor | None, ih: Tensor | None, wanted: _Wanted, shape: torch.Size
+) -> tuple[Tensor | None, Tensor | None]:
+    """Give dL/dx and dL/dW; of inputs that are W x + b already, dL/d(W x)."""
+    if x is None or ih is None:
+        return wx.view(*shape[:2], -1), None
+    return (
+        (wx @ ih).view(x.shape) if wanted.x else None,
+        wx.t() @ x.reshape(len(wx), -1) if wanted.ih else None,
+    )
+
+
+def _of_biases(
+    plan: Plan, found: GpuGradients, wanted: _Wanted
+) -> tuple[Tensor | None, Tensor | None]:
+    """Give dL/db and dL/d(b_r), which are the same sum where dL/d(R h) is dL/d(W x)."""
+    if plan.kernel.differs:
+        return (
+            found.wx.sum(0) if wanted.bias_ih else None,
+            found.rh.sum(0) if wanted.bias_hh else None,
+        )
+    if not (wanted.bias_ih or wanted.bias_hh):
+        return None, None
+    sums = found.wx.sum(0)
+    # A copy: what two parameters have for a gradient, clipping would scale twice.
+    of_hh = sums[: found.rh.shape[1]].clone() if wanted.bias_hh else None
+    return sums if wanted.bias_ih else None, of_hh
 
 
 def _of_own(own_BOH: Tensor, own: Sequence[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:

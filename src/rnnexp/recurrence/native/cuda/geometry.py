@@ -1,15 +1,17 @@
 """How the work of one time step is shared out: among blocks, threads and their registers."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from rnnexp.recurrence.native.grid import UnsupportedError
 
 _WARP = 32
 _FOUR = 4
 """Numbers that a thread reads from shared memory at once."""
-_SHARED_BYTES = 48 << 10
-"""What any block may have without asking for more."""
-_ROWS = (1, 2, 4)
+_ARRIVALS = 2 * 8
+"""Bytes of what tells that a vector has come, of both turns."""
+_ROWS = (1, 2, 3, 4, 6, 8)
+"""More would leave no registers for their sums."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +22,20 @@ class Limits:
         weights: numbers of R that a thread keeps in its registers.
         threads: of a block; all registers of a multiprocessor are theirs then.
         cluster: blocks that reach each other's shared memory; 1 where the GPU has no clusters.
+        shared: bytes of shared memory that a block may have.
         number: bytes of a number.
     """
 
     weights: int
     threads: int
     cluster: int
+    shared: int
     number: int
 
     @classmethod
-    def of_gpu(cls, capability: tuple[int, int], number: int) -> "Limits":
+    def of_gpu(cls, capability: tuple[int, int], shared: int, number: int) -> "Limits":
         """Give those of a compute capability; 8 blocks are what every GPU with clusters has."""
-        return cls(256 // number, 512, 8 if capability >= (9, 0) else 1, number)
+        return cls(256 // number, 512, 8 if capability >= (9, 0) else 1, shared, number)
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,10 @@ class Geometry:
             2 * _filled(self.recurrent * self.units, _FOUR * self.backward_parts)
             + _filled(self.owned, _WARP) * self.backward_parts,
         )
-        return self.rows * per_row * number
+        return _filled(self.rows * per_row * number + _ARRIVALS, 16)
 
-    def defines(self) -> str:
-        """Write it for the compiler."""
+    def defines(self, number: int) -> str:
+        """Write it for the compiler; numbers have so many bytes."""
         sizes = {
             "UNITS": self.units,
             "CLUSTER": self.cluster,
@@ -85,29 +89,24 @@ class Geometry:
             "FORWARD_PARTS": self.forward_parts,
             "BACKWARD_PARTS": self.backward_parts,
             "THREADS": self.threads,
+            "SHARED": self.shared(number),
         }
         return "".join(f"#define {name} {size}\n" for name, size in sizes.items())
 
 
-def share_out(
-    units: int, recurrent: int, batch: int, multiprocessors: int, limits: Limits
-) -> Geometry:
-    """Choose the fewest blocks that hold R in their registers, and the fewest rows for each.
+def ways_to_share(units: int, recurrent: int, limits: Limits) -> Iterator[Geometry]:
+    """List the fewest blocks that hold R in their registers, with more and more rows for each.
 
     Raises:
         UnsupportedError: R is too large for the registers of a cluster.
     """
     alone = _fewest_blocks(units, recurrent, limits)
-    clusters = max(multiprocessors // alone.cluster, 1)
-    chosen = alone
-    for rows in _ROWS:
-        wider = Geometry(units, recurrent, alone.cluster, rows, *_parts(units, recurrent, limits))
+    yield alone
+    for rows in _ROWS[1:]:
+        wider = replace(alone, rows=rows)
         if not _fits(wider, limits):
-            break
-        chosen = wider
-        if rows * clusters >= batch:
-            break
-    return chosen
+            return
+        yield wider
 
 
 def _fewest_blocks(units: int, recurrent: int, limits: Limits) -> Geometry:
@@ -135,7 +134,7 @@ def _fits(geometry: Geometry, limits: Limits) -> bool:
     return (
         geometry.threads <= limits.threads
         and geometry.rows * geometry.owned <= geometry.threads
-        and geometry.shared(limits.number) <= _SHARED_BYTES
+        and geometry.shared(limits.number) <= limits.shared
     )
 
 

@@ -10,7 +10,6 @@ import torch
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.native.codegen import Texts, generate
-from rnnexp.recurrence.native.cuda.geometry import Geometry, Limits, share_out
 from rnnexp.recurrence.native.derive import derive
 from rnnexp.recurrence.native.sources import Sources
 from rnnexp.recurrence.native.trace_update import trace_update
@@ -51,22 +50,6 @@ class GpuKernel:
     differs: bool
     sources: Sources
     call_type: type[ctypes.Structure]
-
-    def geometry(self, batch: int, device: int) -> Geometry:
-        """Share out a batch of rows on a GPU.
-
-        Raises:
-            UnsupportedError: R does not fit into the registers.
-        """
-        capability, multiprocessors = _facts(device)
-        limits = Limits.of_gpu(capability, self.dtype.itemsize)
-        return share_out(self.units, self.recurrent, batch, multiprocessors, limits)
-
-
-@lru_cache
-def _facts(device: int) -> tuple[tuple[int, int], int]:
-    properties = torch.cuda.get_device_properties(device)
-    return (properties.major, properties.minor), properties.multi_processor_count
 
 
 def make_gpu_kernel(cell: PointwiseCell) -> GpuKernel:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from rnnexp.recurrence.native.build import BuildError, cache_dir
+from rnnexp.recurrence.native.cuda.geometry import Geometry
 
 _FLAGS = ("--std=c++17", "-default-device", "--fmad=true")
 _SHOWN_LINES = 5
@@ -27,10 +28,12 @@ class Program:
     Args:
         forward: starts the loop forward with a `Call` and a number of clusters.
         backward: starts the loop backward likewise.
+        at_once: how many clusters run at the same time.
     """
 
     forward: Callable[[ctypes.Structure, int], None]
     backward: Callable[[ctypes.Structure, int], None]
+    at_once: int
 
 
 def reason_against_gpu() -> str | None:
@@ -45,14 +48,14 @@ def reason_against_gpu() -> str | None:
 
 
 @lru_cache(maxsize=256)
-def load_program(source: str, device: int, cluster: int, threads: int) -> Program:
+def load_program(source: str, geometry: Geometry, number: int, device: int) -> Program:
     """Compile for a GPU, or load what an earlier process compiled.
 
     Args:
         source: CUDA C++ with `run_forward` and `run_backward`.
+        geometry: who computes what.
+        number: bytes of a number.
         device: the index of the GPU.
-        cluster: blocks of a cluster.
-        threads: of a block.
 
     Raises:
         BuildError: the compiler or the driver refuses it; says why.
@@ -60,29 +63,63 @@ def load_program(source: str, device: int, cluster: int, threads: int) -> Progra
     driver, _ = _bindings()
     major, minor = torch.cuda.get_device_capability(device)
     binary = _built(source, f"sm_{major}{minor}")
-    context = _context(device)
-    _call(driver.cuCtxSetCurrent, context)
+    _call(driver.cuCtxSetCurrent, _context(device))
     module = _call(driver.cuModuleLoadData, binary)
+    loops = [
+        _Loop(_call(driver.cuModuleGetFunction, module, name), geometry, number, device)
+        for name in (b"run_forward", b"run_backward")
+    ]
+    return Program(loops[0].start, loops[1].start, min(loop.at_once() for loop in loops))
 
-    def starter(name: bytes) -> Callable[[ctypes.Structure, int], None]:
-        function = _call(driver.cuModuleGetFunction, module, name)
 
-        def start(call: ctypes.Structure, clusters: int) -> None:
-            # Autograd runs backward passes in a thread of its own, which may have no context yet.
-            _call(driver.cuCtxSetCurrent, context)
-            stream = torch.cuda.current_stream(device).cuda_stream
-            arguments = (ctypes.c_void_p * 1)(ctypes.addressof(call))
-            grid, place = (clusters * cluster, 1, 1), ctypes.addressof(arguments)
-            _call(driver.cuLaunchKernel, function, *grid, threads, 1, 1, 0, stream, place, 0)
+class _Loop:
+    """A loaded function.
 
-        return start
+    Args:
+        function: the driver's name for it.
+        geometry: who computes what.
+        number: bytes of a number.
+        device: the index of the GPU.
+    """
 
-    return Program(starter(b"run_forward"), starter(b"run_backward"))
+    def __init__(self, function: Any, geometry: Geometry, number: int, device: int) -> None:
+        self._driver, _ = _bindings()
+        self._function, self._geometry, self._device = function, geometry, device
+        self._shared = geometry.shared(number)
+        self._context = _context(device)
+        most = self._driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        _call(self._driver.cuFuncSetAttribute, function, most, self._shared)
+
+    def start(self, call: ctypes.Structure, clusters: int) -> None:
+        """Start it on torch's current stream."""
+        # Autograd runs backward passes in a thread of its own, which may have no context yet.
+        _call(self._driver.cuCtxSetCurrent, self._context)
+        stream = torch.cuda.current_stream(self._device).cuda_stream
+        arguments = (ctypes.c_void_p * 1)(ctypes.addressof(call))
+        grid = (clusters * self._geometry.cluster, 1, 1, self._geometry.threads, 1, 1)
+        place = ctypes.addressof(arguments)
+        launch = self._driver.cuLaunchKernel
+        _call(launch, self._function, *grid, self._shared, stream, place, 0)
+
+    def at_once(self) -> int:
+        """Ask how many clusters run at the same time."""
+        geometry, driver = self._geometry, self._driver
+        if geometry.cluster == 1 or not geometry.recurrent:
+            ask = driver.cuOccupancyMaxActiveBlocksPerMultiprocessor
+            blocks = _call(ask, self._function, geometry.threads, self._shared)
+            gpu = torch.cuda.get_device_properties(self._device)
+            return blocks * gpu.multi_processor_count // geometry.cluster
+        config = driver.CUlaunchConfig()
+        config.gridDimX, config.gridDimY, config.gridDimZ = geometry.cluster, 1, 1
+        config.blockDimX, config.blockDimY, config.blockDimZ = geometry.threads, 1, 1
+        config.sharedMemBytes = self._shared
+        return _call(driver.cuOccupancyMaxActiveClusters, self._function, config)
 
 
 @cache
 def _bindings() -> tuple[Any, Any]:
-    from cuda.bindings import driver, nvrtc
+    # Not there where torch is built for the CPU.
+    from cuda.bindings import driver, nvrtc  # pyright: ignore[reportMissingImports]
 
     return driver, nvrtc
 

@@ -4,18 +4,23 @@ typedef Product<OWNED, RECURRENT * UNITS, BACKWARD_PARTS> BackwardProduct;
 typedef struct {
   alignas(16) real d_rh[2][ROWS][BackwardProduct::FILLED]; /* of this step and the next, by turns */
   real sums[BACKWARD_PARTS][ROWS][BackwardProduct::COLUMNS];
+  Arrival arrivals[2];
 } BackwardShared;
+
+INLINE int bytes_backward(const Call &c) {
+  return rows_here(c) * RECURRENT * UNITS * (int)sizeof(real);
+}
 
 INLINE void load_backward(const Call &c, BackwardProduct &product) {
   const int out = product.column(), unit = cluster_rank() * OWNED + out;
   product.load(out < OWNED && unit < UNITS ? c.weight_hh + unit : nullptr, UNITS);
 }
 
-INLINE void begin_backward(BackwardShared &s) {
+INLINE void begin_backward(const Call &c, BackwardShared &s) {
   clear(&s.d_rh[0][0][0], sizeof s.d_rh / sizeof(real));
   clear(&s.sums[0][0][0], sizeof s.sums / sizeof(real));
-  arrive();
-  await();
+  prepare(s.arrivals, bytes_backward(c));
+  meet();
 }
 #else
 typedef struct {
@@ -75,9 +80,10 @@ INLINE void backward_block(const Call &c, BackwardShared &s) {
 #if RECURRENT
   BackwardProduct product;
   load_backward(c, product);
-  begin_backward(s);
+  begin_backward(c, s);
 #endif
   for (long long t = c.steps - 1; t >= 0; t--) {
+    const long long done = c.steps - 1 - t, turn = done % 2;
     if (e.is_one) {
       for (int i = 0; i < STATES; i++) grad[i] = carry[i];
       grad[0] += left.grad_out;
@@ -87,10 +93,8 @@ INLINE void backward_block(const Call &c, BackwardShared &s) {
       point_backward(grad, left.old, next, theta, left.saved, d_wx, d_rh, carry, d_theta);
 #if RECURRENT
       for (int g = 0; g < RECURRENT; g++)
-        hand_out(&s.d_rh[t % 2][e.row_here][g * UNITS + e.unit], d_rh_of(g, d_wx, d_rh));
-    }
-    arrive();
-    if (e.is_one) {
+        hand_out(&s.d_rh[turn][e.row_here][g * UNITS + e.unit], d_rh_of(g, d_wx, d_rh),
+                 &s.arrivals[turn]);
 #endif
       store_gradients(c, e, t, grad[0], d_wx, d_rh);
       for (int i = 0; i < STATES; i++) next[i] = left.old[i];
@@ -98,8 +102,8 @@ INLINE void backward_block(const Call &c, BackwardShared &s) {
       if (t > 0) fetch_left(c, e, t - 1, &left);
     }
 #if RECURRENT
-    await();
-    product.multiply(s.d_rh[t % 2], s.sums);
+    await(&s.arrivals[turn], done / 2, bytes_backward(c));
+    product.multiply(s.d_rh[turn], s.sums);
     sync_block();
 #endif
   }
@@ -109,4 +113,7 @@ INLINE void backward_block(const Call &c, BackwardShared &s) {
 #endif
     store_first(c, e, carry, own, all_theta);
   }
+#if RECURRENT
+  meet(); /* what is on its way finds its block still there */
+#endif
 }

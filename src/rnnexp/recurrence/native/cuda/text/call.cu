@@ -74,22 +74,29 @@ struct Product {
 
   INLINE_MEMBER void multiply(const real (*vectors)[FILLED], real (*sums)[ROWS][COLUMNS]) const {
     if (part() >= PARTS) return;
-    real sum[ROWS][4];
+    /* Sums that do not wait for each other. */
+    constexpr int LANES = ROWS >= 4 ? 1 : 4 / ROWS;
+    real sum[ROWS][LANES];
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-      for (int k = 0; k < 4; k++) sum[r][k] = 0;
+#pragma unroll
+      for (int k = 0; k < LANES; k++) sum[r][k] = 0;
 #pragma unroll
     for (int i = 0; i < SLICE; i += 4) {
 #pragma unroll
       for (int r = 0; r < ROWS; r++) {
         const Four v = *(const Four *)&vectors[r][part() * SLICE + i];
 #pragma unroll
-        for (int k = 0; k < 4; k++) sum[r][k] += weight[i + k] * v.at[k];
+        for (int k = 0; k < 4; k++) sum[r][k % LANES] += weight[i + k] * v.at[k];
       }
     }
 #pragma unroll
-    for (int r = 0; r < ROWS; r++)
-      sums[part()][r][column()] = (sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]);
+    for (int r = 0; r < ROWS; r++) {
+      real all = sum[r][0];
+#pragma unroll
+      for (int k = 1; k < LANES; k++) all += sum[r][k];
+      sums[part()][r][column()] = all;
+    }
   }
 
   /* y_o of one vector, once all threads have multiplied. */
@@ -101,10 +108,10 @@ struct Product {
   }
 };
 
-/* A number to where it is read: the same place in every block of the cluster. */
-INLINE void hand_out(real *mine, real value) {
-#pragma unroll
-  for (int rank = 0; rank < CLUSTER; rank++) *peer(mine, rank) = value;
+/* How many of the ROWS exist. */
+INLINE int rows_here(const Call &c) {
+  const long long left = c.rows - cluster_index() * ROWS;
+  return left < ROWS ? (int)left : ROWS;
 }
 
 INLINE void clear(real *numbers, int count) {

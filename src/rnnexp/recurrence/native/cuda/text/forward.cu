@@ -4,7 +4,10 @@ typedef Product<RECURRENT * OWNED, UNITS, FORWARD_PARTS> ForwardProduct;
 typedef struct {
   alignas(16) real past[2][ROWS][ForwardProduct::FILLED]; /* h_{t-1} and h_t, by turns */
   real sums[FORWARD_PARTS][ROWS][ForwardProduct::COLUMNS];
+  Arrival arrivals[2];
 } ForwardShared;
+
+INLINE int bytes_forward(const Call &c) { return rows_here(c) * UNITS * (int)sizeof(real); }
 
 INLINE void load_forward(const Call &c, ForwardProduct &product) {
   const int out = product.column(), unit = cluster_rank() * OWNED + out % OWNED;
@@ -15,13 +18,13 @@ INLINE void load_forward(const Call &c, ForwardProduct &product) {
 
 INLINE void begin_forward(const Call &c, ForwardShared &s) {
   clear(&s.past[0][0][0], sizeof s.past / sizeof(real));
+  prepare(s.arrivals, bytes_forward(c));
   sync_block();
   for (int i = thread_index(); i < ROWS * UNITS; i += THREADS) {
     const long long row = cluster_index() * ROWS + i / UNITS;
     if (row < c.rows) s.past[0][i / UNITS][i % UNITS] = c.first[0][row * UNITS + i % UNITS];
   }
-  arrive();
-  await();
+  meet();
 }
 #else
 typedef struct {
@@ -63,30 +66,26 @@ INLINE void forward_block(const Call &c, ForwardShared &s) {
 #endif
   for (long long t = 0; t < c.steps; t++) {
 #if RECURRENT
+    if (t > 0) await(&s.arrivals[t % 2], (t - 1) / 2, bytes_forward(c));
     product.multiply(s.past[t % 2], s.sums);
     sync_block();
+    for (int g = 0; g < RECURRENT && e.is_one; g++)
+      rh[g] = product.sum(s.sums, e.row_here, g * OWNED + e.unit_here) + bias[g];
 #endif
     if (e.is_one) {
-#if RECURRENT
-      for (int g = 0; g < RECURRENT; g++)
-        rh[g] = product.sum(s.sums, e.row_here, g * OWNED + e.unit_here) + bias[g];
-#endif
       point_forward(wx, rh, old, theta, next, saved);
 #if RECURRENT
-      hand_out(&s.past[(t + 1) % 2][e.row_here][e.unit], next[0]);
+      const long long turn = (t + 1) % 2;
+      if (t + 1 < c.steps)
+        hand_out(&s.past[turn][e.row_here][e.unit], next[0], &s.arrivals[turn]);
 #endif
-    }
-#if RECURRENT
-    arrive();
-#endif
-    if (e.is_one) {
       store_step(c, e, t, next, saved);
       for (int i = 0; i < STATES; i++) old[i] = next[i];
       if (t + 1 < c.steps) fetch_gates(c, e, t + 1, wx);
     }
-#if RECURRENT
-    await();
-#endif
   }
   for (int i = 0; i < STATES && e.is_one; i++) c.last[i][place] = old[i];
+#if RECURRENT
+  meet(); /* what is on its way finds its block still there */
+#endif
 }

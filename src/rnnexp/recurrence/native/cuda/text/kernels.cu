@@ -1,17 +1,19 @@
 #ifdef __CUDACC__
-#if CLUSTER > 1
+#if CLUSTER > 1 && RECURRENT
 #define CLUSTERED __cluster_dims__(CLUSTER, 1, 1)
 #else
 #define CLUSTERED
 #endif
 
+static_assert(sizeof(ForwardShared) <= SHARED && sizeof(BackwardShared) <= SHARED, "");
+
 extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS) run_forward(const Call call) {
-  __shared__ ForwardShared shared;
-  forward_block(call, shared);
+  extern __shared__ char memory[];
+  forward_block(call, *(ForwardShared *)memory);
 }
 
 extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS) run_backward(const Call call) {
-  __shared__ BackwardShared shared;
-  backward_block(call, shared);
+  extern __shared__ char memory[];
+  backward_block(call, *(BackwardShared *)memory);
 }
 #endif
