@@ -4,16 +4,15 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from rnnexp.recurrence.native.cuda import kernel, plan
-from rnnexp.recurrence.native.cuda.geometry import Geometry, Limits
-from rnnexp.recurrence.native.cuda.program import Program
+from rnnexp.recurrence.native.cuda import kernel, plan, steps
+from rnnexp.recurrence.native.cuda.geometry import Limits
 
 _HERE = Path(__file__).with_name("gpu")
 _WORDS = ("-D__device__=", "-D__forceinline__=inline", "-include", "cmath")
@@ -31,33 +30,49 @@ class Machine:
 
     def __init__(self, folder: Path, limits: Limits, multiprocessors: int) -> None:
         self.limits, self.multiprocessors = limits, multiprocessors
-        self.used: list[Geometry] = []
+        self.used = (0, 0, 0)
+        """Blocks, threads and bytes of shared memory of what was made ready last."""
         self._folder = folder
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have kernels run on it, whatever device their tensors are on."""
         texts = self._folder / "text"
-        shutil.copytree(kernel._TEXTS.folder, texts)
+        shutil.copytree(kernel._FOLDER, texts)
         shutil.copytree(_HERE, texts, dirs_exist_ok=True)
-        monkeypatch.setattr(kernel, "_TEXTS", replace(kernel._TEXTS, folder=texts))
-        monkeypatch.setattr(plan, "load_program", self._load)
+        for name in ("_ALL_STEPS", "_EACH_STEP"):
+            replaced = replace(getattr(kernel, name), folder=texts)
+            monkeypatch.setattr(kernel, name, replaced)
+        for module in (plan, steps):
+            monkeypatch.setattr(module, "load_functions", self._load)
         monkeypatch.setattr(plan, "facts_of", self._facts)
+        plan.plan_of.cache_clear()
 
     def _facts(self, device: int, number: int) -> tuple[Limits, int]:
         del device
         return replace(self.limits, number=number), self.multiprocessors
 
-    def _load(self, source: str, geometry: Geometry, number: int, device: int) -> Program:
-        del number, device
-        self.used.append(geometry)
+    def _load(self, source: str, device: int) -> "tuple[_Function, _Function]":
+        del device
         library = _built(source, self._folder)
+        return _Function(self, library.run_forward), _Function(self, library.run_backward)
 
-        def start(name: str) -> Callable[[ctypes.Structure, int], None]:
-            run = getattr(library, name)
-            return lambda call, clusters: run(ctypes.byref(call), ctypes.c_longlong(clusters))
 
-        at_once = self.multiprocessors // geometry.cluster
-        return Program(start("run_forward"), start("run_backward"), at_once)
+@dataclass
+class _Function:
+    machine: Machine
+    run: Callable[..., None]
+
+    def ready(self, threads: int, shared: int, cluster: int) -> int:
+        del threads, shared
+        return self.machine.multiprocessors // cluster
+
+    def starter(self, blocks: int, threads: int, shared: int = 0) -> Callable[..., None]:
+        self.machine.used = (blocks, threads, shared)
+
+        def start(call: ctypes.Structure, step: ctypes.c_longlong | None = None) -> None:
+            self.run(ctypes.byref(call), ctypes.c_longlong(blocks) if step is None else step)
+
+        return start
 
 
 @cache

@@ -26,6 +26,7 @@ load_plugins()
 ONE_BLOCK = Limits(weights=64, threads=512, cluster=1, shared=48 << 10, number=8)
 SMALL_BLOCKS = Limits(weights=16, threads=160, cluster=2, shared=48 << 10, number=8)
 """So few registers that a small R needs several threads per sum, and two blocks."""
+NO_BLOCKS = Limits(weights=1, threads=0, cluster=1, shared=0, number=8)
 HOPPER = Limits.of_gpu((9, 0), 227 << 10, 4)
 CELLS = ("elman", "lstm", "gru", "leaky", "star", "ind_rnn")
 """They differ in all that the loops see: states, gates without R, parameters in `update`."""
@@ -60,7 +61,7 @@ def results(
     else:
         outputs, last = BACKENDS[backend].run(cell, x, first, trace)
     loss = (outputs * normal(*outputs.shape).detach()).sum() + sum(s.square().sum() for s in last)
-    names = dict(cell.named_parameters())
+    names = {name: p for name, p in cell.named_parameters() if p.requires_grad}
     leaves = [x, *first, *names.values()]
     grads = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
     of = ["x", *(f"state {i}" for i in range(len(first))), *names]
@@ -81,26 +82,30 @@ def assert_equal(cell: PointwiseCell, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_equals_the_loop(machine: Machine, name: str) -> None:
+def test_all_steps_in_one_block(machine: Machine, name: str) -> None:
+    assert_equal(cell_of(name, 3, 5), (4, 2))
+    assert machine.used[0] == 2  # one for each row
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if name != "ind_rnn"])
+def test_step_by_step(machine: Machine, name: str) -> None:
+    machine.limits = NO_BLOCKS
     assert_equal(cell_of(name, 3, 5), (4, 3))
-    assert machine.used[-1].cluster == 1
+    assert machine.used[2] == 0
 
 
 @pytest.mark.parametrize(("name", "units"), [("elman", 39), ("lstm", 19), ("gru", 24)])
 def test_two_blocks_share_the_units(machine: Machine, name: str, units: int) -> None:
     machine.limits = SMALL_BLOCKS
     assert_equal(cell_of(name, 2, units), (3, 3))
-    used = machine.used[-1]
-    assert used.cluster == 2
-    assert used.forward_parts > 1
-    assert used.backward_parts > 1
+    assert machine.used[0] == 2  # all rows in one cluster
 
 
 @pytest.mark.parametrize(("shape", "units"), [((1, 1), 1), ((2, 9), 7), ((3, 2, 3), 4)])
 def test_shapes(machine: Machine, shape: tuple[int, ...], units: int) -> None:
     assert_equal(cell_of("lstm", 2, units), shape)
     if shape == (2, 9):
-        assert machine.used[-1].rows > 1
+        assert machine.used[0] < 9
 
 
 def test_what_fits_nowhere_is_said() -> None:
@@ -131,7 +136,7 @@ POINTWISE = [
 
 
 @needs_gpu
-@pytest.mark.parametrize("shape", [(1, 1, 3, 5), (7, 33, 2, 20), (5, 2, 4, 100), (4, 70, 3, 128)])
+@pytest.mark.parametrize("shape", [(1, 1, 3, 5), (7, 33, 2, 20), (5, 2, 4, 100), (4, 70, 3, 128), (3, 5, 2, 300)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", POINTWISE)
 def test_on_a_gpu(name: str, dtype: torch.dtype, shape: tuple[int, int, int, int]) -> None:

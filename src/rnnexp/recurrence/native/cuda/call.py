@@ -78,7 +78,9 @@ def run_forward(
     call.steps, call.rows, call.wx = steps, rows, wx_TBN.data_ptr()
     call.first[:] = [s.data_ptr() for s in first]
     call.last[:] = [s.data_ptr() for s in last]
-    plan.program.forward(call, plan.clusters(rows))
+    h_TBH = states[0]
+    assert h_TBH is not None
+    plan.forward(call, weights.hh, h_TBH, first[0])
     return Record(states, last, saved)
 
 
@@ -115,8 +117,9 @@ def run_backward(
     call.d_wx, call.d_rh, call.d_h = wx.data_ptr(), _pointer(rh), _pointer(d_h)
     call.d_first[:] = [s.data_ptr() for s in first]
     call.d_own = own_BOH.data_ptr()
-    plan.program.backward(call, plan.clusters(rows))
-    return GpuGradients(wx, wx[:, :wide] if rh is None else rh, d_h, first, own_BOH)
+    of_rh = wx[:, :wide] if rh is None else rh
+    plan.backward(call, weights.hh, of_rh, first[0])
+    return GpuGradients(wx, of_rh, d_h, first, own_BOH)
 
 
 def _call(

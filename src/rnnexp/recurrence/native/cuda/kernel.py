@@ -1,4 +1,4 @@
-"""What is generated once for a cell: the source of its loops, without the shape they run on."""
+"""What is generated once for a cell: the sources of its loops, without the shape they run on."""
 
 import ctypes
 from dataclasses import dataclass
@@ -14,38 +14,41 @@ from rnnexp.recurrence.native.derive import derive
 from rnnexp.recurrence.native.sources import Sources
 from rnnexp.recurrence.native.trace_update import trace_update
 
-_TEXTS = Texts(
-    folder=Path(__file__).with_name("text"),
-    before=("scalar.cu",),
-    after=("device.cu", "call.cu", "forward.cu", "backward.cu", "kernels.cu"),
-)
+_FOLDER = Path(__file__).with_name("text")
+_CLUSTERS = ("cluster.cu", "forward.cu", "backward.cu", "cluster_kernels.cu")
+_ALL_STEPS = Texts(_FOLDER, ("scalar.cu",), ("device.cu", "element.cu", *_CLUSTERS))
+_EACH_STEP = Texts(_FOLDER, ("scalar.cu",), ("element.cu", "step.cu", "step_kernels.cu"))
 
 
 @dataclass(frozen=True, eq=False)
 class GpuKernel:
-    """The source of both loops, and the sizes of what they read and write.
+    """The sources of both loops, and the sizes of what they read and write.
 
     Args:
-        source: CUDA C++, in front of which the sizes of a `Geometry` have to stand.
+        all_steps: CUDA C++, in front of which the sizes of a `Geometry` have to stand.
+        each_step: likewise, of one step.
         dtype: of all numbers.
         units: H.
         gates: G.
         recurrent: how many of them, the first, have an R.
         states: S.
         saves: values per hidden unit and step that the way back needs.
-        own: rows of parameters that the parameter-only values are made from.
+        thetas: values per hidden unit that depend on parameters only.
+        own: rows of parameters that those are made from.
         differs: whether dL/d(R h) of some gate is not its dL/d(W x).
         sources: what they take from the cell.
         call_type: the structure that both loops take.
     """
 
-    source: str
+    all_steps: str
+    each_step: str
     dtype: torch.dtype
     units: int
     gates: int
     recurrent: int
     states: int
     saves: int
+    thetas: int
     own: int
     differs: bool
     sources: Sources
@@ -61,14 +64,17 @@ def make_gpu_kernel(cell: PointwiseCell) -> GpuKernel:
     traced = trace_update(cell)
     update, adjoint = traced.update, derive(traced.update)
     dtype = cell.weight_ih.dtype
+    double = dtype == torch.float64
     return GpuKernel(
-        source=generate(update, adjoint, dtype == torch.float64, _TEXTS),
+        all_steps=generate(update, adjoint, double, _ALL_STEPS),
+        each_step=generate(update, adjoint, double, _EACH_STEP),
         dtype=dtype,
         units=cell.hidden_size,
         gates=update.gates,
         recurrent=update.recurrent,
         states=len(update.states),
         saves=len(adjoint.saved),
+        thetas=len(update.thetas),
         own=update.own,
         differs=bool(adjoint.differing),
         sources=Sources.of(traced, cell.weight_ih.device.type),
@@ -78,7 +84,7 @@ def make_gpu_kernel(cell: PointwiseCell) -> GpuKernel:
 
 @lru_cache
 def _call_type(states: int, own: int) -> type[ctypes.Structure]:
-    """Mirror the structure `Call` of call.cu."""
+    """Mirror the structure `Call` of element.cu."""
     pointer = ctypes.c_void_p
     fields: list[Any] = [
         ("steps", ctypes.c_longlong),
@@ -98,5 +104,7 @@ def _call_type(states: int, own: int) -> type[ctypes.Structure]:
         ("d_h", pointer),
         ("d_first", pointer * states),
         ("d_own", pointer),
+        ("product", pointer),
+        ("d_theta", pointer),
     ]
     return type("Call", (ctypes.Structure,), {"_fields_": fields})

@@ -1,59 +1,107 @@
-"""A kernel made ready for a number of rows on one GPU."""
+"""A kernel made ready for a number of rows on one GPU: which of two ways it runs, and how."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from rnnexp.recurrence.native.cuda.geometry import Geometry, Limits, ways_to_share
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel
-from rnnexp.recurrence.native.cuda.program import Program, load_program
+from rnnexp.recurrence.native.cuda.program import load_functions
+from rnnexp.recurrence.native.cuda.steps import Steps
+from rnnexp.recurrence.native.grid import UnsupportedError
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A kernel made ready for a number of rows on one GPU.
-
-    Args:
-        kernel: the source and its sizes.
-        geometry: who computes what.
-        program: the compiled loops.
-    """
+class Plan(Protocol):
+    """How a kernel runs through all steps."""
 
     kernel: GpuKernel
-    geometry: Geometry
-    program: Program
 
-    def clusters(self, rows: int) -> int:
-        """Count the clusters that all rows need."""
-        return -(-rows // self.geometry.rows)
+    def forward(self, call: Any, weight_hh: Tensor, h_TBH: Tensor, first_BH: Tensor) -> None:
+        """Run forward.
+
+        Args:
+            call: says where everything lies.
+            weight_hh: R.
+            h_TBH: room for h_0..h_T.
+            first_BH: h_0.
+        """
+        ...
+
+    def backward(self, call: Any, weight_hh: Tensor, d_rh: Tensor, d_first_BH: Tensor) -> None:
+        """Run backward.
+
+        Args:
+            call: says where everything lies.
+            weight_hh: R.
+            d_rh: room for dL/d(R h), shape (T*B, recurrent*H).
+            d_first_BH: room for dL/dh_0.
+        """
+        ...
+
+
+class Clusters:
+    """All steps in one start: R stays in the registers of clusters of blocks.
+
+    Args:
+        kernel: the source.
+        geometry: who computes what.
+        rows: B.
+        device: the index of the GPU.
+    """
+
+    def __init__(self, kernel: GpuKernel, geometry: Geometry, rows: int, device: int) -> None:
+        self.kernel = kernel
+        number = kernel.dtype.itemsize
+        source = geometry.defines(number) + kernel.all_steps
+        blocks = -(-rows // geometry.rows) * geometry.cluster
+        cluster = geometry.cluster if geometry.recurrent else 1
+        size = geometry.threads, geometry.shared(number)
+        forward, backward = load_functions(source, device)
+        self.at_once = min(f.ready(*size, cluster) for f in (forward, backward)) * geometry.rows
+        """Rows that run at the same time."""
+        self._forward = forward.starter(blocks, *size)
+        self._backward = backward.starter(blocks, *size)
+
+    def forward(self, call: Any, weight_hh: Tensor, h_TBH: Tensor, first_BH: Tensor) -> None:
+        """Start the loop forward."""
+        del weight_hh, h_TBH, first_BH
+        self._forward(call)
+
+    def backward(self, call: Any, weight_hh: Tensor, d_rh: Tensor, d_first_BH: Tensor) -> None:
+        """Start the loop backward."""
+        del weight_hh, d_rh, d_first_BH
+        self._backward(call)
 
 
 @lru_cache(maxsize=256)
 def plan_of(kernel: GpuKernel, rows: int, device: int) -> Plan:
-    """Compile a kernel for a number of rows: as few for each block as all run at once with.
+    """Compile a kernel for a number of rows.
 
     Raises:
-        UnsupportedError: R does not fit into the registers of this GPU.
         BuildError: it cannot be compiled.
     """
     limits, multiprocessors = facts_of(device, kernel.dtype.itemsize)
-    ways = list(ways_to_share(kernel.units, kernel.recurrent, limits))
-    for geometry in ways:
-        # Compiling takes half a second, so that hopeless ones are not: at best all threads that a
-        # multiprocessor has registers for are there.
-        hoped = multiprocessors * (limits.threads // geometry.threads) // geometry.cluster
-        if hoped * geometry.rows >= rows or geometry is ways[-1]:
-            plan = _compiled(kernel, geometry, device)
-            if plan.program.at_once * geometry.rows >= rows:
+    try:
+        ways = list(ways_to_share(kernel.units, kernel.recurrent, limits))
+    except UnsupportedError:
+        return Steps(kernel, rows, device)
+    return _narrowest(kernel, ways, rows, device, limits.threads * multiprocessors)
+
+
+def _narrowest(
+    kernel: GpuKernel, ways: list[Geometry], rows: int, device: int, threads: int
+) -> Plan:
+    """Choose as few rows for each block as all run at once with."""
+    for geometry in ways[:-1]:
+        # Compiling takes half a second, so that hopeless ones are not: at best all threads run
+        # that the GPU has registers for.
+        if threads // geometry.threads // geometry.cluster * geometry.rows >= rows:
+            plan = Clusters(kernel, geometry, rows, device)
+            if plan.at_once >= rows:
                 return plan
-    return _compiled(kernel, ways[-1], device)
-
-
-def _compiled(kernel: GpuKernel, geometry: Geometry, device: int) -> Plan:
-    number = kernel.dtype.itemsize
-    source = geometry.defines(number) + kernel.source
-    return Plan(kernel, geometry, load_program(source, geometry, number, device))
+    return Clusters(kernel, ways[-1], rows, device)
 
 
 @lru_cache

@@ -5,9 +5,9 @@ from torch import Tensor
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.check import Remembered, agrees
 from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.cuda.compiler import reason_against_gpu
 from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel, make_gpu_kernel
-from rnnexp.recurrence.native.cuda.program import reason_against_gpu
 from rnnexp.recurrence.native.grid import UnsupportedError
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State

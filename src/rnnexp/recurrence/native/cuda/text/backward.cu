@@ -27,42 +27,9 @@ typedef struct {
 } BackwardShared;
 #endif
 
-/* What a step leaves for the way back. */
-typedef struct {
-  real saved[AT_LEAST_1(SAVES)], old[STATES], grad_out;
-} Left;
-
-INLINE void fetch_left(const Call &c, const Element &e, long long t, Left *left) {
-  const long long place = t * c.rows + e.row;
-  for (int k = 0; k < SAVES; k++) left->saved[k] = c.saved[(place * SAVES + k) * UNITS + e.unit];
-  for (int i = 0; i < STATES; i++) left->old[i] = c.states[i][place * UNITS + e.unit];
-  left->grad_out = c.grad_out ? c.grad_out[place * UNITS + e.unit] : 0;
-}
-
-/* dL/d(R h) of one gate; most are dL/d(W x) too. */
-INLINE real d_rh_of(int gate, const real *d_wx, const real *d_rh) {
-  return DIFFERING_SLOT[gate] < 0 ? d_wx[gate] : d_rh[DIFFERING_SLOT[gate]];
-}
-
-INLINE void store_gradients(const Call &c, const Element &e, long long t, real d_h,
-                            const real *d_wx, const real *d_rh) {
-  const long long place = t * c.rows + e.row;
-  for (int g = 0; g < GATES; g++) c.d_wx[(place * GATES + g) * UNITS + e.unit] = d_wx[g];
-  for (int g = 0; g < RECURRENT && c.d_rh; g++)
-    c.d_rh[(place * RECURRENT + g) * UNITS + e.unit] = d_rh_of(g, d_wx, d_rh);
-  if (c.d_h) c.d_h[place * UNITS + e.unit] = d_h;
-}
-
-INLINE void store_first(const Call &c, const Element &e, const real *carry, const real *own,
-                        const real *d_theta) {
-  real d_own[AT_LEAST_1(OWN)];
-  for (int i = 0; i < STATES; i++) c.d_first[i][e.row * UNITS + e.unit] = carry[i];
-  point_back_to_own(own, d_theta, d_own);
-  for (int o = 0; o < OWN; o++) c.d_own[(e.row * OWN + o) * UNITS + e.unit] = d_own[o];
-}
-
 INLINE void backward_block(const Call &c, BackwardShared &s) {
   const Element e = element_of(c);
+  const int row_here = thread_index() / OWNED, unit_here = thread_index() % OWNED;
   Left left;
   real grad[STATES], carry[STATES], next[STATES], own[AT_LEAST_1(OWN)];
   real theta[AT_LEAST_1(THETAS)], d_theta[AT_LEAST_1(THETAS)], all_theta[AT_LEAST_1(THETAS)];
@@ -88,12 +55,12 @@ INLINE void backward_block(const Call &c, BackwardShared &s) {
       for (int i = 0; i < STATES; i++) grad[i] = carry[i];
       grad[0] += left.grad_out;
 #if RECURRENT
-      grad[0] += product.sum(s.sums, e.row_here, e.unit_here);
+      grad[0] += product.sum(s.sums, row_here, unit_here);
 #endif
       point_backward(grad, left.old, next, theta, left.saved, d_wx, d_rh, carry, d_theta);
 #if RECURRENT
       for (int g = 0; g < RECURRENT; g++)
-        hand_out(&s.d_rh[turn][e.row_here][g * UNITS + e.unit], d_rh_of(g, d_wx, d_rh),
+        hand_out(&s.d_rh[turn][row_here][g * UNITS + e.unit], d_rh_of(g, d_wx, d_rh),
                  &s.arrivals[turn]);
 #endif
       store_gradients(c, e, t, grad[0], d_wx, d_rh);
@@ -109,7 +76,7 @@ INLINE void backward_block(const Call &c, BackwardShared &s) {
   }
   if (e.is_one) {
 #if RECURRENT
-    carry[0] += product.sum(s.sums, e.row_here, e.unit_here);
+    carry[0] += product.sum(s.sums, row_here, unit_here);
 #endif
     store_first(c, e, carry, own, all_theta);
   }

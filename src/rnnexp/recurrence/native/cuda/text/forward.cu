@@ -31,22 +31,9 @@ typedef struct {
 } ForwardShared;
 #endif
 
-INLINE void fetch_gates(const Call &c, const Element &e, long long t, real *wx) {
-  for (int g = 0; g < GATES; g++)
-    wx[g] = c.wx[((t * c.rows + e.row) * GATES + g) * UNITS + e.unit];
-}
-
-INLINE void store_step(const Call &c, const Element &e, long long t, const real *next,
-                       const real *saved) {
-  const long long place = t * c.rows + e.row;
-  for (int s = 0; s < STATES; s++)
-    if (c.states[s]) c.states[s][(place + c.rows) * UNITS + e.unit] = next[s];
-  for (int k = 0; k < SAVES && c.saved; k++)
-    c.saved[(place * SAVES + k) * UNITS + e.unit] = saved[k];
-}
-
 INLINE void forward_block(const Call &c, ForwardShared &s) {
   const Element e = element_of(c);
+  const int row_here = thread_index() / OWNED, unit_here = thread_index() % OWNED;
   const long long place = e.row * UNITS + e.unit;
   real wx[GATES], rh[AT_LEAST_1(RECURRENT)], bias[AT_LEAST_1(RECURRENT)], old[STATES], next[STATES];
   real own[AT_LEAST_1(OWN)], theta[AT_LEAST_1(THETAS)], saved[AT_LEAST_1(SAVES)];
@@ -55,7 +42,7 @@ INLINE void forward_block(const Call &c, ForwardShared &s) {
       old[i] = c.first[i][place];
       if (c.states[i]) c.states[i][place] = old[i];
     }
-    for (int g = 0; g < RECURRENT; g++) bias[g] = c.bias_hh ? c.bias_hh[g * UNITS + e.unit] : 0;
+    for (int g = 0; g < RECURRENT; g++) bias[g] = bias_of(c, g, e.unit);
     theta_of(c, e.unit, own, theta);
     fetch_gates(c, e, 0, wx);
   }
@@ -70,14 +57,14 @@ INLINE void forward_block(const Call &c, ForwardShared &s) {
     product.multiply(s.past[t % 2], s.sums);
     sync_block();
     for (int g = 0; g < RECURRENT && e.is_one; g++)
-      rh[g] = product.sum(s.sums, e.row_here, g * OWNED + e.unit_here) + bias[g];
+      rh[g] = product.sum(s.sums, row_here, g * OWNED + unit_here) + bias[g];
 #endif
     if (e.is_one) {
       point_forward(wx, rh, old, theta, next, saved);
 #if RECURRENT
       const long long turn = (t + 1) % 2;
       if (t + 1 < c.steps)
-        hand_out(&s.past[turn][e.row_here][e.unit], next[0], &s.arrivals[turn]);
+        hand_out(&s.past[turn][row_here][e.unit], next[0], &s.arrivals[turn]);
 #endif
       store_step(c, e, t, next, saved);
       for (int i = 0; i < STATES; i++) old[i] = next[i];

@@ -1,4 +1,3 @@
-#ifdef __CUDACC__
 #if CLUSTER > 1 && RECURRENT
 #define CLUSTERED __cluster_dims__(CLUSTER, 1, 1)
 #else
@@ -16,4 +15,3 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(THREADS) run_backward(con
   extern __shared__ char memory[];
   backward_block(call, *(BackwardShared *)memory);
 }
-#endif

@@ -19,10 +19,10 @@ static void run(const Call &call, long long cluster, void (*block)(const Call &,
   for (auto *barrier : blocks) delete barrier;
 }
 
-extern "C" void run_forward(const Call *call, long long clusters) {
-  for (long long i = 0; i < clusters; i++) run<ForwardShared>(*call, i, forward_block);
+extern "C" void run_forward(const Call *call, long long blocks) {
+  for (long long i = 0; i < blocks / CLUSTER; i++) run<ForwardShared>(*call, i, forward_block);
 }
 
-extern "C" void run_backward(const Call *call, long long clusters) {
-  for (long long i = 0; i < clusters; i++) run<BackwardShared>(*call, i, backward_block);
+extern "C" void run_backward(const Call *call, long long blocks) {
+  for (long long i = 0; i < blocks / CLUSTER; i++) run<BackwardShared>(*call, i, backward_block);
 }

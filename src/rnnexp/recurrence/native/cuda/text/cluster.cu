@@ -3,47 +3,15 @@
    the first step to the last; only h (forward) and dL/d(R h) (backward) go from block to block.
 
    Source: "Persistent RNNs: Stashing Recurrent Weights On-Chip", Diamos et al., ICML 2016. */
-typedef struct {
-  long long steps, rows;
-  const real *wx;        /* W x + b, (T, B, G, H) */
-  const real *weight_hh; /* R of the first gates, (RECURRENT, H, H) */
-  const real *bias_hh;   /* (RECURRENT, H) or null */
-  const real *own[AT_LEAST_1(OWN)]; /* rows of parameters, (H,) each */
-  const real *first[STATES];        /* the initial state, (B, H) */
-  real *saved;           /* (T, B, SAVES, H), or null where no backward pass follows */
-  real *states[STATES];  /* (T+1, B, H); of others than h null where no backward pass follows */
-  real *last[STATES];    /* room for the last, (B, H) */
-  const real *grad_out;          /* dL/d(outputs), (T, B, H), or null */
-  const real *grad_last[STATES]; /* dL/d(last state), (B, H), or null */
-  real *d_wx;            /* (T, B, G, H) */
-  real *d_rh;            /* dL/d(R h), (T, B, RECURRENT, H), or null where it is in d_wx */
-  real *d_h;             /* dL/dh_t, (T, B, H), or null where nobody asks for it */
-  real *d_first[STATES]; /* dL/d(initial state), (B, H) */
-  real *d_own;           /* of each row of the batch, (B, OWN, H) */
-} Call;
 
-/* What a thread computes: one unit of one row, or nothing. */
-typedef struct {
-  long long row;      /* of all B */
-  int row_here, unit; /* of the ROWS of this cluster; of all H */
-  int unit_here;      /* of the OWNED of this block */
-  bool is_one;
-} Element;
-
+/* What a thread computes: a unit of this block, of a row of this cluster. */
 INLINE Element element_of(const Call &c) {
+  const int row_here = thread_index() / OWNED;
   Element e;
-  e.row_here = thread_index() / OWNED;
-  e.unit_here = thread_index() % OWNED;
-  e.row = cluster_index() * ROWS + e.row_here;
-  e.unit = cluster_rank() * OWNED + e.unit_here;
-  e.is_one = e.row_here < ROWS && e.row < c.rows && e.unit < UNITS;
+  e.row = cluster_index() * ROWS + row_here;
+  e.unit = cluster_rank() * OWNED + thread_index() % OWNED;
+  e.is_one = row_here < ROWS && e.row < c.rows && e.unit < UNITS;
   return e;
-}
-
-/* What depends on parameters only. */
-INLINE void theta_of(const Call &c, int unit, real *own, real *theta) {
-  for (int o = 0; o < OWN; o++) own[o] = c.own[o][unit];
-  point_given(own, theta);
 }
 
 /* Four numbers are read from shared memory in the time of one. */
