@@ -25,6 +25,12 @@ def saved_tensors_are_hooked() -> bool:
     return True if ask is None else ask(True) is not None
 
 
+def current_stream(device: int) -> int:
+    """Give the address of the stream on which torch works on a GPU now."""
+    ask = _find("_C._cuda_getCurrentRawStream")  # a tenth of the time of making a Stream
+    return torch.cuda.current_stream(device).cuda_stream if ask is None else ask(device)
+
+
 @cache
 def _find(name: str) -> Any:
     try:

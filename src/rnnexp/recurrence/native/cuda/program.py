@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from rnnexp.recurrence.inside_torch import current_stream
 from rnnexp.recurrence.native.cuda.compiler import bindings, built, checked
 
 
@@ -53,8 +54,8 @@ class Function:
             # Autograd runs backward passes in a thread of its own, which may have no context yet.
             checked(self._driver.cuCtxSetCurrent, self._context)
             places = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
-            stream = torch.cuda.current_stream(device).cuda_stream
-            checked(launch, handle, *sizes, stream, ctypes.addressof(places), 0)
+            place = ctypes.addressof(places)
+            checked(launch, handle, *sizes, current_stream(device), place, 0)
 
         return start
 
