@@ -1,7 +1,8 @@
 """The ways to run a cell over time; all give the same outputs and gradients.
 
 parallel   a cell without state: no step depends on another, all T run at once
-native     loops in C, generated from the cell's `update` and compiled here: any PointwiseCell
+native     loops in C, on a GPU in CUDA, generated from the cell's `update` and compiled here: any
+           PointwiseCell
 pointwise  loops of its own for a cell that is elementwise beside its products; derivatives of all
            steps at once
 scan       a cell linear in its state: pairs of steps joined, then pairs of pairs, in log2(T) rounds
@@ -17,8 +18,8 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, Twin
+from rnnexp.recurrence.native import is_slower_than_vendor, run_native
 from rnnexp.recurrence.native import reason_against as native_reason_against
-from rnnexp.recurrence.native import run_native
 from rnnexp.recurrence.pointwise import reason_against as pointwise_reason_against
 from rnnexp.recurrence.pointwise import run_pointwise
 from rnnexp.recurrence.scan import reason_against as scan_reason_against
@@ -173,17 +174,26 @@ BACKENDS: dict[str, Backend] = {
     "vendor": Backend(run_vendor, _against_vendor, shows="nothing"),
     "loop": Backend(run_loop, _against_loop),
 }
-_BEFORE_VENDOR: tuple[BackendName, ...] = ("parallel", "native")
 
 
 def auto_order(cell: Cell) -> Iterator[BackendName]:
     """List the backends as ``auto`` tries them for a cell, the fastest first."""
+    yield "parallel"
+    if _is_stepwise_twin(cell):
+        yield "vendor"
     # Most cells get no further: it is asked at every run.
-    yield from _BEFORE_VENDOR
+    yield "native"
     if _vendor_is_faster(cell):
         yield from ("vendor", "pointwise", "scan", "loop")
     else:
         yield from ("pointwise", "scan", "vendor", "loop")
+
+
+def _is_stepwise_twin(cell: Cell) -> bool:
+    # On a GPU, native loops start anew for each step of a large cell: cuDNN is ahead of that.
+    if not isinstance(cell, PointwiseCell) or not cell.weight_ih.is_cuda:
+        return False
+    return native_reason_against(cell) is None and is_slower_than_vendor(cell)
 
 
 def _vendor_is_faster(cell: Cell) -> bool:

@@ -32,11 +32,11 @@ class Machine:
         self.limits, self.multiprocessors = limits, multiprocessors
         self.used = (0, 0, 0)
         """Blocks, threads and bytes of shared memory of what was made ready last."""
-        self._folder = folder
+        self.folder = folder
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have kernels run on it, whatever device their tensors are on."""
-        texts = self._folder / "text"
+        texts = self.folder / "text"
         shutil.copytree(kernel._FOLDER, texts)
         shutil.copytree(_HERE, texts, dirs_exist_ok=True)
         for name in ("_ALL_STEPS", "_EACH_STEP"):
@@ -53,14 +53,14 @@ class Machine:
 
     def _load(self, source: str, device: int) -> "tuple[_Function, _Function]":
         del device
-        library = _built(source, self._folder)
-        return _Function(self, library.run_forward), _Function(self, library.run_backward)
+        return _Function(self, source, "run_forward"), _Function(self, source, "run_backward")
 
 
 @dataclass
 class _Function:
     machine: Machine
-    run: Callable[..., None]
+    source: str
+    name: str
 
     def ready(self, threads: int, shared: int, cluster: int) -> int:
         del threads, shared
@@ -70,7 +70,8 @@ class _Function:
         self.machine.used = (blocks, threads, shared)
 
         def start(call: ctypes.Structure, step: ctypes.c_longlong | None = None) -> None:
-            self.run(ctypes.byref(call), ctypes.c_longlong(blocks) if step is None else step)
+            run = getattr(_built(self.source, self.machine.folder), self.name)
+            run(ctypes.byref(call), ctypes.c_longlong(blocks) if step is None else step)
 
         return start
 

@@ -28,7 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, and nothing remembered of earlier builds."""
     monkeypatch.setenv("RNNEXP_CACHE", str(tmp_path / "cache"))
     kernels.load_kernel.cache_clear()
-    running.say_once.cache_clear()
+    building.say_once.cache_clear()
     running._kernels._of_twins.clear()
     return tmp_path / "cache" / "native"
 

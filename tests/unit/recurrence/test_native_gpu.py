@@ -11,10 +11,13 @@ from rnnexp.discovery import load_plugins
 from rnnexp.recurrence import Trace
 from rnnexp.recurrence.backends import BACKENDS
 from rnnexp.recurrence.native import reason_against
+from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.cuda.compiler import compile_source
 from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
 from rnnexp.recurrence.native.cuda.geometry import Limits, ways_to_share
 from rnnexp.recurrence.native.cuda.kernel import make_gpu_kernel
-from rnnexp.recurrence.native.grid import UnsupportedError
+from rnnexp.recurrence.native.cuda.plan import Clusters, is_in_one_start, plan_of
+from rnnexp.recurrence.native.cuda.steps import Steps, step_sizes
 from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
@@ -108,16 +111,59 @@ def test_shapes(machine: Machine, shape: tuple[int, ...], units: int) -> None:
         assert machine.used[0] < 9
 
 
-def test_what_fits_nowhere_is_said() -> None:
-    with pytest.raises(UnsupportedError, match="4 x 2000 x 2000 numbers does not fit"):
-        next(ways_to_share(2000, 4, HOPPER))
-    with pytest.raises(UnsupportedError, match="registers of 1 multiprocessors"):
-        next(ways_to_share(128, 4, Limits.of_gpu((8, 0), 163 << 10, 4)))
+@pytest.mark.parametrize(("units", "fits"), [(64, True), (256, True), (300, False)])
+def test_a_large_cell_goes_step_by_step(machine: Machine, units: int, fits: bool) -> None:
+    machine.limits = HOPPER
+    kernel = make_gpu_kernel(cell_of("lstm", 1, units).float())
+    assert is_in_one_start(kernel, device=0) is fits
+    assert isinstance(plan_of(kernel, 3, 0), Clusters if fits else Steps)
+
+
+def test_without_clusters_one_block_has_all_units() -> None:
+    ampere = Limits.of_gpu((8, 0), 163 << 10, 4)
+    assert {way.cluster for way in ways_to_share(64, 4, ampere)} == {1}
+    assert ways_to_share(128, 4, ampere) == ()
+
+
+def test_a_batch_without_rows(machine: Machine) -> None:
+    for machine.limits in (ONE_BLOCK, NO_BLOCKS):
+        assert_equal(cell_of("lstm", 2, 3), (2, 0))
+
+
+def test_what_hooks_lay_out_anew_is_read_right(machine: Machine) -> None:
+    del machine
+    cell = cell_of("lstm", 2, 4)
+    plain = results(cell, "emulated", (3, 2))
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), _strided):
+        hooked = results(cell, "emulated", (3, 2))
+    for name, value in plain.items():
+        torch.testing.assert_close(hooked[name], value, rtol=0, atol=0, msg=name)
+
+
+def _strided(tensor: Tensor) -> Tensor:
+    return torch.stack([tensor, tensor], dim=-1)[..., 0]
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90", "sm_120"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "ind_rnn"])
+def test_nvrtc_takes_it(name: str, architecture: str) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="NVIDIA's compiler is not installed")
+    kernel = make_gpu_kernel(cell_of(name, 2, 100).float())
+    limits = Limits.of_gpu((9, 0) if architecture != "sm_75" else (7, 5), 64 << 10, 4)
+    for way in ways_to_share(100, kernel.recurrent, limits)[:1]:
+        assert compile_source(way.defines(4) + kernel.all_steps, architecture)
+    assert compile_source(step_sizes(kernel) + kernel.each_step, architecture)
+
+
+def test_what_nvrtc_refuses_is_said() -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="NVIDIA's compiler is not installed")
+    with pytest.raises(BuildError, match='identifier "nonsense" is undefined'):
+        compile_source("int x = nonsense;", "sm_90")
 
 
 @pytest.mark.parametrize(("units", "recurrent"), [(1, 1), (64, 4), (128, 3), (256, 4), (900, 0)])
 def test_every_unit_of_every_row_has_a_thread(units: int, recurrent: int) -> None:
-    ways = list(ways_to_share(units, recurrent, HOPPER))
+    ways = ways_to_share(units, recurrent, HOPPER)
     assert [way.rows for way in ways] == sorted({way.rows for way in ways})
     assert ways[0].rows == 1
     for way in ways:
@@ -127,6 +173,8 @@ def test_every_unit_of_every_row_has_a_thread(units: int, recurrent: int) -> Non
         assert recurrent * units <= way.backward_parts * HOPPER.weights
 
 
+SIZES = [(1, 1, 3, 5), (7, 33, 2, 20), (5, 2, 4, 100), (4, 70, 3, 128), (3, 5, 2, 300)]
+"""T, B, I, H: one block, several rows for each, clusters, step by step."""
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 POINTWISE = [
     name
@@ -136,20 +184,22 @@ POINTWISE = [
 
 
 @needs_gpu
-@pytest.mark.parametrize("shape", [(1, 1, 3, 5), (7, 33, 2, 20), (5, 2, 4, 100), (4, 70, 3, 128), (3, 5, 2, 300)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", POINTWISE)
-def test_on_a_gpu(name: str, dtype: torch.dtype, shape: tuple[int, int, int, int]) -> None:
-    steps, rows, inputs, units = shape
-    torch.manual_seed(0)
-    cell = REGISTRY.get("cell", name).cls(inputs, hidden_size=units).to("cuda", dtype)
-    reason = reason_against(cell)
-    if reason is not None:
-        pytest.skip(reason)
+def test_on_a_gpu(name: str, dtype: torch.dtype) -> None:
+    for steps, rows, inputs, units in SIZES:
+        torch.manual_seed(0)
+        cell = REGISTRY.get("cell", name).cls(inputs, hidden_size=units).to("cuda", dtype)
+        reason = reason_against(cell)
+        if reason is not None:
+            pytest.skip(reason)
+        _assert_close_on_gpu(cell, (steps, rows), {torch.float32: 2e-4, torch.float64: 1e-9}[dtype])
+
+
+def _assert_close_on_gpu(cell: PointwiseCell, shape: tuple[int, int], close: float) -> None:
     norms = Trace(), Trace()
-    mine = results(cell, "native", (steps, rows), norms[0])
-    theirs = results(cell, "loop", (steps, rows), norms[1])
-    close = {torch.float32: 2e-4, torch.float64: 1e-9}[dtype]
+    mine = results(cell, "native", shape, norms[0])
+    theirs = results(cell, "loop", shape, norms[1])
     for key, expected in theirs.items():
         atol = close * max(1e-3, expected.abs().max().item())
         torch.testing.assert_close(mine[key], expected, rtol=close, atol=atol, msg=key)

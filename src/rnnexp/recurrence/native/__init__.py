@@ -1,5 +1,5 @@
 """Compiled time loops for any `PointwiseCell`, generated from its `update`."""
 
-from rnnexp.recurrence.native.run import reason_against, run_native
+from rnnexp.recurrence.native.run import is_slower_than_vendor, reason_against, run_native
 
-__all__ = ["reason_against", "run_native"]
+__all__ = ["is_slower_than_vendor", "reason_against", "run_native"]

@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -27,6 +28,9 @@ _THREADS = (("-fopenmp",), ("-pthread",))
 _SHOWN_LINES = 5
 _DIGEST_BYTES = 32
 _TIMEOUT_S = 120
+
+
+_log = logging.getLogger(__name__)
 
 
 class BuildError(RnnexpError):
@@ -129,3 +133,9 @@ def _cpu() -> str:
         return f"{platform.machine()} {platform.processor()}"
     kinds = ("flags", "Features", "model name")
     return "\n".join(sorted({line for line in lines if line.startswith(kinds)}))
+
+
+@lru_cache
+def say_once(reason: str) -> None:
+    """Tell that this machine cannot compile for its CPU or GPU; the caller is not stopped by it."""
+    _log.warning("Native loops are not available, slower ones run instead: %s", reason)

@@ -1,8 +1,5 @@
 """The native backend: the compiled time loops of a cell, where it can have them."""
 
-import logging
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
@@ -10,16 +7,14 @@ from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence.check import Remembered, agrees
 from rnnexp.recurrence.inside_torch import is_transformed
-from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.build import BuildError, say_once
+from rnnexp.recurrence.native.cuda import is_in_one_start, run_on_gpu
 from rnnexp.recurrence.native.cuda import reason_against as reason_against_on_gpu
-from rnnexp.recurrence.native.cuda import run_on_gpu
 from rnnexp.recurrence.native.function import unroll_natively
 from rnnexp.recurrence.native.grid import UnsupportedError
 from rnnexp.recurrence.native.kernel import Kernel, make_kernel
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
-
-_log = logging.getLogger(__name__)
 
 
 def run_native(
@@ -82,6 +77,15 @@ def reason_against(cell: Cell) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def is_slower_than_vendor(cell: PointwiseCell) -> bool:
+    """Tell whether torch's own recurrence, where a cell has a twin, is to be expected faster.
+
+    Args:
+        cell: one that `reason_against` has nothing against.
+    """
+    return cell.weight_ih.device.type == "cuda" and not is_in_one_start(cell)
+
+
 def _reason_against_mode(device: str) -> str | None:
     if torch.is_autocast_enabled(device):
         return "autocast is on, and native loops compute in the type of the weights."
@@ -115,9 +119,3 @@ def _check(kernel: Kernel, cell: PointwiseCell) -> None:
 
 _kernels = Remembered(_made, lasting=lambda found: isinstance(found, Kernel))
 """The kernel of a cell; the reason in words where there can be none."""
-
-
-@lru_cache
-def say_once(reason: str) -> None:
-    """Tell that this machine cannot compile; the caller is not stopped by it."""
-    _log.warning("Native loops are not available, slower ones run instead: %s", reason)

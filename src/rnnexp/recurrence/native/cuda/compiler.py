@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,28 @@ _FLAGS = ("--std=c++17", "-default-device", "--fmad=true")
 _SHOWN_LINES = 5
 
 
+@cache
 def reason_against_gpu() -> str | None:
-    """Say why nothing can be compiled for this GPU; None if it can."""
+    """Say why nothing can be compiled for GPUs here; None if it can."""
     if torch.version.hip is not None:
         return "native loops on a GPU are written in CUDA; this torch is built for ROCm."
     try:
-        bindings()
-    except ImportError as error:
-        return f"NVIDIA's cuda-bindings cannot be imported ({error}); pip install cuda-bindings."
+        _, nvrtc = bindings()
+        checked(nvrtc.nvrtcVersion)
+    except (ImportError, RuntimeError) as error:  # no package, or no library
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return (
+            f"NVIDIA's compiler NVRTC cannot be loaded ({lines[0]}); "
+            "pip install cuda-bindings nvidia-cuda-nvrtc."
+        )
     return None
 
 
 @cache
 def bindings() -> tuple[Any, Any]:
     """Import the driver's interface and the compiler's."""
-    # Not there where torch is built for the CPU.
-    from cuda.bindings import driver, nvrtc  # pyright: ignore[reportMissingImports]
-
+    # By name: they are not there where torch is built for the CPU.
+    driver, nvrtc = (import_module(f"cuda.bindings.{name}") for name in ("driver", "nvrtc"))
     return driver, nvrtc
 
 

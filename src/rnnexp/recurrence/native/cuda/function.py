@@ -104,7 +104,10 @@ class _Unroll(torch.autograd.Function):
         ctx: Any, *grads: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         plan, trace = ctx.plan, ctx.trace
-        x, ih, hh, bias_hh, *rest = ctx.saved_tensors
+        x, ih, *kept = ctx.saved_tensors
+        # What hooks for saved tensors give is laid out as they like.
+        hh, bias_hh, *rest = (None if t is None else t.contiguous() for t in kept)
+        assert hh is not None
         own, (saved, *states) = _parted(plan, rest)
         weights = Weights(hh, bias_hh, own)
         found = run_backward(plan, weights, states, saved, grads, trace is not None)
@@ -135,10 +138,10 @@ def _of_product(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Give dL/dx and dL/dW; of inputs that are W x + b already, dL/d(W x)."""
     if x is None or ih is None:
-        return wx.view(*shape[:2], -1), None
+        return wx.view(*shape[:2], wx.shape[1]), None
     return (
         (wx @ ih).view(x.shape) if wanted.x else None,
-        wx.t() @ x.reshape(len(wx), -1) if wanted.ih else None,
+        wx.t() @ x.reshape(len(wx), x.shape[-1]) if wanted.ih else None,
     )
 
 

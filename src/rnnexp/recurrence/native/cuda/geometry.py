@@ -1,9 +1,8 @@
 """How the work of one time step is shared out: among blocks, threads and their registers."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-from rnnexp.recurrence.native.grid import UnsupportedError
+from functools import lru_cache, partial
+from itertools import takewhile
 
 _WARP = 32
 _FOUR = 4
@@ -94,35 +93,27 @@ class Geometry:
         return "".join(f"#define {name} {size}\n" for name, size in sizes.items())
 
 
-def ways_to_share(units: int, recurrent: int, limits: Limits) -> Iterator[Geometry]:
+@lru_cache
+def ways_to_share(units: int, recurrent: int, limits: Limits) -> tuple[Geometry, ...]:
     """List the fewest blocks that hold R in their registers, with more and more rows for each.
 
-    Raises:
-        UnsupportedError: R is too large for the registers of a cluster.
+    Returns:
+        Nothing where R is too large for the registers of a cluster.
     """
     alone = _fewest_blocks(units, recurrent, limits)
-    yield alone
-    for rows in _ROWS[1:]:
-        wider = replace(alone, rows=rows)
-        if not _fits(wider, limits):
-            return
-        yield wider
+    if alone is None:
+        return ()
+    wider = (replace(alone, rows=rows) for rows in _ROWS)
+    return tuple(takewhile(partial(_fits, limits), wider))
 
 
-def _fewest_blocks(units: int, recurrent: int, limits: Limits) -> Geometry:
+def _fewest_blocks(units: int, recurrent: int, limits: Limits) -> Geometry | None:
     parts = _parts(units, recurrent, limits)
     if not recurrent:  # nothing goes from block to block, so that any number will do
         return Geometry(units, 0, -(-units // limits.threads), 1, *parts)
-    cluster = 1
-    while cluster <= limits.cluster:
-        found = Geometry(units, recurrent, cluster, 1, *parts)
-        if _fits(found, limits):
-            return found
-        cluster *= 2
-    raise UnsupportedError(
-        f"its recurrent matrix of {recurrent} x {units} x {units} numbers does not fit into the "
-        f"registers of {limits.cluster} multiprocessors of this GPU, where it would have to stay."
-    )
+    clusters = (2**i for i in range(limits.cluster.bit_length()))
+    ways = (Geometry(units, recurrent, cluster, 1, *parts) for cluster in clusters)
+    return next(filter(partial(_fits, limits), ways), None)
 
 
 def _parts(units: int, recurrent: int, limits: Limits) -> tuple[int, int]:
@@ -130,7 +121,7 @@ def _parts(units: int, recurrent: int, limits: Limits) -> tuple[int, int]:
     return (-(-units // limits.weights), backward) if recurrent else (1, 1)
 
 
-def _fits(geometry: Geometry, limits: Limits) -> bool:
+def _fits(limits: Limits, geometry: Geometry) -> bool:
     return (
         geometry.threads <= limits.threads
         and geometry.rows * geometry.owned <= geometry.threads

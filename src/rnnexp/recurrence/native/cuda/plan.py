@@ -1,5 +1,6 @@
 """A kernel made ready for a number of rows on one GPU: which of two ways it runs, and how."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -10,7 +11,6 @@ from rnnexp.recurrence.native.cuda.geometry import Geometry, Limits, ways_to_sha
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel
 from rnnexp.recurrence.native.cuda.program import load_functions
 from rnnexp.recurrence.native.cuda.steps import Steps
-from rnnexp.recurrence.native.grid import UnsupportedError
 
 
 class Plan(Protocol):
@@ -83,15 +83,14 @@ def plan_of(kernel: GpuKernel, rows: int, device: int) -> Plan:
         BuildError: it cannot be compiled.
     """
     limits, multiprocessors = facts_of(device, kernel.dtype.itemsize)
-    try:
-        ways = list(ways_to_share(kernel.units, kernel.recurrent, limits))
-    except UnsupportedError:
+    ways = ways_to_share(kernel.units, kernel.recurrent, limits)
+    if not ways:
         return Steps(kernel, rows, device)
     return _narrowest(kernel, ways, rows, device, limits.threads * multiprocessors)
 
 
 def _narrowest(
-    kernel: GpuKernel, ways: list[Geometry], rows: int, device: int, threads: int
+    kernel: GpuKernel, ways: Sequence[Geometry], rows: int, device: int, threads: int
 ) -> Plan:
     """Choose as few rows for each block as all run at once with."""
     for geometry in ways[:-1]:
@@ -102,6 +101,12 @@ def _narrowest(
             if plan.at_once >= rows:
                 return plan
     return Clusters(kernel, ways[-1], rows, device)
+
+
+def is_in_one_start(kernel: GpuKernel, device: int) -> bool:
+    """Tell whether a kernel runs through all steps in one start on a GPU."""
+    limits, _ = facts_of(device, kernel.dtype.itemsize)
+    return bool(ways_to_share(kernel.units, kernel.recurrent, limits))
 
 
 @lru_cache

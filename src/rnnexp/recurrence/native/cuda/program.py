@@ -47,6 +47,8 @@ class Function:
 
     def starter(self, blocks: int, threads: int, shared: int = 0) -> Callable[..., None]:
         """Make what starts it on torch's current stream, with arguments as ctypes has them."""
+        if not blocks:  # of a batch without rows, which the driver refuses
+            return lambda *_: None
         launch, handle, device = self._driver.cuLaunchKernel, self._handle, self._device
         sizes = (blocks, 1, 1, threads, 1, 1, shared)
 

@@ -4,10 +4,11 @@ from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.check import Remembered, agrees
-from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.build import BuildError, say_once
 from rnnexp.recurrence.native.cuda.compiler import reason_against_gpu
 from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel, make_gpu_kernel
+from rnnexp.recurrence.native.cuda.plan import is_in_one_start as fits_in_one_start
 from rnnexp.recurrence.native.grid import UnsupportedError
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
@@ -24,15 +25,33 @@ def run_on_gpu(
 
 def reason_against(cell: PointwiseCell) -> str | None:
     """Say why a cell whose weights are on a GPU cannot run natively there; None if it can."""
-    found = reason_against_gpu() or _kernels.of(cell)
+    missing = reason_against_gpu()
+    if missing is not None:
+        say_once(missing)
+        return missing
+    found = _kernels.of(cell)
     return found if isinstance(found, str) else None
+
+
+def is_in_one_start(cell: PointwiseCell) -> bool:
+    """Tell whether a cell on a GPU runs through all steps in one start, R in the registers.
+
+    Args:
+        cell: one that `reason_against` has nothing against.
+    """
+    kernel = _kernels.of(cell)
+    assert isinstance(kernel, GpuKernel)
+    return fits_in_one_start(kernel, cell.weight_ih.get_device())
 
 
 def _made(cell: PointwiseCell) -> GpuKernel | str:
     try:
         kernel = make_gpu_kernel(cell)
         _check(kernel, cell)
-    except (BuildError, UnsupportedError) as error:
+    except BuildError as error:
+        say_once(str(error))
+        return str(error)
+    except UnsupportedError as error:
         return str(error)
     return kernel
 

@@ -12,6 +12,11 @@ from rnnexp.recurrence.native.cuda.program import load_functions
 _THREADS = 256
 
 
+def step_sizes(kernel: GpuKernel) -> str:
+    """Write for the compiler what has to stand in front of `GpuKernel.each_step`."""
+    return f"#define UNITS {kernel.units}\n#define THREADS {_THREADS}\n"
+
+
 class Steps:
     """For an R that does not fit into the registers of a cluster.
 
@@ -23,9 +28,8 @@ class Steps:
 
     def __init__(self, kernel: GpuKernel, rows: int, device: int) -> None:
         self.kernel, self._rows = kernel, rows
-        source = f"#define UNITS {kernel.units}\n#define THREADS {_THREADS}\n{kernel.each_step}"
         blocks = -(-rows * kernel.units // _THREADS)
-        forward, backward = load_functions(source, device)
+        forward, backward = load_functions(step_sizes(kernel) + kernel.each_step, device)
         self._forward = forward.starter(blocks, _THREADS)
         self._backward = backward.starter(blocks, _THREADS)
 
@@ -44,7 +48,7 @@ class Steps:
         product = torch.empty_like(d_first_BH)
         sums = d_first_BH.new_empty(self._rows, self.kernel.thetas, self.kernel.units)
         call.product, call.d_theta = product.data_ptr(), sums.data_ptr()
-        steps = d_rh.unflatten(0, (-1, self._rows)).unbind(0)
+        steps = d_rh.unflatten(0, (call.steps, self._rows)).unbind(0)
         for t in reversed(range(len(steps))):
             self._backward(call, ctypes.c_longlong(t))
             torch.mm(steps[t], weight_hh, out=product)
