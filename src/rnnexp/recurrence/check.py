@@ -182,5 +182,6 @@ def _close(a: Tensor, b: Tensor) -> bool:
     if not b.numel():
         return a.shape == b.shape
     largest = b.nan_to_num().abs().max().clamp(min=1e-3).item()
-    tolerance = _TOLERANCE[a.dtype]
+    # A GPU may have been told to multiply in TF32, of which the compiled loops know nothing.
+    tolerance = _TOLERANCE[a.dtype] * (10 if a.is_cuda else 1)
     return torch.allclose(a, b, rtol=tolerance, atol=tolerance * largest, equal_nan=True)

@@ -5,13 +5,12 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence.check import Remembered, agrees
+from rnnexp.recurrence.check import Remembered
 from rnnexp.recurrence.inside_torch import is_transformed
-from rnnexp.recurrence.native.build import BuildError, say_once
+from rnnexp.recurrence.native.attempt import made_or_reason
 from rnnexp.recurrence.native.cuda import is_in_one_start, run_on_gpu
 from rnnexp.recurrence.native.cuda import reason_against as reason_against_on_gpu
 from rnnexp.recurrence.native.function import unroll_natively
-from rnnexp.recurrence.native.grid import UnsupportedError
 from rnnexp.recurrence.native.kernel import Kernel, make_kernel
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
@@ -97,24 +96,7 @@ def _reason_against_mode(device: str) -> str | None:
 
 
 def _made(cell: PointwiseCell) -> Kernel | str:
-    try:
-        kernel = make_kernel(cell)
-        _check(kernel, cell)
-    except BuildError as error:
-        say_once(str(error))
-        return str(error)
-    except UnsupportedError as error:
-        return str(error)
-    return kernel
-
-
-def _check(kernel: Kernel, cell: PointwiseCell) -> None:
-    # A trace cannot see everything: another gradient than the operators have shows itself here.
-    if not agrees(lambda x, state: unroll_natively(kernel, cell, x, state, None), cell):
-        raise UnsupportedError(
-            "its update has another value or gradient than its operators have; does it use "
-            "an autograd Function of its own, no_grad, or numbers that change?"
-        )
+    return made_or_reason(cell, make_kernel, unroll_natively)
 
 
 _kernels = Remembered(_made, lasting=lambda found: isinstance(found, Kernel))

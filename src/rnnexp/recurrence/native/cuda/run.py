@@ -3,13 +3,13 @@
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
-from rnnexp.recurrence.check import Remembered, agrees
-from rnnexp.recurrence.native.build import BuildError, say_once
+from rnnexp.recurrence.check import Remembered
+from rnnexp.recurrence.native.attempt import made_or_reason
+from rnnexp.recurrence.native.build import say_once
 from rnnexp.recurrence.native.cuda.compiler import reason_against_gpu
 from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel, make_gpu_kernel
 from rnnexp.recurrence.native.cuda.plan import is_in_one_start as fits_in_one_start
-from rnnexp.recurrence.native.grid import UnsupportedError
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -45,24 +45,7 @@ def is_in_one_start(cell: PointwiseCell) -> bool:
 
 
 def _made(cell: PointwiseCell) -> GpuKernel | str:
-    try:
-        kernel = make_gpu_kernel(cell)
-        _check(kernel, cell)
-    except BuildError as error:
-        say_once(str(error))
-        return str(error)
-    except UnsupportedError as error:
-        return str(error)
-    return kernel
-
-
-def _check(kernel: GpuKernel, cell: PointwiseCell) -> None:
-    # A trace cannot see everything: another gradient than the operators have shows itself here.
-    if not agrees(lambda x, state: unroll_on_gpu(kernel, cell, x, state, None), cell):
-        raise UnsupportedError(
-            "its update has another value or gradient than its operators have; does it use "
-            "an autograd Function of its own, no_grad, or numbers that change?"
-        )
+    return made_or_reason(cell, make_gpu_kernel, unroll_on_gpu)
 
 
 _kernels = Remembered(_made, lasting=lambda found: isinstance(found, GpuKernel))
