@@ -7,6 +7,7 @@ would say so: such a cell shows itself here.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from operator import is_, itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.inside_torch import saved_tensors_are_hooked
 from rnnexp.types import State
 
 _STEPS, _ROWS = 2, 3
@@ -39,6 +41,7 @@ class _Options(NamedTuple):
     get: Callable[[dict[str, Any]], tuple[Any, ...]]
     values: tuple[Any, ...]
     dtype: torch.dtype
+    device: torch.device
 
     def are_of(self, cell: PointwiseCell) -> bool:
         """Tell whether a cell has them still."""
@@ -47,7 +50,9 @@ class _Options(NamedTuple):
             same = all(map(is_, self.get(own), self.values))
         except KeyError:  # one is gone, another has come
             return False
-        return same and len(own) == self.held and cell.weight_ih.dtype is self.dtype
+        weight = cell.weight_ih
+        of_kind = weight.dtype is self.dtype and weight.device == self.device
+        return same and len(own) == self.held and of_kind
 
 
 class Remembered(Generic[Finding]):
@@ -97,7 +102,13 @@ class Remembered(Generic[Finding]):
         if twins in self._of_twins:
             self._of_twins.move_to_end(twins)
             return self._of_twins[twins]
-        finding = self._find(cell)
+        # What hooks for saved tensors count, as those of checkpoint do, are not the runs in here: a
+        # thread of its own has none.
+        if saved_tensors_are_hooked():
+            with ThreadPoolExecutor(max_workers=1) as thread:
+                finding = thread.submit(self._find, cell).result()
+        else:
+            finding = self._find(cell)
         if twins and self._lasting(finding):
             self._of_twins[twins] = finding
         if len(self._of_twins) > _TWINS:
@@ -109,7 +120,8 @@ def guard_of(cell: PointwiseCell) -> Guard:
     """Collect what `update` may depend on: the weights' type, and the plain options of the cell."""
     # A module's own dictionaries are most of it; to look at a type is faster than isinstance.
     options = [item for item in vars(cell).items() if type(item[1]) not in _BOOKS]
-    return (cell.weight_ih.dtype, *(item for item in options if isinstance(item[1], PLAIN)))
+    weight = cell.weight_ih
+    return (weight.dtype, weight.device, *(item for item in options if isinstance(item[1], PLAIN)))
 
 
 def _options_of(cell: PointwiseCell) -> _Options | None:
@@ -119,7 +131,9 @@ def _options_of(cell: PointwiseCell) -> _Options | None:
     values = tuple(own[name] for name in names)
     if len(names) < 2 or not all(isinstance(value, PLAIN) for value in values):
         return None
-    return _Options(len(own), itemgetter(*names), values, cell.weight_ih.dtype)
+    return _Options(
+        len(own), itemgetter(*names), values, cell.weight_ih.dtype, cell.weight_ih.device
+    )
 
 
 def _twins_of(cell: PointwiseCell, guard: Guard) -> Guard:
@@ -155,7 +169,7 @@ def _random_inputs(cell: PointwiseCell) -> tuple[Tensor, State]:
     like = cell.weight_ih
 
     def normal(*shape: int) -> Tensor:
-        drawn = torch.randn(*shape, generator=generator, dtype=like.dtype)
+        drawn = torch.randn(*shape, generator=generator, dtype=like.dtype, device="cpu")
         return drawn.to(like.device).requires_grad_()
 
     state = tuple(normal(_ROWS, cell.hidden_size) for _ in range(cell.num_states))
@@ -172,7 +186,10 @@ def _unrolled(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> tuple[Te
 
 def _with_gradients(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tensor]:
     # Weights that differ from entry to entry, so that errors do not cancel.
-    loss = sum((r * torch.arange(1.0, r.numel() + 1).to(r).view_as(r).sin()).sum() for r in results)
+    loss = sum(
+        (r * torch.arange(1.0, r.numel() + 1, device=r.device).to(r).view_as(r).sin()).sum()
+        for r in results
+    )
     assert isinstance(loss, Tensor)
     grads = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
     return [r.detach() for r in results] + list(grads)
@@ -182,6 +199,6 @@ def _close(a: Tensor, b: Tensor) -> bool:
     if not b.numel():
         return a.shape == b.shape
     largest = b.nan_to_num().abs().max().clamp(min=1e-3).item()
-    # A GPU may have been told to multiply in TF32, of which the compiled loops know nothing.
+    # A GPU may have been told to multiply in TF32, which not all of the ways do.
     tolerance = _TOLERANCE[a.dtype] * (10 if a.is_cuda else 1)
     return torch.allclose(a, b, rtol=tolerance, atol=tolerance * largest, equal_nan=True)

@@ -1,13 +1,13 @@
 """How functions are started on a GPU, before a driver that only notes what it is told."""
 
 import ctypes
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from rnnexp.recurrence.native.build import BuildError
 from rnnexp.recurrence.native.cuda import compiler, program
 from rnnexp.recurrence.native.cuda.program import load_functions
 
@@ -27,7 +27,7 @@ class Driver:
             self.asked.append((name, arguments))
             if name == "cuLaunchKernel":
                 self.seen = _argument_values(arguments[9])
-            results = {"cuOccupancyMaxActiveClusters": 15, "cuModuleGetFunction": arguments[-1]}
+            results = {"cuOccupancyMaxActiveClusters": 15, "cuModuleGetFunction": arguments[-1:]}
             results["cuOccupancyMaxActiveBlocksPerMultiprocessor"] = 2
             return _Status(0), results.get(name, name)
 
@@ -64,12 +64,13 @@ def test_a_start_says_where_the_arguments_are(driver: Driver) -> None:
     forward, _ = load_functions("source", 1)
     start = forward.starter(blocks=24, threads=96, shared=4096)
     start(ctypes.c_longlong(11), ctypes.c_longlong(22))
-    name, asked = driver.asked[-1]
+    name, asked = driver.asked[-2]
     assert name == "cuLaunchKernel"
-    assert asked[:9] == (b"run_forward", 24, 1, 1, 96, 1, 1, 4096, 71)
+    assert asked[:9] == ((b"run_forward",), 24, 1, 1, 96, 1, 1, 4096, 71)
     assert asked[10] == 0
     assert driver.seen == [11, 22]
-    assert driver.asked[-2] == ("cuCtxSetCurrent", ("cuDevicePrimaryCtxRetain",))
+    around = [name for name, _ in driver.asked[-3:]]
+    assert around == ["cuCtxPushCurrent", "cuLaunchKernel", "cuCtxPopCurrent"]
 
 
 def test_it_is_compiled_for_the_gpu_that_is_there(driver: Driver) -> None:
@@ -87,7 +88,7 @@ def test_nothing_is_started_for_no_rows(driver: Driver) -> None:
 def test_how_many_clusters_run_at_once_is_asked_for(driver: Driver) -> None:
     forward, _ = load_functions("source", 0)
     assert forward.ready(threads=512, shared=10_000, cluster=8) == 15
-    config = driver.asked[-1][1][1]
+    config = next(asked[1] for name, asked in driver.asked if "ActiveClusters" in name)
     assert (config.gridDimX, config.blockDimX, config.sharedMemBytes) == (8, 512, 10_000)
     assert forward.ready(threads=512, shared=10_000, cluster=1) == 2 * 132
 
@@ -97,7 +98,9 @@ def test_a_refusal_is_said() -> None:
         del arguments
         return (_Status(1),)
 
-    with pytest.raises(BuildError, match=r"cuSomething failed with CUDA_ERROR_INVALID_VALUE"):
+    with pytest.raises(
+        compiler.CudaError, match=r"cuSomething failed with CUDA_ERROR_INVALID_VALUE"
+    ):
         compiler.checked(cuSomething, 1)
 
 
@@ -115,3 +118,20 @@ def test_a_machine_without_the_compiler_says_so(
     assert reason is not None
     assert f"({str(error).splitlines()[0]})" in reason
     assert "pip install cuda-bindings" in reason
+
+
+def test_a_damaged_binary_is_compiled_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    compiled = iter([b"first", b"second"])
+    monkeypatch.setenv("RNNEXP_CACHE", str(tmp_path))
+    monkeypatch.setattr(compiler, "compile_source", lambda *_: next(compiled))
+    monkeypatch.setattr(compiler, "bindings", lambda: (None, _Nvrtc))
+    assert [compiler.built("text", "sm_90") for _ in range(2)] == [b"first", b"first"]
+    (file,) = (tmp_path / "native").iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert compiler.built("text", "sm_90") == b"second"
+
+
+class _Nvrtc:
+    @staticmethod
+    def nvrtcVersion() -> tuple[int, int, int]:  # noqa: N802  # as NVIDIA names it
+        return 0, 13, 0

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
 
 from rnnexp.discovery import load_plugins
 from rnnexp.recurrence import Trace, unroll
@@ -120,3 +121,21 @@ def test_segments_hold_as_little_as_the_loop_does(
     whole, cut = (bytes_between_the_passes(cell, "native", every) for every in (None, 16))
     assert cut < whole / 4
     assert cut <= bytes_between_the_passes(cell, "loop", 16) * 1.5
+
+
+HIDDEN = {"auto": 23, "native": 24, "pointwise": 25}
+"""No other test has them: otherwise what was found out about a twin would do."""
+
+
+@pytest.mark.parametrize("backend", list(HIDDEN))
+def test_a_cell_may_be_seen_for_the_first_time_within_a_checkpoint(backend: str) -> None:
+    torch.manual_seed(0)
+    cell = REGISTRY.get("cell", "gru").cls(3, hidden_size=HIDDEN[backend]).double()
+    x_TBI = torch.randn(4, 2, 3, dtype=torch.double, requires_grad=True)
+
+    def run(x: Tensor) -> Tensor:
+        return unroll(cell, x, backend=backend).outputs_TBH
+
+    (mine,) = torch.autograd.grad(checkpoint(run, x_TBI, use_reentrant=False).sum(), x_TBI)
+    (plain,) = torch.autograd.grad(run(x_TBI).sum(), x_TBI)
+    torch.testing.assert_close(mine, plain, rtol=1e-12, atol=0)

@@ -66,7 +66,7 @@ def build(source: str) -> ctypes.CDLL:
         raise BuildError("there is no C compiler; install gcc or clang, or set $CC.")
     key = "\0".join((source, *_FLAGS, _identity(compiler), _cpu()))
     file = cache_dir() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
-    if not _is_whole(file):
+    if whole(file) is None:
         _compile(compiler, source, file)
     try:
         return ctypes.CDLL(str(file))
@@ -74,19 +74,19 @@ def build(source: str) -> ctypes.CDLL:
         raise BuildError(f"the kernel {file} cannot be loaded: {error}") from error
 
 
-def _is_whole(file: Path) -> bool:
-    """Check the digest at the end of a built file: loading a damaged one could end the process."""
+def sealed(content: bytes) -> bytes:
+    """Append a digest; loaders do not look behind the sections of what is built."""
+    return content + hashlib.sha256(content).digest()
+
+
+def whole(file: Path) -> bytes | None:
+    """Read a sealed file without its digest; None if it is damaged, which could end the process."""
     try:
         content = file.read_bytes()
     except OSError:
-        return False
-    return content[-_DIGEST_BYTES:] == hashlib.sha256(content[:-_DIGEST_BYTES]).digest()
-
-
-def _seal(file: Path) -> None:
-    with file.open("r+b") as opened:
-        digest = hashlib.sha256(opened.read()).digest()
-        opened.write(digest)  # the loader does not look behind the sections of a library
+        return None
+    body = content[:-_DIGEST_BYTES]
+    return body if content == sealed(body) else None
 
 
 def _compile(compiler: str, source: str, file: Path) -> None:
@@ -98,7 +98,7 @@ def _compile(compiler: str, source: str, file: Path) -> None:
             text.write_text(source, encoding="utf-8")
             result = Path(folder) / "kernel.so"
             _run_compiler(compiler, text, result)
-            _seal(result)
+            result.write_bytes(sealed(result.read_bytes()))
             result.replace(file)
     except OSError as error:
         raise BuildError(f"the kernel cannot be stored in {file.parent}: {error}") from error

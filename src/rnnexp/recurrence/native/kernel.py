@@ -79,7 +79,7 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
         differing=adjoint.differing,
         call_type=_call_type(cell.num_states, traced.update.own),
         thetas=len(traced.update.thetas),
-        sources=Sources.of(traced, "cpu"),
+        sources=Sources.of(traced),
     )
 
 

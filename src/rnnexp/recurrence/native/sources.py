@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-import torch
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
@@ -25,22 +24,20 @@ class Sources:
         given: the tensors that the parameter-only values are made from.
         own_of: gives each of them; None for those that torch computes.
         computed_of: the tensors that it computes them from.
-        device: the type of the device on which the loops run.
     """
 
     recurrent: int
     given: Given
     own_of: tuple[_Getter | None, ...]
     computed_of: tuple[_Getter, ...]
-    device: str
 
     @classmethod
-    def of(cls, traced: Traced, device: str) -> "Sources":
+    def of(cls, traced: Traced) -> "Sources":
         """Make those of an update that was traced."""
         given = traced.given
         own = tuple(_getter(name) for name, _ in given.sources)
         computed = tuple(map(operator.attrgetter, given.computed_of))
-        return cls(traced.update.recurrent, given, own, computed, device)
+        return cls(traced.update.recurrent, given, own, computed)
 
     def weight_hh(self, cell: PointwiseCell) -> Tensor:
         """Make R of a cell, shape (recurrent*H, H).
@@ -50,7 +47,7 @@ class Sources:
         """
         weight = cell.recurrent_weight()
         count = self.recurrent * cell.hidden_size**2
-        self._check(weight, "recurrent_weight()", count, cell.weight_ih.dtype)
+        self._check(weight, "recurrent_weight()", count, cell.weight_ih)
         return weight
 
     def own(self, cell: PointwiseCell) -> list[Tensor]:
@@ -65,21 +62,18 @@ class Sources:
         found = iter(compute(*(get(cell) for get in self.computed_of)) if compute else ())
         tensors = [next(found) if get is None else get(cell) for get in self.own_of]
         for tensor, (name, rows) in zip(tensors, self.given.sources, strict=True):
-            self._check(tensor, name, rows * cell.hidden_size, cell.weight_ih.dtype)
+            self._check(tensor, name, rows * cell.hidden_size, cell.weight_ih)
         return tensors
 
-    def _check(self, tensor: Tensor, name: str | None, count: int, dtype: torch.dtype) -> None:
+    def _check(self, tensor: Tensor, name: str | None, count: int, like: Tensor) -> None:
         # The loops read memory as it was promised.
-        of_kind = tensor.dtype == dtype and tensor.device.type == self.device
+        of_kind = tensor.dtype == like.dtype and tensor.device == like.device
         if tensor.numel() != count or not of_kind:
             raise ConfigError(
-                f"{name or 'a value of its parameters'}: expected {count} numbers of {dtype} on "
-                f"{_NAMES.get(self.device, self.device)}, as when the cell was compiled, got "
-                f"{tensor.numel()} of {tensor.dtype} on {tensor.device}; make the cell anew."
+                f"{name or 'a value of its parameters'}: expected {count} numbers of {like.dtype} "
+                f"on {like.device}, as when the cell was compiled, got {tensor.numel()} of "
+                f"{tensor.dtype} on {tensor.device}; make the cell anew."
             )
-
-
-_NAMES = {"cpu": "the CPU", "cuda": "the GPU"}
 
 
 def _getter(name: str | None) -> _Getter | None:

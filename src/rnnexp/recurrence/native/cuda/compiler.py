@@ -10,10 +10,14 @@ from typing import Any
 
 import torch
 
-from rnnexp.recurrence.native.build import BuildError, cache_dir
+from rnnexp.recurrence.native.build import BuildError, cache_dir, sealed, whole
 
 _FLAGS = ("--std=c++17", "-default-device", "--fmad=true")
 _SHOWN_LINES = 5
+
+
+class CudaError(RuntimeError):
+    """What the driver or the compiler refuses, by its own name."""
 
 
 @cache
@@ -45,11 +49,11 @@ def checked(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call the driver or the compiler; returns its result without the status.
 
     Raises:
-        BuildError: the status is not success.
+        CudaError: the status is not success.
     """
     status, *results = function(*arguments)
     if int(status) != 0:
-        raise BuildError(f"{function.__name__} failed with {status.name}.")
+        raise CudaError(f"{function.__name__} failed with {status.name}.")
     return results[0] if results else None
 
 
@@ -59,11 +63,10 @@ def built(source: str, architecture: str) -> bytes:
     version = nvrtc.nvrtcVersion()[1:]
     key = "\0".join((source, architecture, *_FLAGS, repr(version)))
     file = cache_dir() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.cubin"
-    try:
-        return file.read_bytes()
-    except OSError:
+    binary = whole(file)
+    if binary is None:
         binary = compile_source(source, architecture)
-    _keep(file, binary)
+        _keep(file, sealed(binary))
     return binary
 
 
@@ -89,17 +92,23 @@ def compile_source(source: str, architecture: str) -> bytes:
     flags = [f"--gpu-architecture={architecture}".encode(), *(f.encode() for f in _FLAGS)]
     try:
         checked(nvrtc.nvrtcCompileProgram, program, len(flags), flags)
-    except BuildError as error:
+    except CudaError as error:
         raise BuildError(f"{error} {_log_of(program)}") from None
-    binary = b" " * checked(nvrtc.nvrtcGetCUBINSize, program)
+    size = checked(nvrtc.nvrtcGetCUBINSize, program)
+    binary = _room(size)
     checked(nvrtc.nvrtcGetCUBIN, program, binary)
     checked(nvrtc.nvrtcDestroyProgram, program)
-    return binary
+    return binary[:size]
+
+
+def _room(size: int) -> bytes:
+    # Written into by the compiler: one byte would be Python's own, which all programs share.
+    return bytes(size + 1)
 
 
 def _log_of(program: Any) -> str:
     _, nvrtc = bindings()
-    text = b" " * checked(nvrtc.nvrtcGetProgramLogSize, program)
+    text = _room(checked(nvrtc.nvrtcGetProgramLogSize, program))
     checked(nvrtc.nvrtcGetProgramLog, program, text)
     lines = text.decode(errors="replace").strip("\0 \n").splitlines()
     return "\n".join(lines[:_SHOWN_LINES])

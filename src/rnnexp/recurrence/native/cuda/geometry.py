@@ -70,6 +70,8 @@ class Geometry:
 
     def shared(self, number: int) -> int:
         """Bytes of shared memory that a block needs: two vectors by turns, and the sums."""
+        if not self.recurrent:
+            return _ARRIVALS
         per_row = max(
             2 * _filled(self.units, _FOUR * self.forward_parts)
             + _filled(self.recurrent * self.owned, _WARP) * self.forward_parts,
@@ -122,8 +124,10 @@ def _parts(units: int, recurrent: int, limits: Limits) -> tuple[int, int]:
 
 
 def _fits(limits: Limits, geometry: Geometry) -> bool:
+    # A block without units would have nothing to hand out, and others would not wait for it.
     return (
-        geometry.threads <= limits.threads
+        (geometry.cluster - 1) * geometry.owned < geometry.units
+        and geometry.threads <= limits.threads
         and geometry.rows * geometry.owned <= geometry.threads
         and geometry.shared(limits.number) <= limits.shared
     )

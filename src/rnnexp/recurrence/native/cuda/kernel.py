@@ -77,7 +77,7 @@ def make_gpu_kernel(cell: PointwiseCell) -> GpuKernel:
         thetas=len(update.thetas),
         own=update.own,
         differs=bool(adjoint.differing),
-        sources=Sources.of(traced, cell.weight_ih.device.type),
+        sources=Sources.of(traced),
         call_type=_call_type(len(update.states), update.own),
     )
 

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.cuda.compiler import CudaError
 from rnnexp.recurrence.native.cuda.geometry import Geometry, Limits, ways_to_share
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel
 from rnnexp.recurrence.native.cuda.program import load_functions
@@ -59,7 +61,8 @@ class Clusters:
         cluster = geometry.cluster if geometry.recurrent else 1
         size = geometry.threads, geometry.shared(number)
         forward, backward = load_functions(source, device)
-        self.at_once = min(f.ready(*size, cluster) for f in (forward, backward)) * geometry.rows
+        ready = min(f.ready(*size, cluster) for f in (forward, backward))
+        self.at_once = ready * cluster // geometry.cluster * geometry.rows
         """Rows that run at the same time."""
         self._forward = forward.starter(blocks, *size)
         self._backward = backward.starter(blocks, *size)
@@ -80,8 +83,15 @@ def plan_of(kernel: GpuKernel, rows: int, device: int) -> Plan:
     """Compile a kernel for a number of rows.
 
     Raises:
-        BuildError: it cannot be compiled.
+        BuildError: it cannot be compiled, or not be loaded.
     """
+    try:
+        return _plan(kernel, rows, device)
+    except CudaError as error:
+        raise BuildError(str(error)) from error
+
+
+def _plan(kernel: GpuKernel, rows: int, device: int) -> Plan:
     limits, multiprocessors = facts_of(device, kernel.dtype.itemsize)
     ways = ways_to_share(kernel.units, kernel.recurrent, limits)
     if not ways:

@@ -1,14 +1,15 @@
 """Start functions on a GPU, by NVIDIA's own interface of the driver."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
 import torch
 
 from rnnexp.recurrence.inside_torch import current_stream
-from rnnexp.recurrence.native.cuda.compiler import bindings, built, checked
+from rnnexp.recurrence.native.cuda.compiler import CudaError, bindings, built, checked
 
 
 class Function:
@@ -22,7 +23,6 @@ class Function:
     def __init__(self, handle: Any, device: int) -> None:
         driver, _ = bindings()
         self._handle, self._device, self._driver = handle, device, driver
-        self._context = _context(device)
 
     def ready(self, threads: int, shared: int, cluster: int) -> int:
         """Allow shared memory, and ask how many clusters can run at the same time.
@@ -32,6 +32,10 @@ class Function:
             shared: bytes of a block.
             cluster: blocks of a cluster, as it was compiled.
         """
+        with _current(self._device):
+            return self._ready(threads, shared, cluster)
+
+    def _ready(self, threads: int, shared: int, cluster: int) -> int:
         driver = self._driver
         most = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
         checked(driver.cuFuncSetAttribute, self._handle, most, shared)
@@ -53,11 +57,10 @@ class Function:
         sizes = (blocks, 1, 1, threads, 1, 1, shared)
 
         def start(*arguments: Any) -> None:
-            # Autograd runs backward passes in a thread of its own, which may have no context yet.
-            checked(self._driver.cuCtxSetCurrent, self._context)
             places = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
             place = ctypes.addressof(places)
-            checked(launch, handle, *sizes, current_stream(device), place, 0)
+            with _current(device):
+                checked(launch, handle, *sizes, current_stream(device), place, 0)
 
         return start
 
@@ -71,18 +74,42 @@ def load_functions(source: str, device: int) -> tuple[Function, Function]:
         device: the index of the GPU.
 
     Raises:
-        BuildError: the compiler or the driver refuses it; says why.
+        BuildError: the compiler refuses it; says why.
+        CudaError: the driver does.
     """
     driver, _ = bindings()
     major, minor = torch.cuda.get_device_capability(device)
     binary = built(source, f"sm_{major}{minor}")
-    checked(driver.cuCtxSetCurrent, _context(device))
-    module = checked(driver.cuModuleLoadData, binary)
-    forward, backward = (
-        Function(checked(driver.cuModuleGetFunction, module, name), device)
-        for name in (b"run_forward", b"run_backward")
-    )
+    with _current(device):
+        module = _loaded(binary)
+        forward, backward = (
+            Function(checked(driver.cuModuleGetFunction, module, name), device)
+            for name in (b"run_forward", b"run_backward")
+        )
     return forward, backward
+
+
+def _loaded(binary: bytes) -> Any:
+    driver, _ = bindings()
+    try:
+        return checked(driver.cuModuleLoadData, binary)
+    except CudaError:  # torch may hold all memory, most of it unused
+        torch.cuda.empty_cache()
+        return checked(driver.cuModuleLoadData, binary)
+
+
+@contextmanager
+def _current(device: int) -> Generator[None]:
+    """Have the calls of this thread mean a GPU; torch's own choice of one comes back after it.
+
+    Autograd runs backward passes in threads of its own, which may have none yet.
+    """
+    driver, _ = bindings()
+    checked(driver.cuCtxPushCurrent, _context(device))
+    try:
+        yield
+    finally:
+        checked(driver.cuCtxPopCurrent)
 
 
 @cache

@@ -67,7 +67,7 @@ INLINE void await(Arrival *arrival, long long turn, int bytes) {
   int done;
   do {
     asm volatile(
-        "{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;"
+        "{ .reg .pred p; mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;"
         " selp.b32 %0, 1, 0, p; }"
         : "=r"(done)
         : "r"(place_of(arrival)), "r"((int)(turn % 2))
