@@ -165,3 +165,20 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
     assert building.cache_dir() == Path("/somewhere/rnnexp/native")
     monkeypatch.setenv("RNNEXP_CACHE", "/elsewhere")
     assert building.cache_dir() == Path("/elsewhere/native")
+
+
+@needs_compiler
+def test_without_a_home_folder_another_backend_runs(
+    cache: Path, elman: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del cache
+    for name in ("RNNEXP_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(user: int) -> None:
+        raise KeyError(user)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(building.BuildError, match=r"home directory.* set \$RNNEXP_CACHE"):
+        building.cache_dir()
+    assert choose_backend(elman()) == "pointwise"

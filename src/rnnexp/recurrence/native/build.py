@@ -38,12 +38,18 @@ class BuildError(RnnexpError):
 
 
 def cache_dir() -> Path:
-    """Return the folder of built kernels: in ``$RNNEXP_CACHE``, else in the user's cache."""
+    """Return the folder of built kernels: in ``$RNNEXP_CACHE``, else in the user's cache.
+
+    Raises:
+        BuildError: the user has no home folder, as in some containers.
+    """
     named = os.environ.get("RNNEXP_CACHE")
-    if named:
-        return Path(named).expanduser() / "native"
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "rnnexp" / "native"
+    folder = Path(named) if named else Path(base, "rnnexp")
+    try:
+        return folder.expanduser() / "native"
+    except RuntimeError as error:
+        raise BuildError(f"{error} for what is compiled; set $RNNEXP_CACHE.") from error
 
 
 def find_compiler() -> str | None:
