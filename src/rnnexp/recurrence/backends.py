@@ -179,7 +179,7 @@ BACKENDS: dict[str, Backend] = {
 def auto_order(cell: Cell) -> Iterator[BackendName]:
     """List the backends as ``auto`` tries them for a cell, the fastest first."""
     yield "parallel"
-    if _is_stepwise_twin(cell):
+    if isinstance(cell, PointwiseCell) and is_slower_than_vendor(cell) and cell.twin() is not None:
         yield "vendor"
     # Most cells get no further: it is asked at every run.
     yield "native"
@@ -187,13 +187,6 @@ def auto_order(cell: Cell) -> Iterator[BackendName]:
         yield from ("vendor", "pointwise", "scan", "loop")
     else:
         yield from ("pointwise", "scan", "vendor", "loop")
-
-
-def _is_stepwise_twin(cell: Cell) -> bool:
-    # On a GPU, native loops start anew for each step of a large cell: cuDNN is ahead of that.
-    if not isinstance(cell, PointwiseCell) or not cell.weight_ih.is_cuda:
-        return False
-    return native_reason_against(cell) is None and is_slower_than_vendor(cell)
 
 
 def _vendor_is_faster(cell: Cell) -> bool:

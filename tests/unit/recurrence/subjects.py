@@ -62,3 +62,8 @@ def cell_of(update: Callable[..., State], gates: int = 2, states: int = 1, units
 
     torch.manual_seed(0)
     return Made(4, hidden_size=units)
+
+
+def strided(t: Tensor) -> Tensor:
+    """The same numbers, not one after the other in memory."""
+    return t.unsqueeze(-1).repeat_interleave(2, -1).select(-1, 0)

@@ -22,6 +22,7 @@ from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
 from .gpu_on_cpu import COMPILER, Machine
+from .subjects import strided
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
 
@@ -115,7 +116,7 @@ def test_shapes(machine: Machine, shape: tuple[int, ...], units: int) -> None:
 def test_a_large_cell_goes_step_by_step(machine: Machine, units: int, fits: bool) -> None:
     machine.limits = HOPPER
     kernel = make_gpu_kernel(cell_of("lstm", 1, units).float())
-    assert is_in_one_start(kernel, device=0) is fits
+    assert is_in_one_start(units, 4, torch.float32, device=0) is fits
     assert isinstance(plan_of(kernel, 3, 0), Clusters if fits else Steps)
 
 
@@ -134,14 +135,10 @@ def test_what_hooks_lay_out_anew_is_read_right(machine: Machine) -> None:
     del machine
     cell = cell_of("lstm", 2, 4)
     plain = results(cell, "emulated", (3, 2))
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), _strided):
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), strided):
         hooked = results(cell, "emulated", (3, 2))
     for name, value in plain.items():
         torch.testing.assert_close(hooked[name], value, rtol=0, atol=0, msg=name)
-
-
-def _strided(tensor: Tensor) -> Tensor:
-    return torch.stack([tensor, tensor], dim=-1)[..., 0]
 
 
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_90", "sm_120"])

@@ -17,7 +17,7 @@ from rnnexp.recurrence.native import reason_against, workspace
 from rnnexp.recurrence.native.build import find_compiler
 from rnnexp.registry import REGISTRY
 
-from .subjects import draw, weigh
+from .subjects import draw, strided, weigh
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
 
@@ -32,14 +32,10 @@ def make(name: str, units: int = 5) -> Any:
     return cell
 
 
-def _strided(t: Tensor) -> Tensor:
-    return t.unsqueeze(-1).repeat_interleave(2, -1).select(-1, 0)
-
-
 HOOKS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "clone": lambda: saved_tensors_hooks(lambda t: t.clone(), lambda t: t),
     "the same": lambda: saved_tensors_hooks(lambda t: t, lambda t: t),
-    "other strides": lambda: saved_tensors_hooks(_strided, lambda t: t),
+    "other strides": lambda: saved_tensors_hooks(strided, lambda t: t),
     "save_on_cpu": save_on_cpu,
 }
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout
+from rnnexp.recurrence.native.sources import Wanted, pointer
 from rnnexp.recurrence.native.workspace import Workspace
 
 
@@ -28,17 +29,6 @@ class Weights(NamedTuple):
     hh: Tensor
     bias_hh: Tensor | None
     own: tuple[Tensor, ...] = ()
-
-
-class Wanted(NamedTuple):
-    """Which gradients are asked for: of the inputs, and of each of the `Weights`."""
-
-    x: bool
-    ih: bool
-    bias_ih: bool
-    hh: bool
-    bias_hh: bool
-    own: tuple[bool, ...] = ()
 
 
 class Gradients(NamedTuple):
@@ -150,19 +140,19 @@ def run_backward(
     kernel, shape, new_empty = layout.kernel, layout.shape, inputs_TBI.new_empty
     call, scratch = _call(layout, memory, weights, inputs_TBI, h)
     given = [None if grad is None else grad.contiguous() for grad in grads]
-    call.grad_out, *call.grad_last[:] = map(_pointer, given)
+    call.grad_out, *call.grad_last[:] = map(pointer, given)
     carry = [new_empty(shape.rows, shape.units) for _ in range(kernel.states)]
     call.carry[:] = [tensor.data_ptr() for tensor in carry]
     x, ih, hh = _room_for_gradients(layout, call, inputs_TBI, wanted)
     pairs = zip(weights.own, wanted.own, strict=True)
     own = [torch.empty_like(tensor) if asked else None for tensor, asked in pairs]
     if own:
-        rows = _rows_of(own, layout)
+        rows = kernel.sources.rows_of(own)
         call.d_own[: len(rows)] = rows
     sums = new_empty(shape.threads, kernel.sums, shape.units)
     squares = torch.empty(shape.threads, shape.steps, dtype=torch.float64) if traced else None
     norm_T = new_empty(shape.steps) if traced else None
-    call.sums, call.squares, call.norms = sums.data_ptr(), _pointer(squares), _pointer(norm_T)
+    call.sums, call.squares, call.norms = sums.data_ptr(), pointer(squares), pointer(norm_T)
     kernel.backward(ctypes.byref(call))
     scratch.release()
     return Gradients(kernel, sums[0], x, ih, hh, own, carry, norm_T)
@@ -181,25 +171,13 @@ def _call(
     call.packed_hh, call.packed_ih = room, room + layout.packed_ih_at
     if weights.ih is not None:
         call.x, call.weight_ih = inputs_TBI.data_ptr(), weights.ih.data_ptr()
-        call.bias_ih = _pointer(weights.bias_ih)
-    call.weight_hh, call.bias_hh = weights.hh.data_ptr(), _pointer(weights.bias_hh)
+        call.bias_ih = pointer(weights.bias_ih)
+    call.weight_hh, call.bias_hh = weights.hh.data_ptr(), pointer(weights.bias_hh)
     if weights.own:
-        rows = _rows_of(weights.own, layout)
+        rows = layout.kernel.sources.rows_of(weights.own)
         call.own[: len(rows)] = rows
         call.theta = room + layout.theta_at
     return call, scratch
-
-
-def _rows_of(tensors: Sequence[Tensor | None], layout: Layout) -> list[int | None]:
-    """Point to each row of those that the parameter-only values are made from."""
-    rows: list[int | None] = []
-    for tensor, (_, count) in zip(tensors, layout.kernel.sources.given.sources, strict=True):
-        if tensor is None:
-            rows += [None] * count
-        else:
-            begin, step = tensor.data_ptr(), layout.shape.units * tensor.element_size()
-            rows += [begin + i * step for i in range(count)]
-    return rows
 
 
 def _room_for_gradients(
@@ -211,7 +189,7 @@ def _room_for_gradients(
     new_zeros = inputs_TBI.new_zeros
     ih = new_zeros(shape.inputs, gates, layout.filled) if wanted.ih else None
     hh = new_zeros(shape.units, layout.kernel.recurrent, layout.filled) if wanted.hh else None
-    call.d_x, call.d_weight_ih, call.d_weight_hh = _pointer(x), _pointer(ih), _pointer(hh)
+    call.d_x, call.d_weight_ih, call.d_weight_hh = pointer(x), pointer(ih), pointer(hh)
     return x, ih, hh
 
 
@@ -221,7 +199,3 @@ def after_first(h_TBH: Tensor) -> Tensor:
     shape = (h_TBH.shape[0] - 1, *h_TBH.shape[1:])
     empty = h_TBH.new_empty(0)
     return empty.set_(h_TBH.untyped_storage(), h_TBH.stride(0), shape, h_TBH.stride())
-
-
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()

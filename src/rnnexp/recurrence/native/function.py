@@ -9,16 +9,10 @@ from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.inside_torch import graph_is_kept, saved_tensors_are_hooked
-from rnnexp.recurrence.native.call import (
-    Wanted,
-    Weights,
-    after_first,
-    run_backward,
-    run_forward,
-)
+from rnnexp.recurrence.native.call import Weights, after_first, run_backward, run_forward
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout, layout_of
-from rnnexp.recurrence.native.sources import inputs_and_weights
+from rnnexp.recurrence.native.sources import unroll_by, wanted_of
 from rnnexp.recurrence.native.workspace import Workspace, copy_of
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
@@ -36,17 +30,13 @@ def unroll_natively(
         state: S tensors of shape (..., B, H).
         trace: is filled with the norm of dL/dh_t of each step by the backward pass.
     """
-    lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
-    if len(lead) != 1:
-        state = tuple(s.reshape(-1, units) for s in state)
-    weights = (*inputs_and_weights(cell, inputs_TBI), kernel.sources.weight_hh(cell), cell.bias_hh)
-    tensors = (*weights, *kernel.sources.own(cell), *state)
-    saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    outputs, *last = _Unroll.apply(kernel, saving, trace, *tensors)
-    if len(lead) != 1:
-        outputs = outputs.reshape(len(outputs), *lead, units)
-        last = [s.reshape(*lead, units) for s in last]
-    return outputs, tuple(last)
+    return unroll_by(
+        lambda saving, tensors: _Unroll.apply(kernel, saving, trace, *tensors),
+        kernel.sources,
+        cell,
+        inputs_TBI,
+        state,
+    )
 
 
 _WEIGHTS = 4
@@ -106,7 +96,7 @@ class _Unroll(torch.autograd.Function):
         inputs_TBI, weights, h_TBH, memory = _saved_by(ctx)
         layout, trace = ctx.layout, ctx.trace
         h = h_TBH.data_ptr() - _bytes_before(layout, h_TBH)
-        wanted = _wanted(ctx.needs_input_grad[_BEFORE:], len(weights.own))
+        wanted = wanted_of(ctx.needs_input_grad[_BEFORE:], len(weights.own))
         traced = trace is not None
         done = run_backward(layout, memory, weights, inputs_TBI, h, grads, wanted, traced)
         if trace is not None and done.grad_norm_T is not None:
@@ -125,11 +115,6 @@ def _contiguous(tensors: tuple[Tensor | None, ...]) -> Weights:
 def _weights(tensors: Sequence[Any]) -> Weights:
     ih, bias_ih, hh, bias_hh, *own = tensors
     return Weights(ih, bias_ih, hh, bias_hh, tuple(own))
-
-
-def _wanted(asked: Sequence[bool], own: int) -> Wanted:
-    x, ih, bias_ih, hh, bias_hh, *rest = asked
-    return Wanted(x, ih, bias_ih, hh, bias_hh, tuple(rest[:own]))
 
 
 def _saved_by(ctx: Any) -> tuple[Tensor, Weights, Tensor, Workspace]:

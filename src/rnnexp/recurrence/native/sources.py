@@ -1,16 +1,19 @@
 """What compiled loops take from their cell at each run: its weights, as they are now."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence.native.theta import Given
 from rnnexp.recurrence.native.trace_update import Traced
+from rnnexp.types import State
 
 _Getter = Callable[[PointwiseCell], Tensor]
 
@@ -65,6 +68,17 @@ class Sources:
             self._check(tensor, name, rows * cell.hidden_size, cell.weight_ih)
         return tensors
 
+    def rows_of(self, tensors: Sequence[Tensor | None]) -> list[int | None]:
+        """Point to each row of the tensors of `own`, or of others of their shapes."""
+        rows: list[int | None] = []
+        for tensor, (_, count) in zip(tensors, self.given.sources, strict=True):
+            if tensor is None:
+                rows += [None] * count
+            elif count:
+                begin, step = tensor.data_ptr(), tensor.nbytes // count
+                rows += [begin + i * step for i in range(count)]
+        return rows
+
     def _check(self, tensor: Tensor, name: str | None, count: int, like: Tensor) -> None:
         # The loops read memory as it was promised.
         of_kind = tensor.dtype == like.dtype and tensor.device == like.device
@@ -80,7 +94,54 @@ def _getter(name: str | None) -> _Getter | None:
     return None if name is None else operator.attrgetter(name)
 
 
-def inputs_and_weights(
+class Wanted(NamedTuple):
+    """Which gradients are asked for: of x, W, b, R, b_r, and of each tensor of `Sources.own`."""
+
+    x: bool
+    ih: bool
+    bias_ih: bool
+    hh: bool
+    bias_hh: bool
+    own: tuple[bool, ...] = ()
+
+
+def wanted_of(asked: Sequence[bool], own: int) -> Wanted:
+    """Read autograd's list, in which those of the initial state follow; ``own`` tensors are own."""
+    x, ih, bias_ih, hh, bias_hh, *rest = asked
+    return Wanted(x, ih, bias_ih, hh, bias_hh, tuple(rest[:own]))
+
+
+def unroll_by(
+    apply: Callable[[bool, Sequence[Tensor | None]], Sequence[Tensor]],
+    sources: Sources,
+    cell: PointwiseCell,
+    inputs_TBI: Tensor,
+    state: State,
+) -> tuple[Tensor, State]:
+    """Run loops that know one batch axis with the weights of a cell.
+
+    Args:
+        apply: is given whether a backward pass may follow, and the inputs, W, b, R, b_r, those of
+            `Sources.own` and the state; gives outputs and last state.
+        sources: of the loops.
+        cell: the cell that they were made from.
+        inputs_TBI: shape (T, ..., B, I).
+        state: S tensors of shape (..., B, H).
+    """
+    lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
+    if len(lead) != 1:
+        state = tuple(s.reshape(-1, units) for s in state)
+    weights = (*_inputs_and_weights(cell, inputs_TBI), sources.weight_hh(cell), cell.bias_hh)
+    tensors = (*weights, *sources.own(cell), *state)
+    saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    outputs, *last = apply(saving, tensors)
+    if len(lead) != 1:
+        outputs = outputs.reshape(len(outputs), *lead, units)
+        last = [s.reshape(*lead, units) for s in last]
+    return outputs, tuple(last)
+
+
+def _inputs_and_weights(
     cell: PointwiseCell, inputs_TBI: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Give x, W and b with one batch axis; of a cell that projects its inputs in its own way, or
@@ -101,3 +162,8 @@ def _with_one_batch_axis(inputs_TBI: Tensor) -> Tensor:
     if inputs_TBI.dim() == len("TBI"):
         return inputs_TBI
     return inputs_TBI.reshape(len(inputs_TBI), prod(inputs_TBI.shape[1:-1]), inputs_TBI.shape[-1])
+
+
+def pointer(tensor: Tensor | None) -> int | None:
+    """Say where a tensor lies; None for none."""
+    return None if tensor is None else tensor.data_ptr()

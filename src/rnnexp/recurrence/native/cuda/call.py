@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from rnnexp.recurrence.native.cuda.kernel import GpuKernel
 from rnnexp.recurrence.native.cuda.plan import Plan
+from rnnexp.recurrence.native.sources import pointer
 
 
 class Weights(NamedTuple):
@@ -113,8 +113,8 @@ def run_backward(
     own_BOH = new_empty(rows, kernel.own, units)
     call = _call(plan, weights, states, saved)
     call.steps, call.rows = steps, rows
-    call.grad_out, *call.grad_last[:] = map(_pointer, ready)
-    call.d_wx, call.d_rh, call.d_h = wx.data_ptr(), _pointer(rh), _pointer(d_h)
+    call.grad_out, *call.grad_last[:] = map(pointer, ready)
+    call.d_wx, call.d_rh, call.d_h = wx.data_ptr(), pointer(rh), pointer(d_h)
     call.d_first[:] = [s.data_ptr() for s in first]
     call.d_own = own_BOH.data_ptr()
     of_rh = wx[:, :wide] if rh is None else rh
@@ -127,23 +127,10 @@ def _call(
 ) -> Any:
     """Fill what both loops need of the structure `Call`."""
     call = plan.kernel.call_type()
-    call.weight_hh, call.bias_hh = weights.hh.data_ptr(), _pointer(weights.bias_hh)
-    call.states[:] = [_pointer(s) for s in states]
-    call.saved = _pointer(saved)
+    call.weight_hh, call.bias_hh = weights.hh.data_ptr(), pointer(weights.bias_hh)
+    call.states[:] = [pointer(s) for s in states]
+    call.saved = pointer(saved)
     if weights.own:
-        rows = _rows_of(plan.kernel, weights.own)
+        rows = plan.kernel.sources.rows_of(weights.own)
         call.own[: len(rows)] = rows
     return call
-
-
-def _rows_of(kernel: GpuKernel, own: Sequence[Tensor]) -> list[int]:
-    """Point to each row of those that the parameter-only values are made from."""
-    rows: list[int] = []
-    for tensor, (_, count) in zip(own, kernel.sources.given.sources, strict=True):
-        step = kernel.units * tensor.element_size()
-        rows += [tensor.data_ptr() + i * step for i in range(count)]
-    return rows
-
-
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from rnnexp.recurrence.native.cuda.call import (
 )
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel
 from rnnexp.recurrence.native.cuda.plan import Plan, plan_of
-from rnnexp.recurrence.native.sources import inputs_and_weights
+from rnnexp.recurrence.native.sources import Wanted, unroll_by, wanted_of
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -34,30 +34,14 @@ def unroll_on_gpu(
         state: S tensors of shape (..., B, H).
         trace: is filled with the norm of dL/dh_t of each step by the backward pass.
     """
-    lead, units = inputs_TBI.shape[1:-1], cell.hidden_size
-    if len(lead) != 1:
-        state = tuple(s.reshape(-1, units) for s in state)
-    given = inputs_and_weights(cell, inputs_TBI)
-    weights = (kernel.sources.weight_hh(cell), cell.bias_hh, *kernel.sources.own(cell))
-    tensors = (*given, *weights, *state)
-    saving = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    plan = plan_of(kernel, prod(lead), inputs_TBI.get_device())
-    outputs, *last = _Unroll.apply(plan, saving, trace, *tensors)
-    if len(lead) != 1:
-        outputs = outputs.reshape(len(outputs), *lead, units)
-        last = [s.reshape(*lead, units) for s in last]
-    return outputs, tuple(last)
-
-
-class _Wanted(NamedTuple):
-    """Which gradients are asked for."""
-
-    x: bool
-    ih: bool
-    bias_ih: bool
-    hh: bool
-    bias_hh: bool
-    own: tuple[bool, ...]
+    plan = plan_of(kernel, prod(inputs_TBI.shape[1:-1]), inputs_TBI.get_device())
+    return unroll_by(
+        lambda saving, tensors: _Unroll.apply(plan, saving, trace, *tensors),
+        kernel.sources,
+        cell,
+        inputs_TBI,
+        state,
+    )
 
 
 _NO_GRADIENTS = (None, None, None)
@@ -113,8 +97,7 @@ class _Unroll(torch.autograd.Function):
         found = run_backward(plan, weights, states, saved, grads, trace is not None)
         if trace is not None and found.h_TBH is not None:
             trace.note_all(found.h_TBH)
-        asked = ctx.needs_input_grad[len(_NO_GRADIENTS) :]
-        wanted = _Wanted(asked[0], asked[1], asked[2], asked[3], asked[4], asked[5:])
+        wanted = wanted_of(ctx.needs_input_grad[len(_NO_GRADIENTS) :], len(own))
         bias_ih, d_bias_hh = _of_biases(plan, found, wanted)
         return (
             *_NO_GRADIENTS,
@@ -134,7 +117,7 @@ def _parted(plan: Plan, rest: Sequence[Any]) -> tuple[tuple[Tensor, ...], tuple[
 
 
 def _of_product(
-    wx: Tensor, x: Tensor | None, ih: Tensor | None, wanted: _Wanted, shape: torch.Size
+    wx: Tensor, x: Tensor | None, ih: Tensor | None, wanted: Wanted, shape: torch.Size
 ) -> tuple[Tensor | None, Tensor | None]:
     """Give dL/dx and dL/dW; of inputs that are W x + b already, dL/d(W x)."""
     if x is None or ih is None:
@@ -146,7 +129,7 @@ def _of_product(
 
 
 def _of_biases(
-    plan: Plan, found: GpuGradients, wanted: _Wanted
+    plan: Plan, found: GpuGradients, wanted: Wanted
 ) -> tuple[Tensor | None, Tensor | None]:
     """Give dL/db and dL/d(b_r), which are the same sum where dL/d(R h) is dL/d(W x)."""
     if plan.kernel.differs:
@@ -168,5 +151,5 @@ def _of_own(own_BOH: Tensor, own: Sequence[Tensor], wanted: Sequence[bool]) -> l
         return []
     units = own_BOH.shape[-1]
     parts = own_BOH.sum(0).split([tensor.numel() // units for tensor in own])
-    pairs = zip(parts, own, wanted, strict=False)
+    pairs = zip(parts, own, wanted, strict=True)
     return [part.reshape(tensor.shape) if asked else None for part, tensor, asked in pairs]

@@ -113,10 +113,10 @@ def _narrowest(
     return Clusters(kernel, ways[-1], rows, device)
 
 
-def is_in_one_start(kernel: GpuKernel, device: int) -> bool:
-    """Tell whether a kernel runs through all steps in one start on a GPU."""
-    limits, _ = facts_of(device, kernel.dtype.itemsize)
-    return bool(ways_to_share(kernel.units, kernel.recurrent, limits))
+def is_in_one_start(units: int, recurrent: int, dtype: torch.dtype, device: int) -> bool:
+    """Tell whether so many gates with an R run through all steps in one start on a GPU."""
+    limits, _ = facts_of(device, dtype.itemsize)
+    return bool(ways_to_share(units, recurrent, limits))
 
 
 @lru_cache

@@ -9,7 +9,6 @@ from rnnexp.recurrence.native.build import say_once
 from rnnexp.recurrence.native.cuda.compiler import reason_against_gpu
 from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel, make_gpu_kernel
-from rnnexp.recurrence.native.cuda.plan import is_in_one_start as fits_in_one_start
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -31,17 +30,6 @@ def reason_against(cell: PointwiseCell) -> str | None:
         return missing
     found = _kernels.of(cell)
     return found if isinstance(found, str) else None
-
-
-def is_in_one_start(cell: PointwiseCell) -> bool:
-    """Tell whether a cell on a GPU runs through all steps in one start, R in the registers.
-
-    Args:
-        cell: one that `reason_against` has nothing against.
-    """
-    kernel = _kernels.of(cell)
-    assert isinstance(kernel, GpuKernel)
-    return fits_in_one_start(kernel, cell.weight_ih.get_device())
 
 
 def _made(cell: PointwiseCell) -> GpuKernel | str:
