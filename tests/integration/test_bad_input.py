@@ -70,6 +70,9 @@ REFUSED = {
     "omega=paper omega.weight=-1": "omega.weight: must be a finite number 0 or more, got -1.0.",
     "omega=paper cell=jordan task=char_lm": "cannot go with cell=jordan, whose recurrent matrix",
     "omega=paper cell=echo_state": "cannot go with cell=echo_state, whose recurrent matrix is none",
+    "unroll.backend=native trainer.precision=bf16-mixed": "autocast is on, and native loops compute"
+    " in the type of the weights. That comes of trainer.precision=bf16-mixed; use unroll.backend=",
+    "unroll.backend=native trainer.precision=bf16-true": "its weights are of type torch.bfloat16; ",
     "unroll.backend=scan": "unroll.backend=scan cannot run LSTM: it is no LinearCell",
     "model.readout_fit=ridge model.ridge_batches=0": "at least 0, and 1, got 1e-06 and 0",
     "model.readout_fit=ridge model.head=identity": "fits a matrix, which model.head=identity",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from rnnexp.app.config.probe import made, try_step
+from rnnexp.app.config.probe import made, try_backend, try_step
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
@@ -62,7 +62,7 @@ def make_plan(values: Values) -> Plan:
     try_step(values["cell"]["name"], probe)
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)
-    _check_backend(probe, values["unroll"]["backend"])
+    try_backend(probe, values["unroll"]["backend"], values["trainer"])
     if values["model"]["readout_fit"] == "ridge":
         _check_ridge(values)
     _check_dynamics(values)
@@ -223,13 +223,6 @@ def _check_shares(plan: Plan) -> None:
             f"trainer.devices={devices}: task.batch_size={rows} sequences cannot be shared equally."
             f" Use task.batch_size={max(devices, rows - rows % devices)}."
         )
-
-
-def _check_backend(cell: Cell, wanted: str) -> None:
-    # Training comes last: it is how a cell is made. What is found out here of the cell, the run
-    # need not find out again; nor need a job of a sweep, whose process is a copy of this one.
-    for training in (False, True):
-        choose_backend(cell.train(training), wanted)
 
 
 def _check_ridge(values: Values) -> None:

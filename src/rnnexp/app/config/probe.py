@@ -12,8 +12,12 @@ from torch import nn
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError, PluginError, RnnexpError
+from rnnexp.recurrence import choose_backend
 from rnnexp.recurrence.shapes import check_step
 from rnnexp.registry import REGISTRY, Kind
+
+_WEIGHTS = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
+"""What ``trainer.precision`` makes of the weights, where it does anything."""
 
 
 def made(kind: Kind, name: str, *arguments: Any, options: Mapping[str, Any]) -> Any:
@@ -53,6 +57,34 @@ def try_step(name: str, cell: Cell) -> None:
         raise PluginError(
             f"The cell '{name}' fails at its first step. {type(error).__name__}: {error}. "
             f"More of it: rnnexp check {name}"
+        ) from error
+
+
+def try_backend(cell: Cell, wanted: str, trainer: Mapping[str, Any]) -> None:
+    """Ask whether a backend can run a cell, in the type of numbers that it is to be trained in.
+
+    Args:
+        cell: made for the occasion; may be of another type afterwards.
+        wanted: ``unroll.backend``.
+        trainer: the config's node.
+
+    Raises:
+        ConfigError: it cannot; says why.
+    """
+    # Training comes last: it is how a cell is made. What is found out here of the cell, the run
+    # need not find out again; nor need a job of a sweep, whose process is a copy of this one.
+    for training in (False, True):
+        choose_backend(cell.train(training), wanted)
+    precision = trainer["precision"]
+    # Of a GPU's autocast that of the CPU, where the cell is now, tells nothing.
+    if wanted == "auto" or trainer["accelerator"] != "cpu" or precision == "32-true":
+        return
+    try:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision.endswith("mixed")):
+            choose_backend(cell.to(_WEIGHTS.get(precision)), wanted)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} That comes of trainer.precision={precision}; use unroll.backend=auto with it."
         ) from error
 
 
