@@ -40,9 +40,9 @@ def test_a_recorded_step_is_made_again(
     assert events, "the run met no cliff: the test shows nothing"
     event = max(events, key=lambda e: e.raw_norm)
     made = rebuild(folder, event.step)
-    assert made.batch.seed == event.batch_seed
+    assert made.batches[0].seed == event.batch_seed
     assert made.loss == pytest.approx(event.loss_before, rel=1e-5)
-    assert made.module.traces[0].grad_norm_T.tolist() == pytest.approx(event.grad_norm_T, rel=1e-3)
+    assert made.flows[0].norms["layer0"] == pytest.approx(event.grad_norm_T, rel=1e-3)
     check_slice(slice_of(made, event.step), event)
     assert run(["replay", str(folder)]) == 0
     assert f"step {event.step}  loss" in capsys.readouterr().out
@@ -86,3 +86,25 @@ def test_omega_is_in_the_gradient_of_a_step_made_again(
     made = rebuild(file.parent, 20)
     assert recorded[20] > 0
     assert GroupNorms(made.module.network).total() == pytest.approx(norms[20], rel=1e-4)
+
+
+def test_a_step_of_several_batches_is_made_again_whole(
+    rnnexp, workdir: Path, store_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["trainer.accumulate=2", "task.train_batches=5", "trainer.max_steps=7"]
+    options += ["scheduler=step", "scheduler.step_size=3", "scheduler.gamma=0.1"]
+    done = rnnexp("train", *CLIFFY, *options)
+    assert done.code == 0, done.err
+    (file,) = workdir.rglob("summary.json")
+    metrics = load_run(file.parent).metrics
+    losses, norms = dict(metrics["train/loss"]), dict(metrics["grad/raw_norm"])
+    for step, batches, rate in ((2, 2, 0.7), (3, 1, 0.7), (4, 2, 0.07), (7, 2, 0.007)):
+        made = rebuild(file.parent, step)  # the third is the last of an epoch of 5 batches
+        assert len(made.batches) == batches
+        assert made.loss == pytest.approx(losses[step], rel=1e-5)
+        assert GroupNorms(made.module.network).total() == pytest.approx(norms[step], rel=1e-4)
+        assert made.lr == pytest.approx(rate)
+        along = slice_of(made, step)
+        assert along.marks["raw step of plain SGD"] == pytest.approx(rate * norms[step], rel=1e-4)
+    assert run(["replay", str(file.parent), "4"]) == 0
+    assert capsys.readouterr().out.count("rows from seed") == 2

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from rnnexp.errors import ConfigError
 
+Course = Literal["calm", "spike", "nonfinite"]
+"""Whether the latest norm was part of a cliff, and of which kind."""
 _NORMAL = 1.4826
 """A normal distribution's standard deviation is this many times its MAD."""
 
@@ -97,6 +99,11 @@ class CliffDetector:
     def median(self) -> float:
         """The running median of the norm; NaN while there is none."""
         return math.exp(self._level.median()) if self._level.is_full else math.nan
+
+    @property
+    def course(self) -> Course:
+        """What the latest norm was part of."""
+        return "nonfinite" if self._nonfinite else "spike" if self._high else "calm"
 
     def observe(self, step: int, raw_norm: float) -> Cliff | None:
         """Take the norm of a step, and say whether a cliff begins there.

@@ -31,10 +31,15 @@ class CliffEvent:
         ratio: raw norm over that median.
         group: the parameter group with the largest norm, such as ``recurrent``.
         layer: its layer, from 0; None for the readout.
-        time_step: index t at which the norm of dL/dh_t is largest; None without a trace.
-        grad_norm_T: norm of dL/dh_t over t, in units of the loss; empty without a trace.
+        time_step: the t, from 1 as in x_1..x_T, at which the norm of dL/dh_t is largest; None
+            without a trace.
+        grad_norm_T: norm of dL/dh_t over the steps that were unrolled, in the order of the
+            sequence, in units of the loss; empty without a trace.
         lr: learning rate of the step.
-        batch_seed: the seed that the batch can be made from again.
+        batch_seed: the seed that the batch can be made from again; of several that made up the
+            step, that with the largest norm of dL/dh_t, without a trace the last.
+        reverse: whether that group is of a cell that reads the sequence from its end.
+        begin: steps of the sequence before the first of ``grad_norm_T``, under truncated BPTT.
     """
 
     step: int
@@ -51,6 +56,8 @@ class CliffEvent:
     grad_norm_T: tuple[float, ...]
     lr: float
     batch_seed: int
+    reverse: bool = False
+    begin: int = 0
 
     def to_json(self) -> str:
         """Write the event as one line of strict JSON."""

@@ -10,9 +10,24 @@ _KINDS = {"weight_ih": "input", "weight_hh": "recurrent", "bias": "bias"}
 """What a parameter's name begins with, and the group that it belongs to; ``cell`` for others."""
 KINDS = (*_KINDS.values(), "cell")
 READOUT = "readout"
+_REVERSE = "_reverse"
 
 
-def group_of(name: str) -> str:
+def cell_name(index: int, directions: int = 1) -> str:
+    """Name a cell of a `RecurrentNetwork` by its layer; torch names its weights in this way too.
+
+        0, 1  ->  layer0, layer1
+        0, 1  ->  layer0, layer0_reverse    where each layer has two directions
+
+    Args:
+        index: of the cell, in ``network.cells``.
+        directions: of the network.
+    """
+    layer, direction = divmod(index, directions)
+    return f"layer{layer}{_REVERSE if direction else ''}"
+
+
+def group_of(name: str, directions: int = 1) -> str:
     """Name the group of a parameter of a `RecurrentNetwork`.
 
         cells.0.weight_hh  ->  layer0.recurrent
@@ -20,21 +35,33 @@ def group_of(name: str) -> str:
 
     Args:
         name: as in ``network.named_parameters()``.
+        directions: of the network.
 
     Returns:
-        ``readout``, or ``layer{n}.{kind}`` with a kind of input, recurrent, bias, cell.
+        ``readout``, or ``{cell}.{kind}`` with a cell as `cell_name` names it, and a kind of input,
+        recurrent, bias, cell.
     """
     parts = name.split(".")
     if parts[0] != "cells":
         return READOUT if parts[0] == READOUT else "cell"
     kinds = (kind for begin, kind in _KINDS.items() if parts[-1].startswith(begin))
-    return f"layer{parts[1]}.{next(kinds, 'cell')}"
+    return f"{cell_name(int(parts[1]), directions)}.{next(kinds, 'cell')}"
 
 
-def split_group(group: str) -> tuple[str, int | None]:
-    """Split ``layer0.recurrent`` into ``recurrent`` and 0; the readout has no layer."""
-    layer, _, kind = group.rpartition(".")
-    return kind, int(layer.removeprefix("layer")) if layer else None
+def split_group(group: str) -> tuple[str, str]:
+    """Split ``layer0.recurrent`` into ``recurrent`` and ``layer0``; the readout has no cell."""
+    cell, _, kind = group.rpartition(".")
+    return kind, cell
+
+
+def layer_of(cell: str) -> int | None:
+    """Read the layer off a cell's name; None for no cell."""
+    return int(cell.removeprefix("layer").removesuffix(_REVERSE)) if cell else None
+
+
+def is_reverse(cell: str) -> bool:
+    """Tell whether a cell of this name reads the sequence from its end."""
+    return cell.endswith(_REVERSE)
 
 
 def dominating(norms: Mapping[str, float]) -> str:
@@ -56,8 +83,10 @@ class GroupNorms:
     """
 
     def __init__(self, network: nn.Module) -> None:
+        directions = getattr(network, "directions", 1)
         self._members: list[tuple[str, nn.Parameter]] = [
-            (group_of(name), parameter) for name, parameter in network.named_parameters()
+            (group_of(name, directions), parameter)
+            for name, parameter in network.named_parameters()
         ]
         self.groups = tuple(dict.fromkeys(group for group, _ in self._members))
 

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from rnnexp.cells import Cell
 from rnnexp.monitors.dynamics import Dynamics, dynamics
+from rnnexp.monitors.groups import cell_name, is_reverse
 from rnnexp.recurrence import InputTrace, RecurrentNetwork, Trace
+from rnnexp.tasks import Batch
 from rnnexp.tracking.journal import cut_torn_tail, read_all
 
 FILE = "dynamics.jsonl"
@@ -34,6 +36,7 @@ class DynamicsProbe(Callback):
         self.folder, self.every = folder, every
         self._found: dict[str, Dynamics] = {}
         self._looked_at = -1
+        self._due = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget what a checkpoint does not know of."""
@@ -44,19 +47,22 @@ class DynamicsProbe(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Ask for the inputs of this step where it is due."""
-        del batch, batch_idx
+        del batch_idx
         self._found = {}
-        if trainer.global_step % self.every == 0:
-            module = cast(Any, pl_module)
+        module = cast(Any, pl_module)
+        window = module.window if trainer.accumulate_grad_batches == 1 else None
+        self._due = is_due(trainer.global_step, self.every, batch, window)
+        if self._due:
             module.traces = [InputTrace() for _ in module.network.layers]
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look, before the optimizer moves the weights."""
-        if trainer.global_step % self.every == 0:
+        if self._due:
             network = cast(RecurrentNetwork, pl_module.network)
             traces: list[Trace] = cast(Any, pl_module).traces
-            pairs = enumerate(zip(network.layers, traces, strict=True))
-            seen = {f"layer{i}": _look(*pair, trainer.global_step) for i, pair in pairs}
+            cells = [cell_name(i, network.directions) for i in range(len(traces))]
+            named = zip(cells, network.layers, traces, strict=True)
+            seen = {name: _look(cell, t, trainer.global_step) for name, cell, t in named}
             self._looked_at = trainer.global_step
             self._found = {layer: found for layer, found in seen.items() if found is not None}
 
@@ -73,6 +79,29 @@ class DynamicsProbe(Callback):
             trainer.logger.log_metrics(means(self._found), step=trainer.global_step)
 
 
+def is_due(steps_done: int, every: int, batch: Batch, window: int | None) -> bool:
+    """Tell whether to look at a batch.
+
+    Every so many steps; under truncated BPTT at the windows of a sequence in turn, or all looks
+    would be at the first one, which starts from zeros.
+
+    Args:
+        steps_done: by the optimizer.
+        every: steps between two looks.
+        batch: the next.
+        window: steps of a window; None where the steps do not take turns through them.
+    """
+    if window is None or not (batch.before or batch.after):
+        return steps_done % every == 0
+    steps = batch.before + len(batch.inputs_TBI) + batch.after
+    windows, index = -(-steps // window), batch.before // window
+    # Counted by sequences, which begin where steps_done - index stands: each that is looked at has
+    # the next number.
+    pace = max(every, windows)
+    look, last_look = ((steps_done - index - late) // pace for late in (0, windows))
+    return look != last_look and index == look % windows
+
+
 def means(found: Mapping[str, Dynamics]) -> dict[str, float]:
     """Take the means over time; what a cell does not show is left out."""
     figures: dict[str, float] = {}
@@ -85,7 +114,7 @@ def means(found: Mapping[str, Dynamics]) -> dict[str, float]:
 
 def append_dynamics(folder: Path, step: int, found: Mapping[str, Dynamics]) -> None:
     """Append a line of strict JSON to ``dynamics.jsonl``: by layer, lists over t."""
-    layers = {layer: _lists(seen) for layer, seen in found.items()}
+    layers = {cell: _lists(seen, is_reverse(cell)) for cell, seen in found.items()}
     cut_torn_tail(folder / FILE)  # half a line of a killed run would swallow this one
     with (folder / FILE).open("a", encoding="utf-8") as lines:
         lines.write(json.dumps({"step": step, "layers": layers}, allow_nan=False) + "\n")
@@ -125,8 +154,10 @@ def _columns(seen: Dynamics) -> dict[str, Tensor]:
     }
 
 
-def _lists(seen: Dynamics) -> dict[str, list[float | None]]:
+def _lists(seen: Dynamics, reverse: bool) -> dict[str, list[float | None]]:
+    # In the order of the sequence; a cell that reads it from its end has met it the other way.
+    order = -1 if reverse else 1
     return {
-        f"{name}_T": [v if math.isfinite(v) else None for v in values_T.tolist()]
+        f"{name}_T": [v if math.isfinite(v) else None for v in values_T.tolist()][::order]
         for name, values_T in _columns(seen).items()
     }

@@ -1,7 +1,7 @@
 """Cliffs, and the flow of the gradient through time, watched at every step of a run."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -9,17 +9,16 @@ from typing import Any, cast
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from rnnexp.errors import ConfigError, NonFiniteError
-from rnnexp.monitors.cliffs import Cliff, CliffDetector
+from rnnexp.monitors.cliffs import Cliff
+from rnnexp.monitors.cliffs_by_window import WindowedDetector
 from rnnexp.monitors.events import CliffEvent, append_event, forget_events_after
-from rnnexp.monitors.flow import half_life, peak_step, vanishing_ratio
+from rnnexp.monitors.flow import peak_step
+from rnnexp.monitors.flow_record import FlowRecord, Profile
 from rnnexp.monitors.gradients import StepMonitor
-from rnnexp.monitors.groups import dominating, split_group
+from rnnexp.monitors.groups import dominating, is_reverse, layer_of, split_group
+from rnnexp.monitors.passes import Flow, Pass, flows_of, peak_of
 from rnnexp.recurrence import RecurrentNetwork, Trace, choose_backend
-
-NOTHING_ARRIVES = -45.0
-"""Decades below which float32 has no numbers: what is logged where nothing arrives at all."""
-Profile = Callable[[Mapping[str, Sequence[float]], int], None]
-"""Takes the norms of dL/dh_t over t by layer, and the step they are of."""
+from rnnexp.tasks import Batch
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,21 @@ class CliffWatch(Callback):
     """
 
     def __init__(
-        self, monitor: StepMonitor, options: WatchOptions, detector: CliffDetector | None = None
+        self, monitor: StepMonitor, options: WatchOptions, detector: WindowedDetector | None = None
     ) -> None:
         self.monitor = monitor
         monitor.logs = False  # one record a step, with the figures of both
         self.options = options
-        self.detector = detector or CliffDetector()
+        self.detector = detector or WindowedDetector()
+        self.flow = FlowRecord(options.flow_every, options.profile)
         self.count = 0
         self._largest, self._largest_step = 0.0, 0
         self._window_max = 0.0
         self._pending: CliffEvent | None = None
         self._traced_anyway = False
-        self._seed: Any = 0
+        self._batch: Batch | None = None
+        self._scale = 1.0
+        self._passes: list[Pass] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See whether a trace costs another backend; forget what a checkpoint does not know."""
@@ -76,12 +78,14 @@ class CliffWatch(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Ask for traces of this step, where they cost next to nothing or are due."""
+        """Ask for traces of this batch, where they cost next to nothing or are wanted."""
         del batch_idx
-        self._seed = getattr(batch, "seed", 0)
-        wanted = self._traced_anyway or self._is_due(trainer.global_step)
+        self._batch = batch if isinstance(batch, Batch) else None
+        before = self._batch.before if self._batch else 0
+        wanted = self.flow.wants(trainer.global_step, before) or self._traced_anyway
         layers = _network_of(pl_module).layers if wanted else []
         cast(Any, pl_module).traces = [Trace() for _ in layers]  # what its next step fills
+        self._scale = _loss_scale(trainer) if wanted else 1.0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -89,16 +93,18 @@ class CliffWatch(Callback):
         """Judge the step, and record what is due."""
         del outputs, batch, batch_idx
         self._complete(self.monitor.loss)
+        self._note_pass(pl_module)
         if not self.monitor.groups:  # accumulating
             return
         step, raw = trainer.global_step, self.monitor.latest["grad/raw_norm"]
+        passes, self._passes = self._passes, []
         figures = dict(self.monitor.news)
         figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
-        if self._is_due(step - 1):
-            figures |= self._record_flow(_profiles(pl_module), step)
-        cliff = self.detector.observe(step, raw)
+        if self.flow.is_open:
+            figures |= self.flow.add(flows_of(passes), step)
+        cliff = self.detector.observe(step, raw, passes[-1].batch.before if passes else 0)
         if cliff is not None:
-            self._note(cliff, _profiles(pl_module), self.monitor.latest)
+            self._note(cliff, passes, self.monitor.latest)
             figures |= {"grad/cliff": raw, "cliffs/count": float(self.count)}
         figures |= self._widest(step, raw)
         self.monitor.groups = {}
@@ -115,9 +121,11 @@ class CliffWatch(Callback):
     ) -> None:
         """Write the last event before the run ends; a gradient that was refused is one too."""
         if isinstance(exception, NonFiniteError):
-            cliff = self.detector.observe(trainer.global_step + 1, math.nan)
+            self._note_pass(pl_module)
+            place = self._batch.before if self._batch else 0
+            cliff = self.detector.observe(trainer.global_step + 1, math.nan, place)
             if cliff is not None:
-                self._note(cliff, _profiles(pl_module), {})  # the latest are of the step before
+                self._note(cliff, self._passes, {})  # the latest are of the step before
         self._complete(None)
 
     def summary(self) -> dict[str, float]:
@@ -130,7 +138,8 @@ class CliffWatch(Callback):
         counts = {"count": self.count, "largest": self._largest, "step": self._largest_step}
         pending = None if self._pending is None else self._pending.to_json()
         rest = {"window": self._window_max, "pending": pending}
-        return {**counts, **rest, "detector": self.detector.state_dict()}
+        parts = {"detector": self.detector.state_dict(), "flow": self.flow.state_dict()}
+        return {**counts, **rest, **parts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with them."""
@@ -139,15 +148,14 @@ class CliffWatch(Callback):
         pending = state_dict["pending"]
         self._pending = None if pending is None else CliffEvent.from_json(pending)
         self.detector.load_state_dict(state_dict["detector"])
+        self.flow.load_state_dict(state_dict["flow"])
 
-    def _is_due(self, steps_done: int) -> bool:
-        every = self.options.flow_every
-        return every is not None and steps_done % every == 0
-
-    def _record_flow(self, profiles: Mapping[str, Sequence[float]], step: int) -> dict[str, float]:
-        if profiles:
-            self.options.profile(profiles, step)
-        return _flow(profiles)
+    def _note_pass(self, pl_module: LightningModule) -> None:
+        if self._batch is not None:
+            traces: list[Trace] = getattr(pl_module, "traces", [])
+            directions = _network_of(pl_module).directions
+            self._passes.append(Pass(self._batch, traces, directions, self._scale))
+            self._batch = None
 
     def _widest(self, step: int, raw: float) -> dict[str, float]:
         self._window_max = max(self._window_max, raw)
@@ -156,17 +164,14 @@ class CliffWatch(Callback):
         widest, self._window_max = self._window_max, 0.0
         return {"grad/raw_norm_max": widest}
 
-    def _note(
-        self,
-        cliff: Cliff,
-        profiles: Mapping[str, Sequence[float]],
-        latest: Mapping[str, float],
-    ) -> None:
+    def _note(self, cliff: Cliff, passes: Sequence[Pass], latest: Mapping[str, float]) -> None:
         self.count += 1
         if math.isfinite(cliff.norm) and cliff.norm > self._largest:
             self._largest, self._largest_step = cliff.norm, cliff.step
-        kind, layer = split_group(dominating(self.monitor.groups))
-        profile = profiles.get(f"layer{layer}", list(profiles.values())[-1] if profiles else ())
+        kind, cell = split_group(dominating(self.monitor.groups))
+        flow = max(flows_of(passes), key=lambda flow: flow.peak, default=None)
+        profile = _profile_of(flow, cell)
+        begin = flow.begin if flow else 0
         self._pending = CliffEvent(
             step=cliff.step,
             kind=cliff.kind,
@@ -177,11 +182,13 @@ class CliffWatch(Callback):
             median=cliff.median,
             ratio=cliff.ratio,
             group=kind,
-            layer=layer,
-            time_step=peak_step(profile) if len(profile) else None,
+            layer=layer_of(cell),
+            time_step=begin + peak_step(profile) + 1 if len(profile) else None,
             grad_norm_T=tuple(profile),
             lr=latest.get("train/lr", math.nan),
-            batch_seed=int(self._seed),
+            batch_seed=flow.seed if flow else next((p.batch.seed for p in reversed(passes)), 0),
+            reverse=is_reverse(cell),
+            begin=begin,
         )
 
     def _complete(self, loss_after: float | None) -> None:
@@ -206,22 +213,14 @@ def _costs_nothing(network: RecurrentNetwork) -> bool:
         return False
 
 
-def _profiles(pl_module: LightningModule) -> dict[str, list[float]]:
-    traces: list[Trace] = getattr(pl_module, "traces", [])
-    return {
-        f"layer{i}": trace.grad_norm_T.tolist()
-        for i, trace in enumerate(traces)
-        if trace.grad_norm_T is not None
-    }
+def _profile_of(flow: Flow | None, cell: str) -> Sequence[float]:
+    """Give the norms of a cell; of the one with the largest where the readout dominates."""
+    if flow is None:
+        return ()
+    return flow.norms.get(cell) or max(flow.norms.values(), key=peak_of)
 
 
-def _flow(profiles: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    for layer, profile in profiles.items():
-        suffix = "" if len(profiles) == 1 else f"_{layer}"
-        ratio, life = vanishing_ratio(profile), half_life(profile)
-        if not math.isnan(ratio):
-            figures[f"flow/vanishing_log10{suffix}"] = max(ratio, NOTHING_ARRIVES)
-        if math.isfinite(life):
-            figures[f"flow/half_life{suffix}"] = life
-    return figures
+def _loss_scale(trainer: Trainer) -> float:
+    # Of float16, whose gradients would vanish for lack of numbers.
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    return 1.0 if scaler is None else float(scaler.get_scale())

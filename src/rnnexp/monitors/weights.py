@@ -5,6 +5,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
+from rnnexp.monitors.groups import cell_name
+
 MOST = 8
 """Scalars in all trained parameters together, up to which a network counts as small."""
 
@@ -22,7 +24,9 @@ class WeightPath(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log where the path begins; a resumed run has it already."""
-        named = [(name, p) for name, p in pl_module.named_parameters() if p.requires_grad]
+        directions = getattr(pl_module.network, "directions", 1)
+        parameters = pl_module.named_parameters()
+        named = [(_key(name, directions), p) for name, p in parameters if p.requires_grad]
         self._named = named if sum(p.numel() for _, p in named) <= MOST else []
         self._logged = trainer.global_step
         if trainer.global_step == 0:
@@ -48,8 +52,15 @@ class WeightPath(Callback):
             trainer.logger.log_metrics(values, step=trainer.global_step)
 
 
-def _scalars(name: str, parameter: nn.Parameter) -> list[tuple[str, float]]:
-    key = "param/" + name.removeprefix("network.").replace("cells.", "layer", 1)
+def _key(name: str, directions: int) -> str:
+    group, *rest = name.removeprefix("network.").split(".")
+    if group == "cells":
+        index, *rest = rest
+        group = cell_name(int(index), directions)
+    return "param/" + ".".join([group, *rest])
+
+
+def _scalars(key: str, parameter: nn.Parameter) -> list[tuple[str, float]]:
     values = parameter.detach().flatten().tolist()
     if len(values) == 1:
         return [(key, values[0])]

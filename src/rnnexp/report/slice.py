@@ -22,7 +22,7 @@ class Slice:
         distances: how far against the gradient, in units of weight.
         losses: the loss there.
         norm: the raw gradient norm.
-        lr: the learning rate.
+        lr: the learning rate of the step.
         threshold: the clipping threshold of the norm, if it was clipped.
     """
 
@@ -36,9 +36,10 @@ class Slice:
     @property
     def marks(self) -> dict[str, float]:
         """Where plain gradient steps lead, by name."""
-        marks = {"weights of the step": 0.0, "raw gradient step": self.lr * self.norm}
+        # Where an optimizer other than plain SGD went instead is not on this line.
+        marks = {"weights of the step": 0.0, "raw step of plain SGD": self.lr * self.norm}
         if self.threshold is not None:
-            marks["clipped gradient step"] = self.lr * min(self.norm, self.threshold)
+            marks["clipped step of plain SGD"] = self.lr * min(self.norm, self.threshold)
         return marks
 
 
@@ -58,7 +59,9 @@ def draw_slice(along: Slice, file: Path) -> list[Path]:
         axes.axvline(distance, color=colour, linestyle="--", linewidth=1.2, label=name)
     axes.set_xlabel("distance against the raw gradient (units of weight)")
     axes.set_ylabel("loss of the step's batch")
-    axes.set_title(f"step {along.step}, |grad| {along.norm:.3g}", loc="left", fontsize=11)
+    axes.set_title(
+        f"step {along.step}, |grad| {along.norm:.3g}, lr {along.lr:.3g}", loc="left", fontsize=11
+    )
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(file, dpi=130)

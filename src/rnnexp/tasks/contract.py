@@ -24,12 +24,17 @@ class Batch:
         targets: one per step, shape (T, B, ...), or one per sequence, shape (B, ...).
         fresh: True where sequences begin; False where they go on from the batch before.
         seed: what the batch was generated from; 0 where it was read from data.
+        before: steps of the sequences that come before these, where they are a window of longer
+            ones.
+        after: likewise, steps that come after.
     """
 
     inputs_TBI: Tensor
     targets: Tensor
     fresh: bool = True
     seed: int = 0
+    before: int = 0
+    after: int = 0
 
     def to(self, *args: object, **kwargs: object) -> "Batch":
         """Move the tensors, as `torch.Tensor.to` does."""

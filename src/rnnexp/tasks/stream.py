@@ -132,9 +132,12 @@ def window_of(batch: Batch, part: int, window: int, pattern: Pattern) -> Batch:
     The targets of the pattern ``last`` belong to the last window, though all windows name them.
     """
     steps = slice(part * window, (part + 1) * window)
+    inputs_TBI = batch.inputs_TBI[steps]
     return replace(
         batch,
-        inputs_TBI=batch.inputs_TBI[steps],
+        inputs_TBI=inputs_TBI,
         targets=batch.targets[steps] if pattern == "every_step" else batch.targets,
         fresh=batch.fresh and part == 0,
+        before=part * window,
+        after=len(batch.inputs_TBI) - part * window - len(inputs_TBI),
     )

@@ -4,7 +4,16 @@ import time
 import pytest
 import torch
 
-from rnnexp.monitors.groups import GroupNorms, dominating, group_of, split_group, total
+from rnnexp.monitors.groups import (
+    GroupNorms,
+    cell_name,
+    dominating,
+    group_of,
+    is_reverse,
+    layer_of,
+    split_group,
+    total,
+)
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import Registry
 
@@ -75,8 +84,16 @@ def test_dominating_and_its_parts() -> None:
         == "layer1.recurrent"
     )
     assert dominating({"layer0.input": 9.0, "readout": math.nan}) == "readout"
-    assert split_group("layer11.recurrent") == ("recurrent", 11)
-    assert split_group("readout") == ("readout", None)
+    assert split_group("layer11.recurrent") == ("recurrent", "layer11")
+    assert split_group("readout") == ("readout", "")
+    assert [layer_of(cell) for cell in ("layer11", "layer2_reverse", "")] == [11, 2, None]
+
+
+def test_cells_of_two_directions_share_the_number_of_their_layer() -> None:
+    names = ["layer0", "layer0_reverse", "layer1", "layer1_reverse"]
+    assert [cell_name(i, 2) for i in range(4)] == names
+    assert [is_reverse(name) for name in names] == [False, True, False, True]
+    assert group_of("cells.3.weight_hh", 2) == "layer1_reverse.recurrent"
 
 
 @pytest.mark.parametrize(

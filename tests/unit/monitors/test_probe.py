@@ -10,9 +10,17 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from rnnexp.monitors.dynamics import dynamics
-from rnnexp.monitors.probe import DynamicsProbe, append_dynamics, load_dynamics, means
+from rnnexp.monitors.probe import (
+    DynamicsProbe,
+    append_dynamics,
+    is_due,
+    load_dynamics,
+    means,
+)
 from rnnexp.recurrence import Feed, InputTrace, RecurrentNetwork
+from rnnexp.tasks import Batch
 from rnnexp.tasks.datamodule import TaskData
+from rnnexp.tasks.stream import windows_of
 from rnnexp.training.module import Recipe, RecurrentModule
 
 from ...quiet import QUIET
@@ -76,6 +84,19 @@ def test_every_so_many_steps_what_the_sequence_shows(plugins, tmp_path: Path) ->
 def test_amid_an_accumulation_nothing_is_recorded(plugins, tmp_path: Path) -> None:
     _, log = train(plugins, tmp_path, every=1, steps=3, accumulate=2)
     assert [step for step, _ in log.points] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("windows", "every"), [(1, 20), (2, 20), (5, 20), (3, 7), (5, 2)])
+def test_the_windows_of_a_sequence_are_looked_at_in_turn(windows: int, every: int) -> None:
+    size, looked = 4, list[int]()
+    parts = list(windows_of(Batch(torch.zeros(windows * size, 1, 1), torch.zeros(1)), size, "last"))
+    for done in range(200 * windows):
+        if is_due(done, every, parts[done % windows], size):
+            looked.append(done % windows)
+    assert looked[:windows] == list(range(windows))
+    counts = [looked.count(window) for window in range(windows)]
+    assert max(counts) - min(counts) <= 1, "each as often as the others"
+    assert len(looked) == pytest.approx(200 * windows / max(every, windows), rel=0.06)
 
 
 @pytest.mark.parametrize("mode", ["teacher", "free"])

@@ -67,6 +67,10 @@ def test_windows_in_order_are_the_batch(length: int, window: int | None) -> None
     assert torch.equal(torch.cat([p.inputs_TBI for p in parts]), batch.inputs_TBI)
     assert [p.fresh for p in parts] == [True] + [False] * (len(parts) - 1)
     assert all(torch.equal(p.targets, batch.targets) for p in parts)
+    places = [(p.before, p.before + len(p.inputs_TBI), p.after) for p in parts]
+    assert places[0][0] == places[-1][2] == 0
+    assert [end for _, end, _ in places[:-1]] == [begin for begin, _, _ in places[1:]]
+    assert all(end + after == length for _, end, after in places)
 
 
 def test_text_that_goes_on_stays_unfresh() -> None:

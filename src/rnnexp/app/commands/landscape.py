@@ -25,22 +25,23 @@ def slice_of(made: Rebuilt, step: int) -> Slice:
     weights = [p for p in made.module.parameters() if p.grad is not None]
     start = torch.nn.utils.parameters_to_vector(weights).detach().clone()
     grad = torch.nn.utils.parameters_to_vector([p.grad for p in weights if p.grad is not None])
-    norm, lr = float(grad.norm()), float(made.plan.values["optimizer"]["lr"])
-    reach = 1.2 * lr * norm
+    norm = float(grad.norm())
+    reach = 1.2 * made.lr * norm
     distances = torch.linspace(-reach, reach, POINTS)
     losses: list[float] = []
     for distance in distances.tolist():
         torch.nn.utils.vector_to_parameters(start - distance * grad / norm, weights)
         losses.append(_loss(made))
     torch.nn.utils.vector_to_parameters(start, weights)
-    return Slice(step, distances.tolist(), losses, norm, lr, made.plan.max_norm)
+    return Slice(step, distances.tolist(), losses, norm, made.lr, made.plan.max_norm)
 
 
 @torch.no_grad()
 def _loss(made: Rebuilt) -> float:
     made.module.traces = []
+    losses: list[float] = []
     with made.module.keeping_state(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # dropout drops the same at every point
-        loss = made.module.training_step(made.batch, 0)
-    assert loss is not None
-    return float(loss)
+        for batch in made.batches:
+            losses.append(float(made.module.training_step(batch, 0)))
+    return sum(losses) * made.share

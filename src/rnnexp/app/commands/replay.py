@@ -23,27 +23,33 @@ def main(command: str, arguments: list[str]) -> int:
 
 
 def describe(made: Rebuilt, step: int) -> list[str]:
-    """Describe a step in lines: loss, norms by group, profile over time for each layer."""
+    """Describe a step in lines: loss, norms by group, profile over time for each cell."""
     norms = GroupNorms(made.module.network).measure()
     lines = [f"step {step}  loss {made.loss:.6g}  |grad| {total(norms):.6g}"]
-    lines.append(f"batch of {made.batch.inputs_TBI.shape[1]} rows from seed {made.batch.seed}")
+    for batch in made.batches:
+        lines.append(f"batch of {batch.inputs_TBI.shape[1]} rows from seed {batch.seed}")
     lines += [f"  {group:<20} {norm:.4g}" for group, norm in norms.items()]
-    for layer, trace in enumerate(made.module.traces):
-        assert trace.grad_norm_T is not None
-        lines += ["", f"||dL/dh_t|| of layer {layer}, log scale:"]
-        lines += profile_lines(trace.grad_norm_T.tolist())
+    for flow in made.flows:
+        for cell, norms_T in flow.norms.items():
+            lines += ["", f"||dL/dh_t|| of {cell}, log scale:"]
+            lines += profile_lines(norms_T, flow.begin)
     return lines
 
 
-def profile_lines(norms: Sequence[float]) -> list[str]:
-    """Draw norms over time as bars on a log scale, the largest of each stretch of time."""
+def profile_lines(norms: Sequence[float], begin: int = 0) -> list[str]:
+    """Draw norms over time as bars on a log scale, the largest of each stretch of time.
+
+    Args:
+        norms: over time.
+        begin: steps before the first of them.
+    """
     width = -(-len(norms) // ROWS)
-    stretches = [norms[begin : begin + width] for begin in range(0, len(norms), width)]
+    stretches = [norms[at : at + width] for at in range(0, len(norms), width)]
     peaks = [max(stretch) for stretch in stretches]
     usable = [norm for norm in peaks if norm > 0 and math.isfinite(norm)]
     low, high = (math.log10(min(usable)), math.log10(max(usable))) if usable else (0.0, 0.0)
     return [
-        f"  t={i * width + 1:<6} {peak:10.3g}  {_bar(peak, low, high)}"
+        f"  t={begin + i * width + 1:<6} {peak:10.3g}  {_bar(peak, low, high)}"
         for i, peak in enumerate(peaks)
     ]
 

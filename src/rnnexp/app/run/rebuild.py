@@ -1,17 +1,20 @@
 """A recorded step of a run made again: its very weights and batch, from config and seed."""
 
+import math
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from pytorch_lightning import seed_everything
 
-from rnnexp.app.config.build import Plan, build_data, build_module, make_plan
+from rnnexp.app.config.build import Plan, Values, build_data, build_module, make_plan
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.run.trainer import make_trainer, omega_term
 from rnnexp.errors import ConfigError
+from rnnexp.monitors.passes import Flow, Pass, flows_of
 from rnnexp.recurrence import FullTrace, Trace
 from rnnexp.tasks import Batch
 from rnnexp.tracking import RunHeader, RunLog, load_run
@@ -27,16 +30,25 @@ class Rebuilt:
     """A step just before the optimizer moves.
 
     Args:
-        module: with the weights of the step, and the gradients of its batch.
-        batch: the step's batch.
-        loss: of that batch.
+        module: with the weights of the step, and the gradients of its batches.
+        batches: of the step; several where it accumulates.
+        loss: mean of theirs.
+        lr: the learning rate that the step was made with.
         plan: the run's config.
+        flows: the norms of dL/dh_t, by place in the sequence.
     """
 
     module: RecurrentModule
-    batch: Batch
+    batches: tuple[Batch, ...]
     loss: float
+    lr: float
     plan: Plan
+    flows: tuple[Flow, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """What a batch's loss counts in the step, whose gradient is that of their sum."""
+        return 1 / self.plan.values["trainer"]["accumulate"]
 
 
 def rebuild(folder: Path, step: int) -> Rebuilt:
@@ -51,7 +63,8 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     Raises:
         ConfigError: the run has no such step.
     """
-    last = max((s for s, _ in load_run(folder).metrics.get("grad/raw_norm", ())), default=0)
+    metrics = load_run(folder).metrics
+    last = max((s for s, _ in metrics.get("grad/raw_norm", ())), default=0)
     if not 1 <= step <= last:
         raise ConfigError(f"{folder} has steps 1 to {last}, not {step}.")
     values, _ = recorded(folder)
@@ -60,9 +73,30 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     plan = make_plan(values)
     take_threads_of(folder, plan)
     module = _trained_up_to(plan, folder, step - 1)
-    position = (step - 1) * values["trainer"]["accumulate"]
-    batch = build_data(plan).train_dataloader().at(position)
-    return Rebuilt(module, batch, _take_gradient(plan, module, batch, step), plan)
+    stream = build_data(plan).train_dataloader()
+    positions = positions_of(step, len(stream), values["trainer"]["accumulate"])
+    batches = tuple(stream.at(position) for position in positions)
+    lr = _rate_at(step, metrics.get("train/lr", ()), values)
+    return _with_gradient(Rebuilt(module, batches, math.nan, lr, plan), step)
+
+
+def positions_of(step: int, batches: int, accumulate: int) -> range:
+    """Give the positions of a step's batches; the last step of an epoch takes what is left of it.
+
+    Args:
+        step: optimizer step, from 1.
+        batches: of an epoch.
+        accumulate: how many a step takes.
+    """
+    epoch, before = divmod(step - 1, -(-batches // accumulate))
+    begin = epoch * batches + before * accumulate
+    return range(begin, min(begin + accumulate, (epoch + 1) * batches))
+
+
+def _rate_at(step: int, points: Sequence[tuple[int, float]], values: Values) -> float:
+    # On record where it has changed.
+    known = [rate for at, rate in points if at <= step]
+    return known[-1] if known else float(values["optimizer"]["lr"])
 
 
 def _trained_up_to(plan: Plan, folder: Path, steps: int) -> RecurrentModule:
@@ -91,16 +125,23 @@ def _nearest(folder: Path, steps: int) -> Path | None:
     return done[max(reached)] if reached else None
 
 
-def _take_gradient(plan: Plan, module: RecurrentModule, batch: Batch, step: int) -> float:
-    term = omega_term(plan.values)
+def _with_gradient(made: Rebuilt, step: int) -> Rebuilt:
+    term, module = omega_term(made.plan.values), made.module
     module.train()
     module.zero_grad()
-    module.traces = [FullTrace() if term else Trace() for _ in module.network.layers]
     if module.network.backend == "vendor":  # it shows no dL/dh_t
         module.network.backend = "auto"
+    losses: list[float] = []
+    passes: list[Pass] = []
     with module.keeping_state():
-        loss = module.training_step(batch, 0)
-    loss.backward()
-    if term is not None:
-        add_omega(module.network, module.traces, term.flavour, term.weight_at(step - 1))
-    return float(loss.detach())
+        for batch in made.batches:
+            module.traces = [FullTrace() if term else Trace() for _ in module.network.layers]
+            loss = module.training_step(batch, 0)
+            (loss * made.share).backward()
+            if term is not None:
+                weight = term.weight_at(step - 1) * made.share
+                add_omega(module.network, module.traces, term.flavour, weight)
+            losses.append(float(loss.detach()))
+            passes.append(Pass(batch, module.traces, module.network.directions))
+    loss = sum(losses) / len(losses)
+    return replace(made, loss=loss, flows=tuple(flows_of(passes)))

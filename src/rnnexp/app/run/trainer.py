@@ -13,7 +13,8 @@ from rnnexp.app.jobs.folder import STATUS, Frozen, is_frozen
 from rnnexp.app.run.backends import BackendTags
 from rnnexp.app.run.progress import RunProgress
 from rnnexp.app.run.status import Reports, StatusFile
-from rnnexp.monitors.cliffs import CliffDetector, CliffOptions
+from rnnexp.monitors.cliffs import CliffOptions
+from rnnexp.monitors.cliffs_by_window import WindowedDetector
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.monitors.probe import DynamicsProbe
@@ -166,7 +167,7 @@ def _watch(plan: Plan, monitor: StepMonitor, folder: Path, log: RunLog) -> Cliff
         window=max(1, -(-plan.values["trainer"]["max_steps"] // CHART_POINTS)),
     )
     rule = CliffOptions(ratio=options["cliff_ratio"], deviations=options["cliff_deviations"])
-    return CliffWatch(monitor, watched, CliffDetector(rule))
+    return CliffWatch(monitor, watched, WindowedDetector(rule))
 
 
 def _best(folder: Path) -> Callback:
