@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rnnexp.cells.formula import Formula
 from rnnexp.cells.init import RecurrentInit, init_input_, square
-from rnnexp.errors import ConfigError
+from rnnexp.errors import ConfigError, PluginError
 from rnnexp.types import State
 
 Family = Literal[
@@ -122,6 +122,8 @@ class MatrixCell(Cell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, **options)
+        _check_count(self, "num_gates", 1)
+        _check_count(self, "num_states", 0)
         rows = self.num_gates * self.hidden_size
         recurrent = self.num_gates if self.num_recurrent is None else self.num_recurrent
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
@@ -211,3 +213,13 @@ class PointwiseCell(MatrixCell):
         """Advance by one time step: `update` of the two products."""
         state = self.update(self.project_input(x_BI), self.project_recurrent(state[0]), state)
         return state[0], state
+
+
+def _check_count(cell: MatrixCell, name: str, least: int) -> None:
+    count = getattr(cell, name, None)
+    if not isinstance(count, int) or count < least:
+        what = "is not stated" if count is None else f"is {count!r}"
+        raise PluginError(
+            f"{type(cell).__name__}: {name} {what}; state it in the class, such as {name} = 2, a "
+            f"whole number of at least {least}."
+        )

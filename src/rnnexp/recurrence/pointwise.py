@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.recurrence.check import Remembered, agrees
+from rnnexp.recurrence.elementwise import reason_against_update
 from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.product import gram, linear, refuse_second_derivative
 from rnnexp.recurrence.roll import formula_of, roll
@@ -50,22 +51,25 @@ def reason_against(cell: Cell) -> str | None:
         return "it is no PointwiseCell, from whose update the passes could be derived."
     if is_transformed():
         return "torch.func transforms cannot look into its loops."
-    if _elementwise.of(cell):
-        return None
+    return _reasons.of(cell)
+
+
+def _reason_found(cell: PointwiseCell) -> str | None:
+    try:
+        double = _in_double(cell)
+        mixing = reason_against_update(double)
+        if mixing is not None:
+            return f"its update is no plain elementwise function of (B, H): {mixing}."
+        if agrees(partial(run_pointwise, double), double):
+            return None
+    except (RuntimeError, NotImplementedError):  # the loop says better what is wrong, if it is
+        pass
     if formula_of(cell) is not None:
         return "its formula gives other values or gradients than its update."
     return (
         "its update is no plain elementwise function of (B, H); does it mix units or rows, "
-        "draw numbers, or use an autograd Function of its own?"
+        "or use an autograd Function of its own?"
     )
-
-
-def _agrees(cell: PointwiseCell) -> bool:
-    try:
-        double = _in_double(cell)
-        return agrees(partial(run_pointwise, double), double)
-    except (RuntimeError, NotImplementedError):  # the loop says better what is wrong, if it is
-        return False
 
 
 def _in_double(cell: PointwiseCell) -> PointwiseCell:
@@ -75,8 +79,8 @@ def _in_double(cell: PointwiseCell) -> PointwiseCell:
     return deepcopy(cell, dict[int, Any](copies)).to("cpu", torch.float64)
 
 
-_elementwise = Remembered(_agrees, lasting=bool)
-"""Whether a cell keeps its promise."""
+_reasons = Remembered(_reason_found, lasting=lambda reason: reason is None)
+"""Why a cell does not keep its promise; None where it does."""
 
 
 def _project(cell: PointwiseCell, inputs_TBI: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from rnnexp.cells import Cell
+from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import PluginError
 from rnnexp.types import State
 
@@ -27,6 +27,28 @@ def check_step(cell: Cell, state: State, out_BH: Tensor, new: State) -> None:
     if out_BH.shape[-1:] != (cell.hidden_size,):
         wanted = f"shape (..., {cell.hidden_size})"
         raise _error(cell, "the output", wanted, str(_shape(out_BH)))
+
+
+def check_recurrent_weight(cell: Cell) -> None:
+    """Refuse an R of another shape than the loops multiply by: missing rows would count as zeros.
+
+    Args:
+        cell: any; only a `PointwiseCell` has such an R.
+
+    Raises:
+        PluginError: says the shape expected and the one that came.
+    """
+    if not isinstance(cell, PointwiseCell):
+        return
+    gates = cell.num_gates if cell.num_recurrent is None else cell.num_recurrent
+    wanted = (gates * cell.hidden_size, cell.hidden_size)
+    found = _shape(cell.recurrent_weight())
+    if found != wanted:
+        raise PluginError(
+            f"{type(cell).__name__}: recurrent_weight() must give R of shape {wanted}, a block of "
+            f"H={cell.hidden_size} rows for each of its {gates} gates that have one, got {found}. "
+            "State num_recurrent where only the first gates have one."
+        )
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
 from rnnexp.cells import Cell
+from rnnexp.recurrence.shapes import check_recurrent_weight
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
 from rnnexp.testing.subject import B, CellSubject, H, I, flat, gradients, random_state
 from rnnexp.types import State
@@ -34,9 +35,10 @@ def check_shapes(subject: CellSubject) -> None:
     """Any leading axes, in single and double precision: shapes and types are kept."""
     for dtype in (torch.float32, torch.float64):
         cell = subject.make(dtype)
+        check_recurrent_weight(cell)
         for lead in ((), (B,), (2, B)):
             state = cell.initial_state(lead)
-            out, new = cell.step(torch.randn(*lead, I, dtype=dtype), state)
+            out, new = _step_of(cell, torch.randn(*lead, I, dtype=dtype), state, subject)
             _same_form("output", out, (*lead, H), dtype, subject)
             if len(new) != len(state):
                 raise BrokenError(
@@ -52,6 +54,21 @@ def check_shapes(subject: CellSubject) -> None:
                         f"Look at initial_state of {subject.place}.",
                     )
                 _same_form(f"state[{i}]", after, tuple(before.shape), before.dtype, subject)
+
+
+def _step_of(cell: Cell, x_BI: Tensor, state: State, subject: CellSubject) -> tuple[Tensor, State]:
+    out, new = cell.step(x_BI, state)
+    if not _is_sequence(new):
+        raise BrokenError(
+            "a tuple of state tensors",
+            f"a {type(new).__name__}",
+            f"Return (h,) where there is one, from step or update of {subject.place}.",
+        )
+    return out, new
+
+
+def _is_sequence(returned: object) -> bool:
+    return isinstance(returned, (tuple, list))
 
 
 def _same_form(
@@ -73,6 +90,8 @@ def check_device(subject: CellSubject) -> None:
     try:
         tensors = [*state, *flat(cell.step(torch.empty(B, I, device="meta"), state))]
     except (RuntimeError, NotImplementedError) as error:
+        if "item()" in str(error):
+            raise DoesNotApplyError("it looks at values, and this device has none") from error
         raise BrokenError(
             "a step on the weights' own device",
             f"{type(error).__name__}: {str(error).splitlines()[0]}",

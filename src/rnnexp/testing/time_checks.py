@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rnnexp.cells import Cell
+from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import BACKENDS, RecurrentNetwork, Trace, unroll
 from rnnexp.recurrence.backends import reason_against
@@ -51,6 +51,7 @@ def check_hidden_path(subject: CellSubject) -> None:
 
 def check_backends(subject: CellSubject) -> str:
     """Every backend that can run the cell gives the outputs and gradients of the plain loop."""
+    _repeats(subject)
     able: list[str] = []
     for name in BACKENDS:
         if reason_against(name, subject.make()) is not None:
@@ -58,7 +59,23 @@ def check_backends(subject: CellSubject) -> str:
         able.append(name)
         for dtype, tolerance in TOLERANCES:
             _compare(subject, name, dtype, tolerance)
-    return f"runs on {', '.join(able)}"
+    return f"runs on {', '.join(able)}{_why_not_fast(subject, able)}"
+
+
+def _repeats(subject: CellSubject) -> None:
+    # Else no backend would give the loop's outputs, nor would the loop: another check says so.
+    cell = subject.make()
+    x, state = torch.randn(T, B, I, dtype=torch.float64), random_state(cell, (B,))
+    once, again = (run_all(cell, x, state, "loop")["outputs"] for _ in range(2))
+    if not torch.equal(once, again):
+        raise DoesNotApplyError("its outputs change from call to call")
+
+
+def _why_not_fast(subject: CellSubject, able: list[str]) -> str:
+    cell = subject.make()
+    if not isinstance(cell, PointwiseCell) or "pointwise" in able:
+        return ""
+    return f", slowly: {reason_against('pointwise', cell)}"
 
 
 def _compare(subject: CellSubject, name: str, dtype: torch.dtype, tolerance: float) -> None:
@@ -80,6 +97,7 @@ def _compare(subject: CellSubject, name: str, dtype: torch.dtype, tolerance: flo
 
 def check_trace(subject: CellSubject) -> None:
     """dL/dh_t as it is recorded is the gradient of each output, or state, as gradient_of says."""
+    _repeats(subject)
     cell, trace = subject.make(), Trace()
     x = torch.randn(T, B, I, dtype=torch.float64, requires_grad=True)  # a reservoir has no other
     state, outputs, shown = cell.initial_state((B,)), list[Tensor](), list[Tensor]()

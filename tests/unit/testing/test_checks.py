@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from rnnexp.app.config.probe import try_step
 from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.errors import PluginError
 from rnnexp.registry import Registry
 from rnnexp.testing import CELL_CHECKS, CellSubject, examine
 from rnnexp.testing.checks import Check, DoesNotApplyError
@@ -150,6 +152,20 @@ class Explodes(Sound):
         return (1e30 * (wx_BGH + rh_BGH).squeeze(-2),)
 
 
+class NoTuple(Sound):
+    def update(self, wx_BGH, rh_BGH, state):
+        return torch.tanh((wx_BGH + rh_BGH).squeeze(-2))
+
+
+class NoGates(Sound):
+    num_gates = None
+
+
+class HalfARow(Sound):
+    def recurrent_weight(self):
+        return self.weight_hh[:-1]
+
+
 class Deaf(Sound):
     def update(self, wx_BGH, rh_BGH, state):
         return (0.01 * torch.sin((1e-9 * wx_BGH + rh_BGH).squeeze(-2)),)
@@ -159,6 +175,9 @@ FAULTS = [
     ("words", Wordless),
     ("shapes", FixedAxis),
     ("shapes", FixedType),
+    ("shapes", NoTuple),
+    ("shapes", NoGates),
+    ("shapes", HalfARow),
     ("device", FixedDevice),
     ("gradient", Detached),
     ("leading_axes", AnyAxes),
@@ -214,6 +233,34 @@ def test_a_wrong_backend_is_found(plugins: Registry, monkeypatch: pytest.MonkeyP
     (finding,) = examine(subject_of(plugins, Sound), [CHECKS["backends"]])
     assert finding.status == "fails"
     assert "backend pointwise to give the loop's outputs" in finding.broken.expected
+
+
+def test_of_chance_no_backend_is_accused(plugins: Registry) -> None:
+    for name in ("backends", "trace"):
+        (finding,) = examine(subject_of(plugins, Remembers), [CHECKS[name]])
+        assert finding.status == "skipped"
+        assert finding.remark == "its outputs change from call to call"
+
+
+def test_a_cell_that_looks_at_values_runs_by_the_loop_and_is_told_why(plugins: Registry) -> None:
+    asked = [CHECKS["device"], CHECKS["backends"]]
+    device, backends = examine(subject_of(plugins, Branches), asked)
+    assert device.status == "skipped"
+    assert backends.status == "ok"
+    assert "runs on loop, slowly: its update is no plain elementwise" in backends.remark
+    assert __file__ in backends.remark
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (NoGates, "num_gates is not stated; state it in the class"),
+        (HalfARow, r"R of shape \(8, 8\), .* got \(7, 8\)"),
+    ],
+)
+def test_what_a_cell_lacks_is_said_before_it_trains(cls: type[Cell], words: str) -> None:
+    with pytest.raises(PluginError, match=words):
+        try_step("it", cls(3, hidden_size=8))
 
 
 class Grows(Sound):

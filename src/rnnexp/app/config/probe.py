@@ -13,7 +13,7 @@ from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError, PluginError, RnnexpError
 from rnnexp.recurrence import choose_backend
-from rnnexp.recurrence.shapes import check_step
+from rnnexp.recurrence.shapes import check_recurrent_weight, check_step
 from rnnexp.registry import REGISTRY, Kind
 
 _WEIGHTS = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
@@ -48,6 +48,7 @@ def try_step(name: str, cell: Cell) -> None:
     like = next(cell.parameters(), torch.zeros(()))
     try:
         with torch.no_grad():
+            check_recurrent_weight(cell)
             state = cell.initial_state((2,))
             out_BH, new = cell.step(like.new_zeros(2, cell.input_size), state)
             check_step(cell, state, out_BH, new)

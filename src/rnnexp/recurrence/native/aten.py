@@ -23,11 +23,14 @@ def translate(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Value:
     Raises:
         UnsupportedError: the operator is unknown, or used in a way that is not elementwise.
     """
-    if name in _VIEWS:
-        return _VIEWS[name](*args, **kwargs)
-    if name not in _POINTWISE:
+    if name not in _VIEWS and name not in _POINTWISE:
         raise UnsupportedError(f"its update uses the operator {name}, which has no translation.")
-    return _pointwise(name, args, kwargs)
+    try:
+        return _VIEWS[name](*args, **kwargs) if name in _VIEWS else _pointwise(name, args, kwargs)
+    except TypeError as error:  # an overload with other arguments than those known here
+        raise UnsupportedError(
+            f"its update uses {name} in a way that has no translation ({error})."
+        ) from error
 
 
 def _pointwise(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Grid:
