@@ -145,6 +145,12 @@ class OtherOutput(Sound):
         return 2 * out, new
 
 
+class ShowsWhatIsNotCarried(Sound):
+    def step(self, x_BI, state):
+        out, new = super().step(x_BI, state)
+        return torch.sin(out), new
+
+
 class Explodes(Sound):
     def update(self, wx_BGH, rh_BGH, state):
         return (1e30 * (wx_BGH + rh_BGH).squeeze(-2),)
@@ -173,6 +179,7 @@ FAULTS = [
     ("parameters", IdleParameter),
     ("hidden_path", ClaimsAnOutputPath),
     ("trace", OtherOutput),
+    ("gradient_of", ShowsWhatIsNotCarried),
     ("flow", Explodes),
     ("learning", Deaf),
 ]
