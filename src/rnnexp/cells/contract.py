@@ -42,6 +42,11 @@ class Cell(nn.Module, ABC):
     that nothing comes back through the output from later steps. Then it is that of state[0], which
     must be the memory that the output is read off."""
 
+    clock_states: ClassVar[tuple[int, ...]] = ()
+    """Which of the state tensors only count steps, whatever the inputs and the other states are.
+    They are no dynamics: a growth of 1 that says nothing of the cell. What is measured of the
+    Jacobian leaves them as they are."""
+
     def __init__(self, input_size: int, *, hidden_size: int = 64) -> None:
         super().__init__()
         if hidden_size < 1:

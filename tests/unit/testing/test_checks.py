@@ -139,6 +139,14 @@ class ClaimsAnOutputPath(Sound):
     recurs_through = "output"
 
 
+class ClaimsAClock(Sound):
+    clock_states = (0,)
+
+
+class ClaimsAClockThatIsNone(Sound):
+    clock_states = (1,)
+
+
 class OtherOutput(Sound):
     def step(self, x_BI, state):
         out, new = super().step(x_BI, state)
@@ -178,6 +186,8 @@ FAULTS = [
     ("refusals", Careless),
     ("parameters", IdleParameter),
     ("hidden_path", ClaimsAnOutputPath),
+    ("clocks", ClaimsAClock),
+    ("clocks", ClaimsAClockThatIsNone),
     ("trace", OtherOutput),
     ("gradient_of", ShowsWhatIsNotCarried),
     ("flow", Explodes),
