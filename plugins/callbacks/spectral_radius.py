@@ -3,6 +3,7 @@ from typing import Any, cast
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import register_callback
 
@@ -13,8 +14,13 @@ class SpectralRadius(Callback):
 
         rho = max over gates of max_i |lambda_i(R)|
 
-    Without the nonlinearity a gradient shrinks by rho per step in the long run: below 1 it
-    vanishes, above 1 it can explode. As ``flow/spectral_radius``, by layer where there are several.
+    R is what the loop multiplies h by, whatever it is made of. In a simple network such as elman,
+    h_t = f(W x_t + R h_{t-1} + b), a gradient shrinks by rho per step in the long run but for the
+    slopes of f: below 1 it vanishes, above 1 it can explode. Where h_t has a further path from
+    h_{t-1}, in residual, leaky and gated cells, rho is the radius of R and no more. Nothing is
+    logged of cells without an R, or that are no `PointwiseCell`: theirs is not known.
+
+    As ``flow/spectral_radius``, by layer where there are several.
 
     Args:
         every: steps between two records.
@@ -37,15 +43,16 @@ class SpectralRadius(Callback):
 
 @torch.no_grad()
 def radii(network: RecurrentNetwork) -> dict[str, float]:
-    """Compute the spectral radius of every layer that has a recurrent matrix."""
+    """Compute the spectral radius of every layer whose recurrent matrix is known."""
     figures: dict[str, float] = {}
     for layer, cell in enumerate(network.layers):
-        matrix = getattr(cell, "weight_hh", None)
-        if matrix is None:
+        if not isinstance(cell, PointwiseCell) or cell.weight_hh is None:
             continue
-        gates_GHH = matrix.unflatten(0, (-1, cell.hidden_size))
         suffix = "" if len(network.layers) == 1 else f"_layer{layer}"
-        figures[f"flow/spectral_radius{suffix}"] = float(
-            torch.linalg.eigvals(gates_GHH).abs().max()
-        )
+        figures[f"flow/spectral_radius{suffix}"] = _radius(cell)
     return figures
+
+
+def _radius(cell: PointwiseCell) -> float:
+    gates_GHH = cell.recurrent_weight().unflatten(0, (-1, cell.hidden_size))
+    return float(torch.linalg.eigvals(gates_GHH).abs().max())

@@ -26,6 +26,7 @@ class Clockwork(PointwiseCell):
     family = "timescale"
     num_gates = 1
     num_states = 2
+    clock_states = (1,)
     mask: Tensor
     period: Tensor
 

@@ -26,6 +26,7 @@ class IntersectionRNN(MatrixCell):
     """
 
     family = "gated"
+    gradient_of = "state"
     num_gates = 4
 
     def __init__(self, input_size: int, *, gate_bias: float = 1.0, **options: Any) -> None:

@@ -14,7 +14,7 @@ class MCLSTM(MatrixCell):
         f, i, o, m = sigmoid(W x_t + R v_{t-1} + b)     n = tanh(W x_t + R v_{t-1} + b)
         c_t = f * c_{t-1} + i * n
         h_t = o * tanh(c_t)                             the output
-        v_t = m * tanh(c_t)                             what is fed back
+        v_t = m * tanh(c_t)                             what is fed back; c and v are the state
 
     Args:
         forget_bias: initial bias of the forget gate; above 0 the cell remembers at first.
@@ -24,6 +24,7 @@ class MCLSTM(MatrixCell):
     """
 
     family = "lstm"
+    gradient_of = "state"
     num_gates = 5
     num_states = 2
 
@@ -33,8 +34,8 @@ class MCLSTM(MatrixCell):
 
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance the memory, then show it twice."""
-        v, c = state
+        c, v = state
         f, i, o, m, n = (self.project_input(x_BI) + self.project_recurrent(v)).unbind(-2)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(n)
         shown = torch.tanh(c)
-        return torch.sigmoid(o) * shown, (torch.sigmoid(m) * shown, c)
+        return torch.sigmoid(o) * shown, (c, torch.sigmoid(m) * shown)

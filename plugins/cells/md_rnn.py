@@ -30,6 +30,7 @@ class MDRNN(Cell):
     """
 
     family = "grid"
+    clock_states = (1,)
 
     def __init__(
         self,

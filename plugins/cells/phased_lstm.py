@@ -36,6 +36,7 @@ class PhasedLSTM(PointwiseCell):
     family = "timescale"
     num_gates = 4
     num_states = 3
+    clock_states = (2,)
 
     def __init__(
         self,

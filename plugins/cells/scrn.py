@@ -14,7 +14,7 @@ class SCRN(MatrixCell):
 
         s_t = (1 - alpha) * (W x_t + b) + alpha * s_{t-1}
         h_t = sigmoid(W x_t + R h_{t-1} + P s_t + b)
-        y_t = tanh(U h_t + V s_t + b_y)          the output; h and s are the state
+        y_t = tanh(U h_t + V s_t + b_y)          the output; s and h are the state
 
     There are as many context units as hidden ones.
 
@@ -26,6 +26,7 @@ class SCRN(MatrixCell):
     """
 
     family = "timescale"
+    gradient_of = "state"
     num_gates = 2
     num_states = 2
     num_recurrent = 4
@@ -38,9 +39,9 @@ class SCRN(MatrixCell):
 
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance the slow units, the fast ones by them, and show both."""
-        h, s = state
+        s, h = state
         wx_s, wx_h = self.project_input(x_BI).unbind(-2)
         s = (1 - self.alpha) * wx_s + self.alpha * s
         h = torch.sigmoid(wx_h + self.recur(0, h) + self.recur(1, s))
         y = torch.tanh(self.recur(2, h) + self.recur(3, s) + self.bias_y)
-        return y, (h, s)
+        return y, (s, h)

@@ -38,8 +38,14 @@ class Cell(nn.Module, ABC):
     """``output`` where the cell has no hidden-to-hidden path and needs the model's output back."""
 
     gradient_of: ClassVar[Literal["output", "state"]] = "output"
-    """Whose gradient is shown as dL/dh_t: ``state`` where the output is only read off state[0], so
-    that nothing comes back through the output from later steps."""
+    """Whose gradient is shown as dL/dh_t: ``state`` where the output is only read off the state, so
+    that nothing comes back through the output from later steps. Then it is that of state[0], which
+    must be the memory that the output is read off."""
+
+    clock_states: ClassVar[tuple[int, ...]] = ()
+    """Which of the state tensors only count steps, whatever the inputs and the other states are.
+    They are no dynamics: a growth of 1 that says nothing of the cell. What is measured of the
+    Jacobian leaves them as they are."""
 
     def __init__(self, input_size: int, *, hidden_size: int = 64) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ class Dynamics:
         saturated_T: the share of activations that are saturated, in [0, 1]; NaN where the step
             uses none of those known.
         log_growth_T: mean over rows of the logarithm by which step t stretches a direction; NaN
-            where no state is carried.
+            where no state is carried, or clocks alone.
     """
 
     state_norm_T: Tensor
@@ -39,8 +39,10 @@ def dynamics(cell: Cell, inputs_TBI: Tensor, state: State, seed: int = 0) -> Dyn
         saturated_T[t]   = share of activations f in step t with |f'| < 0.36 max |f'|
         log_growth_T[t]  = mean_B log ||J_t' v_t||,   v_{t-1} = J_t' v_t / ||J_t' v_t||
 
-    J_t = ds_t / ds_{t-1} is the Jacobian of the whole state, the cell driven by its inputs. v_T is
-    drawn at random, and carried back in time, as the gradient is. The mean of log_growth_T over t
+    J_t = ds_t / ds_{t-1} is the Jacobian of the whole state but for clocks, the cell driven by its
+    inputs. Clocks (`Cell.clock_states`) run as they do: one that counts steps has the Jacobian 1,
+    and would hold the growth at 0 however fast all else contracts. v_T is drawn at
+    random, and carried back in time, as the gradient is. The mean of log_growth_T over t
     is the finite-time largest Lyapunov exponent per step: a gradient vanishes where it is below 0
     and explodes where it is above. The activations are those that the step calls as operators of
     torch: sigmoid (saturated outside 0.1..0.9), tanh (outside -0.8..0.8: the same slopes), and
@@ -75,17 +77,23 @@ def _forward(cell: Cell, inputs_TBI: Tensor, state: State) -> tuple[list[State],
 def _backward(
     cell: Cell, inputs_TBI: Tensor, before: Sequence[State], seed: int
 ) -> tuple[Tensor, Tensor]:
-    direction = _random_direction(before[0], seed)
+    direction = _random_direction(_moving(cell, before[0]), seed)
     saturated, growth = list[float](), list[Tensor]()
     for x_BI, state in zip(inputs_TBI.flip(0).unbind(0), reversed(before), strict=True):
-        leaves = tuple(s.detach().requires_grad_() for s in state)
+        old = tuple(s.detach() for s in state)
+        leaves = tuple(s.requires_grad_() for s in _moving(cell, old))
         with torch.enable_grad(), _Saturation(len(x_BI)) as seen:
-            _, new = cell.step(x_BI.detach(), leaves)
+            _, new = cell.step(x_BI.detach(), old)
         saturated.append(seen.share)
-        direction, log_B = _stretched(_pulled_back(new, leaves, direction), direction)
+        pulled = _pulled_back(_moving(cell, new), leaves, direction)
+        direction, log_B = _stretched(pulled, direction)
         growth.append(log_B.mean())
     saturated_T = torch.tensor(saturated[::-1])
     return saturated_T, torch.stack(growth[::-1])
+
+
+def _moving(cell: Cell, state: State) -> State:
+    return tuple(s for i, s in enumerate(state) if i not in cell.clock_states)
 
 
 def _pulled_back(new: State, old: State, direction: State) -> State:

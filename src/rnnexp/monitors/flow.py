@@ -13,26 +13,28 @@ _FLAT = 1e-9
 
 
 def vanishing_ratio(grad_norm_T: ArrayLike) -> float:
-    """Compare the gradient that reaches the first step with that of the last.
+    """Compare the gradient that reaches the first step with that of the last that has one.
 
-        log10(||dL/dh_1|| / ||dL/dh_T||)
+        log10(||dL/dh_1|| / ||dL/dh_n||),    n the last step whose norm is not zero
+
+    n is T, but where no later target reads h_T: the output of the step may be made of h_{T-1}.
 
     Args:
         grad_norm_T: norm of dL/dh_t of each step, shape (T,).
 
     Returns:
         Decades: -3 where a thousandth arrives, above 0 where the gradient explodes. -inf where
-        nothing arrives (a true zero, or underflow), +inf where the last step alone has a zero,
-        NaN where both are zero or one is not finite.
+        nothing arrives (a true zero, or underflow), NaN where all are zero or one of the two is not
+        finite. Never +inf.
 
     Raises:
         ConfigError: the array is empty or has more than one axis.
     """
     norms = _checked(grad_norm_T)
-    first, last = float(norms[0]), float(norms[-1])
-    if not (math.isfinite(first) and math.isfinite(last)) or first == last == 0:
+    nonzero_T = norms[norms != 0]
+    if not len(nonzero_T) or not np.isfinite([norms[0], nonzero_T[-1]]).all():
         return math.nan
-    return _log10(first) - _log10(last)
+    return _log10(float(norms[0])) - _log10(float(nonzero_T[-1]))
 
 
 def half_life(grad_norm_T: ArrayLike) -> float:

@@ -28,7 +28,8 @@ class Specimen:
     Args:
         name: of the cell.
         family: its heading.
-        flow_T: log10 of ||dL/dh_t|| over its value at the last step, before the first update.
+        flow_T: log10 of ||dL/dh_t|| over its value at the last step that has one, up to that step,
+            before the first update.
         losses: step and validation loss.
     """
 
@@ -106,10 +107,10 @@ def _draw_losses(axes: Axes, specimen: Specimen, baseline: float) -> None:
 
 
 def _decades(norms: Sequence[float]) -> tuple[float, ...]:
-    last = norms[-1]
-    if not (math.isfinite(last) and last > 0):
+    reached = max((t for t, norm in enumerate(norms, 1) if norm != 0), default=0)
+    if not reached or not math.isfinite(last := norms[reached - 1]):
         return ()
-    return tuple(max(LOWEST, math.log10(n / last)) if n > 0 else LOWEST for n in norms)
+    return tuple(max(LOWEST, math.log10(n / last)) if n > 0 else LOWEST for n in norms[:reached])
 
 
 def _numbers(specimens: Sequence[Specimen], file: Path) -> Path:

@@ -186,6 +186,22 @@ def check_stateless(subject: CellSubject) -> None:
             raise BrokenError("arguments and weights left as they were", "changes", look)
 
 
+def check_clocks(subject: CellSubject) -> str | None:
+    """clock_states are tensors of the state, and count steps whatever else there is."""
+    cell = subject.make()
+    if not cell.clock_states:
+        return "it names none"
+    one, other = (random_state(cell, (B,)) for _ in range(2))
+    look = f"Look at clock_states and step of {subject.place}."
+    if not set(cell.clock_states) <= set(range(len(one))):
+        raise BrokenError(f"clock_states among 0..{len(one) - 1}", f"{cell.clock_states}", look)
+    mixed = tuple((one if i in cell.clock_states else other)[i] for i in range(len(one)))
+    news = [cell.step(torch.randn(B, I, dtype=torch.float64), s)[1] for s in (one, mixed)]
+    if any(not torch.equal(news[0][i], news[1][i]) for i in cell.clock_states):
+        raise BrokenError("a clock that goes by itself", "one moved by inputs or states", look)
+    return None
+
+
 def check_seed(subject: CellSubject) -> str | None:
     """A seed gives one cell; another seed gives another, unless its weights are constants."""
     one, two, other = (subject.make(seed=seed, moved=0.0) for seed in (0, 0, 1))
@@ -252,6 +268,7 @@ STEP_CHECKS: tuple[Check[CellSubject], ...] = (
     Check("leading_axes", "further leading axes equal a loop over them", check_leading_axes),
     Check("rows", "row b depends on row b only", check_rows),
     Check("stateless", "nothing is kept between calls, nothing is changed", check_stateless),
+    Check("clocks", "clock_states count steps and nothing else", check_clocks),
     Check("seed", "one seed, one cell", check_seed),
     Check("saved", "state_dict carries it", check_saved),
     Check("copied", "copies and pickles", check_copied),

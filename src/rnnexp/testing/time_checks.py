@@ -14,8 +14,9 @@ from rnnexp.recurrence.backends import reason_against
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
 from rnnexp.testing.cost import multiply_adds
 from rnnexp.testing.subject import B, CellSubject, I, T, gradients, random_state, run_all
+from rnnexp.types import State
 
-FLOW_STEPS = 200
+FLOW_STEPS, SHOWN_STEPS = 200, 12
 ADDING_STEPS, ADDING_BASELINE = 20, 1 / 6
 TOLERANCES = ((torch.float64, 1e-9), (torch.float32, 1e-4))
 
@@ -104,7 +105,7 @@ def check_trace(subject: CellSubject) -> None:
     for x_BI in x:
         out_BH, state = cell.step(x_BI, state)
         outputs.append(out_BH)
-        shown.append(state[0] if cell.gradient_of == "state" else out_BH)
+        shown.append(_shown(cell, out_BH, state))
     weight = torch.randn(T, *outputs[0].shape, dtype=torch.float64)
     wanted = gradients((torch.stack(outputs) * weight).sum(), shown)
     (unroll(cell, x, trace=trace).outputs_TBH * weight).sum().backward()
@@ -117,6 +118,37 @@ def check_trace(subject: CellSubject) -> None:
         )
 
 
+def check_gradient_of(subject: CellSubject) -> None:
+    """Where a gradient comes back to the first state, dL/dh_1 as it is recorded is not zero."""
+    cell = subject.make(hidden_size=8)
+    x = torch.randn(SHOWN_STEPS, B, I, dtype=torch.float64, requires_grad=True)
+    out_BH, first = cell.step(x[0], cell.initial_state((B,)))
+    shown, state = _shown(cell, out_BH, first), first
+    for x_BI in x[1:]:
+        out_BH, state = cell.step(x_BI, state)
+    loss = out_BH.square().sum()
+    if any(_reaches(loss, s) for s in first) and not _reaches(loss, shown):
+        raise BrokenError(
+            f"a gradient of what is shown as h_1, by a loss on the output of step {SHOWN_STEPS}",
+            f"none, by gradient_of={cell.gradient_of!r}, where the state of step 1 has one",
+            f"Set gradient_of = 'state', and make the memory that the output is read off the first "
+            f"of the state. {subject.place}.",
+        )
+
+
+def _shown(cell: Cell, out_BH: Tensor, state: State) -> Tensor:
+    return state[0] if cell.gradient_of == "state" else out_BH
+
+
+def _reaches(loss: Tensor, tensor: Tensor) -> bool:
+    if not (loss.requires_grad and tensor.requires_grad):  # the count of a clock has no gradient
+        return False
+    (grad,) = torch.autograd.grad(
+        loss, tensor, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return bool(grad.any())
+
+
 def check_flow(subject: CellSubject) -> str:
     """Say what becomes of the gradient over 200 steps at initialisation: a fact, no verdict."""
     cell, trace = subject.make(moved=0.0, hidden_size=32), Trace()
@@ -126,7 +158,7 @@ def check_flow(subject: CellSubject) -> str:
     unroll(cell, x, trace=trace).outputs_TBH[-1].square().sum().backward()
     if trace.grad_norm_T is None:
         raise DoesNotApplyError("nothing flows back")
-    first, last = float(trace.grad_norm_T[0]), float(trace.grad_norm_T[-1])
+    first, last = float(trace.grad_norm_T[0]), _last_that_has_one(trace.grad_norm_T)
     if not (math.isfinite(first) and math.isfinite(last)):
         raise BrokenError(
             f"a finite gradient over {FLOW_STEPS} steps at initialisation",
@@ -134,10 +166,16 @@ def check_flow(subject: CellSubject) -> str:
             f"Draw smaller or orthogonal recurrent weights. {subject.place}.",
         )
     if last == 0:
-        raise DoesNotApplyError("the output of the last step has no gradient")
+        raise DoesNotApplyError("no step has a gradient")
     decades = math.log10(max(first, 1e-300) / last)
     word = "vanishes" if decades < -1 else "explodes" if decades > 1 else "keeps"
     return f"{word}: log10 ||dL/dh_1|| / ||dL/dh_{FLOW_STEPS}|| = {decades:.1f}"
+
+
+def _last_that_has_one(grad_norm_T: Tensor) -> float:
+    # An output that is made of the state before the step leaves the last state without a gradient.
+    nonzero_T = grad_norm_T[grad_norm_T != 0]
+    return float(nonzero_T[-1]) if len(nonzero_T) else 0.0
 
 
 def check_learning(subject: CellSubject) -> str:
@@ -253,6 +291,7 @@ TIME_CHECKS: tuple[Check[CellSubject], ...] = (
     Check("hidden_path", "recurs_through tells the truth", check_hidden_path),
     Check("backends", "fast backends equal the plain loop", check_backends, 1.0),
     Check("trace", "dL/dh_t is recorded right", check_trace),
+    Check("gradient_of", "dL/dh_t is that of what carries the past", check_gradient_of),
     Check("flow", "the gradient over 200 steps at initialisation", check_flow, 0.3),
     Check("learning", "learns adding over 20 steps better than a guess", check_learning, 4.0),
     Check("speed", "time of a forward and backward pass", check_speed, 0.5),

@@ -27,7 +27,7 @@ def lem(x, y, z, V, W, b, dt):
         yield y, (y, z)
 
 
-def scrn(x, h, s, inputs, squares, b, alpha, b_y):
+def scrn(x, s, h, inputs, squares, b, alpha, b_y):
     """Mikolov et al. 2014, with biases; h, not the output, recurs."""
     B_s, A = np.split(inputs, 2)
     R, P, U, V = np.split(squares, 4)
@@ -35,7 +35,7 @@ def scrn(x, h, s, inputs, squares, b, alpha, b_y):
     for u in x:
         s = (1 - alpha) * (u @ B_s.T + b_s) + alpha * s
         h = sigmoid(s @ P.T + u @ A.T + h @ R.T + b_h)
-        yield np.tanh(h @ U.T + s @ V.T + b_y), (h, s)
+        yield np.tanh(h @ U.T + s @ V.T + b_y), (s, h)
 
 
 def nas(x, h, c, W, R, b, b_r):

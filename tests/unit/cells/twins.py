@@ -130,6 +130,11 @@ def diagonal_bias(w: Weights) -> Tensor:
     return w["bias_ih"] + padded(w["bias_hh"], w["bias_ih"])
 
 
+def memory_first(state: State, w: Weights) -> State:
+    """Theirs has the memory behind h."""
+    return state[::-1]
+
+
 def typed_state(state: State, w: Weights) -> State:
     """Ours has room for any number of past inputs."""
     return state[0], state[1].unsqueeze(-2)

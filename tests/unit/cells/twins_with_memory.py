@@ -11,6 +11,7 @@ from .twins import (
     H,
     I,
     joined,
+    memory_first,
     reordered,
     rows,
     same,
@@ -42,7 +43,7 @@ CASES_WITH_MEMORY = {
         {"dt": 0.7},
         state=TWO,
     ),
-    "MCLSTMCell": Case("mc_lstm", PLAIN, state=TWO),
+    "MCLSTMCell": Case("mc_lstm", PLAIN, state=TWO, to_ours=memory_first),
     "MultiplicativeLSTMCell": Case(
         "multiplicative_lstm",
         stacked(
@@ -89,6 +90,7 @@ CASES_WITH_MEMORY = {
         {"alpha": 0.75},
         {"alpha": 0.75},
         state=TWO,
+        to_ours=memory_first,
         constants=("alpha",),
     ),
     "TLSTMCell": Case("t_lstm", typed, state=(H, I), to_ours=typed_state),

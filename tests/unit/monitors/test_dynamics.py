@@ -67,25 +67,62 @@ def test_the_largest_eigenvalue_wins() -> None:
     assert seen.log_growth_T.mean().item() == pytest.approx(math.log(0.9), abs=0.05)
 
 
-@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "leaky"])
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "leaky", "phased_lstm", "clockwork"])
 def test_the_sum_is_that_of_the_product_of_jacobians(plugins, name: str) -> None:
     torch.manual_seed(0)
     cell = plugins.get("cell", name).cls(2, hidden_size=3).double()
     x_TBI = torch.randn(6, 1, 2).double()
-    state = tuple(torch.randn(1, 3).double() for _ in cell.initial_state((1,)))
+    first = cell.initial_state((1,))
+    ticks = len(cell.clock_states)  # the last of the state
+    state = tuple(torch.randn(1, 3).double() for _ in first[: len(first) - ticks])
+    clocks = first[len(first) - ticks :]
     generator = torch.Generator().manual_seed(5)
     row = torch.cat([torch.randn(1, 3, generator=generator) for _ in state], 1).double()
-    seen, product = dynamics(cell, x_TBI, state, seed=5), torch.eye(row.numel()).double()
+    seen = dynamics(cell, x_TBI, (*state, *clocks), seed=5)
+    product = torch.eye(row.numel()).double()
     for x_BI in x_TBI:
         flat = torch.cat(state, 1)
 
-        def step(flat: Tensor, x_BI: Tensor = x_BI) -> Tensor:
-            return torch.cat(cell.step(x_BI, flat.split(3, 1))[1], 1)
+        def step(flat: Tensor, x_BI: Tensor = x_BI, clocks: State = clocks) -> Tensor:
+            new = cell.step(x_BI, (*flat.split(3, 1), *clocks))[1]
+            return torch.cat(new[: len(new) - len(clocks)], 1)
 
         product = torch.autograd.functional.jacobian(step, flat)[0, :, 0] @ product
-        state = step(flat).detach().split(3, 1)
+        new = cell.step(x_BI, (*state, *clocks))[1]
+        state, clocks = new[: len(new) - ticks], new[len(new) - ticks :]
+        state = tuple(s.detach() for s in state)
     wanted = torch.log((row / row.norm() @ product).norm())
     torch.testing.assert_close(seen.log_growth_T.sum(), wanted)
+
+
+class Timed(Linear):
+    """The same beside a clock, by which what x adds turns: dh_t/dclock is not 0."""
+
+    clock_states = (0,)
+
+    def initial_state(self, batch_shape: Sequence[int]) -> State:
+        return self.zeros(batch_shape, 1), *super().initial_state(batch_shape)
+
+    def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        clock, *rest = state
+        h, new = super().step(x_BI * torch.cos(clock), tuple(rest))
+        return h, (clock + 1, *new)
+
+
+def test_a_clock_is_no_dynamics() -> None:
+    cell = Timed(0.5 * torch.eye(3, dtype=torch.float64))
+    seen = dynamics(cell, torch.randn(20, 4, 3).double(), cell.initial_state((4,)))
+    torch.testing.assert_close(seen.log_growth_T, torch.full((20,), math.log(0.5)).double())
+
+
+def test_a_phased_lstm_that_contracts_has_a_growth_below_0(plugins) -> None:
+    torch.manual_seed(0)
+    cell = plugins.get("cell", "phased_lstm").cls(2, hidden_size=8, open_share=1.0).double()
+    with torch.no_grad():
+        cell.weight_hh.mul_(0.1)
+        cell.gate_bias(1).fill_(-2.0)
+    seen = dynamics(cell, torch.randn(200, 3, 2).double(), cell.initial_state((3,)))
+    assert seen.log_growth_T.mean() < -0.3, "with its clock -0.004"
 
 
 def test_norms_are_means_over_rows() -> None:

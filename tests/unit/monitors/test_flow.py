@@ -54,7 +54,6 @@ def test_vanishing_ratio_counts_decades() -> None:
     ("first", "last", "expected"),
     [
         (0.0, 1.0, -math.inf),
-        (1.0, 0.0, math.inf),
         (0.0, 0.0, math.nan),
         (math.nan, 1.0, math.nan),
         (1.0, math.inf, math.nan),
@@ -62,6 +61,22 @@ def test_vanishing_ratio_counts_decades() -> None:
 )
 def test_vanishing_ratio_at_the_edges(first: float, last: float, expected: float) -> None:
     assert vanishing_ratio([first, last]) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("norms", "expected"),
+    [
+        ([1e-3, 1e-1, 1.0, 0.0], -3),
+        ([1.0, 0.0], 0),
+        ([0.0, 1.0, 0.0], -math.inf),
+        ([1.0, math.inf, 0.0], math.nan),
+        ([0.0, math.nan, 0.0], math.nan),
+    ],
+)
+def test_vanishing_ratio_is_to_the_last_step_that_has_a_gradient(
+    norms: list[float], expected: float
+) -> None:
+    assert vanishing_ratio(norms) == pytest.approx(expected, nan_ok=True)
 
 
 def test_peak_is_the_largest_or_the_first_broken_backwards() -> None:

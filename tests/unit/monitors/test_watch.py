@@ -5,10 +5,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers.logger import DummyLogger, Logger
 from torch import Tensor
 
 from rnnexp.errors import NonFiniteError
@@ -57,17 +59,19 @@ def train(
     factor: float = 1000.0,
     window: int | None = None,
     kind: type[Scaled] = Scaled,
+    cell: str = "elman",
+    logger: Logger | bool = False,
 ) -> Scaled:
     torch.manual_seed(0)
     task = plugins.get("task", "adding").cls(length=12, batch_size=8)
-    make_cell = plugins.get("cell", "elman").cls
+    make_cell = plugins.get("cell", cell).cls
     network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=6), 2, 1, readout="last")
     module = kind(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-6)), window)
     module.factor = factor
     trainer = Trainer(
         max_steps=steps,
         callbacks=list(callbacks),
-        logger=False,
+        logger=logger,
         limit_val_batches=0,
         **QUIET,
         default_root_dir=folder,
@@ -118,6 +122,27 @@ def test_the_flow_is_what_autograd_says(plugins, tmp_path: Path) -> None:
     loss = module.task.loss(module.network.readout(states[-1]), batch.targets)
     norms = [float(g.norm()) for g in torch.autograd.grad(loss, states)]
     assert log.profiles[-1][1]["layer0"] == pytest.approx(norms, rel=1e-3)
+
+
+class Flows(DummyLogger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[float] = []
+
+    def log_metrics(self, metrics: Any, step: Any = None) -> None:
+        self.found += [value for name, value in metrics.items() if name.startswith("flow/")]
+
+
+@pytest.mark.parametrize("cell", ["mc_lstm", "scrn", "intersection_rnn"])
+def test_the_flow_of_a_memory_behind_the_output_arrives(plugins, tmp_path: Path, cell: str) -> None:
+    # Of intersection_rnn no target reads the last state: its norm is 0.
+    log, flows = Log(), Flows()
+    callbacks = watch_of(tmp_path, log, flow_every=1)
+    train(plugins, tmp_path, callbacks, steps=2, cell=cell, logger=flows)
+    assert all(found["layer0"][0] > 0 for _, found in log.profiles)
+    assert len(flows.found) == 4, "vanishing_log10 and half_life, of two steps"
+    assert all(math.isfinite(value) for value in flows.found)
+    assert min(flows.found) > -6
 
 
 def test_nothing_is_traced_where_no_flow_is_asked_for(plugins, tmp_path: Path) -> None:

@@ -24,13 +24,23 @@ def test_a_specimen_is_read_from_its_run(tmp_path: Path) -> None:
     assert list(specimen.losses) == [(50, 0.5), (100, 0.1)]
 
 
-@pytest.mark.parametrize("last", [0.0, math.nan, math.inf])
-def test_a_flow_without_a_measure_is_empty(tmp_path: Path, last: float) -> None:
+@pytest.mark.parametrize(
+    ("norms", "flow"),
+    [
+        ([1.0, math.nan], ()),
+        ([1.0, math.inf], ()),
+        ([0.0, 0.0], ()),
+        ([1.0, 10.0, 0.0], (-1.0, 0.0)),  # up to the last step that has a gradient
+    ],
+)
+def test_a_flow_is_measured_by_the_last_step_that_has_one(
+    tmp_path: Path, norms: list[float], flow: tuple[float, ...]
+) -> None:
     log = RunLog(tmp_path, RunHeader("a", "b", {}, {}), "sqlite:///x.db", None)
-    log.profile({"layer0": [1.0, last]}, 1)
+    log.profile({"layer0": norms}, 1)
     log.metrics({"val/loss": 0.5}, 50)
     log.end("FINISHED")
-    assert specimen_of("lstm", "lstm", tmp_path).flow_T == ()
+    assert specimen_of("lstm", "lstm", tmp_path).flow_T == pytest.approx(flow)
 
 
 def test_every_specimen_has_its_two_panels(tmp_path: Path) -> None:

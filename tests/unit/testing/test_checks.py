@@ -141,10 +141,24 @@ class ClaimsAnOutputPath(Sound):
     recurs_through = "output"
 
 
+class ClaimsAClock(Sound):
+    clock_states = (0,)
+
+
+class ClaimsAClockThatIsNone(Sound):
+    clock_states = (1,)
+
+
 class OtherOutput(Sound):
     def step(self, x_BI, state):
         out, new = super().step(x_BI, state)
         return 2 * out, new
+
+
+class ShowsWhatIsNotCarried(Sound):
+    def step(self, x_BI, state):
+        out, new = super().step(x_BI, state)
+        return torch.sin(out), new
 
 
 class Explodes(Sound):
@@ -191,7 +205,10 @@ FAULTS = [
     ("refusals", Careless),
     ("parameters", IdleParameter),
     ("hidden_path", ClaimsAnOutputPath),
+    ("clocks", ClaimsAClock),
+    ("clocks", ClaimsAClockThatIsNone),
     ("trace", OtherOutput),
+    ("gradient_of", ShowsWhatIsNotCarried),
     ("flow", Explodes),
     ("learning", Deaf),
 ]

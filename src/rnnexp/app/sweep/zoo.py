@@ -14,10 +14,12 @@ _HEAD = """\
 Every cell that runs on the adding problem. `scripts/zoo` makes this page: it runs
 `rnnexp train experiment=zoo` and copies what the sweep ends with. Counts are for 64 units on 64
 inputs; *flow* is log10 of ||dL/dh_1|| / ||dL/dh_T|| over {length} steps at initialisation with
-{units} units: 0 keeps, below it vanishes, above it explodes. No figure is lower than {lowest:.1f}:
-that stands for all that is less, and for no gradient at all. *adding* is the validation error of
-the adding problem over {length} steps after {steps} steps of training, where a guess has
-{baseline:.4f}. One learning rate for all, no tuning: the figures tell cells apart, they rank none.
+{units} units: 0 keeps, below it vanishes, above it explodes. Where the output is only read off a
+memory, h is that memory; where the last target reads h_T not at all, T is the step before. No
+figure is lower than {lowest:.1f}: that stands for all that is less, and for no gradient at all.
+*adding* is the validation error of the adding problem over {length} steps after {steps} steps of
+training, where a guess has {baseline:.4f}. One learning rate for all, no tuning: the figures tell
+cells apart, they rank none.
 
 ![Gradient flow at initialisation and learning curve of every cell](figures/zoo.png)
 """

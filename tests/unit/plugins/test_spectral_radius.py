@@ -1,0 +1,46 @@
+"""The spectral radius of every shipped cell, against the product that its loop takes."""
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.discovery import load_plugins
+from rnnexp.registry import REGISTRY, Registry
+
+load_plugins()
+H = 8
+
+
+def radii(plugins: Registry, cell: Cell) -> dict[str, float]:
+    module: Any = sys.modules[plugins.get("callback", "spectral_radius").cls.__module__]
+    return module.radii(type("Net", (), {"layers": [cell]})())
+
+
+def made(plugins: Registry, name: str) -> Cell:
+    torch.manual_seed(0)
+    return plugins.get("cell", name).cls(2, hidden_size=H).double()
+
+
+@torch.no_grad()
+def matrices(cell: PointwiseCell) -> torch.Tensor:
+    """Read R off the products of the loop, gate by gate."""
+    one = torch.eye(H, dtype=torch.float64)
+    columns_HGH = cell.project_recurrent(one) - cell.project_recurrent(torch.zeros_like(one))
+    return columns_HGH.permute(1, 2, 0)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in REGISTRY.all("cell")])
+def test_it_is_that_of_the_matrix_in_the_loop(plugins: Registry, name: str) -> None:
+    cell = made(plugins, name)
+    if not isinstance(cell, PointwiseCell) or cell.weight_hh is None:
+        assert radii(plugins, cell) == {}
+        return
+    wanted = float(torch.linalg.eigvals(matrices(cell)).abs().max())
+    assert radii(plugins, cell) == {"flow/spectral_radius": pytest.approx(wanted)}
+
+
+def test_a_matrix_that_is_kept_orthogonal_has_the_radius_1(plugins: Registry) -> None:
+    assert radii(plugins, made(plugins, "exp_rnn"))["flow/spectral_radius"] == pytest.approx(1.0)
