@@ -68,8 +68,9 @@ def test_a_package_of_somebody_elses_brings_plugins(
     assert "test loss" in call(installed, "-m", "rnnexp", "train", *words, cwd=workdir)
     ini = workdir / "pytest.ini"  # not this project's settings
     ini.write_text("[pytest]\n")
-    tests = package / "contract"
+    # Some of its contracts: that the whole of them holds for a sound plugin is tested elsewhere.
+    few = ["-k", "words or shapes or batches", package / "contract"]
     said = call(
-        installed, "-m", "pytest", "-q", "-c", ini, "-p", "no:cacheprovider", tests, cwd=workdir
+        installed, "-m", "pytest", "-q", "-c", ini, "-p", "no:cacheprovider", *few, cwd=workdir
     )
-    assert re.search(r"2[0-9] passed", said), said
+    assert re.search(r"[3-9] passed", said), said
