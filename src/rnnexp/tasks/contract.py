@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
+from rnnexp.tasks.classes import IGNORED
 
 Split = Literal["train", "val", "test"]
 Pattern = Literal["every_step", "last"]
@@ -99,9 +100,22 @@ class Task(ABC):
         """Judge outputs: a mean over steps and rows, a scalar to be minimised."""
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compute further figures of a batch by name, such as ``accuracy``: means over rows."""
+        """Compute further figures of a batch by name, such as ``accuracy``: means as the loss."""
         del outputs, targets
         return {}
+
+    def weight_of(self, batch: Batch) -> int:
+        """Count what the loss of a batch is a mean over; evaluation weighs batches by it.
+
+            targets that are not `IGNORED`    where they are classes, as whole numbers
+            rows                              where they are numbers
+
+        Args:
+            batch: as the loss judges it.
+        """
+        if batch.targets.is_floating_point():
+            return batch.inputs_TBI.shape[1]
+        return int((batch.targets != IGNORED).sum())
 
     @property
     def facts(self) -> dict[str, str]:

@@ -214,18 +214,18 @@ class RecurrentModule(LightningModule):
         self._log_means(batch, {f"{split}/loss_free": loss})
 
     def _log_means(self, batch: Batch, figures: dict[str, Tensor]) -> None:
-        rows = batch.inputs_TBI.shape[1]
+        weight = self.task.weight_of(batch)
+        if weight == 0:  # a mean of nothing may be NaN, and so is 0 times NaN
+            figures = {name: torch.zeros_like(value) for name, value in figures.items()}
+        processes = self.trainer.world_size
         self.log_dict(
             figures,
-            batch_size=rows,
+            # Lightning averages the weights over the processes and cuts off what is no whole number
+            batch_size=weight * processes,
             add_dataloader_idx=False,
-            sync_dist=self._shared,
+            sync_dist=processes > 1,
             logger=False,  # Lightning would log them at the step before; see on_validation_end
         )
-
-    @property
-    def _shared(self) -> bool:
-        return self.trainer.world_size > 1
 
 
 def _steps(batch: Batch) -> int:
