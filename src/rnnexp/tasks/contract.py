@@ -82,6 +82,11 @@ class Task(ABC):
         """The loss of the best predictor that learns nothing over time, in the loss's unit."""
         return None
 
+    @property
+    def stated_length(self) -> int:
+        """The T that was asked for, by which figures such as ``test/loss_T200`` are named."""
+        return self.length
+
     @abstractmethod
     def num_batches(self, split: Split) -> int:
         """Count the batches of a split; for ``train``, those of one epoch."""
@@ -186,7 +191,13 @@ class GeneratedTask(Task):
         for other in test_lengths:
             _at_least(self.shortest, "task.test_lengths", other)
         self.test_lengths = tuple(test_lengths)
+        self._stated_length = length
         self.set_length(length)
+
+    @property
+    def stated_length(self) -> int:
+        """The T of the definition."""
+        return self._stated_length
 
     def set_length(self, length: int) -> None:
         """Set the T of the definition, from which the number of time steps follows."""
@@ -198,6 +209,7 @@ class GeneratedTask(Task):
 
     def _at_length(self, length: int) -> Task:
         other = copy(self)
+        other._stated_length = length
         other.set_length(length)
         return other
 

@@ -108,7 +108,7 @@ class RecurrentModule(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the loss and metrics of the test split, at the task's length and at unseen ones."""
         del batch_idx
-        self._evaluate(batch, "test", "" if dataloader_idx == 0 else f"_T{_steps(batch)}")
+        self._evaluate(batch, "test", self._length_suffix(dataloader_idx))
         if self.network.feedback and dataloader_idx == 0:
             self._evaluate_free(batch, "test")
 
@@ -199,6 +199,12 @@ class RecurrentModule(LightningModule):
             return None
         return self.task.encode_target(batch.targets).to(batch.inputs_TBI.dtype)
 
+    def _length_suffix(self, dataloader_idx: int) -> str:
+        # The lengths are named as they were asked for: a sequence may have more steps than its T.
+        if dataloader_idx == 0:
+            return ""
+        return f"_T{self.task.test_tasks()[dataloader_idx - 1].stated_length}"
+
     def _evaluate(self, batch: Batch, split: str, suffix: str) -> None:
         outputs = self._run_in_windows(batch, split + suffix, Feed.teacher())
         loss = self.task.loss(outputs, batch.targets)
@@ -226,7 +232,3 @@ class RecurrentModule(LightningModule):
             sync_dist=processes > 1,
             logger=False,  # Lightning would log them at the step before; see on_validation_end
         )
-
-
-def _steps(batch: Batch) -> int:
-    return batch.inputs_TBI.shape[0]

@@ -91,3 +91,12 @@ def test_a_split_that_judges_nothing_has_no_figure(make) -> None:
     task = Padded(length=10, batch_size=4, val_batches=1)
     task.judged = (0,)
     assert math.isnan(evaluate(make(task), "validate")["val/loss"])
+
+
+def test_other_lengths_are_named_as_they_were_asked_for(make, plugins: Registry) -> None:
+    cls = plugins.get("task", "copy_memory").cls
+    found = evaluate(make(cls(length=5, test_batches=1, test_lengths=(9, 20))), "test")
+    lengths = {name.partition("_T")[2] for name in found if "_T" in name}
+    assert lengths == {"9", "20"}, "T as in the definition; the sequences have 2K steps more"
+    alone = evaluate(make(cls(length=20, test_batches=1)), "test")
+    assert found["test/loss_T20"] == alone["test/loss"]

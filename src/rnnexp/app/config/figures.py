@@ -38,6 +38,7 @@ def figures_of(plan: Plan) -> list[str]:
     everywhere = ["loss", *task.metrics(outputs, batch.targets)]
     own = [*everywhere, *(["loss_relative"] if task.baseline else [])]
     own += ["loss_free"] if plan.feedback else []
-    longer = [f"{name}_T{other.length}" for other in task.test_tasks() for name in everywhere]
+    lengths = [other.stated_length for other in task.test_tasks()]
+    longer = [f"{name}_T{length}" for length in lengths for name in everywhere]
     tested = [f"test/{name}" for name in (*own, *longer)]
     return [*(f"val/{name}" for name in own), *tested, "seconds"]
