@@ -82,6 +82,18 @@ class Task(ABC):
         """The loss of the best predictor that learns nothing over time, in the loss's unit."""
         return None
 
+    def baseline_of(self, split: Split) -> float | None:
+        """Say the `baseline` of one split, by which its ``loss_relative`` is divided.
+
+        A split is a sample: what learns nothing may cost some per cent more or less there than on
+        average over all sequences. The default is the number `baseline`.
+
+        Args:
+            split: which one; asked for at every batch of an evaluation.
+        """
+        del split
+        return self.baseline
+
     @property
     def stated_length(self) -> int:
         """The T that was asked for, by which figures such as ``test/loss_T200`` are named."""

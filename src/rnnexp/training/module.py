@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule, Trace
-from rnnexp.tasks import Batch, Task
+from rnnexp.tasks import Batch, Split, Task
 from rnnexp.tasks.stream import windows_of
 from rnnexp.training.team import all_rows, own_rows
 
@@ -205,12 +205,13 @@ class RecurrentModule(LightningModule):
             return ""
         return f"_T{self.task.test_tasks()[dataloader_idx - 1].stated_length}"
 
-    def _evaluate(self, batch: Batch, split: str, suffix: str) -> None:
+    def _evaluate(self, batch: Batch, split: Split, suffix: str) -> None:
         outputs = self._run_in_windows(batch, split + suffix, Feed.teacher())
         loss = self.task.loss(outputs, batch.targets)
         figures = {"loss": loss, **self.task.metrics(outputs, batch.targets)}
-        if self.task.baseline and not suffix:
-            figures["loss_relative"] = loss / self.task.baseline
+        baseline = None if suffix else self.task.baseline_of(split)
+        if baseline:
+            figures["loss_relative"] = loss / baseline
         self._log_means(batch, {f"{split}/{name}{suffix}": v for name, v in figures.items()})
 
     def _evaluate_free(self, batch: Batch, split: str) -> None:

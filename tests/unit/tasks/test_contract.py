@@ -76,3 +76,9 @@ def test_a_batch_weighs_what_its_loss_is_a_mean_over(plugins: Registry) -> None:
     assert task.weight_of(Batch(inputs_TBI, torch.tensor([0, IGNORED, 2]))) == 2
     assert task.weight_of(Batch(inputs_TBI, torch.zeros(5, 3, dtype=torch.long))) == 15
     assert task.weight_of(Batch(inputs_TBI, torch.full((5, 3), IGNORED))) == 0
+
+
+def test_a_task_that_says_no_more_has_one_baseline(plugins: Registry) -> None:
+    task = plugins.get("task", "temporal_order").cls(length=30)
+    assert {task.baseline_of(split) for split in ("train", "val", "test")} == {task.baseline}
+    assert plugins.get("task", "one_unit").cls().baseline_of("val") is None

@@ -93,6 +93,17 @@ def test_a_split_that_judges_nothing_has_no_figure(make) -> None:
     assert math.isnan(evaluate(make(task), "validate")["val/loss"])
 
 
+@pytest.mark.parametrize("what", ["validate", "test"])
+def test_a_loss_is_set_beside_the_baseline_of_its_own_split(
+    make, plugins: Registry, what: str
+) -> None:
+    task = plugins.get("task", "adding").cls(length=8, val_batches=2, test_batches=3)
+    found, split = evaluate(make(task), what), {"validate": "val", "test": "test"}[what]
+    wanted = found[f"{split}/loss"] / task.baseline_of(split)
+    assert found[f"{split}/loss_relative"] == pytest.approx(wanted, rel=1e-5)
+    assert task.baseline_of(split) != pytest.approx(1 / 6, rel=0.01)
+
+
 def test_other_lengths_are_named_as_they_were_asked_for(make, plugins: Registry) -> None:
     cls = plugins.get("task", "copy_memory").cls
     found = evaluate(make(cls(length=5, test_batches=1, test_lengths=(9, 20))), "test")
