@@ -19,7 +19,7 @@ ASKED = {
     "adding_100": ("val/loss", "below 0.02"),
     "char_lm": ("test/bits_per_character", "below 2.6"),
     "digits": ("test/accuracy", "above 0.93"),
-    "length_generalisation": ("test/loss_T200", "no bound; 0.167 is the baseline"),
+    "length_generalisation": ("test/loss_T200", "no bound; 0.164 is the baseline"),
 }
 
 

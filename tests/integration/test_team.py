@@ -31,6 +31,7 @@ TASKS = {
     "windows": ["task=copy_memory", "unroll.window=7"],
     "ends": ["task=adding", "unroll.window=4"],
     "text": ["task=char_lm", "trainer.accumulate=2"],
+    "odd": ["task=digits", "task.batch_size=30"],  # validated on 269 rows
 }
 
 
@@ -80,13 +81,14 @@ def wait_until_gone(workdir: Path, seconds: float = 10) -> None:
     "kind",
     [
         "whole",
-        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("windows", "ends", "text")),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in TASKS if kind != "whole"),
     ],
 )
 def test_two_processes_compute_what_one_does(
     rnnexp, workdir: Path, store_uri: str, kind: str
 ) -> None:
-    words = [w for w in SMALL if kind != "text" or not w.startswith("task.")]
+    generated = kind not in ("text", "odd")
+    words = [w for w in SMALL if generated or not w.startswith("task.")]
     words += [*TASKS[kind], *PLAIN, "trainer.max_steps=1", "trainer.val_every=1"]
     alone = rnnexp("train", *words)
     assert alone.code == 0, alone.err

@@ -12,6 +12,7 @@ from pytorch_lightning import Trainer
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.tasks import Task
 from rnnexp.tasks.datamodule import TaskData
+from rnnexp.tracking import load_run
 from rnnexp.training.module import Recipe, RecurrentModule
 
 from ..quiet import QUIET
@@ -48,6 +49,41 @@ def test_memory_does_not_grow_with_the_length(python, workdir: Path, store_uri: 
     assert long - short < 120
     full = peak_megabytes(python, workdir, 20_000, 1)
     assert full - short > long - short, "full BPTT over a fifth of the steps takes more"
+
+
+PADDED = """
+import torch
+from rnnexp.tasks import IGNORED, GeneratedTask, cross_entropy, one_hot, register_task
+
+@register_task("padded")
+class Padded(GeneratedTask):
+    \"\"\"Name each symbol; the sequences of a batch end early, and are padded.\"\"\"
+
+    input_size = output_size = 3
+
+    def generate(self, rng):
+        shown_TB = torch.randint(3, (self.length, self.batch_size), generator=rng)
+        targets_TB = shown_TB.clone()
+        targets_TB[2 + int(torch.randint(self.length, (), generator=rng)) :] = IGNORED
+        return one_hot(shown_TB, 3), targets_TB
+
+    def loss(self, outputs, targets):
+        return cross_entropy(outputs, targets)
+"""
+
+
+def test_a_window_of_padding_ends_no_run(rnnexp, workdir: Path, store_uri: str) -> None:
+    (workdir / "mine").mkdir()
+    (workdir / "mine" / "padded.py").write_text(PADDED)
+    words = ["plugin_dirs=[mine]", "task=padded", "task.length=12", "cell.hidden_size=4"]
+    words += ["unroll=truncated", "unroll.window=4", "trainer.max_steps=30", "trainer.val_every=15"]
+    done = rnnexp("train", *words, "tracking.wait=0", timeout=100)
+    assert done.code == 0, done.err
+    (journal,) = workdir.glob("outputs/*/*/journal.jsonl")
+    losses = [loss for _, loss in load_run(journal.parent).metrics["train/loss"]]
+    assert len(losses) == 30
+    assert min(losses) == 0.0, "a window without a target that is judged"
+    assert 0.0 < max(losses) < 2.0
 
 
 def test_windows_see_what_the_whole_sequence_sees(plugins) -> None:

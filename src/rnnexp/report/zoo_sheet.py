@@ -54,7 +54,7 @@ def draw_sheet(specimens: Sequence[Specimen], baseline: float, file: Path) -> li
 
     Args:
         specimens: the cells, in the order in which they stand.
-        baseline: the loss of a guess.
+        baseline: the loss of a guess on the validation sequences.
         file: where the PNG goes; its numbers stand beside it as CSV.
 
     Returns:

@@ -1,10 +1,11 @@
 """The contract of a task. The tasks themselves are plugins: see ``plugins/tasks``."""
 
 from rnnexp.registry import register_task
-from rnnexp.tasks.classes import accuracy, cross_entropy, one_hot
+from rnnexp.tasks.classes import IGNORED, accuracy, cross_entropy, one_hot
 from rnnexp.tasks.contract import Batch, GeneratedTask, Pattern, Split, Task, batch_seed
 
 __all__ = [
+    "IGNORED",
     "Batch",
     "GeneratedTask",
     "Pattern",

@@ -3,22 +3,37 @@
 import torch
 from torch import Tensor, nn
 
+IGNORED = -100
+"""The class number of a target that is not judged, such as that of a step of padding."""
+
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Compute the mean negative log-likelihood of the right classes, in nats.
 
-        -mean log softmax(outputs)[target]
+        -mean log softmax(outputs)[target]    over the targets that are not `IGNORED`
+
+    Where all are ignored, as in a window that is all padding, loss and gradient are 0.
 
     Args:
         outputs: logits, shape (..., V).
         targets: class numbers, shape (...).
     """
-    return nn.functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
+    mean = nn.functional.cross_entropy(
+        outputs.flatten(0, -2), targets.flatten(), ignore_index=IGNORED
+    )
+    # torch's mean of nothing is NaN; an ignored target sends no gradient back in any case.
+    return mean.where((targets != IGNORED).any(), 0.0)
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Compute the share of right classes, in [0, 1]."""
-    return (outputs.argmax(-1) == targets).float().mean()
+    """Compute the share of right classes, in [0, 1], among the targets that are not `IGNORED`.
+
+    Args:
+        outputs: logits, shape (..., V).
+        targets: class numbers, shape (...).
+    """
+    right = (outputs.argmax(-1) == targets).sum()
+    return right / (targets != IGNORED).sum().clamp(min=1)
 
 
 def one_hot(classes: Tensor, size: int) -> Tensor:

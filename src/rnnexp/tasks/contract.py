@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
+from rnnexp.tasks.classes import IGNORED
 
 Split = Literal["train", "val", "test"]
 Pattern = Literal["every_step", "last"]
@@ -86,6 +87,23 @@ class Task(ABC):
         """The loss of the best predictor that learns nothing over time, in the loss's unit."""
         return None
 
+    def baseline_of(self, split: Split) -> float | None:
+        """Say the `baseline` of one split, by which its ``loss_relative`` is divided.
+
+        A split is a sample: what learns nothing may cost some per cent more or less there than on
+        average over all sequences. The default is the number `baseline`.
+
+        Args:
+            split: which one; asked for at every batch of an evaluation.
+        """
+        del split
+        return self.baseline
+
+    @property
+    def stated_length(self) -> int:
+        """The T that was asked for, by which figures such as ``test/loss_T200`` are named."""
+        return self.length
+
     @abstractmethod
     def num_batches(self, split: Split) -> int:
         """Count the batches of a split; for ``train``, those of one epoch."""
@@ -104,9 +122,22 @@ class Task(ABC):
         """Judge outputs: a mean over steps and rows, a scalar to be minimised."""
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compute further figures of a batch by name, such as ``accuracy``: means over rows."""
+        """Compute further figures of a batch by name, such as ``accuracy``: means as the loss."""
         del outputs, targets
         return {}
+
+    def weight_of(self, batch: Batch) -> int:
+        """Count what the loss of a batch is a mean over; evaluation weighs batches by it.
+
+            targets that are not `IGNORED`    where they are classes, as whole numbers
+            rows                              where they are numbers
+
+        Args:
+            batch: as the loss judges it.
+        """
+        if batch.targets.is_floating_point():
+            return batch.inputs_TBI.shape[1]
+        return int((batch.targets != IGNORED).sum())
 
     @property
     def facts(self) -> dict[str, str]:
@@ -177,7 +208,13 @@ class GeneratedTask(Task):
         for other in test_lengths:
             _at_least(self.shortest, "task.test_lengths", other)
         self.test_lengths = tuple(test_lengths)
+        self._stated_length = length
         self.set_length(length)
+
+    @property
+    def stated_length(self) -> int:
+        """The T of the definition."""
+        return self._stated_length
 
     def set_length(self, length: int) -> None:
         """Set the T of the definition, from which the number of time steps follows."""
@@ -189,6 +226,7 @@ class GeneratedTask(Task):
 
     def _at_length(self, length: int) -> Task:
         other = copy(self)
+        other._stated_length = length
         other.set_length(length)
         return other
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule, Trace
-from rnnexp.tasks import Batch, Task
+from rnnexp.tasks import Batch, Split, Task
 from rnnexp.tasks.stream import windows_of
 from rnnexp.training.team import all_rows, own_rows
 
@@ -108,7 +108,7 @@ class RecurrentModule(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the loss and metrics of the test split, at the task's length and at unseen ones."""
         del batch_idx
-        self._evaluate(batch, "test", "" if dataloader_idx == 0 else f"_T{_steps(batch)}")
+        self._evaluate(batch, "test", self._length_suffix(dataloader_idx))
         if self.network.feedback and dataloader_idx == 0:
             self._evaluate_free(batch, "test")
 
@@ -199,12 +199,19 @@ class RecurrentModule(LightningModule):
             return None
         return self.task.encode_target(batch.targets).to(batch.inputs_TBI.dtype)
 
-    def _evaluate(self, batch: Batch, split: str, suffix: str) -> None:
+    def _length_suffix(self, dataloader_idx: int) -> str:
+        # The lengths are named as they were asked for: a sequence may have more steps than its T.
+        if dataloader_idx == 0:
+            return ""
+        return f"_T{self.task.test_tasks()[dataloader_idx - 1].stated_length}"
+
+    def _evaluate(self, batch: Batch, split: Split, suffix: str) -> None:
         outputs = self._run_in_windows(batch, split + suffix, Feed.teacher())
         loss = self.task.loss(outputs, batch.targets)
         figures = {"loss": loss, **self.task.metrics(outputs, batch.targets)}
-        if self.task.baseline and not suffix:
-            figures["loss_relative"] = loss / self.task.baseline
+        baseline = None if suffix else self.task.baseline_of(split)
+        if baseline:
+            figures["loss_relative"] = loss / baseline
         self._log_means(batch, {f"{split}/{name}{suffix}": v for name, v in figures.items()})
 
     def _evaluate_free(self, batch: Batch, split: str) -> None:
@@ -214,19 +221,15 @@ class RecurrentModule(LightningModule):
         self._log_means(batch, {f"{split}/loss_free": loss})
 
     def _log_means(self, batch: Batch, figures: dict[str, Tensor]) -> None:
-        rows = batch.inputs_TBI.shape[1]
+        weight = self.task.weight_of(batch)
+        if weight == 0:  # a mean of nothing may be NaN, and so is 0 times NaN
+            figures = {name: torch.zeros_like(value) for name, value in figures.items()}
+        processes = self.trainer.world_size
         self.log_dict(
             figures,
-            batch_size=rows,
+            # Lightning averages the weights over the processes and cuts off what is no whole number
+            batch_size=weight * processes,
             add_dataloader_idx=False,
-            sync_dist=self._shared,
+            sync_dist=processes > 1,
             logger=False,  # Lightning would log them at the step before; see on_validation_end
         )
-
-    @property
-    def _shared(self) -> bool:
-        return self.trainer.world_size > 1
-
-
-def _steps(batch: Batch) -> int:
-    return batch.inputs_TBI.shape[0]

@@ -69,6 +69,34 @@ def test_the_default_text_is_a_real_one_with_a_digest(char_lm) -> None:
     assert 4.0 < bits < 5.5, "character frequencies of English cost about 4.2 to 5 bits"
 
 
+def test_each_split_has_a_baseline_of_its_own(char_lm) -> None:
+    task = char_lm()
+    codes = {
+        split: torch.cat([task.batch(split, i).targets for i in range(task.num_batches(split))])
+        for split in ("train", "val", "test")
+    }
+    counts_V = torch.bincount(codes["train"].flatten(), minlength=task.output_size) + 1.0
+    for split in ("val", "test"):
+        logits = counts_V.log().expand(*codes[split].shape, -1)
+        cost = float(task.loss(logits, codes[split]))
+        assert task.baseline_of(split) == pytest.approx(cost, rel=2e-3), "but for the last rows"
+    assert task.baseline_of("val") > 1.02 * task.baseline_of("test"), "other sections"
+
+
+def test_nothing_long_that_is_tested_was_trained_on(char_lm) -> None:
+    text, size = char_lm()._text, 200
+    ends = [round(len(text) * share) for share in (0.9, 0.95)]
+    seen = {text[i : i + size] for i in range(ends[0] - size + 1)}
+    judged = text[ends[0] : ends[1]], text[ends[1] :]
+    assert not any(part[i : i + size] in seen for part in judged for i in range(len(part)))
+
+
+def test_a_text_of_ones_own_is_read_as_it_is(char_lm, tmp_path: Path) -> None:
+    file = tmp_path / "verses.txt"
+    file.write_text("refrain\n\nverse\n\n" * 50)
+    assert char_lm(path=str(file), batch_size=2, length=8)._text == file.read_text()
+
+
 def test_bits_are_nats_over_ln_2(char_lm, path: str) -> None:
     task = char_lm(path=path, batch_size=4, length=10)
     targets = task.batch("val", 0).targets

@@ -61,6 +61,7 @@ def test_other_lengths_are_the_same_task_with_another_delay(copy_memory) -> None
     assert [t.length for t in task.test_tasks()] == [23, 60]
     assert [t.batch("test", 0).inputs_TBI.shape[0] for t in task.test_tasks()] == [23, 60]
     assert task.length == 25
+    assert [t.stated_length for t in (task, *task.test_tasks())] == [5, 3, 40]
 
 
 @pytest.mark.parametrize("options", [{"symbols": 1}, {"copied": 0}, {"length": 0}])

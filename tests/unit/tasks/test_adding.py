@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rnnexp.registry import Registry
-from rnnexp.tasks import Batch, Task
+from rnnexp.tasks import Batch, Split, Task
 
 
 @pytest.fixture
@@ -39,6 +39,28 @@ def test_baseline_is_the_loss_of_always_answering_one(task: Task, batch: Batch) 
     loss = task.loss(torch.ones_like(batch.targets), batch.targets).item()
     assert loss == pytest.approx(1 / 6, abs=4e-3)
     assert task.baseline == pytest.approx(loss, abs=4e-3)
+
+
+@pytest.mark.parametrize(("length", "split"), [(30, "val"), (30, "test"), (60, "test")])
+def test_the_baseline_of_a_split_is_that_of_its_own_sequences(
+    plugins: Registry, length: int, split: Split
+) -> None:
+    task = plugins.get("task", "adding").cls(3, length=30, val_batches=8, test_lengths=(60,))
+    asked = {30: task, 60: task.test_tasks()[0]}[length]
+    losses = []
+    for index in range(asked.num_batches(split)):
+        targets = asked.batch(split, index).targets
+        losses.append(float(asked.loss(torch.ones_like(targets), targets)))
+    assert asked.baseline_of(split) == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+def test_the_baseline_of_a_split_is_drawn_once(plugins: Registry, monkeypatch) -> None:
+    task = plugins.get("task", "adding").cls(length=30, val_batches=8)
+    found = task.baseline_of("val")
+    assert found == pytest.approx(0.1558, abs=1e-4), "256 sequences are no 1/6"
+    monkeypatch.setattr(task, "batch", None)
+    assert task.baseline_of("val") == found
+    assert task.baseline_of("train") == 1 / 6
 
 
 def test_accuracy_counts_answers_within_a_fifth(task: Task) -> None:

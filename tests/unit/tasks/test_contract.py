@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from rnnexp.errors import ConfigError
 from rnnexp.registry import Registry
-from rnnexp.tasks import Batch, batch_seed
+from rnnexp.tasks import IGNORED, Batch, batch_seed
 
 SPLITS = st.sampled_from(["train", "val", "test"])
 
@@ -67,3 +67,18 @@ def test_batch_of_a_number_is_always_the_same(plugins: Registry) -> None:
     assert not torch.equal(first.inputs_TBI, other.batch("train", 700).inputs_TBI)
     assert torch.equal(one.batch("val", 0).inputs_TBI, other.batch("val", 0).inputs_TBI)
     assert first.seed == batch_seed(1, "train", 700)
+
+
+def test_a_batch_weighs_what_its_loss_is_a_mean_over(plugins: Registry) -> None:
+    task = plugins.get("task", "adding").cls()
+    inputs_TBI = torch.zeros(5, 3, 2)
+    assert task.weight_of(Batch(inputs_TBI, torch.zeros(5, 3, 1))) == 3, "rows of numbers"
+    assert task.weight_of(Batch(inputs_TBI, torch.tensor([0, IGNORED, 2]))) == 2
+    assert task.weight_of(Batch(inputs_TBI, torch.zeros(5, 3, dtype=torch.long))) == 15
+    assert task.weight_of(Batch(inputs_TBI, torch.full((5, 3), IGNORED))) == 0
+
+
+def test_a_task_that_says_no_more_has_one_baseline(plugins: Registry) -> None:
+    task = plugins.get("task", "temporal_order").cls(length=30)
+    assert {task.baseline_of(split) for split in ("train", "val", "test")} == {task.baseline}
+    assert plugins.get("task", "one_unit").cls().baseline_of("val") is None

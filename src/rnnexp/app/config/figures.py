@@ -36,8 +36,9 @@ def figures_of(plan: Plan) -> list[str]:
     lead = (task.length, rows) if plan.pattern == "every_step" else (rows,)
     outputs = torch.zeros(*lead, task.output_size)
     everywhere = ["loss", *task.metrics(outputs, batch.targets)]
-    own = [*everywhere, *(["loss_relative"] if task.baseline else [])]
+    own = [*everywhere, *(["loss_relative"] if task.baseline_of("val") else [])]
     own += ["loss_free"] if plan.feedback else []
-    longer = [f"{name}_T{other.length}" for other in task.test_tasks() for name in everywhere]
+    lengths = [other.stated_length for other in task.test_tasks()]
+    longer = [f"{name}_T{length}" for length in lengths for name in everywhere]
     tested = [f"test/{name}" for name in (*own, *longer)]
     return [*(f"val/{name}" for name in own), *tested, "seconds"]

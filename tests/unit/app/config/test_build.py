@@ -69,4 +69,6 @@ def test_the_figures_of_a_run_are_known_beforehand() -> None:
     both = {f"{split}/{name}" for split in ("val", "test") for name in ("loss", "loss_relative")}
     rest = {"val/accuracy", "test/accuracy", "test/loss_T70", "test/accuracy_T70", "seconds"}
     assert named == both | rest
+    copying = figures_of(plan_of("task=copy_memory", "task.test_lengths=[200]"))
+    assert "test/loss_T200" in copying, "the T asked for, not the 220 steps of a sequence"
     assert "val/loss_free" in figures_of(plan_of("task=char_lm", "cell=jordan"))
