@@ -102,7 +102,7 @@ class CliffWatch(Callback):
         figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
         if self.flow.is_open:
             figures |= self.flow.add(flows_of(passes), step)
-        cliff = self.detector.observe(step, raw, passes[-1].batch.before if passes else 0)
+        cliff = self.detector.observe(step, raw, _place_of(passes))
         if cliff is not None:
             self._note(cliff, passes, self.monitor.latest)
             figures |= {"grad/cliff": raw, "cliffs/count": float(self.count)}
@@ -122,7 +122,7 @@ class CliffWatch(Callback):
         """Write the last event before the run ends; a gradient that was refused is one too."""
         if isinstance(exception, NonFiniteError):
             self._note_pass(pl_module)
-            place = self._batch.before if self._batch else 0
+            place = _place_of(self._passes)
             cliff = self.detector.observe(trainer.global_step + 1, math.nan, place)
             if cliff is not None:
                 self._note(cliff, self._passes, {})  # the latest are of the step before
@@ -195,6 +195,10 @@ class CliffWatch(Callback):
         if self._pending is not None:
             append_event(self.options.folder, replace(self._pending, loss_after=loss_after))
             self._pending = None
+
+
+def _place_of(passes: Sequence[Pass]) -> int:
+    return passes[-1].batch.before if passes else 0
 
 
 def _network_of(pl_module: LightningModule) -> RecurrentNetwork:
