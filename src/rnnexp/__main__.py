@@ -54,11 +54,46 @@ COMMANDS = {
 }
 
 
+EXIT_UNREAD = 141
+"""As a shell says of a program that SIGPIPE ended."""
+
+
 def main() -> None:
     """Run one command and exit with its code."""
     from rnnexp.loading import leave
 
-    leave(run(sys.argv[1:]))
+    code: int | str | None = EXIT_UNREAD
+    try:
+        code = run(sys.argv[1:])
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+    except SystemExit as error:  # of argparse; of rich, where nobody reads on
+        if not isinstance(error.__context__, BrokenPipeError):
+            code = error.code
+    leave(code if _emptied() else EXIT_UNREAD)
+
+
+def _is_unread() -> bool:
+    # Whether who was to read what is printed, such as head, has gone.
+    import select
+
+    poll = select.poll()
+    for stream in (1, 2):
+        poll.register(stream, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _emptied() -> bool:
+    # What is left in a buffer at the very end Python cannot write either, and calls it an error.
+    done = True
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            done = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return done
 
 
 def run(arguments: list[str]) -> int:
@@ -68,7 +103,8 @@ def run(arguments: list[str]) -> int:
         arguments: the words after ``rnnexp``.
 
     Returns:
-        0, 1 where a run failed, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM.
+        0, 1 where a run failed, 2 for bad input, 130 after Ctrl-C, 141 where nobody reads what
+        is printed, 143 after SIGTERM.
     """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -84,31 +120,38 @@ def run(arguments: list[str]) -> int:
 
 
 def _dispatch(name: str, arguments: list[str]) -> int:
-    from rnnexp.errors import EXIT_FAILED, EXIT_USER, UserError, unknown
+    from rnnexp.errors import unknown
     from rnnexp.loading import load
 
     try:
         if name not in COMMANDS:
             raise unknown("command", name, COMMANDS)
         code: int = load(COMMANDS[name]).main(name, arguments)
-    except UserError as error:
-        if os.environ.get("RNNEXP_TRACEBACK") == "1":
-            raise
-        print(f"rnnexp: {error}", file=sys.stderr)
-        return EXIT_USER
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if str(error):  # what was at work, where that is known
+            print(f"rnnexp: {error}", file=sys.stderr)
         return 130
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return EXIT_UNREAD
         if os.environ.get("RNNEXP_TRACEBACK") == "1":
             raise
-        known = _of_a_path(error) if isinstance(error, OSError) else None
-        if known is not None:
-            print(f"rnnexp: {known}", file=sys.stderr)
-            return EXIT_USER
-        print(f"rnnexp: {type(error).__name__}: {error}", file=sys.stderr)
-        print("A bug, probably; RNNEXP_TRACEBACK=1 shows where.", file=sys.stderr)
-        return EXIT_FAILED
+        return _explained(error)
     return code
+
+
+def _explained(error: Exception) -> int:
+    from rnnexp.errors import EXIT_FAILED, EXIT_USER, UserError
+
+    known = _of_a_path(error) if isinstance(error, OSError) else None
+    if isinstance(error, UserError):
+        known = str(error)
+    if known is not None:
+        print(f"rnnexp: {known}", file=sys.stderr)
+        return EXIT_USER
+    print(f"rnnexp: {type(error).__name__}: {error}", file=sys.stderr)
+    print("A bug, probably; RNNEXP_TRACEBACK=1 shows where.", file=sys.stderr)
+    return EXIT_FAILED
 
 
 def _of_a_path(error: OSError) -> str | None:

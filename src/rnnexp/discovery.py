@@ -9,16 +9,20 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from rnnexp.errors import NameTakenError, PluginError
+from rnnexp.declared import check_entry
+from rnnexp.errors import DeclaredError, NameTakenError, PluginError, UserError
+from rnnexp.guard import Pressed, guarded
 from rnnexp.paths import plugins_dir
-from rnnexp.registry import REGISTRY, Failure
+from rnnexp.registry import REGISTRY, Entry, Failure, Kind
 
 ENTRY_POINTS = "rnnexp.plugins"
 ENVIRONMENT = "RNNEXP_PLUGINS"
+_KINDS = ("cells", "tasks", "callbacks")
 
 
 def load_plugins(extra_dirs: Iterable[str] = ()) -> list[Failure]:
@@ -37,22 +41,27 @@ def load_plugins(extra_dirs: Iterable[str] = ()) -> list[Failure]:
         for file in plugin_files(folder):
             load_file(file)
     for point in entry_points(group=ENTRY_POINTS):
-        _guarded(f"entry point {point.name} = {point.value}", point.load)
+        _loads(f"entry point {point.name} = {point.value}", point.load)
     return REGISTRY.failures
 
 
 def plugin_files(folder: Path) -> Iterator[Path]:
     """List the Python files of a plugin folder, and of its ``cells``, ``tasks``, ``callbacks``."""
-    for place in (folder, *(folder / kind for kind in ("cells", "tasks", "callbacks"))):
+    for place in (folder, *(folder / kind for kind in _KINDS)):
         yield from sorted(f for f in place.glob("*.py") if not f.name.startswith("_"))
 
 
 def load_file(file: Path) -> None:
-    """Import one plugin file under a module name of its own."""
+    """Import one plugin file under a module name of its own, and check what it declares."""
     name = module_name(file)
     if name in sys.modules:
         return
-    _guarded(str(file), lambda: _import(name, file))
+    loaded = False
+    try:
+        loaded = _loads(str(file), lambda: _import(name, file), _is_shipped(file))
+    finally:
+        if not loaded:
+            sys.modules.pop(name, None)
 
 
 def module_name(file: Path) -> str:
@@ -77,29 +86,43 @@ def plugin_folders(extra_dirs: Iterable[str] = ()) -> Iterator[Path]:
         yield folder.resolve()  # as tracebacks name it
 
 
+def _is_shipped(file: Path) -> bool:
+    return file.is_relative_to(plugins_dir())
+
+
 def _import(name: str, file: Path) -> None:
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+    spec.loader.exec_module(module)
 
 
-def _guarded(what: str, load: object) -> None:
-    assert callable(load)
+def _loads(what: str, load: Callable[[], object], shipped: bool = False) -> bool:
+    # A plugin that exits or raises a KeyboardInterrupt must not end the program; Ctrl-C must.
     if any(failure.file == what for failure in REGISTRY.failures):
-        return
+        return False
     before = dict(REGISTRY.entries)
     try:
-        load()
-    except (Exception, SystemExit) as error:  # a plugin that exits must not end the program
+        with guarded(what):
+            load()
+        if not shipped:  # a test checks those, and each start would pay for it
+            _check_new(before)
+    except Pressed:
+        raise
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        new = tuple(key for key in REGISTRY.entries if key not in before)
         REGISTRY.entries = before  # a class of a half-loaded file may lack what stands below it
-        REGISTRY.failures.append(_failure(what, error))
+        REGISTRY.failures.append(replace(_failure(what, error), names=new))
+        return False
+    return True
+
+
+def _check_new(before: Mapping[tuple[Kind, str], Entry]) -> None:
+    for key, entry in REGISTRY.entries.items():
+        if key not in before:
+            check_entry(entry)
 
 
 def _failure(what: str, error: BaseException) -> Failure:
@@ -110,5 +133,30 @@ def _failure(what: str, error: BaseException) -> Failure:
     ]
     if isinstance(error, SyntaxError) and error.filename == what:
         lines.append(error.lineno)
+    if isinstance(error, DeclaredError):
+        lines.append(error.line)
     taken = error.key if isinstance(error, NameTakenError) else None
-    return Failure(what, f"{type(error).__name__}: {error}", lines[-1] if lines else None, taken)
+    return Failure(what, _said(what, error), lines[-1] if lines else None, taken)
+
+
+def _said(what: str, error: BaseException) -> str:
+    if isinstance(error, UserError):  # in words already
+        return str(error)
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, ImportError) and _wants_neighbour(Path(what), error):
+        text += (
+            ". A plugin is one file and cannot import its neighbours: put what it takes from "
+            "there into the file itself, or into a package that is installed"
+        )
+    return text
+
+
+def _wants_neighbour(file: Path, error: ImportError) -> bool:
+    if not file.is_file():  # of an installed package, which has its own imports
+        return False
+    if "relative import" in str(error):
+        return True
+    name = (error.name or "").partition(".")[0]
+    top = file.parent.parent if file.parent.name in _KINDS else file.parent
+    places = [folder / name for folder in (file.parent, top)]
+    return bool(name) and any(p.is_dir() or p.with_suffix(".py").is_file() for p in places)

@@ -5,7 +5,8 @@ RnnexpError
 │   ├── ConfigError        a key, a value or a combination of the config
 │   ├── UnknownNameError   a name that nothing is registered under
 │   ├── PluginError        a plugin that cannot be loaded or used
-│   │   └── NameTakenError     its name is another's already
+│   │   ├── NameTakenError     its name is another's already
+│   │   └── DeclaredError      what its class declares cannot be used
 │   └── StoreError         a tracking store that cannot be used
 │       └── StoreAwayError     a tracking server that does not answer
 └── RunError           a run that started and could not end well: exit code 1
@@ -52,6 +53,19 @@ class NameTakenError(PluginError):
     def __init__(self, text: str, key: tuple[str, str]) -> None:
         super().__init__(text)
         self.key = key
+
+
+class DeclaredError(PluginError):
+    """A plugin whose class declares what no config can hold, or is none of its kind.
+
+    Args:
+        text: what is wrong, and what to write.
+        line: where in the plugin's file, if it is known.
+    """
+
+    def __init__(self, text: str, line: int | None) -> None:
+        super().__init__(text)
+        self.line = line
 
 
 class StoreError(UserError):

@@ -32,7 +32,7 @@ def load(name: str) -> Any:
             gc.enable()
 
 
-def leave(code: int) -> NoReturn:
+def leave(code: int | str | None) -> NoReturn:
     """End this process as `sys.exit` does, without a last search for garbage among all it has."""
     gc.freeze()
     sys.exit(code)

@@ -7,12 +7,16 @@ import inspect
 import re
 import types
 import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
+from functools import cache
 from typing import Any, Literal, Union
 
-from rnnexp.errors import ConfigError, suggest
+from rnnexp.errors import ConfigError, PluginError, suggest
 
-_PLAIN = (int, float, bool, str)
+PLAIN = (int, float, bool, str)
+LISTS: tuple[Any, ...] = (list, tuple, Sequence)
+DICTS: tuple[Any, ...] = (dict, Mapping)
 REQUIRED = "???"
 """The default of an option that has none; OmegaConf's own mark for a missing value."""
 
@@ -46,26 +50,78 @@ class Option:
         kind, optional = split_optional(self.type)
         if value is None and optional:
             return
+        if fits(value, kind):
+            return
+        if value is None:
+            raise null_refused(key, self.default)
         if self.choices:
-            _check_choice(value, self.choices, key)
-        elif not _fits(value, kind):
-            raise ConfigError(f"{key}: expected {self.type_name}, got {value!r}.")
+            text = f"'{value}' is not a choice. {suggest(str(value), map(str, self.choices))}"
+            raise ConfigError(f"{key}: {text}")
+        raise ConfigError(f"{key}: expected {self.type_name}, got {value!r}.")
+
+    def argument(self, value: object) -> object:
+        """Make of a value of the config what the constructor takes: a config knows no tuples."""
+        kind, _ = split_optional(self.type)
+        if tuple in (kind, typing.get_origin(kind)) and isinstance(value, list):
+            return tuple(typing.cast("list[object]", value))
+        return value
+
+
+def arguments_of(
+    options: typing.Iterable[Option], values: Mapping[str, object]
+) -> dict[str, object]:
+    """Make of a group of values what the constructor takes.
+
+    Args:
+        options: what the class takes.
+        values: of the config; checked.
+    """
+    known = {option.name: option for option in options}
+    return {n: known[n].argument(v) if n in known else v for n, v in values.items()}
+
+
+def null_refused(key: str, example: object = None) -> ConfigError:
+    """Make the error for a null where none is taken.
+
+    Args:
+        key: which takes none.
+        example: a value that it takes; None where none is known.
+    """
+    known = example not in (None, REQUIRED)
+    hint = f", such as {key}={_written(example)}" if known else ""
+    return ConfigError(f"{key}: takes no null. Give a value{hint}.")
+
+
+def _written(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_written, typing.cast('list[object]', value)))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def split_optional(annotation: Any) -> tuple[Any, bool]:
     """Split ``X | None`` into ``X`` and whether None was allowed."""
+    annotation = unaliased(annotation)
     if typing.get_origin(annotation) not in (Union, types.UnionType):
         return annotation, False
     rest = [arg for arg in typing.get_args(annotation) if arg is not type(None)]
     optional = len(rest) < len(typing.get_args(annotation))
-    return (rest[0] if len(rest) == 1 else Any), optional
+    return (unaliased(rest[0]) if len(rest) == 1 else Any), optional
+
+
+def unaliased(annotation: Any) -> Any:
+    """Read what a statement ``type X = ...`` of Python 3.12 stands for."""
+    return getattr(annotation, "__value__", annotation)
 
 
 def _type_name(annotation: Any) -> str:
     kind, optional = split_optional(annotation)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (list, tuple):
+    if _is_fixed(kind):
+        name = f"[{', '.join(map(_type_name, inner))}]"
+    elif inner and origin in LISTS:
         name = f"list of {_type_name(inner[0])}"
+    elif (origin or kind) in LISTS:
+        name = "list"
     elif origin is Literal:
         name = " | ".join(map(str, inner))
     else:
@@ -73,11 +129,15 @@ def _type_name(annotation: Any) -> str:
     return f"{name} | null" if optional else name
 
 
+@cache
 def options_of(cls: type) -> tuple[Option, ...]:
     """List the keyword-only constructor arguments of a class and of the parents it passes them to.
 
     A constructor that ends in ``**options`` hands on to its parent, so the parent's arguments
     count too; one that does not is where the walk ends.
+
+    Raises:
+        PluginError: the type of one cannot be read.
     """
     layers: list[list[Option]] = []
     seen: set[str] = set()
@@ -124,11 +184,24 @@ def check_options(
         known[name].check(value, f"{key}.{name}")
 
 
-def _option(klass: type, init: Any, parameter: inspect.Parameter) -> Option:
-    hints = typing.get_type_hints(init)
+def _option(klass: type, init: Callable[..., None], parameter: inspect.Parameter) -> Option:
     default = REQUIRED if parameter.default is parameter.empty else parameter.default
-    kind = hints.get(parameter.name, Any)
+    kind = _type_of(inspect.unwrap(init), parameter.name)
     return Option(parameter.name, kind, default, _doc_of(klass, parameter.name))
+
+
+def _type_of(init: Any, name: str) -> Any:
+    # One by one: what cannot be read in the type of another argument is no affair of the config.
+    holder = types.SimpleNamespace(__annotations__={})
+    try:
+        if name in init.__annotations__:
+            holder.__annotations__[name] = init.__annotations__[name]
+        return typing.get_type_hints(holder, init.__globals__).get(name, Any)
+    except Exception as error:  # a text that is evaluated may raise anything
+        raise PluginError(
+            f"The type of the option '{name}' cannot be read ({type(error).__name__}: {error}). "
+            "Import what it names at run time, not under `if TYPE_CHECKING:`."
+        ) from error
 
 
 def _doc_of(klass: type, name: str) -> str:
@@ -143,10 +216,10 @@ def _schema_type(annotation: Any) -> Any:
     kind, optional = split_optional(annotation)
     if typing.get_origin(kind) is Literal:
         kind = str if all(isinstance(v, str) for v in typing.get_args(kind)) else Any
-    elif typing.get_origin(kind) in (list, tuple):
-        inner = typing.get_args(kind)[0]
-        kind = list[inner] if inner in _PLAIN else list[Any]
-    elif kind not in _PLAIN:
+    elif (typing.get_origin(kind) or kind) in LISTS:
+        inner = Any if _is_fixed(kind) else _element(kind)
+        kind = list[inner] if inner in PLAIN else list[Any]
+    elif kind not in PLAIN:
         return Any
     return kind | None if optional and kind is not Any else kind
 
@@ -161,11 +234,21 @@ def _schema_field(option: Option) -> Any:
     return field(default=option.default)
 
 
-def _check_choice(value: object, choices: tuple[Any, ...], key: str) -> None:
-    if not _is_choice(value, choices):
-        raise ConfigError(
-            f"{key}: '{value}' is not a choice. {suggest(str(value), map(str, choices))}"
-        )
+def fits(value: object, annotation: Any) -> bool:
+    """Say whether a value of the config is of a type; a list stands for a tuple, too."""
+    kind, optional = split_optional(annotation)
+    if kind is Any or (value is None and optional):
+        return True
+    origin, inner = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin is Literal:
+        return _is_choice(value, inner)
+    if origin in LISTS:
+        return isinstance(value, (list, tuple)) and _all_fit(typing.cast("list[Any]", value), kind)
+    if origin in DICTS and inner:
+        return isinstance(value, dict) and _pairs_fit(typing.cast("dict[Any, Any]", value), inner)
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if kind is float else origin)
 
 
 def _is_choice(value: object, choices: tuple[Any, ...]) -> bool:
@@ -173,21 +256,23 @@ def _is_choice(value: object, choices: tuple[Any, ...]) -> bool:
     return any(value == c and isinstance(value, bool) == isinstance(c, bool) for c in choices)
 
 
-def _fits(value: object, annotation: Any) -> bool:
-    kind, optional = split_optional(annotation)
-    if kind is Any or (value is None and optional):
-        return True
-    origin = typing.get_origin(kind)
-    if origin is Literal:
-        return _is_choice(value, typing.get_args(kind))
-    if origin in (list, tuple):
-        return _all_fit(value, typing.get_args(kind)[0])
-    if kind in (int, float) and isinstance(value, bool):
-        return False
-    return isinstance(value, (int, float) if kind is float else origin or kind)
+def _is_fixed(kind: Any) -> bool:
+    # tuple[int, float] has a type for each place; tuple[int, ...] is a list of any length.
+    inner = typing.get_args(kind)
+    return typing.get_origin(kind) is tuple and bool(inner) and Ellipsis not in inner
 
 
-def _all_fit(value: object, inner: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(
-        _fits(item, inner) for item in typing.cast("list[object]", value)
-    )
+def _element(kind: Any) -> Any:
+    return unaliased(next(iter(typing.get_args(kind)), Any))
+
+
+def _all_fit(values: Sequence[Any], kind: Any) -> bool:
+    if _is_fixed(kind):
+        inner = typing.get_args(kind)
+        return len(values) == len(inner) and all(map(fits, values, inner))
+    return all(fits(value, _element(kind)) for value in values)
+
+
+def _pairs_fit(pairs: Mapping[Any, Any], inner: tuple[Any, ...]) -> bool:
+    of_key, of_value = inner
+    return all(fits(key, of_key) and fits(value, of_value) for key, value in pairs.items())

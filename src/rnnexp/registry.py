@@ -64,16 +64,22 @@ class Failure:
         error: what it raised.
         line: where in it.
         taken: kind and name, where the name was another plugin's already.
+        names: kinds and names of what it had registered until then.
     """
 
     file: str
     error: str
     line: int | None = None
     taken: tuple[str, str] | None = None
+    names: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: {self.error}"
+
+    def concerns(self, kind: str, name: str) -> bool:
+        """Say whether a plugin of this kind and name is probably what the file was to bring."""
+        return (kind, name) in self.names or Path(self.file).stem == name
 
 
 @dataclass
@@ -109,15 +115,26 @@ class Registry:
         """
         for failure in self.failures:
             if failure.taken == (kind, name):
-                raise PluginError(failure.error.removeprefix("NameTakenError: "))
+                raise PluginError(failure.error)
         if (kind, name) in self.entries:
             return self.entries[kind, name]
-        broken = [failure for failure in self.failures if Path(failure.file).stem == name]
+        broken = [failure for failure in self.failures if failure.concerns(kind, name)]
         if broken:
             raise PluginError(
                 f"The {kind} '{name}' cannot be used: its file fails to load. {broken[0]}"
             )
         raise unknown(kind, name, self.names(kind))
+
+    def drop(self, entry: Entry, error: str) -> None:
+        """Take a class out again that turns out to be of no use.
+
+        Args:
+            entry: the class.
+            error: why, in words.
+        """
+        del self.entries[entry.kind, entry.name]
+        names = ((entry.kind, entry.name),)
+        self.failures.append(Failure(str(entry.file), error, names=names))
 
     def settle(self, kind: Kind, name: str) -> None:
         """Take a name to mean the class that has it, whatever other file registers it too."""
@@ -171,7 +188,15 @@ def _registering(kind: Kind, name: str) -> Callable[[C], C]:
         raise PluginError(f"'{name}' cannot name a {kind}: use letters, digits and underscores.")
 
     def register(cls: C) -> C:
+        _check_class(kind, cls)
         REGISTRY.add(kind, name, cls)
         return cls
 
     return register
+
+
+def _check_class(kind: Kind, cls: object) -> None:
+    if not isinstance(cls, type):
+        raise PluginError(
+            f"@register_{kind} stands above a {type(cls).__name__}: it takes a class."
+        )

@@ -123,6 +123,12 @@ REFUSED = {
     "-m seed=0 sweep.timeout=9 hydra/launcher=basic": "Use hydra/launcher=local.",
     "-m seed=0 sweep.timeout=9 hydra/launcher=submitit_local": "Use hydra.launcher.timeout_min",
     "-m seed=0 sweep.name=../x": "sweep.name=../x: it names a folder in outputs/sweeps",
+    "tracking.uri=null": "tracking.uri: takes no null. Give a value, such as tracking.uri=sqlite://",
+    "-m tracking.uri=null seed=0,1": "tracking.uri: takes no null. Give a value, such as tracking.",
+    "tracking={uri:null}": "tracking.uri: takes no null. Give a value, such as tracking.uri=sqlite",
+    "clip.by=null": "clip.by: takes no null. Give a value, such as clip.by=norm.",
+    "task.test_lengths=null": "takes no null. Give a value, such as task.test_lengths=[].",
+    "+callbacks.spectral_radius.every=null": "callbacks.spectral_radius.every: takes no null. Give",
     "cell=lstm =3": "Cannot read '=3': give KEY=VALUE, such as cell=lstm.",
     "cell lstm": "Cannot read 'cell': give KEY=VALUE, such as cell=lstm.",
     "task=char_lm task.path=~/own.txt": "takes quotes of its own. Give 'task.path=\"~/own.txt\"'",
@@ -180,6 +186,61 @@ def test_a_taken_name_is_refused_where_it_is_asked_for(
         assert f"Mine in {workdir / 'mine.py'}" in said
     assert {file.name for file in workdir.iterdir()} <= {"mine.py", "__pycache__"}
     assert run(["train", "cell=elman", "--cfg", "job"]) == 0
+
+
+def test_a_name_of_two_files_is_told_once(
+    workdir: Path, registry: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workdir / "lab").mkdir()
+    for file in ("a.py", "b.py", "other.py"):
+        name = "other" if file == "other.py" else "twin"
+        (workdir / "lab" / file).write_text(CELL.format(name=name))
+    (workdir / "lab" / "torn.py").write_text("x =\n")
+    assert run(["train", "plugin_dirs=[lab]", "cell=twin"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("The cell 'twin' is registered twice") == 1
+    assert said.count("plugin not loaded") == 1
+    assert "torn.py:1: SyntaxError" in said
+    assert run(["train", "plugin_dirs=[lab]", "cell=other", "trainer.max_steps=0"]) == 2
+    assert capsys.readouterr().err.count("The cell 'twin' is registered twice") == 1
+
+
+ODD = {
+    "none": ("size: str = None", "The option 'size' of the cell 'none' is None by default: write"),
+    "dtype": ("size: torch.dtype = torch.float16", "of type torch.dtype, which a config cannot"),
+    "called": ("name: str = 'x'", "has a name that the config keeps for itself"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_option_stops_its_own_cell_alone(
+    workdir: Path, registry: object, monkeypatch: pytest.MonkeyPatch, capsys, name: str
+) -> None:
+    option, words = ODD[name]
+    text = f"import torch\n{CELL.format(name=name)}\n    def __init__(self, i, *, {option}): ...\n"
+    (workdir / "odd.py").write_text(text)
+    monkeypatch.setenv("RNNEXP_PLUGINS", ".")
+    assert run(["train", "cell=elman", "--cfg", "job"]) == 0
+    line = text.splitlines().index(f"    def __init__(self, i, *, {option}): ...") + 1
+    assert f"odd.py:{line}: " in capsys.readouterr().err
+    for command in (["train", f"cell={name}"], ["check", name], ["check", "odd.py"]):
+        assert run(command) == 2
+        assert capsys.readouterr().err.count(words) == 1
+    assert run(["cells", name]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_no_check_foresees_stops_its_own_cell_alone(
+    workdir: Path, registry: object, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    (workdir / "lab").mkdir()
+    text = CELL.format(name="odd") + "\n    def __init__(self, i, *, a: str = None): ...\n"
+    (workdir / "lab" / "file.py").write_text(text)
+    monkeypatch.setattr("rnnexp.discovery.check_entry", lambda entry: None)
+    assert run(["train", "plugin_dirs=[lab]", "cell=elman", "--cfg", "job"]) == 0
+    assert "file.py: The cell 'odd' makes no config. ValidationError" in capsys.readouterr().err
+    assert run(["train", "plugin_dirs=[lab]", "cell=odd"]) == 2
+    assert "The cell 'odd' cannot be used: its file fails to load." in capsys.readouterr().err
 
 
 CELL = """

@@ -9,10 +9,10 @@ from rnnexp.errors import PluginError, UnknownNameError
 from rnnexp.registry import Registry
 
 CELL = """
-from rnnexp.cells import register_cell
+from rnnexp.cells import PointwiseCell, register_cell
 
 @register_cell("{name}")
-class {cls}:
+class {cls}(PointwiseCell):
     "A cell."
 """
 
@@ -97,6 +97,44 @@ def test_exit_at_import_is_a_failure(registry: Registry, tmp_path: Path) -> None
     assert [(Path(f.file).name, f.line) for f in failures] == [("quits.py", 2)]
     with pytest.raises(PluginError, match=r"quits.py:2: SystemExit: 0"):
         registry.get("cell", "quits")
+
+
+def test_keyboard_interrupt_of_a_file_is_a_failure(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "stops.py").write_text("x = 1\nraise KeyboardInterrupt\n", encoding="utf-8")
+    (failure,) = load_plugins([str(tmp_path)])
+    assert str(failure).endswith("stops.py:2: KeyboardInterrupt")
+
+
+def test_ctrl_c_at_import_ends_the_program_and_names_the_file(
+    registry: Registry, tmp_path: Path
+) -> None:
+    file = tmp_path / "slow.py"
+    text = "import signal\nsignal.raise_signal(signal.SIGINT)\n"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt, match=f"stopped at the import of {file}"):
+        load_file(file)
+    assert registry.failures == []
+    assert module_name(file) not in sys.modules
+
+
+@pytest.mark.parametrize("place", ["", "cells"])
+@pytest.mark.parametrize("line", ["from _own import K", "from ._own import K", "import shared.k"])
+def test_import_of_a_neighbour_says_what_to_do(
+    registry: Registry, tmp_path: Path, place: str, line: str
+) -> None:
+    (tmp_path / "_own.py").write_text("K = 1\n", encoding="utf-8")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / "needs.py").write_text(f"{line}\n", encoding="utf-8")
+    (failure,) = load_plugins([str(tmp_path)])
+    assert failure.line == 1
+    assert "A plugin is one file and cannot import its neighbours: put what it" in failure.error
+
+
+def test_import_of_a_missing_package_is_told_as_it_is(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "needs.py").write_text("import not_there\n", encoding="utf-8")
+    (failure,) = load_plugins([str(tmp_path)])
+    assert failure.error == "ModuleNotFoundError: No module named 'not_there'"
 
 
 def test_failed_file_leaves_no_half_loaded_class(registry: Registry, tmp_path: Path) -> None:

@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import ValidationError
 
-from rnnexp.errors import ConfigError
-from rnnexp.options import REQUIRED, Option, check_options, options_of, schema_of, split_optional
+from rnnexp.errors import ConfigError, PluginError
+from rnnexp.options import (
+    REQUIRED,
+    Option,
+    arguments_of,
+    check_options,
+    options_of,
+    schema_of,
+    split_optional,
+)
 
 
 class Base:
@@ -123,6 +131,10 @@ def test_dataclass_fields_are_options() -> None:
         (list[Literal["a", "b"]], "list of a | b"),
         (list[int | None], "list of int | null"),
         (dict[str, int], "dict"),
+        (tuple, "list"),
+        (tuple[int, float], "[int, float]"),
+        (tuple[int, float] | None, "[int, float] | null"),
+        (Sequence[int], "list of int"),
     ],
 )
 def test_type_is_shown_in_words(kind: Any, shown: str) -> None:
@@ -142,6 +154,13 @@ def test_type_is_shown_in_words(kind: Any, shown: str) -> None:
         (list[int | None], [1, None]),
         (dict[str, int], {"a": 1}),
         (Sequence[int], [1]),
+        (tuple, [1, "a"]),
+        (tuple, (1, 2)),
+        (list, []),
+        (tuple[int, float], [1, 2.5]),
+        (tuple[int, ...], [1, 2, 3]),
+        (dict, {"a": 1}),
+        (dict[str, list[int]], {"a": [1]}),
         (Any, object()),
         (int | str, "x"),
     ],
@@ -166,6 +185,13 @@ def test_fitting_value_passes(kind: Any, value: object) -> None:
         (list[Literal["a", "b"]], ["c"]),
         (list[int | None], ["x"]),
         (dict[str, int], [1]),
+        (dict[str, int], {"a": 1.5}),
+        (tuple, 3),
+        (tuple[int, float], [1]),
+        (tuple[int, float], [1.5, 1]),
+        (tuple[int, float], [1, 2, 3]),
+        (Sequence[int], "12"),
+        (Sequence[int], ["a"]),
         (Literal["a", "b"], "c"),
         (Literal[1, 2], True),
         (Literal[1, 2], "1"),
@@ -181,6 +207,40 @@ def test_refusals_name_key_type_and_value() -> None:
         Option("n", int).check("many", "cell.n")
     with pytest.raises(ConfigError, match=r"'tahn' is not a choice\. Did you mean 'tanh'\?"):
         Option("f", Literal["tanh", "relu"]).check("tahn", "cell.f")
+
+
+def test_a_null_that_is_not_taken_is_refused_with_an_example() -> None:
+    with pytest.raises(ConfigError, match=r"^cell\.n: takes no null\. Give a value\.$"):
+        Option("n", int).check(None, "cell.n")
+    with pytest.raises(ConfigError, match=r"Give a value, such as cell\.n=\[1,2\]\.$"):
+        Option("n", list[int], [1, 2]).check(None, "cell.n")
+    with pytest.raises(ConfigError, match=r"^cell\.f: takes no null\. .*such as cell\.f=tanh"):
+        Option("f", Literal["tanh", "relu"], "tanh").check(None, "cell.f")
+
+
+def test_the_constructor_gets_a_tuple_where_it_takes_one() -> None:
+    kinds = {"a": tuple, "b": tuple[int, float], "c": tuple[int, ...] | None, "d": list[int]}
+    given = {name: [1, 2] for name in kinds}
+    options = [Option(name, kind) for name, kind in kinds.items()]
+    made = arguments_of(options, {**given, "e": [3]})
+    assert made == {"a": (1, 2), "b": (1, 2), "c": (1, 2), "d": [1, 2], "e": [3]}
+    assert arguments_of(options, {"c": None}) == {"c": None}
+
+
+def test_types_that_are_no_options_need_not_be_readable() -> None:
+    class Lazy(Base):
+        def __init__(self, size: "NotThere", *, a: "int" = 1, **options: "NorThis") -> "No":  # noqa: F821
+            ...
+
+    assert [(o.name, o.type) for o in options_of(Lazy)] == [("width", int), ("a", int)]
+
+
+def test_a_type_that_cannot_be_read_is_named() -> None:
+    class Unread(Base):
+        def __init__(self, size: int, *, a: "NotThere") -> None: ...  # noqa: F821
+
+    with pytest.raises(PluginError, match=r"option 'a' cannot be read \(NameError: .*NotThere"):
+        options_of(Unread)
 
 
 def test_unknown_key_is_refused() -> None:
@@ -224,6 +284,12 @@ def test_schema_guards_types_in_omegaconf() -> None:
     with pytest.raises(ValidationError):
         config.width = "wide"
     assert OmegaConf.is_missing(config, "needed")
+
+
+def test_schema_holds_a_tuple_of_different_types() -> None:
+    options = [Option("pair", tuple[int, float], (1, 2.5)), Option("bare", tuple, (1, "a"))]
+    config = OmegaConf.structured(schema_of("t", options))
+    assert (config.pair, config.bare) == ([1, 2.5], [1, "a"])
 
 
 def test_schema_takes_a_mapping_as_default() -> None:

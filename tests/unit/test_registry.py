@@ -89,6 +89,22 @@ def test_bad_name_is_refused(register, name: str) -> None:
         register(name)
 
 
+@pytest.mark.parametrize("register", [register_cell, register_task])
+def test_what_is_no_class_is_refused(register, registry: Registry) -> None:
+    with pytest.raises(PluginError, match=r"_(cell|task) stands above a function: it takes a cl"):
+        register("no_class")(lambda x: x)
+    assert "no_class" not in (*registry.names("cell"), *registry.names("task"))
+
+
+def test_a_plugin_of_a_broken_file_is_known_by_its_name_too() -> None:
+    failure = Failure("/p/cells/mine.py", "x", 3, names=(("cell", "other"),))
+    registry = Registry(failures=[failure])
+    with pytest.raises(PluginError, match=r"'other' cannot be used.*/p/cells/mine.py:3: x"):
+        registry.get("cell", "other")
+    with pytest.raises(UnknownNameError):
+        registry.get("task", "other")
+
+
 def test_decorator_returns_the_class(registry: Registry) -> None:
     assert register_cell("documented_here")(Documented) is Documented
     assert registry.get("cell", "documented_here").file == Path(__file__)

@@ -1,7 +1,6 @@
 """``rnnexp check``: tell the author of a cell or task what is wrong with it, in words."""
 
 import shlex
-import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rnnexp.app.commands.arguments import parser_of
+from rnnexp.app.commands.not_loaded import telling
 from rnnexp.app.config.nearby import not_loaded
 from rnnexp.discovery import load_file, load_plugins
 from rnnexp.errors import PluginError, UnknownNameError, suggest
@@ -37,9 +37,8 @@ def main(command: str, arguments: list[str]) -> int:
     parser.add_argument("plugins", nargs="+", metavar="NAME|FILE.py")
     parser.add_argument("--quick", action="store_true", help="leave out what takes seconds")
     args = parser.parse_args(arguments)
-    for failure in load_plugins():
-        print(f"rnnexp: plugin not loaded: {failure}", file=sys.stderr)
-    entries = [entry for word in args.plugins for entry in named(word)]
+    with telling(load_plugins()):
+        entries = [entry for word in args.plugins for entry in named(word)]
     console = Console()
     torch.set_num_threads(1)  # speed is compared on one
     failed = [entry for entry in entries if report(entry, console, args.quick)]
@@ -65,7 +64,7 @@ def named(word: str) -> list[Entry]:
 
 def _unknown(word: str) -> UnknownNameError:
     for failure in REGISTRY.failures:
-        if Path(failure.file).stem == word:
+        if failure.concerns("cell", word) or failure.concerns("task", word):
             return UnknownNameError(f"The file of '{word}' fails to load. {failure}")
     nearby = not_loaded("cell", word) or not_loaded("task", word)
     if nearby is not None:

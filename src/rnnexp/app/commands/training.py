@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.commands.arguments import refuse_flags
+from rnnexp.app.commands.not_loaded import tell, telling
 from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
 from rnnexp.app.config.disk import check_disk
 from rnnexp.app.run.going_on import check_resumes
@@ -40,14 +41,15 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     """
     args = get_args_parser().parse_intermixed_args(arguments)
     refuse_flags(args)
-    for failure in prepare(args.overrides, sweep=args.multirun):
-        print(f"rnnexp: plugin not loaded: {failure}", file=sys.stderr)
+    failures = prepare(args.overrides, sweep=args.multirun)
     if _only_informs(args):
+        tell(failures)
         return _inform(command, arguments, args)
-    args.overrides = with_earlier_overrides(args.overrides)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a process whose torch has a pool of threads cannot be copied
-    jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
+    with telling(failures):
+        args.overrides = with_earlier_overrides(args.overrides)
+        jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)
     plans, multirun = [job.plan for job in jobs], args.multirun or len(jobs) > 1

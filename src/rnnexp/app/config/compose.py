@@ -34,6 +34,7 @@ from rnnexp.app.config.validate import validate
 from rnnexp.app.config.words import of_a_sweep, unknown_choice
 from rnnexp.discovery import ENVIRONMENT, load_plugins, plugin_folders
 from rnnexp.errors import ConfigError, RnnexpError, suggest
+from rnnexp.options import null_refused
 from rnnexp.paths import conf_dir
 from rnnexp.registry import Failure
 
@@ -256,10 +257,20 @@ def _bad_value(error: Exception, text: str, overrides: Sequence[str]) -> ConfigE
     wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if where and wrong:
         return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'.")
+    if where and ("is not Optional" in first or "Incompatible value 'None'" in first):
+        return null_refused(where, _usual(where, overrides))
     if where and "is not a ListConfig, list or tuple" in first:
         given = [o.partition("=")[2] for o in overrides if o.lstrip("+").startswith(f"{where}=")]
         return ConfigError(f"{where}: expected a list, such as {where}=[{''.join(given[-1:])}].")
     return ConfigError(f"{where}: {first}" if where else text.strip())
+
+
+def _usual(key: str, overrides: Sequence[str]) -> object:
+    # What the key holds without the override that names it; None where a file gives the null.
+    others = [o for o in overrides if not _names(o, key)]
+    if len(others) == len(overrides):
+        return None
+    return OmegaConf.select(_compose(others, with_hydra=key.startswith("hydra.")), key)
 
 
 def _plugin_dirs(overrides: Sequence[str]) -> list[str]:

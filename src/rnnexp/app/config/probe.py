@@ -12,6 +12,7 @@ from torch import nn
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError, PluginError, RnnexpError
+from rnnexp.options import arguments_of
 from rnnexp.recurrence import choose_backend
 from rnnexp.recurrence.shapes import check_recurrent_weight, check_step
 from rnnexp.registry import REGISTRY, Kind
@@ -32,7 +33,7 @@ def made(kind: Kind, name: str, *arguments: Any, options: Mapping[str, Any]) -> 
         raise PluginError(
             f"The {kind} '{name}' lacks {', '.join(missing)}: write it in {entry.place}."
         )
-    return entry.cls(*arguments, **options)
+    return entry.cls(*arguments, **arguments_of(entry.options, options))
 
 
 def try_step(name: str, cell: Cell) -> None:

@@ -10,7 +10,7 @@ from hydra.core.plugins import Plugins
 
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.options import Option, options_of, schema_of
-from rnnexp.registry import REGISTRY, Kind
+from rnnexp.registry import REGISTRY, Entry, Kind
 
 SCHEMA = "rnnexp_schema"
 _SWEEPER = "hydra_plugins.rnnexp_grid_sweeper.grid_sweeper.GridSweeper"
@@ -28,13 +28,17 @@ def register_configs() -> None:
     kinds: tuple[Kind, ...] = ("cell", "task")
     for kind in kinds:
         for entry in REGISTRY.all(kind):
-            options = (Option("name", str, entry.name), *entry.options)
-            store.store(
-                group=kind,
-                name=entry.name,
-                node=schema_of(f"{kind}_{entry.name}", options),
-                provider=str(entry.file),
-            )
+            _store_plugin(store, entry)
+
+
+def _store_plugin(store: ConfigStore, entry: Entry) -> None:
+    try:
+        options = (Option("name", str, entry.name), *entry.options)
+        node = schema_of(f"{entry.kind}_{entry.name}", options)
+        store.store(group=entry.kind, name=entry.name, node=node, provider=str(entry.file))
+    except Exception as error:  # what loading it did not foresee is to stop this plugin alone
+        text = f"The {entry.kind} '{entry.name}' makes no config. {type(error).__name__}: {error}"
+        REGISTRY.drop(entry, " ".join(text.split()))
 
 
 def _root_schema() -> type:

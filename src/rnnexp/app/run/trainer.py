@@ -20,6 +20,7 @@ from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.monitors.probe import DynamicsProbe
 from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.monitors.weights import WeightPath
+from rnnexp.options import arguments_of
 from rnnexp.registry import REGISTRY
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
@@ -138,7 +139,8 @@ def _changing(values: Values) -> list[Callback]:
 
 def _plugged_in(values: Values) -> list[Callback]:
     given = values["callbacks"].items()
-    return [REGISTRY.get("callback", name).cls(**(options or {})) for name, options in given]
+    entries = [(REGISTRY.get("callback", name), options or {}) for name, options in given]
+    return [entry.cls(**arguments_of(entry.options, options)) for entry, options in entries]
 
 
 def omega_term(values: Values) -> OmegaTerm | None:

@@ -1,0 +1,141 @@
+"""Refuse in words what the class of a plugin declares and a config cannot hold."""
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Union, cast
+
+from rnnexp.errors import DeclaredError, PluginError
+from rnnexp.options import DICTS, LISTS, PLAIN, REQUIRED, Option, fits, unaliased
+from rnnexp.registry import Entry, Kind
+
+BASES: dict[Kind, tuple[str, str]] = {
+    "cell": ("rnnexp.cells.contract.Cell", "rnnexp.cells.PointwiseCell or rnnexp.cells.Cell"),
+    "task": ("rnnexp.tasks.contract.Task", "rnnexp.tasks.GeneratedTask or rnnexp.tasks.Task"),
+    "callback": ("pytorch_lightning.callbacks.callback.Callback", "pytorch_lightning.Callback"),
+}
+"""What a plugin of a kind is derived from: the full name of the class, and what an author writes.
+Names, since neither the contracts nor Lightning may be imported here."""
+_GIVEN = {"cell": 1, "task": 1, "callback": 0}
+"""How many positional arguments a constructor gets: the input size, or the seed."""
+_RESERVED = {"cell": ("name", "defaults"), "task": ("name", "defaults"), "callback": ()}
+"""What a config keeps for itself: the name of the plugin, and Hydra's list of defaults."""
+_SCALARS = (*PLAIN, type(None))
+_HELD = "None, bool, int, float, str, and lists, tuples and dicts of these"
+
+
+def check_entry(entry: Entry) -> None:
+    """Refuse a class that is none of its kind, or whose options a config cannot hold.
+
+    Args:
+        entry: as it was registered.
+
+    Raises:
+        DeclaredError: says what is wrong, and what to write.
+    """
+    base, written = BASES[entry.kind]
+    if base not in (f"{k.__module__}.{k.__qualname__}" for k in entry.cls.__mro__):
+        text = f"The {entry.kind} '{entry.name}' is no {base.rpartition('.')[2]}"
+        raise DeclaredError(f"{text}: derive its class from {written}.", _line(entry))
+    _check_positional(entry)
+    try:
+        options = entry.options
+    except PluginError as error:
+        raise DeclaredError(f"The {entry.kind} '{entry.name}': {error}", _line(entry)) from error
+    for option in options:
+        _check_option(entry, option)
+
+
+def _check_positional(entry: Entry) -> None:
+    owner = next(cls for cls in entry.cls.__mro__ if "__init__" in cls.__dict__)
+    if owner.__module__ != entry.cls.__module__:  # a library's; who uses it knows why
+        return
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(owner.__dict__["__init__"]).parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.kind in kinds]
+    for name in names[1 + _GIVEN[entry.kind] :]:
+        raise _refusal(entry, name, "is no option: options stand behind a `*` in __init__")
+
+
+def _check_option(entry: Entry, option: Option) -> None:
+    text = None
+    if option.name in _RESERVED[entry.kind]:
+        text = "has a name that the config keeps for itself; call it something else"
+    elif not _can_hold(option.type):
+        written = inspect.formatannotation(option.type)
+        text = f"is of type {written}, which a config cannot hold. {_advice()}"
+    elif option.default != REQUIRED:
+        text = _fault(option)
+    if text is not None:
+        raise _refusal(entry, option.name, text)
+
+
+def _fault(option: Option) -> str | None:
+    # What is wrong with a default, if anything is.
+    value, written = option.default, inspect.formatannotation(option.type)
+    if not _is_held(value):
+        kind = inspect.formatannotation(type(value))
+        return f"holds {kind} by default, which a config cannot. {_advice()}"
+    if "${" in repr(value):
+        return "has ${ in its default, which a config reads as a reference; write it otherwise"
+    if fits(value, option.type):
+        return None
+    if value is None:
+        return f"is None by default: write {option.name}: {written} | None"
+    if option.choices:
+        return f"is {value!r} by default, which is not among its choices {option.type_name}"
+    return f"is {value!r} by default, which is not of its type {written}; change one of them"
+
+
+def _advice() -> str:
+    return f"It holds {_HELD}: take one of these, such as a str, and make the rest in __init__"
+
+
+def _can_hold(annotation: Any) -> bool:
+    annotation = unaliased(annotation)
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return any(_can_hold(arg) for arg in inner if arg is not type(None))
+    if origin is Literal:
+        return all(type(choice) in _SCALARS for choice in inner)
+    if origin is not None:
+        return origin in (*LISTS, *DICTS) and all(_can_hold(a) for a in inner if a is not ...)
+    return annotation in (Any, object, *_SCALARS, *LISTS, *DICTS)
+
+
+def _is_held(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_held, cast("list[object]", value)))
+    if isinstance(value, dict):
+        pairs = cast("dict[object, object]", value).items()
+        return all(type(key) in PLAIN and _is_held(inner) for key, inner in pairs)
+    return type(value) in _SCALARS
+
+
+def _refusal(entry: Entry, option: str, text: str) -> DeclaredError:
+    return DeclaredError(
+        f"The option '{option}' of the {entry.kind} '{entry.name}' {text}.", _line(entry, option)
+    )
+
+
+def _line(entry: Entry, option: str | None = None) -> int | None:
+    # That of the option where its constructor stands in the plugin's own file, else of the class.
+    for cls in entry.cls.__mro__ if option else ():
+        line = _line_in(cls.__dict__.get("__init__"), entry.file, rf"\b{option}\s*[:=,)]")
+        if line is not None:
+            return line
+    return _line_in(entry.cls, entry.file, r"^\s*class\b")
+
+
+def _line_in(what: type | Callable[..., None] | None, file: Path, pattern: str) -> int | None:
+    try:
+        if what is None or inspect.getfile(what) != str(file):
+            return None
+        lines, first = inspect.getsourcelines(what)
+    except (OSError, TypeError):  # made by a decorator, or in no file
+        return None
+    found = (at for at, text in enumerate(lines, first) if re.search(pattern, text))
+    return next(found, None)
