@@ -251,7 +251,8 @@ class RecurrentNetwork(nn.Module):
             output_TBO, new = self._run_layers(x_TBI, state, along.at(t, len(inputs_TBI)))
             output_BO = output_TBO[-1] if self.readout_at == "every_step" else output_TBO
             outputs.append(output_BO)
-            own_BO = self._encode_output(output_BO)
+            # What a task encodes is of torch's default type, be the weights of another.
+            own_BO = self._encode_output(output_BO).to(fed_BO)
             new = NetworkState(new.layers, _mix(own_BO, targets_TBO, t, feed))
             state = _advanced(state, new, t, lengths_B)
         stacked_TBO = torch.stack(outputs)

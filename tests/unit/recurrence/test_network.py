@@ -80,6 +80,15 @@ def test_free_running_feeds_what_encode_output_makes(plugins: Registry, x: Tenso
     _same(outputs, forced)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_what_is_fed_back_is_of_the_type_of_the_weights(
+    plugins: Registry, x: Tensor, dtype: torch.dtype
+) -> None:
+    network = _network(plugins, feedback=True, encode_output=lambda y_BO: y_BO.float()).to(dtype)
+    outputs, state = network(x.to(dtype), feed=Feed.free())
+    assert (outputs.dtype, state.fed_back_BO.dtype) == (dtype, dtype)
+
+
 @pytest.mark.parametrize("backend", ["auto", "loop"])
 def test_stacked_layers_equal_torch(plugins: Registry, x: Tensor, backend: str) -> None:
     network = _network(plugins, "lstm", layers=2, backend=backend)
