@@ -254,3 +254,11 @@ def registry(plugins: Registry) -> Iterator[Registry]:
     for name in set(sys.modules) - modules:
         if name.startswith("rnnexp_plugin_"):
             del sys.modules[name]
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Have SIGINT raise KeyboardInterrupt: a shell's background job ignores it from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

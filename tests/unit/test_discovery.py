@@ -106,7 +106,7 @@ def test_keyboard_interrupt_of_a_file_is_a_failure(registry: Registry, tmp_path:
 
 
 def test_ctrl_c_at_import_ends_the_program_and_names_the_file(
-    registry: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path, ctrl_c: None
 ) -> None:
     file = tmp_path / "slow.py"
     text = "import signal\nsignal.raise_signal(signal.SIGINT)\n"

@@ -53,7 +53,7 @@ def test_a_file_may_put_back_what_it_changes() -> None:
         torch.set_default_dtype(torch.float32)
 
 
-def test_own_interrupt_and_ctrl_c_are_told_apart() -> None:
+def test_own_interrupt_and_ctrl_c_are_told_apart(ctrl_c: None) -> None:
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt) as own, guarded("x"):
         raise KeyboardInterrupt
