@@ -37,5 +37,7 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def one_hot(classes: Tensor, size: int) -> Tensor:
-    """Encode class numbers as inputs, shape (..., size)."""
-    return nn.functional.one_hot(classes, size).to(torch.get_default_dtype())
+    """Encode class numbers as inputs, shape (..., size); zeros where one is `IGNORED`."""
+    known = classes != IGNORED
+    shown = nn.functional.one_hot(classes.where(known, 0), size) * known.unsqueeze(-1)
+    return shown.to(torch.get_default_dtype())

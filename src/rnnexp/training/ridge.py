@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import Feed, RecurrentNetwork
-from rnnexp.tasks import Task
+from rnnexp.tasks import IGNORED, Task, one_hot
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def fit_readout(network: RecurrentNetwork, task: Task, ridge: Ridge) -> None:
 
         V, c = argmin  mean ||V h + c - y||^2 + lambda ||V||^2
 
-    over all batches and the steps at which outputs are read; y is the target, or the one-hot of
-    its class. Draws nothing, so that a seed gives the same network every time.
+    over all batches and the steps at which outputs are read and judged; y is the target, or the
+    one-hot of its class. Draws nothing, so that a seed gives the same network every time.
 
     Args:
         network: its readout is overwritten, all else is left as it is.
@@ -89,13 +89,15 @@ def _pairs(network: RecurrentNetwork, task: Task, batches: int) -> Iterator[tupl
                 targets_TBO=fed,
                 feed=Feed.teacher(),
             )
-            yield seen[0].flatten(0, -2), _wanted(batch.targets, task.output_size)
+            yield _judged(seen[0].flatten(0, -2), batch.targets, task.output_size)
     finally:
         hook.remove()
         network.train(was_training)
 
 
-def _wanted(targets: Tensor, outputs: int) -> Tensor:
+def _judged(h_NH: Tensor, targets: Tensor, outputs: int) -> tuple[Tensor, Tensor]:
     if targets.is_floating_point():
-        return targets.reshape(-1, outputs)
-    return nn.functional.one_hot(targets.flatten(), outputs)
+        return h_NH, targets.reshape(-1, outputs)
+    classes_N = targets.flatten()
+    known_N = classes_N != IGNORED
+    return h_NH[known_N], one_hot(classes_N[known_N], outputs)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rnnexp.tasks import IGNORED, accuracy, cross_entropy
+from rnnexp.tasks import IGNORED, accuracy, cross_entropy, one_hot
 
 T, B, V = 5, 3, 4
 
@@ -43,3 +43,9 @@ def test_without_padding_the_loss_is_torchs_to_the_bit(logits: torch.Tensor) -> 
 def test_a_loss_that_is_lost_is_not_hidden() -> None:
     lost = torch.full((2, V), torch.nan)
     assert cross_entropy(lost, torch.tensor([0, IGNORED])).isnan()
+
+
+def test_padding_is_fed_back_as_nothing() -> None:
+    shown = one_hot(torch.tensor([[1, IGNORED], [0, 2]]), 3)
+    wanted = [[[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]]
+    assert shown.tolist() == wanted

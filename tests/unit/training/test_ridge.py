@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from torch import Tensor
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import Registry
+from rnnexp.tasks import IGNORED
 from rnnexp.training.ridge import Ridge, fit_readout
 
 H = 12
@@ -106,3 +108,18 @@ def test_a_readout_without_a_matrix_is_refused(plugins: Registry) -> None:
     )
     with pytest.raises(ConfigError, match=r"use model\.head=linear"):
         fit_readout(network, task, Ridge())
+
+
+def test_padding_is_left_out_of_the_fit(plugins: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = _task(plugins, "digits")
+    whole = task.batch("train", 0)
+    padded = replace(whole, targets=whole.targets.clone())
+    padded.targets[5:] = IGNORED
+    fewer = replace(whole, inputs_TBI=whole.inputs_TBI[:, :5], targets=whole.targets[:5])
+    weights = []
+    for batch in (padded, fewer):
+        monkeypatch.setattr(task, "batch", lambda split, index, batch=batch: batch)
+        network = _network(plugins, task)
+        fit_readout(network, task, Ridge(strength=1e-3, batches=1))
+        weights.append(network.readout.weight.detach())
+    torch.testing.assert_close(*weights)
