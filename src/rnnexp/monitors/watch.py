@@ -148,7 +148,8 @@ class CliffWatch(Callback):
         pending = state_dict["pending"]
         self._pending = None if pending is None else CliffEvent.from_json(pending)
         self.detector.load_state_dict(state_dict["detector"])
-        self.flow.load_state_dict(state_dict["flow"])
+        if "flow" in state_dict:  # older checkpoints have none
+            self.flow.load_state_dict(state_dict["flow"])
 
     def _note_pass(self, pl_module: LightningModule) -> None:
         if self._batch is not None:
