@@ -4,6 +4,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.monitors.groups import cell_names, suffix_of
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import register_callback
 
@@ -45,11 +46,11 @@ class SpectralRadius(Callback):
 def radii(network: RecurrentNetwork) -> dict[str, float]:
     """Compute the spectral radius of every layer whose recurrent matrix is known."""
     figures: dict[str, float] = {}
-    for layer, cell in enumerate(network.layers):
+    names = cell_names(network)
+    for name, cell in zip(names, network.layers, strict=True):
         if not isinstance(cell, PointwiseCell) or cell.weight_hh is None:
             continue
-        suffix = "" if len(network.layers) == 1 else f"_layer{layer}"
-        figures[f"flow/spectral_radius{suffix}"] = _radius(cell)
+        figures[f"flow/spectral_radius{suffix_of(name, names)}"] = _radius(cell)
     return figures
 
 

@@ -41,10 +41,10 @@ def dynamics(cell: Cell, inputs_TBI: Tensor, state: State, seed: int = 0) -> Dyn
 
     J_t = ds_t / ds_{t-1} is the Jacobian of the whole state but for clocks, the cell driven by its
     inputs. Clocks (`Cell.clock_states`) run as they do: one that counts steps has the Jacobian 1,
-    and would hold the growth at 0 however fast all else contracts. v_T is drawn at
-    random, and carried back in time, as the gradient is. The mean of log_growth_T over t
-    is the finite-time largest Lyapunov exponent per step: a gradient vanishes where it is below 0
-    and explodes where it is above. The activations are those that the step calls as operators of
+    and would hold the growth at 0 however fast all else contracts. v_T is drawn at random, and
+    carried back in time, as the gradient is. The mean of log_growth_T over t is the finite-time
+    largest Lyapunov exponent per step: a gradient vanishes where it is below 0 and explodes where
+    it is above. The activations are those that the step calls as operators of
     torch: sigmoid (saturated outside 0.1..0.9), tanh (outside -0.8..0.8: the same slopes), and
     relu, hardtanh and hardsigmoid where their slope is 0.
 

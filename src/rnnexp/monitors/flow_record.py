@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rnnexp.monitors.flow import half_life, vanishing_ratio
+from rnnexp.monitors.groups import suffix_of
 from rnnexp.monitors.passes import Flow, Norms
 
 NOTHING_ARRIVES = -45.0
@@ -97,7 +98,7 @@ def _whole(flows: Sequence[Flow]) -> Norms:
 def _figures(norms: Norms) -> dict[str, float]:
     figures: dict[str, float] = {}
     for cell, norms_T in norms.items():
-        suffix = "" if len(norms) == 1 else f"_{cell}"
+        suffix = suffix_of(cell, norms)
         ratio, life = vanishing_ratio(norms_T), half_life(norms_T)
         if not math.isnan(ratio):
             figures[f"flow/vanishing_log10{suffix}"] = max(ratio, NOTHING_ARRIVES)

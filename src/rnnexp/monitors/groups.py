@@ -1,10 +1,12 @@
 """Which part of a network a gradient comes from: norms of groups of parameters."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 
 import torch
 from torch import nn
+
+from rnnexp.recurrence import RecurrentNetwork
 
 _KINDS = {"weight_ih": "input", "weight_hh": "recurrent", "bias": "bias"}
 """What a parameter's name begins with, and the group that it belongs to; ``cell`` for others."""
@@ -25,6 +27,16 @@ def cell_name(index: int, directions: int = 1) -> str:
     """
     layer, direction = divmod(index, directions)
     return f"layer{layer}{_REVERSE if direction else ''}"
+
+
+def cell_names(network: RecurrentNetwork) -> list[str]:
+    """Name all cells of a network, in their order."""
+    return [cell_name(i, network.directions) for i in range(len(network.layers))]
+
+
+def suffix_of(cell: str, cells: Sized) -> str:
+    """Give what the name of a cell's figure ends in: nothing where there is one cell only."""
+    return "" if len(cells) == 1 else f"_{cell}"
 
 
 def group_of(name: str, directions: int = 1) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnexp.cells import Cell
 from rnnexp.monitors.dynamics import Dynamics, dynamics
-from rnnexp.monitors.groups import cell_name, is_reverse
+from rnnexp.monitors.groups import cell_names, is_reverse, suffix_of
 from rnnexp.recurrence import InputTrace, RecurrentNetwork, Trace
 from rnnexp.tasks import Batch
 from rnnexp.tracking.journal import cut_torn_tail, read_all
@@ -60,8 +60,7 @@ class DynamicsProbe(Callback):
         if self._due:
             network = cast(RecurrentNetwork, pl_module.network)
             traces: list[Trace] = cast(Any, pl_module).traces
-            cells = [cell_name(i, network.directions) for i in range(len(traces))]
-            named = zip(cells, network.layers, traces, strict=True)
+            named = zip(cell_names(network), network.layers, traces, strict=True)
             seen = {name: _look(cell, t, trainer.global_step) for name, cell, t in named}
             self._looked_at = trainer.global_step
             self._found = {layer: found for layer, found in seen.items() if found is not None}
@@ -106,7 +105,7 @@ def means(found: Mapping[str, Dynamics]) -> dict[str, float]:
     """Take the means over time; what a cell does not show is left out."""
     figures: dict[str, float] = {}
     for layer, seen in found.items():
-        suffix = "" if len(found) == 1 else f"_{layer}"
+        suffix = suffix_of(layer, found)
         for name, values_T in _columns(seen).items():
             figures[f"flow/{name}{suffix}"] = float(values_T.mean())
     return {name: value for name, value in figures.items() if math.isfinite(value)}

@@ -14,9 +14,10 @@ load_plugins()
 H = 8
 
 
-def radii(plugins: Registry, cell: Cell) -> dict[str, float]:
+def radii(plugins: Registry, *cells: Cell, directions: int = 1) -> dict[str, float]:
     module: Any = sys.modules[plugins.get("callback", "spectral_radius").cls.__module__]
-    return module.radii(type("Net", (), {"layers": [cell]})())
+    network = type("Net", (), {"layers": list(cells), "directions": directions})()
+    return module.radii(network)
 
 
 def made(plugins: Registry, name: str) -> Cell:
@@ -44,3 +45,12 @@ def test_it_is_that_of_the_matrix_in_the_loop(plugins: Registry, name: str) -> N
 
 def test_a_matrix_that_is_kept_orthogonal_has_the_radius_1(plugins: Registry) -> None:
     assert radii(plugins, made(plugins, "exp_rnn"))["flow/spectral_radius"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("directions", "last"), [(1, "layer1"), (2, "layer0_reverse")])
+def test_of_several_it_is_named_as_all_figures_of_a_cell(
+    plugins: Registry, directions: int, last: str
+) -> None:
+    cells = [made(plugins, "elman") for _ in range(2)]
+    names = {f"flow/spectral_radius_{name}" for name in ("layer0", last)}
+    assert set(radii(plugins, *cells, directions=directions)) == names

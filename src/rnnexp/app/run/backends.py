@@ -4,7 +4,7 @@ from typing import cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from rnnexp.monitors.groups import cell_name
+from rnnexp.monitors.groups import cell_names
 from rnnexp.recurrence import RecurrentNetwork, choose_backend
 from rnnexp.recurrence.trace import Shown
 from rnnexp.tracking import RunLog
@@ -32,5 +32,5 @@ class BackendTags(Callback):
         network = cast(RecurrentNetwork, pl_module.network)
         with trainer.precision_plugin.train_step_context():
             names = [choose_backend(cell, network.backend, self.needed) for cell in network.layers]
-        cells = [cell_name(i, network.directions) for i in range(len(names))]
-        self._record.tags({f"{TAG}{cell}": name for cell, name in zip(cells, names, strict=True)})
+        named = zip(cell_names(network), names, strict=True)
+        self._record.tags({f"{TAG}{cell}": name for cell, name in named})
