@@ -16,6 +16,8 @@ from torch.utils._pytree import tree_leaves
 
 from rnnexp.cells import PointwiseCell
 
+_ROWS = (11, 13, 17)
+"""How many rows it is tried on: the first number by which no other axis can be mistaken."""
 _LOOKS = frozenset(("_local_scalar_dense", "equal", "is_nonzero", "nonzero"))
 """What gives Python a value to branch on."""
 _MOVES = frozenset(
@@ -38,14 +40,13 @@ _AXES_AT = {"linalg_vector_norm": 2, "roll": 2}
 """Where they are another."""
 
 
-def reason_against_update(cell: PointwiseCell, rows: int = 11) -> str | None:
+def reason_against_update(cell: PointwiseCell) -> str | None:
     """Say by which operator an update mixes rows or units, or looks at values; None if by none.
 
     Args:
         cell: on the CPU.
-        rows: a number that is no size of an axis of the cell's; another is taken where it is.
     """
-    rows += 2 * (rows in (cell.hidden_size, cell.num_gates))
+    rows = next(n for n in _ROWS if n not in (cell.hidden_size, cell.num_gates))
     like = cell.weight_ih.detach()
     products = [torch.randn(rows, cell.num_gates, cell.hidden_size).to(like) for _ in range(2)]
     state = tuple(torch.randn(rows, cell.hidden_size).to(like) for _ in range(cell.num_states))

@@ -1,9 +1,8 @@
 """A recorded step of a run made again: its very weights and batch, from config and seed."""
 
-import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -43,12 +42,16 @@ class Rebuilt:
     loss: float
     lr: float
     plan: Plan
-    flows: tuple[Flow, ...] = ()
+    flows: list[Flow]
 
     @property
     def share(self) -> float:
         """What a batch's loss counts in the step, whose gradient is that of their sum."""
-        return 1 / self.plan.values["trainer"]["accumulate"]
+        return _share(self.plan)
+
+
+def _share(plan: Plan) -> float:
+    return 1 / plan.values["trainer"]["accumulate"]
 
 
 def rebuild(folder: Path, step: int) -> Rebuilt:
@@ -77,7 +80,8 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     positions = positions_of(step, len(stream), values["trainer"]["accumulate"])
     batches = tuple(stream.at(position) for position in positions)
     lr = _rate_at(step, metrics.get("train/lr", ()), values)
-    return _with_gradient(Rebuilt(module, batches, math.nan, lr, plan), step)
+    loss, flows = _take_gradient(plan, module, batches, step)
+    return Rebuilt(module, batches, loss, lr, plan, flows)
 
 
 def positions_of(step: int, batches: int, accumulate: int) -> range:
@@ -125,8 +129,10 @@ def _nearest(folder: Path, steps: int) -> Path | None:
     return done[max(reached)] if reached else None
 
 
-def _with_gradient(made: Rebuilt, step: int) -> Rebuilt:
-    term, module = omega_term(made.plan.values), made.module
+def _take_gradient(
+    plan: Plan, module: RecurrentModule, batches: Sequence[Batch], step: int
+) -> tuple[float, list[Flow]]:
+    term, share = omega_term(plan.values), _share(plan)
     module.train()
     module.zero_grad()
     if module.network.backend == "vendor":  # it shows no dL/dh_t
@@ -134,14 +140,13 @@ def _with_gradient(made: Rebuilt, step: int) -> Rebuilt:
     losses: list[float] = []
     passes: list[Pass] = []
     with module.keeping_state():
-        for batch in made.batches:
+        for batch in batches:
             module.traces = [FullTrace() if term else Trace() for _ in module.network.layers]
             loss = module.training_step(batch, 0)
-            (loss * made.share).backward()
+            (loss * share).backward()
             if term is not None:
-                weight = term.weight_at(step - 1) * made.share
+                weight = term.weight_at(step - 1) * share
                 add_omega(module.network, module.traces, term.flavour, weight)
             losses.append(float(loss.detach()))
             passes.append(Pass(batch, module.traces, module.network.directions))
-    loss = sum(losses) / len(losses)
-    return replace(made, loss=loss, flows=tuple(flows_of(passes)))
+    return sum(losses) / len(losses), flows_of(passes)
