@@ -105,6 +105,6 @@ def test_the_spectral_radius_of_a_known_matrix(plugins) -> None:
     elman = plugins.get("cell", "elman").cls(2, hidden_size=2)
     with torch.no_grad():
         elman.weight_hh.copy_(torch.tensor([[0.6, -0.8], [0.8, 0.6]]) * 1.5)
-    network = type("Net", (), {"layers": [elman]})()
+    network = type("Net", (), {"layers": [elman], "directions": 1})()
     assert module.radii(network)["flow/spectral_radius"] == pytest.approx(1.5)
     assert math.isfinite(module.radii(network)["flow/spectral_radius"])
