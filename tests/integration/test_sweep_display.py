@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rnnexp.app.jobs.folder import LOG_BYTES
+from rnnexp.app.jobs.log import LOG_BYTES
 
 CELL = '''
 import time

@@ -1,9 +1,7 @@
 """The jobs of a sweep on disk: one folder per key, and what it tells of the job."""
 
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +12,10 @@ from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import read_json, write_json
 
-COMPLETE, FROZEN, STATUS, LOG = "COMPLETE", "job.json", "status.json", "log.txt"
+COMPLETE, FROZEN, STATUS = "COMPLETE", "job.json", "status.json"
 PRUNED = "pruned.json"
 """Written by a search that is about to end a job; the job finds it when it is asked to end."""
 SWEEPS = Path("outputs", "sweeps")
-LOG_BYTES = 32 << 20
-"""How much of what a job prints is kept."""
 State = Literal["new", "interrupted", "done", "failed", "running", "pruned"]
 
 
@@ -94,38 +90,6 @@ def outcome_of(folder: Path) -> Outcome | None:
 def artifact_root(uri: str) -> Path | None:
     """Keep artifacts beside a local store; a server knows its own place."""
     return Path("outputs", "mlflow").resolve() if uri.startswith("sqlite:") else None
-
-
-def log_tail(folder: Path, lines: int = 20) -> str:
-    """Return the last lines that a job printed."""
-    path = folder / LOG
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 16_384))
-        text = file.read().decode("utf-8", "replace")
-    return "\n".join(text.splitlines()[-lines:])
-
-
-def cap_log(folder: Path, limit: int = LOG_BYTES) -> None:
-    """Cut the middle out of a log that is too long; the job goes on writing at its end.
-
-    Args:
-        folder: the job's.
-        limit: bytes; a half from the beginning stays, and a quarter from the end.
-    """
-    path = folder / LOG
-    with suppress(FileNotFoundError), path.open("r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size <= limit:
-            return
-        file.seek(size - limit // 4)
-        end = file.read(limit // 4)
-        # The job appends: what it writes from here on comes behind the cut.
-        file.truncate(limit // 2)
-        left_out = size - limit // 2 - len(end)
-        with path.open("ab") as job:
-            job.write(f"\n[{left_out} bytes are left out here]\n".encode() + end)
 
 
 def default_name(overrides: Sequence[str]) -> str:

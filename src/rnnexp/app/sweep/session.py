@@ -16,7 +16,8 @@ from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import Corner, Job, search_path
 from rnnexp.app.config.validate import validate
-from rnnexp.app.jobs.folder import LOG, State, artifact_root
+from rnnexp.app.jobs.folder import State, artifact_root
+from rnnexp.app.jobs.log import LOG
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.alone import alone_in
 from rnnexp.app.run.resume import origin_of

@@ -11,17 +11,16 @@ from rnnexp.app.config.compose import Job
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.jobs.folder import (
     COMPLETE,
-    LOG,
     SWEEPS,
     Frozen,
     State,
     default_name,
-    log_tail,
     outcome_of,
     pruned_at,
     state_of,
 )
 from rnnexp.app.jobs.lease import Lease, acquire, holder_of
+from rnnexp.app.jobs.log import LOG, log_tail
 from rnnexp.app.jobs.outcome import Outcome, best_by
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten

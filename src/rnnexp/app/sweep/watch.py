@@ -13,8 +13,9 @@ from rich.text import Text
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from hydra_plugins.rnnexp_local_launcher._processes import Task
-from rnnexp.app.jobs.folder import LOG, STATUS, cap_log, log_tail
+from rnnexp.app.jobs.folder import STATUS
 from rnnexp.app.jobs.lease import LEASE_SECONDS
+from rnnexp.app.jobs.log import LOG, cap_log, log_tail
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import STOPPED, Sweep
 from rnnexp.app.sweep.worker import BUSY, PATIENCE_SECONDS, main, run_folder
@@ -101,7 +102,7 @@ class SweepWatcher:
         """Judge a job and say how it went."""
         item = _item(ended.task)
         self._running.remove(item)
-        cap_log(item.folder)
+        cap_log(item.folder, at_work=ended.code == BUSY)
         self._forward()
         self.sweep.tell(self._at_work())
         if ended.code == BUSY:
@@ -135,7 +136,7 @@ class SweepWatcher:
         self._shown = now
         self._forward()
         for item in self._running:
-            cap_log(item.folder)
+            cap_log(item.folder, at_work=True)
         if self.sweep.lease is not None:
             self.sweep.lease.beat()
         if self.moving and self._live is None:
