@@ -4,8 +4,10 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from hydra_plugins.rnnexp_local_launcher._options import check_options
-from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits, Pool
+from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits, MakePool, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import (
     LauncherError,
     Lifeline,
@@ -41,19 +43,26 @@ def launch(
     config that Hydra composes for it.
     """
     setup_globals()
-    check_options(launcher.options)
     assert launcher.config is not None
     assert launcher.task_function is not None
     assert launcher.hydra_context is not None
     own = getattr(launcher.task_function, "sweep_tasks", None)
     tasks: Sequence[Task]
-    if own is not None:
-        tasks, watcher, limits = own(job_overrides, first, launcher.config)
-        make_pool(launcher.options, tasks, watcher, limits).run(tasks)
-        return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
-    jobs = [hydra_task(launcher, list(o), first + i) for i, o in enumerate(job_overrides)]
-    make_pool(launcher.options, jobs, Lines(len(jobs)), Limits()).run(jobs)
+    with launcher.pools() as make:
+        if own is not None:
+            tasks, watcher, limits = own(job_overrides, first, launcher.config)
+            make(tasks, watcher, limits).run(tasks)
+            return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
+        jobs = [hydra_task(launcher, list(o), first + i) for i, o in enumerate(job_overrides)]
+        make(jobs, Lines(len(jobs)), Limits()).run(jobs)
     return [job.result() for job in jobs]
+
+
+@contextmanager
+def pools(launcher: "LocalLauncher") -> Generator[MakePool]:
+    """Hold the processes of this machine, which takes no holding."""
+    check_options(launcher.options)
+    yield partial(make_pool, launcher.options)
 
 
 def make_pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:

@@ -192,6 +192,10 @@ class Pool:
             time.sleep(self.poll_seconds)
 
 
+MakePool = Callable[[Sequence[Task], Watcher, Limits], Pool]
+"""Makes the pool for some tasks; a pool with a supply gets further ones like them."""
+
+
 def _ended(running: _Place, code: int) -> Ended:
     seconds = time.monotonic() - running.since
     if code < 0:

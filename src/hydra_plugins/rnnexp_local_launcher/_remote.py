@@ -4,16 +4,36 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
 
 
-def own_tasks(launcher: LocalLauncher, name: str) -> Callable[..., Any]:
-    """Return the method by which a task function makes its tasks.
+def launch_own(
+    launcher: LocalLauncher, name: str, job_overrides: Sequence[Sequence[str]], first: int
+) -> list[JobReturn]:
+    """Run a batch of jobs whose task function brings its own tasks.
+
+    Args:
+        launcher: one that holds what jobs elsewhere run on.
+        name: as it is asked for.
+        job_overrides: of the batch.
+        first: number of its first job.
 
     Raises:
-        LauncherError: it has none; only a copy of this process could run its jobs.
+        LauncherError: it brings none; only a copy of this process could run its jobs.
     """
+    setup_globals()
+    own = _own_tasks(launcher, name)
+    with launcher.pools() as make:
+        tasks, watcher, limits = own(job_overrides, first, launcher.config)
+        if tasks:
+            make(tasks, watcher, limits).run(tasks)
+    return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
+
+
+def _own_tasks(launcher: LocalLauncher, name: str) -> Callable[..., Any]:
     assert launcher.config is not None
     own = getattr(launcher.task_function, "sweep_tasks", None)
     if own is None:

@@ -1,12 +1,16 @@
 """The shell that Hydra sees; it is imported at every start of every Hydra program."""
 
 from collections.abc import Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from hydra_plugins.rnnexp_local_launcher._pool import MakePool
 
 
 class LocalLauncher(Launcher):
@@ -33,3 +37,9 @@ class LocalLauncher(Launcher):
         from hydra_plugins.rnnexp_local_launcher._core import launch
 
         return launch(self, job_overrides, initial_job_idx)
+
+    def pools(self) -> AbstractContextManager["MakePool"]:
+        """Hold what the jobs run on; a sweeper may start them one by one on it."""
+        from hydra_plugins.rnnexp_local_launcher._core import pools
+
+        return pools(self)

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 
-from hydra_plugins.rnnexp_local_launcher._core import make_pool
+from hydra_plugins.rnnexp_local_launcher._pool import MakePool
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings, settings_of
 from hydra_plugins.rnnexp_optuna_sweeper._space import Dimension, SearchError, split
 from hydra_plugins.rnnexp_optuna_sweeper._trials import HydraTrials, Trials
@@ -62,8 +62,8 @@ def check(options: Mapping[str, Any], arguments: Sequence[str]) -> Asked:
 def search(sweeper: "OptunaSweeper", arguments: Sequence[str]) -> dict[str, Any]:
     """Search: run trials, a few at once, until there are as many as are wanted.
 
-    A task function with a method ``search_trials(settings, fixed, config)`` makes and judges its
-    own trials; any other function is forked, once per trial.
+    A task function with a method ``search_trials(settings, config)`` makes and judges its own
+    trials; any other function is forked, once per trial.
 
     Returns:
         The best trials.
@@ -75,16 +75,26 @@ def search(sweeper: "OptunaSweeper", arguments: Sequence[str]) -> dict[str, Any]
     launcher = _launcher(sweeper)
     folder = Path(str(sweeper.config.hydra.sweep.dir))
     folder.mkdir(parents=True, exist_ok=True)
+    with launcher.pools() as make:
+        trials = _trials(sweeper, launcher, settings)
+        with _held(folder):
+            return _run(make, trials, (settings, fixed, space), folder)
+
+
+def _trials(sweeper: "OptunaSweeper", launcher: "LocalLauncher", settings: Settings) -> Trials:
     own = getattr(sweeper.task_function, "search_trials", None)
-    total = settings.trials
-    trials: Trials = (
-        own(settings, sweeper.config) if own else HydraTrials(launcher, settings.objectives, total)
-    )
-    with _held(folder):
-        return _run(launcher.options, trials, (settings, fixed, space), folder)
+    if own is not None:
+        return own(settings, sweeper.config)
+    kind = type(launcher).__name__
+    if kind != "LocalLauncher":
+        raise SearchError(
+            f"{kind} runs the trials of programs whose task function has a method search_trials, "
+            "which makes tasks that can be pickled; hydra/launcher=local runs those of any."
+        )
+    return HydraTrials(launcher, settings.objectives, settings.trials)
 
 
-def _run(options: dict[str, Any], trials: Trials, asked: Asked, folder: Path) -> dict[str, Any]:
+def _run(make: MakePool, trials: Trials, asked: Asked, folder: Path) -> dict[str, Any]:
     from hydra_plugins.rnnexp_optuna_sweeper import _driver, _results, _study
 
     settings, fixed, space = asked
@@ -96,7 +106,7 @@ def _run(options: dict[str, Any], trials: Trials, asked: Asked, folder: Path) ->
     driver = _driver.Driver(study, settings, fixed, space, trials, left)
     first = driver.supply()
     if first is not None:
-        pool = driver.pool = make_pool(options, [first], driver, trials.limits)
+        pool = driver.pool = make([first], driver, trials.limits)
         pool.supply = driver.supply
         pool.run([first])
     results = _results.results_of(study)
@@ -116,25 +126,34 @@ def _launcher(sweeper: "OptunaSweeper") -> "LocalLauncher":
         config=sweeper.config,
     )
     # By name: Hydra executes the files of plugins once more, which makes another class of each.
-    check_launcher(type(launcher).__name__)
+    check_launcher(type(launcher).__name__, getattr(launcher, "options", {}))
     return cast("LocalLauncher", launcher)
 
 
-def check_launcher(name: str) -> None:
+def check_launcher(name: str, options: Mapping[str, Any]) -> None:
     """Refuse launchers that cannot start trials one by one.
 
     Args:
         name: of its class, with or without its module.
+        options: of the launcher.
 
     Raises:
-        SearchError: says which launcher can.
+        SearchError: says which launcher can; or that a queue is not told how many at once.
     """
     kind = name.rpartition(".")[2]
-    if kind != "LocalLauncher":
+    if kind not in _ONE_BY_ONE:
         raise SearchError(
             f"hydra/sweeper=optuna starts its trials one by one, which {kind} cannot: it waits for "
-            "whole batches. Use hydra/launcher=local."
+            "whole batches. Use hydra/launcher=local, ray, submitit_slurm or submitit_local."
         )
+    if kind == "SubmititSlurmLauncher" and not options.get("jobs"):
+        raise SearchError(
+            "hydra.launcher.jobs: a search learns from the trials that have ended, so that not all "
+            "are queued from the start. Say how many at once, such as hydra.launcher.jobs=8."
+        )
+
+
+_ONE_BY_ONE = ("LocalLauncher", "RayLauncher", "SubmititLocalLauncher", "SubmititSlurmLauncher")
 
 
 @contextmanager

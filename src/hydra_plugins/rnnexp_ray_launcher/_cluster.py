@@ -3,8 +3,9 @@
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ class Cluster:
         ray = _ray()
         own: dict[str, Any] = {} if address else _own_cluster(self.options)
         try:
-            ray.init(address or "local", logging_level="ERROR", log_to_driver=False, **own)
+            with _own_signals():
+                ray.init(address or "local", logging_level="ERROR", log_to_driver=False, **own)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise LauncherError(f"hydra.launcher.address={address}: {error}") from error
         self._connected = True
@@ -140,6 +142,15 @@ def _ray() -> Any:
             "hydra/launcher=ray: Ray is not installed. Install it: pip install 'rnnexp[ray]'"
         ) from error
     return ray
+
+
+@contextmanager
+def _own_signals() -> Generator[None]:
+    # Ray takes SIGTERM over: it prints a trace before it is handed on.
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _own_cluster(options: dict[str, Any]) -> dict[str, Any]:

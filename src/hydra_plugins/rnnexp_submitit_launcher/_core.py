@@ -1,20 +1,18 @@
-"""From Hydra's batch of jobs to submitit's and back."""
+"""The pool of a sweep by submitit."""
 
 import math
 import shutil
 import signal
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus, setup_globals
-
 from hydra_plugins.rnnexp_local_launcher._core import THREADS
-from hydra_plugins.rnnexp_local_launcher._pool import Limits, Pool
+from hydra_plugins.rnnexp_local_launcher._pool import Limits, MakePool, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import (
     LauncherError,
     Running,
@@ -22,32 +20,31 @@ from hydra_plugins.rnnexp_local_launcher._processes import (
     Task,
     unheard,
 )
-from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of, own_tasks
+from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of
 from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
 from hydra_plugins.rnnexp_submitit_launcher._job import STOPPED, Requeued
 
 LATE_SECONDS = 10.0
 
 
-def launch(
-    launcher: LocalLauncher, cluster: str, job_overrides: Sequence[Sequence[str]], first: int
-) -> list[JobReturn]:
-    """Run a batch of jobs whose task function brings its own tasks."""
-    setup_globals()
-    own = own_tasks(launcher, f"submitit_{cluster}")
+@contextmanager
+def pools(launcher: LocalLauncher, cluster: str) -> Generator[MakePool]:
+    """Hold a queue, to which jobs are submitted from here."""
     assert launcher.config is not None
-    folder = Path(str(launcher.config.hydra.sweep.dir), ".submitit")
     check_queue(cluster)
-    tasks, watcher, limits = own(job_overrides, first, launcher.config)
-    if limits.timeout is not None:
-        raise LauncherError(
-            f"sweep.timeout={limits.timeout:g}: a queue counts the time of a job. "
-            "Use hydra.launcher.timeout_min instead."
-        )
-    if tasks:
-        queue = Queue(folder, cluster, launcher.options)
-        _pool(queue, tasks, watcher, limits).run(tasks)
-    return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
+    queue = Queue(
+        Path(str(launcher.config.hydra.sweep.dir), ".submitit"), cluster, launcher.options
+    )
+
+    def make(tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
+        if own.timeout is not None:
+            raise LauncherError(
+                f"sweep.timeout={own.timeout:g}: a queue counts the time of a job. "
+                "Use hydra.launcher.timeout_min instead."
+            )
+        return _pool(queue, tasks, watcher, own)
+
+    yield make
 
 
 def check_queue(cluster: str) -> None:

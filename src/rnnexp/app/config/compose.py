@@ -185,7 +185,7 @@ def _corners(hydra: DictConfig, overrides: list[str]) -> _Expanded:
     others = [o for o in overrides if o not in own]
     options: Any = OmegaConf.to_container(hydra.sweeper, resolve=True)
     try:
-        check_launcher(str(hydra.launcher.get("_target_")))
+        check_launcher(str(hydra.launcher.get("_target_")), hydra.launcher)
         settings, fixed, space = check(options, others)
     except HydraException as error:  # a `SearchError`, or params that cannot be parsed
         raise ConfigError(str(error)) from error

@@ -1,6 +1,6 @@
 """A search: a sweep whose jobs Optuna suggests, one at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -109,14 +109,18 @@ class SearchTrials:
     Args:
         search: whose they are.
         watcher: shows how it goes.
-        threads: CPU threads of each.
+        threads_of: tells the CPU threads of each.
         common: overrides that Hydra does not hand on.
     """
 
     def __init__(
-        self, search: Search, watcher: SweepWatcher, threads: int, common: Sequence[str]
+        self,
+        search: Search,
+        watcher: SweepWatcher,
+        threads_of: Callable[[Item], int],
+        common: Sequence[str],
     ) -> None:
-        self.search, self.watcher, self.threads = search, watcher, threads
+        self.search, self.watcher, self.threads_of = search, watcher, threads_of
         self.common = list(common)
         options = search.options
         self.limits = Limits(timeout=options["timeout"], fail_fast=options["fail_fast"])
@@ -135,7 +139,7 @@ class SearchTrials:
             return Result("pruned")
         if state == "running":
             self.search.others.note(item.folder)
-        self.search.freeze(item, self.threads)
+        self.search.freeze(item, self.threads_of(item))
         return JobTask(item)
 
     def remember(self, number: int, overrides: Sequence[str]) -> None:

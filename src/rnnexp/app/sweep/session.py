@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -106,7 +107,7 @@ class Session:
         del job_overrides, first
         assert self.sweep is not None
         # Said before the record of the sweep is begun: what no job can get.
-        threads = {i.key: _threads(config.hydra.launcher, JobTask(i)) for i in self.sweep.items}
+        threads = {i.key: _threads(config.hydra.launcher, i) for i in self.sweep.items}
         left = self._begin(self.sweep)
         package_list()
         for item in left:
@@ -125,9 +126,9 @@ class Session:
         self._watcher = self._watch(self.sweep)
         found = [o for o in self.overrides if o.startswith("hydra.searchpath=")]
         common = found or search_path(self.overrides)
-        threads = int(config.hydra.launcher.threads)
         package_list()
-        return SearchTrials(self.sweep, self._watcher, threads, common)
+        threads_of = partial(_threads, config.hydra.launcher)
+        return SearchTrials(self.sweep, self._watcher, threads_of, common)
 
     def finish(self) -> None:
         """Close the record and print what came out."""
@@ -255,7 +256,8 @@ def _come_so_far(sweep: Sweep, counts: Counter[State]) -> str:
     return ", ".join(words)
 
 
-def _threads(launcher: DictConfig, task: JobTask) -> int:
+def _threads(launcher: DictConfig, item: Item) -> int:
+    task = JobTask(item)
     if "cpus" in launcher:  # not hydra/launcher=local, which counts in threads
         return need_of(launcher, task, has_gpus=True).threads
     gpus = launcher.get("gpus")
