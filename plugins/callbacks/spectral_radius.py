@@ -55,5 +55,8 @@ def radii(network: RecurrentNetwork) -> dict[str, float]:
 
 
 def _radius(cell: PointwiseCell) -> float:
-    gates_GHH = cell.recurrent_weight().unflatten(0, (-1, cell.hidden_size))
+    weight = cell.recurrent_weight()
+    if weight.dtype in (torch.bfloat16, torch.float16):  # of which torch knows no eigenvalues
+        weight = weight.float()
+    gates_GHH = weight.unflatten(0, (-1, cell.hidden_size))
     return float(torch.linalg.eigvals(gates_GHH).abs().max())

@@ -17,7 +17,8 @@ class Antisymmetric(PointwiseCell):
 
     Args:
         epsilon: length of a step.
-        gamma: damping, which makes up for what a step of finite length amplifies.
+        gamma: damping. A step of finite length amplifies what turns by w radians per unit of time
+            at the rate epsilon w^2 / 2, which a smaller gamma does not make up for.
 
     Source: Chang, Chen, Haber, Chi 2019, "AntisymmetricRNN: a dynamical system view on recurrent
         neural networks", arXiv:1902.09689.

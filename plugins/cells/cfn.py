@@ -9,7 +9,7 @@ from rnnexp.types import State
 
 @register_cell("cfn")
 class CFN(PointwiseCell):
-    """The chaos-free network: without input, every unit goes to zero at a rate of its own.
+    """The chaos-free network: without i * tanh(n), every unit goes to zero at a rate of its own.
 
         f, i = sigmoid(W x_t + R h_{t-1} + b)     n = W x_t + b
         h_t  = f * tanh(h_{t-1}) + i * tanh(n)

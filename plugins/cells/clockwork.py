@@ -7,6 +7,9 @@ from rnnexp.cells import PointwiseCell, register_cell
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
+LONGEST = 1 << 24
+"""Steps; up to there a clock in float32 counts each of them."""
+
 
 @register_cell("clockwork")
 class Clockwork(PointwiseCell):
@@ -32,10 +35,10 @@ class Clockwork(PointwiseCell):
 
     def __init__(self, input_size: int, *, groups: int = 4, base: int = 2, **options: Any) -> None:
         super().__init__(input_size, **options)
-        if groups < 1 or base < 2:
+        if groups < 1 or base < 2 or base ** (groups - 1) > LONGEST:
             raise ConfigError(
-                "cell.groups, cell.base: must be at least 1 and 2, got "
-                f"groups={groups}, base={base}."
+                "cell.groups, cell.base: must be at least 1 and 2, and the longest period, "
+                f"base^(groups-1), at most {LONGEST}, got groups={groups}, base={base}."
             )
         group_H = torch.arange(self.hidden_size) * groups // self.hidden_size
         slower_or_same = group_H.unsqueeze(0) >= group_H.unsqueeze(1)

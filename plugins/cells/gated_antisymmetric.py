@@ -18,7 +18,7 @@ class GatedAntisymmetric(PointwiseCell):
 
     Args:
         epsilon: length of a step.
-        gamma: damping, which makes up for what a step of finite length amplifies.
+        gamma: damping, as in `antisymmetric`.
 
     Source: Chang, Chen, Haber, Chi 2019, "AntisymmetricRNN: a dynamical system view on recurrent
         neural networks", arXiv:1902.09689.

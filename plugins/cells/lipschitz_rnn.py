@@ -43,6 +43,9 @@ class LipschitzRNN(PointwiseCell):
                 f"gamma >= 0, got step={step}, beta={beta}, gamma={gamma}."
             )
         self.step_size, self.beta, self.gamma = step, beta, gamma
+        assert self.weight_hh is not None
+        # Larger, and the even part of A has eigenvalues above 0: h grows until it overflows.
+        nn.init.normal_(self.weight_hh, std=1 / self.hidden_size)
         # Only V's part has inputs.
         self.weight_ih = input_weight(1, self.hidden_size, input_size)
         self.bias_ih = nn.Parameter(torch.zeros(self.hidden_size))

@@ -54,7 +54,9 @@ class LRU(LinearCell):
     def coefficients(self, seen_BI: Tensor) -> tuple[Tensor, Tensor]:
         """Turn and fade by lambda, add the input at the scale that keeps s of its size."""
         turn_N = torch.polar(torch.exp(-torch.exp(self.nu)), torch.exp(self.theta))
-        parts = [nn.functional.linear(seen_BI, w_NxI) for w_NxI in self.weight_ih.unbind(-1)]
+        # Autocast multiplies in a type of which torch has no complex numbers.
+        products = (nn.functional.linear(seen_BI, w_NxI) for w_NxI in self.weight_ih.unbind(-1))
+        parts = [product_BN.to(self.nu.dtype) for product_BN in products]
         return turn_N, torch.exp(self.gamma) * torch.complex(*parts)
 
     def readout(self, s_BN: Tensor, seen_BI: Tensor) -> Tensor:

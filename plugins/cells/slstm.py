@@ -63,4 +63,5 @@ class SLSTM(PointwiseCell):
 
 
 def _log_sigmoid(x: Tensor) -> Tensor:
-    return torch.clamp(x, max=0) - torch.log1p(torch.exp(-torch.abs(x)))
+    # minimum, not clamp: at 0 its slope is 1/2, and so that of the whole is right.
+    return torch.minimum(x, torch.zeros_like(x)) - torch.log1p(torch.exp(-torch.abs(x)))

@@ -23,8 +23,9 @@ class Dynamics:
         state_norm_T: mean over rows of the norm of h_t, the output.
         saturated_T: the share of activations that are saturated, in [0, 1]; NaN where the step
             uses none of those known.
-        log_growth_T: mean over rows of the logarithm by which step t stretches a direction; NaN
-            where no state is carried, or clocks alone.
+        log_growth_T: mean over rows of the logarithm by which step t stretches a direction, of
+            the rows of which something is left; NaN where there is none: no state is carried, or
+            clocks alone, or nothing of the state passes through the step.
     """
 
     state_norm_T: Tensor
@@ -87,7 +88,7 @@ def _backward(
         saturated.append(seen.share)
         pulled = _pulled_back(_moving(cell, new), leaves, direction)
         direction, log_B = _stretched(pulled, direction)
-        growth.append(log_B.mean())
+        growth.append(log_B.nanmean())
     saturated_T = torch.tensor(saturated[::-1])
     return saturated_T, torch.stack(growth[::-1])
 
@@ -105,7 +106,8 @@ def _pulled_back(new: State, old: State, direction: State) -> State:
 
 
 def _stretched(vectors: State, before: State) -> tuple[State, Tensor]:
-    """Normalise each row; where nothing is left of it, the direction before goes on."""
+    """Normalise each row; where nothing is left of it, the direction before goes on, and the
+    logarithm is NaN: it would be that of the smallest number of the type."""
     if not vectors:
         return vectors, torch.full((1,), torch.nan)
     norm_B = _row_norms(vectors)
@@ -114,7 +116,7 @@ def _stretched(vectors: State, before: State) -> tuple[State, Tensor]:
     left_B = norm_B > tiny
     pairs = zip(vectors, before, strict=True)
     kept = tuple(torch.where(_like(left_B, v), v / _like(safe_B, v), old) for v, old in pairs)
-    return kept, safe_B.log()
+    return kept, torch.where(left_B, safe_B.log(), torch.nan)
 
 
 def _random_direction(state: State, seed: int) -> State:

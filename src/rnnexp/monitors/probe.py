@@ -102,12 +102,12 @@ def is_due(steps_done: int, every: int, batch: Batch, window: int | None) -> boo
 
 
 def means(found: Mapping[str, Dynamics]) -> dict[str, float]:
-    """Take the means over time; what a cell does not show is left out."""
+    """Take the means over the time steps that show something; what none does is left out."""
     figures: dict[str, float] = {}
     for layer, seen in found.items():
         suffix = suffix_of(layer, found)
         for name, values_T in _columns(seen).items():
-            figures[f"flow/{name}{suffix}"] = float(values_T.mean())
+            figures[f"flow/{name}{suffix}"] = float(values_T.nanmean())
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, Twin
+from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.native import is_slower_than_vendor, run_native
 from rnnexp.recurrence.native import reason_against as native_reason_against
 from rnnexp.recurrence.pointwise import reason_against as pointwise_reason_against
@@ -143,6 +144,8 @@ def _against_vendor(cell: Cell) -> str | None:
     twin = cell.twin()
     if twin is None:
         return "torch.nn has no such recurrence."
+    if is_transformed():
+        return "torch.func transforms cannot look into torch's own recurrences."
     on_cpu = twin.weight_hh.device.type == "cpu"
     if twin.kind == "LSTM" and on_cpu and torch.is_autocast_enabled("cpu"):
         return _against_type(torch.get_autocast_dtype("cpu"))

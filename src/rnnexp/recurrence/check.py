@@ -9,8 +9,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import is_, itemgetter
+from threading import RLock
 from typing import Any, Generic, NamedTuple, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +20,18 @@ from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.inside_torch import saved_tensors_are_hooked
 from rnnexp.types import State
 
+NOT_EXAMINED = (
+    "its weights were made under torch.inference_mode(), and autograd keeps no record of such."
+)
 _STEPS, _ROWS = 2, 3
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 """Relative to the largest entry. Rounding stays below, also that of torch, which keeps some
 constants as float32 (the 1/6 of hardsigmoid); another gradient does not."""
 
-PLAIN = (int, float, str, bool, type(None), tuple)
-_BOOKS = frozenset((dict, OrderedDict, set))
+_SCALARS = (int, float, str, bool, type(None))
+_BOXES = (list, dict, set, tuple)
+_examining = RLock()
+"""To record what an update does, torch changes itself for a moment: one thread at a time."""
 Guard = tuple[object, ...]
 _GUARDS = 4
 """Training and evaluation take turns: neither is found out again at every turn."""
@@ -106,46 +112,80 @@ class Remembered(Generic[Finding]):
         # thread of its own has none.
         if saved_tensors_are_hooked():
             with ThreadPoolExecutor(max_workers=1) as thread:
-                finding = thread.submit(self._find, cell).result()
+                finding = thread.submit(self._found, cell).result()
         else:
-            finding = self._find(cell)
+            finding = self._found(cell)
         if twins and self._lasting(finding):
             self._of_twins[twins] = finding
         if len(self._of_twins) > _TWINS:
             self._of_twins.popitem(last=False)
         return finding
 
+    def _found(self, cell: PointwiseCell) -> Finding:
+        with _examining:
+            return self._find(cell)
+
 
 def guard_of(cell: PointwiseCell) -> Guard:
-    """Collect what `update` may depend on: the weights' type, and the plain options of the cell."""
-    # A module's own dictionaries are most of it; to look at a type is faster than isinstance.
-    options = [item for item in vars(cell).items() if type(item[1]) not in _BOOKS]
+    """Collect what `update` may depend on: the weights' type, and what the cell holds beside."""
     weight = cell.weight_ih
-    return (weight.dtype, weight.device, *(item for item in options if isinstance(item[1], PLAIN)))
+    return (weight.dtype, weight.device, *((name, _seen(v)) for name, v in _own(cell).items()))
+
+
+def _own(cell: PointwiseCell) -> dict[str, Any]:
+    # Without a module's own dictionaries, which are most of it.
+    return {n: v for n, v in vars(cell).items() if n not in _OF_TORCH or n == "training"}
+
+
+def _seen(value: object) -> object:
+    """Give what can be compared later: the value, or else which object it is."""
+    if _is_plain(value):
+        return value
+    if isinstance(value, _BOXES):
+        return repr(value)
+    return (_Same(value), value._version) if isinstance(value, Tensor) else _Same(value)
+
+
+def _is_plain(value: object) -> bool:
+    # What cannot change and stay the same object.
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return isinstance(value, _SCALARS)
+
+
+class _Same:
+    """Equal to another that was made of the same object, as long as there is that object."""
+
+    def __init__(self, value: object) -> None:
+        try:
+            self.get: Callable[[], object] = ref(value)
+        except TypeError:
+            self.get = lambda: value
+
+    def __eq__(self, other: object) -> bool:
+        value = self.get()
+        return isinstance(other, _Same) and value is not None and value is other.get()
 
 
 def _options_of(cell: PointwiseCell) -> _Options | None:
     # None where the cell holds anything else: such an object may change and stay the same one.
-    own = vars(cell)
-    names = ["training", *(name for name in own if name not in _OF_TORCH)]
-    values = tuple(own[name] for name in names)
-    if len(names) < 2 or not all(isinstance(value, PLAIN) for value in values):
+    own, weight = _own(cell), cell.weight_ih
+    if len(own) < 2 or not all(map(_is_plain, own.values())):
         return None
-    return _Options(
-        len(own), itemgetter(*names), values, cell.weight_ih.dtype, cell.weight_ih.device
-    )
+    get = itemgetter(*own)
+    return _Options(len(vars(cell)), get, tuple(own.values()), weight.dtype, weight.device)
 
 
 def _twins_of(cell: PointwiseCell, guard: Guard) -> Guard:
     # All that tells cells apart; empty for one that holds more than numbers and its own tensors.
-    own = {name: value for name, value in vars(cell).items() if name not in _OF_TORCH}
-    plain = all(isinstance(value, PLAIN) for value in own.values())
-    if not plain or next(cell.children(), None) is not None:
+    if not all(map(_is_plain, _own(cell).values())) or next(cell.children(), None) is not None:
         return ()
     tensors = (*cell.named_parameters(), *cell.named_buffers())
     shapes = ((name, t.shape, t.dtype, t.device, t.requires_grad) for name, t in tensors)
     kind = type(cell)
-    return (kind, kind.update, kind.step, *(repr(item) for item in guard), *shapes)
+    of_classes = (item for cls in kind.__mro__ for item in vars(cls).items() if _is_plain(item[1]))
+    options = (repr(item) for item in (*guard, *of_classes))
+    return (kind, kind.update, kind.step, *options, *shapes)
 
 
 def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: PointwiseCell) -> bool:

@@ -7,15 +7,21 @@ from rnnexp.errors import NonFiniteError
 from rnnexp.types import State
 
 
-def check_steps(name: str, tensor_TBX: Tensor) -> None:
+def check_steps(name: str, tensor_TBX: Tensor, steps_before: int = 0) -> None:
     """Refuse a sequence that holds NaN or infinity.
+
+    Args:
+        name: of the sequence.
+        tensor_TBX: its steps.
+        steps_before: how many come before them in the whole sequence.
 
     Raises:
         NonFiniteError: says at which time step first, counted from 0.
     """
     bad_T = ~torch.isfinite(tensor_TBX.detach()).flatten(1).all(dim=1)
     if bool(bad_T.any()):
-        raise _error(name, tensor_TBX, f"first at time step {int(bad_T.int().argmax())}")
+        first = steps_before + int(bad_T.int().argmax())
+        raise _error(name, tensor_TBX, f"first at time step {first}")
 
 
 def check_state(state: State, when: str) -> None:

@@ -6,8 +6,8 @@ from torch import Tensor
 from rnnexp.errors import ConfigError
 
 
-def check_lengths(lengths_B: Tensor, inputs_TBI: Tensor) -> None:
-    """Refuse lengths that do not fit a batch.
+def checked_lengths(lengths_B: Tensor, inputs_TBI: Tensor) -> Tensor:
+    """Give the lengths in 64 bits, in which they can be compared with any T.
 
     Raises:
         ConfigError: wrong type, wrong shape, or a length below 1 or beyond T.
@@ -21,12 +21,14 @@ def check_lengths(lengths_B: Tensor, inputs_TBI: Tensor) -> None:
             f"lengths_B: expected shape {wanted}, one length for each row of inputs of shape "
             f"{tuple(inputs_TBI.shape)}, got shape {found}."
         )
+    lengths_B = lengths_B.long()
     bad = lengths_B[(lengths_B < 1) | (lengths_B > steps)]
     if bad.numel():
         raise ConfigError(
             f"lengths_B: each of shape {found} must lie in 1..{steps}, the number of time steps, "
             f"got {int(bad.flatten()[0])}."
         )
+    return lengths_B
 
 
 def valid_steps(steps: int, lengths_B: Tensor) -> Tensor:

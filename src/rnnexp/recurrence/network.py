@@ -11,7 +11,7 @@ from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence.feed import Feed, check_targets
 from rnnexp.recurrence.head import Head, make_head
-from rnnexp.recurrence.lengths import blank, last_step, reverse_time
+from rnnexp.recurrence.lengths import blank, checked_lengths, last_step, reverse_time
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.unroll import unroll
 from rnnexp.types import State
@@ -55,10 +55,11 @@ class _Along:
 
     lengths_B: Tensor | None = None
     traces: Sequence[Trace] | None = None
+    steps_before: int = 0
 
     def at(self, t: int, steps: int) -> "_Along":
         """Make what goes along with step t alone, of T."""
-        return _Along(None, self.traces and [trace.part(t, steps) for trace in self.traces])
+        return _Along(None, self.traces and [trace.part(t, steps) for trace in self.traces], t)
 
 
 class RecurrentNetwork(nn.Module):
@@ -131,7 +132,7 @@ class RecurrentNetwork(nn.Module):
         self.backend = backend
         self.checkpoint_every = checkpoint_every
         self.check_finite = check_finite
-        self._encode_output: EncodeOutput = encode_output or (lambda output: output)
+        self._encode_output: EncodeOutput = encode_output or _as_it_is
 
     @property
     def layers(self) -> list[Cell]:
@@ -176,6 +177,8 @@ class RecurrentNetwork(nn.Module):
             ConfigError: as `unroll` does; targets that are fed back were not given.
         """
         state = state or self.initial_state(tuple(inputs_TBI.shape[1:-1]))
+        if lengths_B is not None:
+            lengths_B = checked_lengths(lengths_B, inputs_TBI)
         along = _Along(lengths_B, traces)
         if not self.feedback:
             return self._run_layers(inputs_TBI, state, along)
@@ -212,6 +215,7 @@ class RecurrentNetwork(nn.Module):
             checkpoint_every=self.checkpoint_every,
             lengths_B=lengths_B,
             check_finite=self.check_finite,
+            steps_before=along.steps_before,
         )
         last.append(unrolled.state)
         outputs_TBH = unrolled.outputs_TBH
@@ -245,7 +249,8 @@ class RecurrentNetwork(nn.Module):
         along: "_Along",
     ) -> tuple[Tensor, NetworkState]:
         outputs, lengths_B = list[Tensor](), along.lengths_B
-        for t, x_BI in enumerate(inputs_TBI.unbind(0)):
+        # Rows that have ended run along, and 0 times NaN would be NaN in the gradient.
+        for t, x_BI in enumerate(blank(inputs_TBI, lengths_B).unbind(0)):
             fed_BO = _required(state.fed_back_BO)
             x_TBI = torch.cat([x_BI, fed_BO], -1).unsqueeze(0)
             output_TBO, new = self._run_layers(x_TBI, state, along.at(t, len(inputs_TBI)))
@@ -285,6 +290,10 @@ def _mix(own_BO: Tensor, targets_TBO: Tensor | None, t: int, feed: Feed) -> Tens
         return own_BO
     coin_B1 = torch.rand(own_BO.shape[:-1], device=own_BO.device).unsqueeze(-1)
     return torch.where(coin_B1 < feed.teacher_share, _required(targets_TBO)[t], own_BO.detach())
+
+
+def _as_it_is(output_BO: Tensor) -> Tensor:
+    return output_BO
 
 
 def _required(tensor: Tensor | None) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import Cell, PointwiseCell
-from rnnexp.recurrence.check import Remembered, agrees
+from rnnexp.recurrence.check import NOT_EXAMINED, Remembered, agrees
 from rnnexp.recurrence.elementwise import reason_against_update
 from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.product import gram, linear, refuse_second_derivative
@@ -51,6 +51,8 @@ def reason_against(cell: Cell) -> str | None:
         return "it is no PointwiseCell, from whose update the passes could be derived."
     if is_transformed():
         return "torch.func transforms cannot look into its loops."
+    if cell.weight_ih.is_inference():
+        return NOT_EXAMINED
     return _reasons.of(cell)
 
 

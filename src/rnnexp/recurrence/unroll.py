@@ -8,7 +8,7 @@ from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.recurrence.backends import BACKENDS, BackendName, auto_order, reason_against
 from rnnexp.recurrence.finite import check_state, check_steps
-from rnnexp.recurrence.lengths import blank, check_lengths
+from rnnexp.recurrence.lengths import blank, checked_lengths
 from rnnexp.recurrence.segments import run_segments
 from rnnexp.recurrence.trace import Shown, Trace
 from rnnexp.types import State
@@ -39,6 +39,7 @@ def unroll(
     checkpoint_every: int | None = None,
     lengths_B: Tensor | None = None,
     check_finite: bool = False,
+    steps_before: int = 0,
 ) -> Unrolled:
     """Apply a cell to each time step of a sequence, carrying its state.
 
@@ -56,6 +57,7 @@ def unroll(
             nor gradient, its outputs are zero, and the state returned is that after each row's
             own last step.
         check_finite: look for NaN and infinity in what goes in and comes out.
+        steps_before: what comes before these steps in the sequence, for the words of its error.
 
     Raises:
         ConfigError: the backend asked for cannot run this cell; the input, the state or the lengths
@@ -66,15 +68,15 @@ def unroll(
     _check_inputs(cell, inputs_TBI)
     _check_every(checkpoint_every)
     if lengths_B is not None:
-        check_lengths(lengths_B, inputs_TBI)
+        lengths_B = checked_lengths(lengths_B, inputs_TBI)
     if state is None:
         state = cell.initial_state(inputs_TBI.shape[1:-1])
     else:
         _check_state(cell, state, inputs_TBI)
     name = choose_backend(cell, backend, trace.needs if trace is not None else "nothing")
     if check_finite:
-        check_steps("inputs", blank(inputs_TBI, lengths_B))
-        check_state(state, "before time step 0")
+        check_steps("inputs", blank(inputs_TBI, lengths_B), steps_before)
+        check_state(state, f"before time step {steps_before}")
     if trace is not None:
         trace.note_inputs(inputs_TBI, state)
     run, every = BACKENDS[name].run, checkpoint_every
@@ -82,8 +84,8 @@ def unroll(
         run, cell, inputs_TBI, state, trace, every=every, lengths_B=lengths_B
     )
     if check_finite:
-        check_steps("outputs", outputs_TBH)
-        check_state(last, f"after time step {len(inputs_TBI) - 1}")
+        check_steps("outputs", outputs_TBH, steps_before)
+        check_state(last, f"after time step {steps_before + len(inputs_TBI) - 1}")
     return Unrolled(outputs_TBH, last, name)
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from rnnexp.cells import Cell
 from rnnexp.monitors.dynamics import dynamics
+from rnnexp.monitors.probe import means
 from rnnexp.types import State
 
 
@@ -158,8 +159,26 @@ def test_saturated_is_what_has_little_slope_left(name: str) -> None:
 def test_where_nothing_is_left_the_direction_goes_on() -> None:
     cell = Linear(torch.zeros(2, 2))
     seen = dynamics(cell, torch.ones(3, 2, 2), (torch.zeros(2, 2),))
-    tiny = math.log(torch.finfo(torch.float32).tiny)
-    assert seen.log_growth_T.tolist() == pytest.approx([tiny] * 3)
+    assert seen.log_growth_T.isnan().all(), "not the smallest number of the type"
+    assert "flow/log_growth" not in means({"layer0": seen})
+
+
+class Forgetful(Linear):
+    """Passes nothing of its state on in the rows, and at the steps, where x is 0."""
+
+    def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        h_BH = x_BI + 0.5 * state[0] * (x_BI != 0)
+        return h_BH, (h_BH,)
+
+
+def test_the_growth_is_that_of_what_is_left() -> None:
+    x_TBI = torch.ones(3, 2, 2)
+    x_TBI[0], x_TBI[1, 0] = 0, 0
+    seen = dynamics(Forgetful(torch.zeros(2, 2)), x_TBI, (torch.zeros(2, 2),))
+    assert seen.log_growth_T.tolist() == pytest.approx(
+        [math.nan, *[math.log(0.5)] * 2], nan_ok=True
+    )
+    assert means({"layer0": seen})["flow/log_growth"] == pytest.approx(math.log(0.5))
 
 
 def test_nothing_else_is_touched(plugins) -> None:

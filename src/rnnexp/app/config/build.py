@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from rnnexp.app.config.probe import made, try_backend, try_step
+from rnnexp.app.config.probe import check_precision, made, try_backend, try_step
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
@@ -62,6 +62,7 @@ def make_plan(values: Values) -> Plan:
     try_step(values["cell"]["name"], probe)
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)
+    check_precision(values["cell"]["name"], probe, values["trainer"]["precision"])
     try_backend(probe, values["unroll"]["backend"], values["trainer"])
     if values["model"]["readout_fit"] == "ridge":
         _check_ridge(values)

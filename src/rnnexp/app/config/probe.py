@@ -62,6 +62,30 @@ def try_step(name: str, cell: Cell) -> None:
         ) from error
 
 
+def check_precision(name: str, cell: Cell, precision: str) -> None:
+    """Refuse weights of a type in which a cell cannot work.
+
+    Args:
+        name: of the cell, as the config names it.
+        cell: made for the occasion.
+        precision: ``trainer.precision``.
+
+    Raises:
+        ConfigError: says why.
+    """
+    if precision != "bf16-true":
+        return
+    reason = None
+    if cell.clock_states:
+        reason = "counts steps, and bfloat16 counts to 256 at most"
+    elif getattr(cell, "complex_state", False):
+        reason = "has a complex state, and torch knows no complex numbers of bfloat16"
+    if reason is not None:
+        raise ConfigError(
+            f"trainer.precision=bf16-true: the cell '{name}' {reason}. Use bf16-mixed or 32-true."
+        )
+
+
 def try_backend(cell: Cell, wanted: str, trainer: Mapping[str, Any]) -> None:
     """Ask whether a backend can run a cell, in the type of numbers that it is to be trained in.
 

@@ -84,6 +84,7 @@ def _pow(a: Operand, b: Operand) -> Node:
     if not isinstance(a, Node) or isinstance(b, Node):
         raise UnsupportedError("its update raises to a power that is not a plain number.")
     simple: dict[float, Callable[[], Node]] = {
+        0: lambda: ONE,
         1: lambda: a,
         2: lambda: ir.mul(a, a),
         3: lambda: ir.mul(ir.mul(a, a), a),

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.inside_torch import graph_is_kept, saved_tensors_are_hooked
@@ -14,6 +13,7 @@ from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout, layout_of
 from rnnexp.recurrence.native.sources import unroll_by, wanted_of
 from rnnexp.recurrence.native.workspace import Workspace, copy_of
+from rnnexp.recurrence.product import refuse_second_derivative
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -89,10 +89,8 @@ class _Unroll(torch.autograd.Function):
         return outputs, *last
 
     @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's type
-        ctx: Any, *grads: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative("native")
         inputs_TBI, weights, h_TBH, memory = _saved_by(ctx)
         layout, trace = ctx.layout, ctx.trace
         h = h_TBH.data_ptr() - _bytes_before(layout, h_TBH)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence.check import Remembered
+from rnnexp.recurrence.check import NOT_EXAMINED, Remembered
 from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.native.attempt import made_or_reason
 from rnnexp.recurrence.native.cuda import is_in_one_start, run_on_gpu
@@ -69,6 +69,8 @@ def reason_against(cell: Cell) -> str | None:
         return f"its weights are on {weight.device}; native loops run on the CPU or on CUDA."
     if weight.dtype not in (torch.float32, torch.float64):
         return f"its weights are of type {weight.dtype}; native loops know float32 and float64."
+    if weight.is_inference():
+        return NOT_EXAMINED
     mode = _reason_against_mode(weight.device.type)
     if mode is not None or weight.device.type == "cuda":
         return mode or reason_against_on_gpu(cell)

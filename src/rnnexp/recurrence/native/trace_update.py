@@ -1,6 +1,7 @@
 """Read a cell's `update` by running it once on tensors that record what is done to them."""
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
     # Imported late: it takes a second, and only a process that builds a kernel needs it.
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    module = UpdateOf(cell)
+    module = UpdateOf(_apart(cell, tensors))
 
     def run(data: list[Tensor], values: list[Tensor]) -> tuple[Tensor, ...]:
         replaced = {f"cell.{name}": v for name, v in zip(tensors, values, strict=True)}
@@ -69,6 +70,14 @@ def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
             return make_fx(run)(_example(cell), values)
     except Exception as error:
         raise UnsupportedError(f"its update cannot be recorded: {error}") from error
+
+
+def _apart(cell: PointwiseCell, tensors: dict[str, Tensor]) -> PointwiseCell:
+    # Of the cell itself other threads would see, for a moment, the tensors that record.
+    try:
+        return deepcopy(cell, {id(tensor): tensor for tensor in tensors.values()})
+    except Exception:  # it holds what cannot be copied
+        return cell
 
 
 def _example(cell: PointwiseCell) -> list[Tensor]:

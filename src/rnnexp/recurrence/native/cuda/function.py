@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.native.cuda.call import (
@@ -18,6 +17,7 @@ from rnnexp.recurrence.native.cuda.call import (
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel
 from rnnexp.recurrence.native.cuda.plan import Plan, plan_of
 from rnnexp.recurrence.native.sources import Wanted, unroll_by, wanted_of
+from rnnexp.recurrence.product import refuse_second_derivative
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -83,10 +83,8 @@ class _Unroll(torch.autograd.Function):
         return outputs[1:], *record.last
 
     @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's type
-        ctx: Any, *grads: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative("native")
         plan, trace = ctx.plan, ctx.trace
         x, ih, *kept = ctx.saved_tensors
         # What hooks for saved tensors give is laid out as they like.
