@@ -143,7 +143,7 @@ def _seen(value: object) -> object:
         return value
     if isinstance(value, _BOXES):
         return repr(value)
-    return (_Same(value), value._version) if isinstance(value, Tensor) else _Same(value)
+    return _Same(value)
 
 
 def _is_plain(value: object) -> bool:

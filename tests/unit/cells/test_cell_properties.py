@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import Feed, RecurrentNetwork, unroll
+from rnnexp.recurrence import Feed, RecurrentNetwork, Trace, unroll
 from rnnexp.registry import Registry
 
 T, B, I, H = 6, 2, 4, 8  # noqa: E741
@@ -227,3 +227,22 @@ def test_impossible_options_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         _make(plugins, name, **options)
+
+
+def test_lipschitz_rnn_passes_the_gradient_on_over_many_steps(plugins: Registry) -> None:
+    cell = _make(plugins, "lipschitz_rnn", hidden=64)
+    trace = Trace()
+    outputs_TBH = unroll(cell, torch.randn(784, B, I, dtype=torch.float64), trace=trace).outputs_TBH
+    assert outputs_TBH.abs().max() < 1e3
+    outputs_TBH[-1].sum().backward()
+    assert trace.grad_norm_T is not None
+    assert 0.1 < trace.grad_norm_T[0] / trace.grad_norm_T[-1] < 100
+
+
+@pytest.mark.parametrize("forget", ["sigmoid", "exp"])
+def test_slstm_has_its_gradient_where_a_gate_is_at_zero(plugins: Registry, forget: str) -> None:
+    cell = _make(plugins, "slstm", forget=forget)
+    zeros_BGH = torch.zeros(B, 4, H, dtype=torch.float64)
+    state = tuple(torch.randn(B, H, dtype=torch.float64) for _ in range(3))
+    wx_BGH = zeros_BGH.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda wx: cell.update(wx, zeros_BGH, state), (wx_BGH,))

@@ -47,7 +47,7 @@ GROUPS: dict[str, list[Callable[[Tensor, Tensor], Tensor]]] = {
         lambda a, b: F.mish(a),
     ],
     "powers": [
-        lambda a, b: a**2 + a**3 + 1 / (a.abs() + 1) ** 1.7,
+        lambda a, b: a**0 + a**2 + a**3 + 1 / (a.abs() + 1) ** 1.7,
         lambda a, b: torch.sqrt(a.abs() + 0.1),
         lambda a, b: torch.rsqrt(a.abs() + 0.1),
         lambda a, b: torch.reciprocal(a.abs() + 0.1),

@@ -1,0 +1,77 @@
+"""Cells in threads, under transforms and modes of torch, and what these must not change."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence import RecurrentNetwork, unroll
+from rnnexp.recurrence.unroll import choose_backend
+from rnnexp.registry import Registry
+
+
+@pytest.mark.parametrize("name", ["gru", "leaky", "star"])
+def test_the_first_runs_may_be_of_several_threads(plugins: Registry, name: str) -> None:
+    torch.manual_seed(0)
+    inputs_TBI = torch.randn(4, 2, 3)
+    # A size of its own: no twin of it has been examined.
+    cell = plugins.get("cell", name).cls(3, hidden_size=23)
+
+    def gradient(_: int) -> Tensor:
+        loss = unroll(cell, inputs_TBI).outputs_TBH.square().sum()
+        return torch.autograd.grad(loss, cell.weight_hh)[0]
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(gradient, range(8)))
+    loss = unroll(cell, inputs_TBI, backend="loop").outputs_TBH.square().sum()
+    wanted = torch.autograd.grad(loss, cell.weight_hh)[0]
+    for grad in found:
+        torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-6)
+    alone = plugins.get("cell", name).cls(3, hidden_size=24)
+    assert choose_backend(cell) == choose_backend(alone), "none was denied for the others' sake"
+
+
+@pytest.mark.parametrize("name", ["elman", "gru", "lstm", "mgu"])
+def test_vmap_goes_over_a_cell(plugins: Registry, name: str) -> None:
+    cell = plugins.get("cell", name).cls(3, hidden_size=4)
+    inputs_NTBI = torch.randn(5, 4, 2, 3)
+    found = vmap(lambda x_TBI: unroll(cell, x_TBI).outputs_TBH)(inputs_NTBI)
+    wanted = torch.stack([unroll(cell, x_TBI).outputs_TBH for x_TBI in inputs_NTBI])
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "mgu", "lru"])
+def test_a_cell_that_was_made_in_inference_mode_runs(plugins: Registry, name: str) -> None:
+    with torch.inference_mode():
+        cell = plugins.get("cell", name).cls(3, hidden_size=4)
+        inputs_TBI = torch.randn(4, 2, 3)
+        found = unroll(cell, inputs_TBI).outputs_TBH
+        torch.testing.assert_close(found, unroll(cell, inputs_TBI, backend="loop").outputs_TBH)
+        if name in ("elman", "lstm"):
+            for backend in ("native", "pointwise"):
+                with pytest.raises(ConfigError, match=r"made under torch\.inference_mode"):
+                    unroll(cell, inputs_TBI, backend=backend)
+
+
+def test_a_network_can_be_pickled(plugins: Registry) -> None:
+    make = plugins.get("cell", "elman").cls
+    network = RecurrentNetwork(make, 3, 2, feedback=True)
+    assert "encode_output" not in repr(network)
+    state = pickle.loads(pickle.dumps(network)).state_dict()
+    assert state.keys() == network.state_dict().keys()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_lru_runs_under_autocast(plugins: Registry, dtype: torch.dtype) -> None:
+    cell = plugins.get("cell", "lru").cls(3, hidden_size=4)
+    inputs_TBI = torch.randn(6, 2, 3)
+    wanted = unroll(cell, inputs_TBI).outputs_TBH
+    with torch.autocast("cpu", dtype):
+        for backend in ("scan", "loop"):
+            outputs_TBH = unroll(cell, inputs_TBI, backend=backend).outputs_TBH
+            outputs_TBH.sum().backward()
+            torch.testing.assert_close(outputs_TBH.float(), wanted, rtol=0.05, atol=0.05)
