@@ -48,7 +48,7 @@ class LRU(LinearCell):
         self.theta = nn.Parameter(torch.log(largest_phase * (1 - torch.rand(n))))
         self.gamma = nn.Parameter(0.5 * torch.log(1 - square_N))
         self.weight_ih = nn.Parameter(torch.randn(n, input_size, 2) / math.sqrt(2 * input_size))
-        self.weight_out = nn.Parameter(torch.randn(hidden, n, 2) / math.sqrt(2 * n))
+        self.weight_out = nn.Parameter(torch.randn(hidden, n, 2) / math.sqrt(n))
         self.weight_skip = nn.Parameter(torch.randn(hidden, input_size) / math.sqrt(input_size))
 
     def coefficients(self, seen_BI: Tensor) -> tuple[Tensor, Tensor]:
