@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
-from hydra_plugins.rnnexp_local_launcher._processes import tie_to_launcher
+from hydra_plugins.rnnexp_local_launcher._processes import hear_of_ends, tie_to_launcher
 from rnnexp.app.config.compose import prepare
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, outcome_of
@@ -92,6 +92,7 @@ def _run(folder: Path, stop: StopRequest) -> Outcome:
 def main(folder: str, patience: float = PATIENCE_SECONDS) -> int:
     """Run a job in a process that was started for it."""
     tie_to_launcher()
+    hear_of_ends()  # Ray and a queue start this in processes of theirs
     frozen = Frozen.read(Path(folder))
     prepare([f"plugin_dirs={frozen.values['plugin_dirs']}"])
     return run_folder(Path(folder), patience=patience)
