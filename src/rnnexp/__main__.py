@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 
 HELP = """\
@@ -62,6 +63,8 @@ def main() -> None:
     """Run one command and exit with its code."""
     from rnnexp.loading import leave
 
+    # Where the caller ignores it, as some supervisors do, the system keeps no child's exit code.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     code: int | str | None = EXIT_UNREAD
     try:
         code = run(sys.argv[1:])

@@ -201,3 +201,42 @@ def test_changed_versions_are_told(rnnexp, workdir: Path, store_uri: str) -> Non
     told = f"torch is {torch.__version__}, and was 1.0 when the checkpoint was written."
     assert told in done.err
     assert load_run(workdir / "out").tags["rnnexp.changed_since_checkpoint"].startswith(told)
+
+
+KILLS = '''
+import os, signal
+from pathlib import Path
+from pytorch_lightning import Callback
+from rnnexp.registry import register_callback
+
+@register_callback("kills")
+class Kills(Callback):
+    """Ends its process once, after the last step."""
+
+    def on_test_start(self, trainer, pl_module):
+        if Path("kill").exists():
+            Path("kill").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_early_and_killed_trains_no_more(
+    rnnexp, workdir: Path, store_uri: str
+) -> None:
+    (workdir / "mine").mkdir()
+    (workdir / "mine" / "kills.py").write_text(KILLS)
+    (workdir / "kill").touch()
+    words = [*SIZE, "plugin_dirs=[mine]", "+callbacks.kills={}", "trainer.early_stop_after=1"]
+    words += ["trainer.val_every=5", "optimizer.lr=0.3", "task.test_batches=2", "tracking.wait=0"]
+    killed = rnnexp("train", "-m", "seed=0", "sweep.name=mine", *words)
+    assert killed.code == 1
+    for name in ("mine", "control"):
+        done = rnnexp("train", "-m", "seed=0", f"sweep.name={name}", *words)
+        assert done.code == 0, done.err
+    mine, control = (
+        next((workdir / "outputs" / "sweeps" / name).glob("*/journal.jsonl")).parent
+        for name in ("mine", "control")
+    )
+    assert digest_of_last(mine) == digest_of_last(control)
+    assert series(mine) == series(control)

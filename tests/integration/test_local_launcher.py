@@ -1,8 +1,13 @@
 """The launcher under a Hydra program that knows nothing of rnnexp."""
 
+import signal
 from pathlib import Path
 
+import pytest
+
 from hydra_plugins.rnnexp_local_launcher._core import slots_of
+from rnnexp.app.jobs.folder import Frozen
+from rnnexp.app.sweep import worker
 
 PROGRAM = """
 import os, signal
@@ -48,3 +53,37 @@ def test_places_for_jobs() -> None:
     on_cpu = slots_of({**options, "jobs": 3}, [])
     assert on_cpu[0]["OMP_NUM_THREADS"] == "2"
     assert len(on_cpu) == 3
+
+
+UNHEARD = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+"""As `trap '' CHLD` in a shell, and some supervisors: a program that is started inherits it."""
+
+
+def test_ends_are_known_where_the_caller_ignores_them(python, workdir: Path) -> None:
+    (workdir / "program.py").write_text(PROGRAM)
+    words = ["-m", "hydra/launcher=local", "+x=1,2,4", "hydra.sweep.dir=out"]
+    begin = UNHEARD + "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    done = python("-c", begin, "program.py", *words, cwd=workdir)
+    assert "+x=1: exit code 0" in done.err
+    assert "+x=2: killed by SIGKILL" in done.err
+    assert "+x=4: exit code 1" in done.err
+
+
+def test_every_command_hears_of_the_ends_of_what_it_starts(python, workdir: Path) -> None:
+    # git, the compiler, the members of a run: `subprocess` would take each end for a good one.
+    begin = f"{UNHEARD}from rnnexp.__main__ import main; sys.argv[1:] = ['--version']\n"
+    begin += "try: main()\nfinally: print(signal.getsignal(signal.SIGCHLD).name)"
+    assert python("-c", begin, cwd=workdir).out.splitlines()[1:] == ["SIG_DFL"]
+
+
+def test_a_job_in_a_process_of_somebody_else_does(
+    monkeypatch: pytest.MonkeyPatch, registry, workdir: Path
+) -> None:
+    Frozen({"plugin_dirs": []}, {}, "sqlite:///x.db", None, 1).write(workdir)
+    monkeypatch.setattr(worker, "run_folder", lambda *_, **__: 0)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert worker.main(str(workdir)) == 0
+        assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGCHLD, before)

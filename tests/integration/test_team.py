@@ -19,6 +19,8 @@ from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from rnnexp.__main__ import run as rnnexp_here
 from rnnexp.tracking import load_run
 
+from ..waiting import comes_true
+
 SMALL = ["task.length=10", "cell.hidden_size=8", "task.val_batches=2", "task.test_batches=2"]
 SMALL += ["monitor.pictures=never", "tracking.wait=0", "trainer.accelerator=cpu"]
 TRAIN = ["-m", "rnnexp", "train"]
@@ -166,6 +168,21 @@ def stop(run: "subprocess.Popen[str]", workdir: Path, signum: signal.Signals) ->
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] > 0
     wait_until_gone(workdir)
     return folder
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_while_the_others_start(
+    start_copy, workdir: Path, store_uri: str, signum: signal.Signals
+) -> None:
+    run = start_copy(*TRAIN, *LONG, *TWO, cwd=workdir)
+    assert comes_true(lambda: list(workdir.rglob(".meeting-*"))), "the first waits for the other"
+    os.killpg(run.pid, signum)
+    assert run.wait(30) == 128 + signum, (workdir / "stderr.txt").read_text()
+    (folder,) = folders(workdir)
+    assert outcome(folder)["status"] == "KILLED"
+    assert load_run(folder).status == "KILLED"
+    assert (folder / "rank1.log").read_text() == ""
+    wait_until_gone(workdir)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import (
     Task,
     fork_is_safe,
     forking,
+    hear_of_ends,
     spawning,
 )
 
@@ -131,6 +132,7 @@ def gpus_of(options: dict[str, Any], wanted: bool) -> list[str]:
 
 
 def _start(wanted: str, on_gpu: bool, has_commands: bool) -> Start:
+    hear_of_ends()
     lifeline = Lifeline()
     fork = wanted == "fork" or (wanted == "auto" and fork_is_safe() and not on_gpu)
     return forking(lifeline) if fork or not has_commands else spawning(lifeline)

@@ -141,6 +141,15 @@ def unheard(*signums: signal.Signals) -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def hear_of_ends() -> None:
+    """Have the system keep how a child has ended, where the caller of this process ignores it.
+
+    Python's ``subprocess`` would take every end for a good one, and `Process` would find none.
+    """
+    if threading.current_thread() is threading.main_thread():  # no other may say
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def fork_is_safe() -> bool:
     """Tell whether a copy of this process would work: Linux, one thread, no CUDA context.
 

@@ -24,16 +24,21 @@ class ResumePoint(Callback):
     """Save after validations what an exact continuation needs beside Lightning's own state.
 
     Lightning keeps weights, optimizer, schedule, loop counters and callbacks. Added here: the
-    states of all random generators, gradients in the middle of an accumulation, and the latest
-    validation figures.
+    states of all random generators, gradients in the middle of an accumulation, the latest
+    validation figures, and whether training was over before its last step: Lightning would take
+    that up again.
 
     Args:
         checkpoint: where to save.
+        limits: what says when training is over; under other limits a run that was over goes on.
         seconds_between: a checkpoint that is due waits until the last one is so old.
     """
 
-    def __init__(self, checkpoint: Path, seconds_between: float = SECONDS_BETWEEN) -> None:
+    def __init__(
+        self, checkpoint: Path, limits: str = "", seconds_between: float = SECONDS_BETWEEN
+    ) -> None:
         self.checkpoint = checkpoint
+        self.limits = limits
         self.seconds_between = seconds_between
         self.figures: dict[str, float] = {}
         self._due = False
@@ -98,8 +103,13 @@ class ResumePoint(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add gradients in the middle of an accumulation; count the fetched batch as to come."""
+        """Add gradients in the middle of an accumulation; count the fetched batch as to come.
+
+        Where none was fetched, training may be over: say so.
+        """
         if not self._before_batch:
+            if trainer.should_stop:
+                checkpoint["ended_by"] = self.limits
             return
         loop = checkpoint["loops"]["fit_loop"]
         _put_back(loop)
@@ -113,9 +123,11 @@ class ResumePoint(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the gradients back."""
-        del trainer, pl_module
+        """Take the gradients back; train no more where this very run was over."""
+        del pl_module
         self._gradients = checkpoint.get("gradients", {})
+        own = Path(str(trainer.ckpt_path)).resolve().parent == self.checkpoint.resolve().parent
+        trainer.should_stop = own and checkpoint.get("ended_by") == self.limits
 
 
 class RecordFirst(Callback):

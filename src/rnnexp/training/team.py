@@ -4,6 +4,7 @@ Each takes its rows of every batch; the gradients are averaged. So n processes c
 would, up to rounding.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ V = TypeVar("V")
 FIND_UNUSED = "ddp_find_unused_parameters_true"
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", FIND_UNUSED)
 """Names, in Lightning, of the strategy by which several processes train here."""
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,22 @@ class TeamStrategy(DDPStrategy):
         self.set_world_ranks()
         backend = self._process_group_backend = self._get_process_group_backend()
         place, device = self.place, self.root_device
+        store = distributed.FileStore(str(place.meeting), place.size)
+        _gather(store, place)
         distributed.init_process_group(
             backend,
-            store=distributed.FileStore(str(place.meeting), place.size),
+            store=store,
             rank=place.rank,
             world_size=place.size,
             device_id=None if device.type == "cpu" else device,
         )
+
+
+def _gather(store: distributed.FileStore, place: Place) -> None:
+    # The others take seconds to start. While torch waits for them, no signal is heard.
+    store.set(f"here{place.rank}", "")
+    while place.leads and not store.check([f"here{rank}" for rank in range(place.size)]):
+        time.sleep(_POLL_SECONDS)
 
 
 class OwnDraws(Callback):

@@ -2,18 +2,22 @@
 
 import os
 import platform
+import sys
 import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from filelock import FileLock
 
 from rnnexp.tracking.files import read_json, write_json
 
 FILE, LOCK = "lease.json", ".lease.lock"
+BUSY = 75
+"""Exit code where another process has the lease: try again later."""
 BEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 """How long the lease of a process on another machine stands without a beat."""
@@ -59,6 +63,7 @@ class Lease:
     def __init__(self, folder: Path, token: int) -> None:
         self.folder = folder
         self.token = token
+        self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._beaten = time.monotonic()
 
@@ -66,6 +71,14 @@ class Lease:
         """Tell whether nobody has taken the lease over, while this process slept for example."""
         holder = holder_of(self.folder)
         return holder is not None and holder.token == self.token
+
+    def is_lost(self) -> bool:
+        """Tell whether another process has taken it; a file that cannot be read says nothing."""
+        if self._ended.is_set():  # handed back: it may be anybody's
+            return False
+        with suppress(OSError, ValueError):
+            return int(read_json(self.folder / FILE).get("token", self.token)) != self.token
+        return False
 
     def beat(self) -> None:
         """Give a sign of life, if the last one is old; what a full disk refuses, the next try."""
@@ -78,6 +91,9 @@ class Lease:
 
     def release(self) -> None:
         """Hand the lease back; the token stays, for the next holder to count on."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
         # Where the disk is full the lease stands until this process has ended, which is soon.
         with suppress(OSError), FileLock(self.folder / LOCK):
             if self.is_mine():
@@ -86,18 +102,34 @@ class Lease:
     @contextmanager
     def beating(self) -> Generator[None]:
         """Give signs of life from a thread for the time of the block, then hand the lease back."""
-        thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
-        thread.start()
+        self.keep_beating()
         try:
             yield
         finally:
-            self._ended.set()
-            thread.join()
             self.release()
+
+    def keep_beating(self) -> None:
+        """Give signs of life from a thread until it is handed back; end the process if it is lost.
+
+        Two processes that train in one folder would spoil each other's record and checkpoints.
+        """
+        self._thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
+        self._thread.start()
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(1.0):
+            if self.is_lost():
+                self._give_way()
             self.beat()
+
+    def _give_way(self) -> NoReturn:
+        # At once, and without a checkpoint: what stands in the folder is the other's.
+        try:
+            who = holder_of(self.folder) or "another process"
+            words = "has taken it over while this process stood still; this one ends here"
+            print(f"rnnexp: {self.folder}: {who} {words}", file=sys.stderr, flush=True)
+        finally:
+            os._exit(BUSY)
 
 
 def acquire(folder: Path, patience: float = 0.0) -> Lease | None:

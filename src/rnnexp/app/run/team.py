@@ -21,7 +21,7 @@ from rnnexp.app.config.build import Plan
 from rnnexp.app.run.threads import threads_of
 from rnnexp.errors import EXIT_FAILED, RunError
 from rnnexp.tracking.files import read_json, write_json
-from rnnexp.training.interrupt import Stopped
+from rnnexp.training.interrupt import SIGNALS, Stopped
 from rnnexp.training.team import ALONE, Place
 
 FILE = "team.json"
@@ -199,10 +199,10 @@ def log_of(folder: Path, rank: int) -> Path:
 
 def _start(folder: Path, rank: int) -> "subprocess.Popen[bytes]":
     # In this process's group: whoever ends that ends them. Their stdin ends when this process
-    # does, and they with it. Slurm's warning goes to every process of a job and would end them:
-    # the first one hears it for all.
-    warnings = (signal.SIGUSR1, signal.SIGUSR2)
-    with log_of(folder, rank).open("ab") as log, unheard(*warnings):
+    # does, and they with it. Ctrl-C and Slurm's warning go to every process of a job and would end
+    # them, while they start at the latest: the first one hears it for all.
+    words = (signal.SIGUSR1, signal.SIGUSR2, *SIGNALS)
+    with log_of(folder, rank).open("ab") as log, unheard(*words):
         return subprocess.Popen(
             [sys.executable, "-m", "rnnexp.app.run.member", str(folder), str(rank)],
             stdin=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """Lightning's Trainer, and the callbacks around it, from a plan."""
 
+import json
 import logging
 import warnings
 from pathlib import Path
@@ -95,7 +96,7 @@ def _callbacks(
     plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place
 ) -> list[Callback]:
     monitor = StepMonitor(_guard(plan.values))
-    point = ResumePoint(folder / "checkpoints" / LAST)
+    point = ResumePoint(folder / "checkpoints" / LAST, _limits(plan.values))
     stops = plan.values["tracking"]["disk_full"] == "stop"
     disk = StopOnFullDisk(lambda: log.problem if log else None, point if stops else None)
     # The first three look at the state between two batches: before any other touches the next one.
@@ -105,6 +106,12 @@ def _callbacks(
     if log is not None:
         callbacks += _recording(plan, folder, log, monitor)
     return [*callbacks, _best(folder), *_changing(plan.values)]
+
+
+def _limits(values: Values) -> str:
+    # A callback from a plugin may end training, too.
+    kept = {key: values["trainer"][key] for key in ("max_steps", "max_epochs", "early_stop_after")}
+    return json.dumps({**kept, "callbacks": values["callbacks"]}, sort_keys=True)
 
 
 def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> list[Callback]:

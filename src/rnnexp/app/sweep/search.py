@@ -13,11 +13,11 @@ from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.compose import Corner, Job, compose_trial
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.jobs.folder import PRUNED, state_of
+from rnnexp.app.jobs.lease import BUSY
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import DEFINITION, Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
-from rnnexp.app.sweep.worker import BUSY
 from rnnexp.errors import UserError
 from rnnexp.tracking import Tracking
 from rnnexp.tracking.files import write_json
@@ -167,7 +167,7 @@ class SearchTrials:
             return Result("complete", _figures(outcome))
         if outcome.pruned:
             return Result("pruned")
-        goes_on = ended.code == BUSY or outcome.status == "KILLED"
+        goes_on = ended.code == BUSY or outcome.status == "KILLED" or self.search.lost
         return Result("interrupted" if goes_on else "failed")
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:

@@ -18,6 +18,7 @@ from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import Corner, Job, search_path
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import State, artifact_root
+from rnnexp.app.jobs.lease import BUSY
 from rnnexp.app.jobs.log import LOG
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.alone import alone_in
@@ -30,7 +31,7 @@ from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
-from rnnexp.app.sweep.worker import BUSY, run_folder
+from rnnexp.app.sweep.worker import run_folder
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.report.table import print_table, summary_line
 from rnnexp.tracking import Courier, Tracking
@@ -134,6 +135,9 @@ class Session:
         """Close the record and print what came out."""
         if self._watcher is not None:
             self._watcher.close()
+        if self.sweep is not None and self.sweep.lost:
+            self.tracking.close(0.0)  # the rest is for the command that has the sweep now
+            return
         if self.sweep is not None:
             self.outcomes = self.sweep.outcomes
             self._draw(self.sweep)
@@ -197,6 +201,8 @@ class Session:
     def _run_item(self, sweep: Sweep, item: Item) -> None:
         if sweep.lease is None:
             self._begin(sweep)
+            assert sweep.lease is not None
+            sweep.lease.keep_beating()  # nobody else does while a job runs here
         if item not in sweep.left():
             return
         sweep.freeze(item, torch.get_num_threads())

@@ -26,7 +26,7 @@ from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.items import Item, own_words, varied_by
 from rnnexp.app.sweep.others import Others
-from rnnexp.errors import ConfigError
+from rnnexp.errors import ConfigError, RunError
 from rnnexp.tracking import (
     Comparison,
     RunHeader,
@@ -155,6 +155,26 @@ class Sweep:
             self._parent.artifact(self.folder / DEFINITION)
         return self._parent
 
+    @property
+    def lost(self) -> bool:
+        """Whether another command has taken it over: the folder and the record are its own."""
+        return self.lease is not None and self.lease.is_lost()
+
+    def beat(self) -> None:
+        """Give a sign of life.
+
+        Raises:
+            RunError: it is lost.
+        """
+        if self.lost:
+            who = holder_of(self.folder) or "another process"
+            raise RunError(
+                f"The sweep {self.name} has been taken over by {who} while this command stood "
+                "still, and goes on there. This command ends, and asks its jobs to end, too."
+            )
+        if self.lease is not None:
+            self.lease.beat()
+
     def freeze(self, item: Item, threads: int) -> None:
         """Put everything that a process needs to run a job into the job's folder."""
         tags = {**self.tags, "rnnexp.job_key": item.key, "rnnexp.sweep.name": self.name}
@@ -227,7 +247,7 @@ class Sweep:
 
     def close(self, stopped: bool) -> None:
         """End the record: counts, the best job, a summary of all."""
-        if self._parent is None:
+        if self._parent is None or self.lost:
             return
         self.tell()
         # First who is still at work, then what came out: a job may end in between.

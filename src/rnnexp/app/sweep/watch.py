@@ -14,11 +14,11 @@ from rich.text import Text
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from hydra_plugins.rnnexp_local_launcher._processes import Task
 from rnnexp.app.jobs.folder import STATUS
-from rnnexp.app.jobs.lease import LEASE_SECONDS
+from rnnexp.app.jobs.lease import BUSY, LEASE_SECONDS
 from rnnexp.app.jobs.log import LOG, cap_log, log_tail
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import STOPPED, Sweep
-from rnnexp.app.sweep.worker import BUSY, PATIENCE_SECONDS, main, run_folder
+from rnnexp.app.sweep.worker import PATIENCE_SECONDS, main, run_folder
 from rnnexp.tracking.files import read_json
 
 _REFRESH_SECONDS = 0.5
@@ -102,6 +102,8 @@ class SweepWatcher:
         """Judge a job and say how it went."""
         item = _item(ended.task)
         self._running.remove(item)
+        if self.sweep.lost:
+            return True  # whoever has the sweep now judges its jobs
         cap_log(item.folder, at_work=ended.code == BUSY)
         self._forward()
         self.sweep.tell(self._at_work())
@@ -128,7 +130,11 @@ class SweepWatcher:
         return False
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
-        """Hand new journals on; keep the logs short; move the display."""
+        """Hand new journals on; keep the logs short; move the display.
+
+        Raises:
+            RunError: another command has taken the sweep over.
+        """
         del running
         now = time.monotonic()
         if now - self._shown < _REFRESH_SECONDS:
@@ -137,8 +143,7 @@ class SweepWatcher:
         self._forward()
         for item in self._running:
             cap_log(item.folder, at_work=True)
-        if self.sweep.lease is not None:
-            self.sweep.lease.beat()
+        self.sweep.beat()
         if self.moving and self._live is None:
             # No thread of its own: this process is copied for every job.
             self._live = Live(console=self.console, auto_refresh=False, transient=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
-from hydra_plugins.rnnexp_local_launcher._processes import tie_to_launcher
+from hydra_plugins.rnnexp_local_launcher._processes import hear_of_ends, tie_to_launcher
 from rnnexp.app.config.compose import prepare
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, outcome_of
-from rnnexp.app.jobs.lease import Lease, acquire
+from rnnexp.app.jobs.lease import BUSY, Lease, acquire
 from rnnexp.app.jobs.outcome import FILE as SUMMARY
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.resume import origin_of
@@ -21,8 +21,6 @@ from rnnexp.tracking import Journals
 from rnnexp.tracking.files import write_json
 from rnnexp.training.interrupt import Stopped, StopRequest
 
-BUSY = 75
-"""Exit code where another process has the job: try again later."""
 PATIENCE_SECONDS = 30.0
 """How long to wait for a process whose sweep was killed: it is saving its state."""
 
@@ -92,6 +90,7 @@ def _run(folder: Path, stop: StopRequest) -> Outcome:
 def main(folder: str, patience: float = PATIENCE_SECONDS) -> int:
     """Run a job in a process that was started for it."""
     tie_to_launcher()
+    hear_of_ends()  # Ray and a queue start this in processes of theirs
     frozen = Frozen.read(Path(folder))
     prepare([f"plugin_dirs={frozen.values['plugin_dirs']}"])
     return run_folder(Path(folder), patience=patience)

@@ -133,3 +133,16 @@ def beat_of(folder: Path) -> float:
 def test_the_start_of_a_process_is_its_own() -> None:
     assert process_start(os.getpid()) == process_start(os.getpid())
     assert process_start(os.getpid()) != process_start(os.getppid())
+
+
+def test_what_cannot_be_read_or_was_handed_back_is_not_lost(tmp_path: Path) -> None:
+    lease = acquire(tmp_path)
+    assert lease is not None
+    content = (tmp_path / FILE).read_text()
+    for broken in ("", "{}"):
+        (tmp_path / FILE).write_text(broken)
+        assert not lease.is_lost()
+    (tmp_path / FILE).write_text(content)
+    lease.release()
+    assert acquire(tmp_path) is not None
+    assert not lease.is_lost(), "it is not held any more: there is nothing to lose"
