@@ -106,6 +106,19 @@ def test_two_processes_compute_what_one_does(
     assert losses[1] == [(step, pytest.approx(value, rel=1e-5)) for step, value in losses[0]]
 
 
+@pytest.mark.slow
+def test_omega_is_recorded_as_a_mean_over_the_processes(
+    rnnexp, workdir: Path, store_uri: str
+) -> None:
+    words = [*SMALL, *PLAIN, "cell=elman", "omega=paper", "trainer.max_steps=2"]
+    for devices in ([], TWO):
+        done = rnnexp("train", *words, "trainer.val_every=2", *devices)
+        assert done.code == 0, done.err
+    one, two = (dict(load_run(folder).metrics["train/omega"]) for folder in folders(workdir))
+    # The paper's flavour is a mean over rows of the batch: that of both halves is the whole's.
+    assert two == pytest.approx(one, rel=1e-4)
+
+
 def test_each_process_takes_other_rows_and_the_first_alone_writes(
     rnnexp, workdir: Path, store_uri: str
 ) -> None:
