@@ -15,12 +15,21 @@ C = TypeVar("C", bound=type)
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered class and what is known of it without making one."""
+    """One registered class and what is known of it without making one.
+
+    Args:
+        kind: cell, task or callback.
+        name: by which it is chosen.
+        cls: the class.
+        file: where it is defined.
+        content: of that file when the class was made of it; it may have been edited since.
+    """
 
     kind: Kind
     name: str
     cls: type
     file: Path
+    content: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -95,7 +104,8 @@ class Registry:
         Raises:
             NameTakenError: the name is taken by another class.
         """
-        entry = Entry(kind, name, cls, Path(inspect.getfile(cls)))
+        file = Path(inspect.getfile(cls))
+        entry = Entry(kind, name, cls, file, file.read_bytes())
         old = self.entries.get((kind, name))
         if old is not None and old.place != entry.place:
             raise NameTakenError(

@@ -87,6 +87,7 @@ REFUSED = {
     "omega=code task=char_lm model.feedback=output unroll=free": "unroll.feed=free under feedback",
     "trainer.precision=12": "trainer.precision: '12' is not a choice.",
     "trainer.strategy=dpp": "trainer.strategy=dpp is unknown. Did you mean 'ddp'?",
+    "trainer.strategy=fsdp": "trainer.strategy=fsdp does not train on trainer.devices=1 here. Use",
     "tracking.experiment=": "tracking.experiment: is empty, and MLflow takes no experiment",
     "-m seed=0,1 sweep.name=a/b": "sweep.name=a/b: it names a folder in outputs/sweeps; no /",
     "sweep.name=..": "sweep.name=..: it names a folder",

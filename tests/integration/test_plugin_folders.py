@@ -1,5 +1,6 @@
 """A plugin folder brings cells, tasks, callbacks and presets of its own."""
 
+import hashlib
 import math
 import sys
 from pathlib import Path
@@ -74,6 +75,33 @@ def test_a_preset_and_a_callback_of_a_folder(
     assert load_run(journal.parent).params["task.length"] == "7"
     kept = {file.name for file in (journal.parent / "plugins").rglob("*.py")}
     assert kept == {"gru.py", "adding.py", "heartbeat.py"}
+
+
+EDITS = CALLBACK.replace(
+    "            trainer.logger",
+    '            Path("lab/callbacks/heartbeat.py").write_text("# edited while the sweep runs")\n'
+    "            trainer.logger",
+).replace("from pytorch", "from pathlib import Path\n\nfrom pytorch")
+
+
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_a_file_that_is_edited_while_its_sweep_runs_changes_no_job(
+    rnnexp, folder: Path, workdir: Path, store_uri: str, start: str
+) -> None:
+    (folder / "callbacks" / "heartbeat.py").write_text(EDITS)
+    words = ["experiment=ours", "cell=gru", "plugin_dirs=[lab]", "seed=0,1"]
+    words += ["hydra.launcher.jobs=1", f"hydra.launcher.start={start}"]
+    done = rnnexp("train", "-m", *words)
+    assert done.code == 0, done.err
+    assert (folder / "callbacks" / "heartbeat.py").read_text() != EDITS
+    jobs = list(workdir.glob("outputs/sweeps/*/*/COMPLETE"))
+    assert len(jobs) == 2
+    for job in (file.parent for file in jobs):
+        run = load_run(job)
+        assert [step for step, _ in run.metrics["heart/beat"]] == [3, 6, 9]
+        assert (job / "plugins" / "callbacks" / "heartbeat.py").read_text() == EDITS
+        digest = hashlib.sha256(EDITS.encode()).hexdigest()
+        assert run.tags["rnnexp.source.callback.heartbeat"] == digest
 
 
 def test_a_preset_is_swept_and_shown(rnnexp, folder: Path, workdir: Path, store_uri: str) -> None:

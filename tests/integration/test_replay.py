@@ -1,5 +1,6 @@
 """A recorded step made again: the same loss, norm and profile, to the bit of what was recorded."""
 
+import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,9 +9,10 @@ from mlflow.tracking import MlflowClient
 
 from rnnexp.__main__ import run
 from rnnexp.app.commands.landscape import slice_of
+from rnnexp.app.commands.recorded import asked_for
 from rnnexp.app.commands.replay import profile_lines
 from rnnexp.app.run.rebuild import rebuild
-from rnnexp.monitors.events import CliffEvent, load_events
+from rnnexp.monitors.events import CliffEvent, append_event, load_events
 from rnnexp.monitors.groups import GroupNorms
 from rnnexp.report.slice import Slice
 from rnnexp.tracking import load_run
@@ -20,6 +22,10 @@ CLIFFY += ["clip=none", "optimizer=sgd", "optimizer.lr=0.7", "trainer.max_steps=
 # Chance decides where training meets a true cliff: a low bar finds some step above the usual.
 CLIFFY += ["monitor.cliff_ratio=1.5", "monitor.cliff_deviations=0.5"]
 CLIFFY += ["trainer.val_every=40", "task.val_batches=1", "task.test_batches=1", "threads=1"]
+
+
+BLOWN_UP = ["cell=elman", "clip=none", "task.length=8", "optimizer=sgd", "optimizer.lr=3"]
+BLOWN_UP += ["trainer.max_steps=40", "trainer.val_every=20", "tracking.wait=0", "threads=1"]
 
 
 @pytest.fixture
@@ -63,6 +69,50 @@ def check_slice(along: Slice, event: CliffEvent) -> None:
     assert along.norm == pytest.approx(event.raw_norm, rel=1e-4)
     middle = len(along.losses) // 2
     assert along.losses[middle] == pytest.approx(event.loss_before, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_step_whose_gradient_ended_the_run_is_made_again(
+    rnnexp, workdir: Path, store_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = rnnexp("train", *BLOWN_UP)
+    assert done.code == 1, done.err
+    (file,) = workdir.rglob("summary.json")
+    folder, (*_, last) = str(file.parent), load_events(file.parent)
+    recorded = dict(load_run(file.parent).metrics["train/loss"])
+    assert last.kind == "nonfinite"
+    assert max(recorded) == last.step - 1
+    assert run(["replay", folder]) == 0
+    said = capsys.readouterr().out
+    assert f"step {last.step}  loss inf" in said
+    assert f"rows from seed {last.batch_seed}" in said
+    assert run(["replay", folder, str(last.step + 1)]) == 2
+    assert f"has steps 1 to {last.step}, not {last.step + 1}" in capsys.readouterr().err
+    assert run(["landscape", folder, str(last.step)]) == 2
+    said = capsys.readouterr().err
+    assert "has the norm inf, and is no direction" in said
+    assert f"Name another step, such as {last.step - 1}." in said
+    assert run(["landscape", folder, str(last.step - 1)]) == 0
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_the_largest_cliff_is_the_default_in_any_order(tmp_path: Path, order) -> None:
+    (tmp_path / "config.yaml").touch()
+    norms = (5.0, math.nan, 7.0)
+    for i in order:
+        event = CliffEvent(
+            **dict.fromkeys(("median", "ratio", "lr", "loss_before", "clipped_norm"), 1.0),
+            **dict.fromkeys(("loss_after", "layer", "time_step")),
+            kind="spike" if math.isfinite(norms[i]) else "nonfinite",
+            step=i,
+            raw_norm=norms[i],
+            group="readout",
+            grad_norm_T=(),
+            batch_seed=0,
+        )
+        append_event(tmp_path, event)
+    assert asked_for("replay", [str(tmp_path)], None) == (tmp_path, 1)
+    assert asked_for("landscape", [str(tmp_path)], None, nonfinite=-math.inf) == (tmp_path, 2)
 
 
 def test_an_unknown_run_is_refused(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ TASKS = {
     "ends": ["task=adding", "unroll.window=4"],
     "text": ["task=char_lm", "trainer.accumulate=2"],
     "odd": ["task=digits", "task.batch_size=30"],  # validated on 269 rows
+    "few": ["task=digits", "task.order=rows", "task.batch_size=4"],  # the last batch has 1 row
 }
 
 
@@ -89,7 +90,7 @@ def wait_until_gone(workdir: Path, seconds: float = 10) -> None:
 def test_two_processes_compute_what_one_does(
     rnnexp, workdir: Path, store_uri: str, kind: str
 ) -> None:
-    generated = kind not in ("text", "odd")
+    generated = kind not in ("text", "odd", "few")
     words = [w for w in SMALL if generated or not w.startswith("task.")]
     words += [*TASKS[kind], *PLAIN, "trainer.max_steps=1", "trainer.val_every=1"]
     alone = rnnexp("train", *words)
@@ -105,6 +106,19 @@ def test_two_processes_compute_what_one_does(
         assert after[key] == pytest.approx(before[key], rel=1e-5)
     losses = [load_run(folder).metrics["train/loss"] for folder in (one, two)]
     assert losses[1] == [(step, pytest.approx(value, rel=1e-5)) for step, value in losses[0]]
+
+
+@pytest.mark.slow
+def test_omega_is_recorded_as_a_mean_over_the_processes(
+    rnnexp, workdir: Path, store_uri: str
+) -> None:
+    words = [*SMALL, *PLAIN, "cell=elman", "omega=paper", "trainer.max_steps=2"]
+    for devices in ([], TWO):
+        done = rnnexp("train", *words, "trainer.val_every=2", *devices)
+        assert done.code == 0, done.err
+    one, two = (dict(load_run(folder).metrics["train/omega"]) for folder in folders(workdir))
+    # The paper's flavour is a mean over rows of the batch: that of both halves is the whole's.
+    assert two == pytest.approx(one, rel=1e-4)
 
 
 def test_each_process_takes_other_rows_and_the_first_alone_writes(

@@ -25,7 +25,8 @@ class DynamicsProbe(Callback):
 
     Logs means over time, ``flow/state_norm``, ``flow/saturated`` and ``flow/log_growth``, and keeps
     what each time step shows in ``dynamics.jsonl``. Stands behind the callback that asks for
-    traces, and asks for some that keep the inputs too.
+    traces, and asks for some that keep the inputs too. Of several processes that train one network
+    the first looks, at its own rows.
 
     Args:
         folder: the run's.

@@ -28,6 +28,7 @@ class Batch:
         before: steps of the sequences that come before these, where they are a window of longer
             ones.
         after: likewise, steps that come after.
+        spare: True where another of several processes counts these rows, and this one has none.
     """
 
     inputs_TBI: Tensor
@@ -36,6 +37,7 @@ class Batch:
     seed: int = 0
     before: int = 0
     after: int = 0
+    spare: bool = False
 
     def to(self, *args: object, **kwargs: object) -> "Batch":
         """Move the tensors, as `torch.Tensor.to` does."""

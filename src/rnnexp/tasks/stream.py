@@ -23,22 +23,27 @@ class Share:
     def of(self, batch: Batch, split: Split, pattern: Pattern) -> Batch:
         """Take this share of a batch: rows in a row, as many as the others take in training.
 
+        In evaluation a batch may have fewer rows than there are processes. One that is left
+        without takes a row of another's, which weighs nothing: no code meets a batch of no rows.
+
         Raises:
             ConfigError: the rows cannot be shared out.
         """
         if self.size == 1:
             return batch
         rows = batch.inputs_TBI.shape[1]
-        if rows < self.size or (split == "train" and rows % self.size):
+        if split == "train" and rows % self.size:
             raise ConfigError(
                 f"A batch of {rows} rows ({split}) cannot be shared by trainer.devices={self.size}."
                 " Give a task.batch_size that can."
             )
-        own = slice(rows * self.rank // self.size, rows * (self.rank + 1) // self.size)
-        every_step = pattern == "every_step"
-        targets = batch.targets[:, own] if every_step else batch.targets[own]
+        begin, end = rows * self.rank // self.size, rows * (self.rank + 1) // self.size
+        own = slice(begin, max(end, begin + 1))
+        targets = batch.targets[:, own] if pattern == "every_step" else batch.targets[own]
         inputs_TBI = batch.inputs_TBI[:, own].contiguous()
-        return replace(batch, inputs_TBI=inputs_TBI, targets=targets.contiguous())
+        return replace(
+            batch, inputs_TBI=inputs_TBI, targets=targets.contiguous(), spare=begin == end
+        )
 
 
 WHOLE = Share()

@@ -221,7 +221,7 @@ class RecurrentModule(LightningModule):
         self._log_means(batch, {f"{split}/loss_free": loss})
 
     def _log_means(self, batch: Batch, figures: dict[str, Tensor]) -> None:
-        weight = self.task.weight_of(batch)
+        weight = 0 if batch.spare else self.task.weight_of(batch)
         if weight == 0:  # a mean of nothing may be NaN, and so is 0 times NaN
             figures = {name: torch.zeros_like(value) for name, value in figures.items()}
         processes = self.trainer.world_size

@@ -41,7 +41,8 @@ class OmegaRegulariser(Callback):
         dL/dR  <-  dL/dR + weight_n * dOmega/dR        in every layer
 
     So the raw norm, and what is clipped, includes it. Stands behind the callback that asks for
-    traces, and asks for full ones instead. Logs the sum over layers as ``train/omega``.
+    traces, and asks for full ones instead. Logs the sum over layers as ``train/omega``, averaged
+    over processes as the gradient is.
 
     Args:
         term: flavour and weight.
@@ -50,7 +51,7 @@ class OmegaRegulariser(Callback):
     def __init__(self, term: OmegaTerm) -> None:
         self.term = term
         self._logged_at = -1
-        self._value = 0.0
+        self._value = torch.zeros(())
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -78,9 +79,13 @@ class OmegaRegulariser(Callback):
     ) -> None:
         """Log Omega once a step."""
         del pl_module, outputs, batch, batch_idx
-        if trainer.logger is not None and trainer.global_step > self._logged_at:
-            trainer.logger.log_metrics({"train/omega": self._value}, step=trainer.global_step)
-            self._logged_at = trainer.global_step
+        if trainer.global_step <= self._logged_at:
+            return
+        self._logged_at = trainer.global_step
+        # All processes ask for the mean, though the first alone has a logger: each waits for it.
+        value = trainer.strategy.reduce(self._value, reduce_op="mean")
+        if trainer.logger is not None:
+            trainer.logger.log_metrics({"train/omega": float(value)}, step=trainer.global_step)
 
 
 def add_omega(
@@ -89,7 +94,7 @@ def add_omega(
     flavour: Flavour,
     weight: float,
     reduce: Callable[[Tensor], Tensor] = lambda gradient: gradient,
-) -> float:
+) -> Tensor:
     """Add Omega's gradient to that of the loss, in every layer.
 
     Args:
@@ -108,7 +113,7 @@ def add_omega(
         value, gradient = _gradient(cast(PointwiseCell, cell), cast(FullTrace, trace), flavour)
         values.append(value)
         _add(matrix, reduce(gradient) * weight)
-    return float(torch.stack(values).sum())
+    return torch.stack(values).sum()
 
 
 def _gradient(cell: PointwiseCell, trace: FullTrace, flavour: Flavour) -> tuple[Tensor, Tensor]:

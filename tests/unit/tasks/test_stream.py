@@ -144,5 +144,17 @@ def test_rows_that_cannot_be_shared_equally() -> None:
         Share(0, 2).of(batch, "train", "last")
     sizes = [Share(rank, 2).of(batch, "val", "last").targets.shape[0] for rank in range(2)]
     assert sizes == [1, 2], "a mean over rows weighs them"
-    with pytest.raises(ConfigError, match=r"3 rows \(val\)"):
-        Share(0, 4).of(batch, "val", "last")
+
+
+@given(st.integers(1, 6), st.integers(2, 5), st.sampled_from(["every_step", "last"]))
+def test_fewer_rows_than_processes_are_each_counted_once(rows: int, size: int, pattern) -> None:
+    inputs_TBI = torch.rand(5, rows, 2)
+    targets = inputs_TBI.clone() if pattern == "every_step" else inputs_TBI[-1].clone()
+    batch = Batch(inputs_TBI, targets)
+    parts = [Share(rank, size).of(batch, "val", pattern) for rank in range(size)]
+    assert all(part.inputs_TBI.shape[1] > 0 for part in parts)
+    assert sum(part.spare for part in parts) == max(0, size - rows)
+    counted = [part for part in parts if not part.spare]
+    assert torch.equal(torch.cat([part.inputs_TBI for part in counted], 1), inputs_TBI)
+    joined = torch.cat([part.targets for part in counted], 1 if pattern == "every_step" else 0)
+    assert torch.equal(joined, targets)

@@ -1,5 +1,6 @@
 """What the commands on a recorded run share: to find it and its step, to keep what they make."""
 
+import math
 import shlex
 import sys
 from collections.abc import Iterable
@@ -8,15 +9,23 @@ from pathlib import Path
 from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.run.resume import OUTPUTS
 from rnnexp.errors import ConfigError, StoreError
-from rnnexp.monitors.events import load_events
+from rnnexp.monitors.events import CliffEvent, load_events
 from rnnexp.tracking import add_artifacts, find_run
 
 WHICH = "MLflow run id or its first characters, the run's folder, or latest"
 """What a run is asked for by."""
 
 
-def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path, int]:
+def asked_for(
+    command: str, arguments: list[str], doc: str | None, nonfinite: float = math.inf
+) -> tuple[Path, int]:
     """Read a command line of a run and a step; the run's largest cliff is the default.
+
+    Args:
+        command: how it was called.
+        arguments: of it.
+        doc: what its help says first.
+        nonfinite: what the norm of a NaN or infinite gradient counts as.
 
     Raises:
         ConfigError: there is no such run, or no step is named and no cliff recorded.
@@ -31,7 +40,12 @@ def asked_for(command: str, arguments: list[str], doc: str | None) -> tuple[Path
     events = load_events(folder)
     if not events:
         raise ConfigError(f"{folder} has no recorded cliff. Name a step.")
-    return folder, max(events, key=lambda event: event.raw_norm).step
+    return folder, max(events, key=lambda event: _size(event, nonfinite)).step
+
+
+def _size(event: CliffEvent, nonfinite: float) -> float:
+    # max() would take any of several events where one norm is NaN.
+    return event.raw_norm if math.isfinite(event.raw_norm) else nonfinite
 
 
 def keep(folder: Path, files: Iterable[Path]) -> None:

@@ -111,7 +111,7 @@ class TrainerOptions:
         accelerator: the kind of device, as in Lightning; auto takes the fastest there is.
         devices: how many devices train this one network, a process each; every batch of
             task.batch_size sequences is shared between them, so that the gradient stays the same.
-        strategy: as in Lightning; with several devices auto or ddp.
+        strategy: auto, or ddp and its kinds, as in Lightning; for several devices.
         precision: as in Lightning.
         accumulate: batches whose gradients are added up for one optimizer step.
         deterministic: refuse operations that do not repeat bit for bit.

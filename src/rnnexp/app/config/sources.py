@@ -1,7 +1,9 @@
-"""The source of the plugins that a run uses: kept beside its record, and put back from there."""
+"""The source of the plugins that a run uses: kept beside its record, and put back from there.
+
+A source is what a plugin was made of when it was loaded. Its file may be edited while jobs run.
+"""
 
 import hashlib
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +13,7 @@ import yaml
 
 from rnnexp.discovery import load_file, load_plugins, module_name
 from rnnexp.errors import PluginError
-from rnnexp.registry import REGISTRY, Kind
+from rnnexp.registry import REGISTRY, Entry, Kind
 from rnnexp.tracking import RunLog
 
 FOLDER = "plugins"
@@ -27,41 +29,59 @@ def named(values: Values) -> list[tuple[Kind, str]]:
 
 
 def digests(values: Values) -> dict[str, str]:
-    """Hash the files of the plugins that a config names, by kind; of callbacks by name, too."""
+    """Hash the sources of the plugins that a config names, by kind; of callbacks by name, too."""
     return {
-        f"callback.{name}" if kind == "callback" else kind: digest(REGISTRY.get(kind, name).file)
+        f"callback.{name}" if kind == "callback" else kind: digest(REGISTRY.get(kind, name).content)
         for kind, name in named(values)
     }
 
 
-def digest(file: Path) -> str:
-    """Hash a file: sha256."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def digest(content: bytes) -> str:
+    """Hash the content of a file: sha256."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_sources(values: Values, folder: Path) -> list[Path]:
+    """Put the sources of a run's plugins into its folder.
+
+    Args:
+        values: the run's config.
+        folder: the run's.
+
+    Returns:
+        The files there, each in the folder of its kind.
+    """
+    entries = dict[Path, Entry]()
+    for kind, name in named(values):
+        entry = REGISTRY.get(kind, name)
+        entries.setdefault(entry.file, entry)  # one file with both
+    return [_write(entry, folder / FOLDER / f"{entry.kind}s") for entry in entries.values()]
+
+
+def _write(entry: Entry, place: Path) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    file = place / entry.file.name
+    # Another process of the job may be reading the one that is there.
+    if not file.is_file() or file.read_bytes() != entry.content:
+        file.write_bytes(entry.content)
+    return file
 
 
 def keep_sources(values: Values, folder: Path, log: RunLog) -> None:
-    """Copy the files of a run's plugins into its folder and its record; tag it with their hashes.
+    """Put the sources of a run's plugins into its folder and its record; tag it with their hashes.
 
     Args:
         values: the run's config.
         folder: the run's.
         log: the run's record.
     """
-    kept = set[Path]()
-    for kind, name in named(values):
-        source = REGISTRY.get(kind, name).file
-        if source in kept:  # one file with both
-            continue
-        kept.add(source)
-        place = folder / FOLDER / f"{kind}s"
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place / source.name)
-        log.artifact(place / source.name, f"{FOLDER}/{kind}s")
+    for file in write_sources(values, folder):
+        log.artifact(file, f"{FOLDER}/{file.parent.name}")
     log.tags(source_tags(values))
 
 
 def source_tags(values: Values) -> dict[str, str]:
-    """Hash the files of a run's plugins, as the tags of its record."""
+    """Hash the sources of a run's plugins, as the tags of its record."""
     return {f"rnnexp.source.{kind}": value for kind, value in digests(values).items()}
 
 
@@ -99,7 +119,7 @@ def _put_back(kind: Kind, name: str, folder: Path) -> str | None:
     if not stored:
         return None
     REGISTRY.settle(kind, name)
-    if now is not None and digest(now.file) in map(digest, stored):
+    if now is not None and now.content in [file.read_bytes() for file in stored]:
         return None
     for file in stored:
         _replace(file)

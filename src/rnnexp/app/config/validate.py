@@ -171,10 +171,11 @@ def _check_strategy(trainer: Mapping[str, Any]) -> None:
     known = ["auto", *StrategyRegistry.available_strategies()]
     if strategy not in known:
         raise ConfigError(f"trainer.strategy={strategy} is unknown. {suggest(strategy, known)}")
-    if devices > 1 and strategy not in STRATEGIES:
+    if strategy not in STRATEGIES:
+        advice = "ddp" if devices > 1 else "auto"
         raise ConfigError(
             f"trainer.strategy={strategy} does not train on trainer.devices={devices} here. "
-            f"Use trainer.strategy=ddp. Known: {', '.join(STRATEGIES)}."
+            f"Use trainer.strategy={advice}. Known: {', '.join(STRATEGIES)}."
         )
 
 

@@ -17,6 +17,8 @@ from rnnexp.training.checkpoints import load_whole
 
 _KEPT = ("seed", "cell", "task", "model", "optimizer")
 """What makes a run this run; the optimizer goes on with what its checkpoint holds anyway."""
+_CHOICES = (".name", "._target_")
+"""Ends of the keys that name what a group has chosen."""
 
 
 def check_resumes(plans: Sequence[Plan], multirun: bool) -> None:
@@ -48,27 +50,53 @@ def check_resumes(plans: Sequence[Plan], multirun: bool) -> None:
 
 
 def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multirun: bool) -> None:
-    file = f" {key_value('resume', origin.checkpoint)}" if origin.checkpoint else ""
-    start = f"To start new runs from its weights, name the file:{file}"
+    start = _new_start(origin.checkpoint)
     if multirun:
         raise ConfigError(
             f"resume={resume}: one run cannot go on as several. Leave out -m and resume one run at "
-            f"a time. {start}"
+            f"a time.{start}"
         )
     if is_frozen(folder):
         tags = Frozen.read(folder).tags
+        start = f"\n{start.lstrip()} {tags.get('rnnexp.overrides', '')}" if start else ""
         raise ConfigError(
             f"resume={resume}: this run is a job of the sweep {tags.get('rnnexp.sweep.name')}, and "
-            f"goes on by the sweep's command again: {tags.get('rnnexp.command')}\n{start} "
-            f"{tags.get('rnnexp.overrides', '')}".rstrip()
+            f"goes on by the sweep's command again: {tags.get('rnnexp.command')}{start}".rstrip()
         )
     check_free(folder)
     for key, then, now in _changed(plan, folder, _KEPT):
         raise ConfigError(
             f"resume={resume}: {key} was {then} in this run, and is {now} now. A run that goes on "
-            f"keeps its {', '.join(_KEPT[:-1])} and {_KEPT[-1]}. Leave {key.partition('.')[0]}= "
-            f"out. {start}"
+            f"keeps its {', '.join(_KEPT[:-1])} and {_KEPT[-1]}. {_as_before(key, then)}"
+            f"{start if _may_start(plan, resume, origin.checkpoint) else ''}"
         )
+
+
+def _new_start(file: Path | None) -> str:
+    if file is None:
+        return ""
+    return (
+        " To start new runs from its weights, name the file, and give cell=, task=, model= and "
+        f"optimizer= as they were: {key_value('resume', file)}"
+    )
+
+
+def _as_before(key: str, then: str) -> str:
+    if key.endswith(_CHOICES):
+        return f"Leave {key.partition('.')[0]}= out."
+    return f"Give {key}={then}, or leave {key}= out."
+
+
+def _may_start(plan: Plan, resume: str, file: Path | None) -> bool:
+    # What would be refused of a file is no advice.
+    if file is None:
+        return False
+    try:
+        _check_weights(plan, resume, file)
+        _check_optimizer(plan, resume, file)
+    except ConfigError:
+        return False
+    return True
 
 
 def _changed(plan: Plan, folder: Path, groups: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -79,7 +107,7 @@ def _changed(plan: Plan, folder: Path, groups: Sequence[str]) -> list[tuple[str,
     now = flatten(plan.values)
     keys = [key for key in now if key.partition(".")[0] in groups and key in then]
     # By name first: another cell has other options, too.
-    keys.sort(key=lambda key: not key.endswith((".name", "._target_")))
+    keys.sort(key=lambda key: not key.endswith(_CHOICES))
     return [(key, then[key], now[key]) for key in keys if then[key] != now[key]]
 
 

@@ -13,6 +13,7 @@ from rnnexp.app.config.sources import recorded
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.run.trainer import make_trainer, omega_term
 from rnnexp.errors import ConfigError
+from rnnexp.monitors.events import load_events
 from rnnexp.monitors.passes import Flow, Pass, flows_of
 from rnnexp.recurrence import FullTrace, Trace
 from rnnexp.tasks import Batch
@@ -61,13 +62,13 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
 
     Args:
         folder: the run's.
-        step: optimizer step, from 1.
+        step: optimizer step, from 1; also one whose gradient was refused, and ended the run.
 
     Raises:
         ConfigError: the run has no such step.
     """
     metrics = load_run(folder).metrics
-    last = max((s for s, _ in metrics.get("grad/raw_norm", ())), default=0)
+    last = _last_step(folder, metrics.get("grad/raw_norm", ()))
     if not 1 <= step <= last:
         raise ConfigError(f"{folder} has steps 1 to {last}, not {step}.")
     values, _ = recorded(folder)
@@ -82,6 +83,12 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     lr = _rate_at(step, metrics.get("train/lr", ()), values)
     loss, flows = _take_gradient(plan, module, batches, step)
     return Rebuilt(module, batches, loss, lr, plan, flows)
+
+
+def _last_step(folder: Path, norms: Sequence[tuple[int, float]]) -> int:
+    # A gradient that ended the run is no step on record, but the weights before it are known.
+    refused = (event.step for event in load_events(folder) if event.kind == "nonfinite")
+    return max((*(step for step, _ in norms), *refused), default=0)
 
 
 def positions_of(step: int, batches: int, accumulate: int) -> range:

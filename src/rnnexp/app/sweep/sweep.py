@@ -9,6 +9,7 @@ from typing import Any
 
 from rnnexp.app.config.compose import Job
 from rnnexp.app.config.identity import job_key
+from rnnexp.app.config.sources import write_sources
 from rnnexp.app.jobs.folder import (
     COMPLETE,
     SWEEPS,
@@ -176,13 +177,17 @@ class Sweep:
             self.lease.beat()
 
     def freeze(self, item: Item, threads: int) -> None:
-        """Put everything that a process needs to run a job into the job's folder."""
+        """Put everything that a process needs to run a job into the job's folder.
+
+        The sources of its plugins too: their files may have been edited when the job begins.
+        """
         tags = {**self.tags, "rnnexp.job_key": item.key, "rnnexp.sweep.name": self.name}
         tags["rnnexp.overrides"] = shlex.join(item.job.overrides)
         values = dict(item.job.plan.values)
         values["tracking"] = {**values["tracking"], "name": item.name}
         key = self.open().key
         Frozen(values, tags, self.tracking.uri, key, threads, self.reports).write(item.folder)
+        write_sources(values, item.folder)
 
     def judge(self, item: Item, how: str, code: int | None, timed_out: bool) -> Outcome:
         """Say how a job has ended, also where its process could not.

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.rnnexp_local_launcher._processes import hear_of_ends, tie_to_launcher
 from rnnexp.app.config.compose import prepare
+from rnnexp.app.config.sources import load_as_recorded
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, outcome_of
 from rnnexp.app.jobs.lease import BUSY, Lease, acquire
@@ -93,6 +94,9 @@ def main(folder: str, patience: float = PATIENCE_SECONDS) -> int:
     hear_of_ends()  # Ray and a queue start this in processes of theirs
     frozen = Frozen.read(Path(folder))
     prepare([f"plugin_dirs={frozen.values['plugin_dirs']}"])
+    # A file that was edited since the sweep began holds another plugin than the job's key names.
+    for note in load_as_recorded(Path(folder), frozen.values):
+        print(f"rnnexp: {note}", file=sys.stderr)
     return run_folder(Path(folder), patience=patience)
 
 

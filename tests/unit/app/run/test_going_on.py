@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,38 @@ def test_the_optimizer_of_a_file_is_not_another(
     said = capsys.readouterr().err
     assert "optimizer.lr was 0.002 when this checkpoint was written, and is 0.5 now." in said
     assert "Give optimizer.lr=0.002." in said
+
+
+OFFERED = {
+    "seed=7": ("Give seed=0, or leave seed= out.", True),
+    "optimizer.lr=0.5": ("Give optimizer.lr=0.002, or leave optimizer.lr= out.", False),
+    "cell.hidden_size=9": ("Give cell.hidden_size=4, or leave cell.hidden_size= out.", False),
+    "cell=gru": ("Leave cell= out.", False),
+    "seed=7 optimizer.lr=0.5": ("Give optimizer.lr=0.002, or leave", False),
+}
+
+
+@pytest.mark.parametrize("words", OFFERED)
+def test_a_new_start_is_offered_where_it_would_be_taken(
+    words: str, earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    advice, offered = OFFERED[words]
+    assert command(["train", "resume=run", *words.split()]) == 2
+    said = capsys.readouterr().err
+    assert advice in said
+    assert ("resume=run/checkpoints/last.ckpt" in said) == offered
+    file = ["resume=run/checkpoints/last.ckpt", *WORDS, *words.split()]
+    jobs = check_jobs(file, multirun=False, config_dir=None)
+    with nullcontext() if offered else pytest.raises(ConfigError):
+        check_resumes([job.plan for job in jobs], multirun=False)
+
+
+def test_a_run_without_a_whole_checkpoint_offers_no_file(earlier: Path) -> None:
+    for file in (earlier / "checkpoints").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    plan = check_jobs([*WORDS, "resume=run", "seed=7"], multirun=False, config_dir=None)[0].plan
+    with pytest.raises(ConfigError, match=r"or leave seed= out\.$"):
+        check_resumes([plan], multirun=False)
 
 
 def test_a_plan_of_a_sweep_is_refused_alike(
