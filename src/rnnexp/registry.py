@@ -105,7 +105,8 @@ class Registry:
             NameTakenError: the name is taken by another class.
         """
         file = Path(inspect.getfile(cls))
-        entry = Entry(kind, name, cls, file, file.read_bytes())
+        content = file.read_bytes() if file.is_file() else b""  # a module in a zip file has none
+        entry = Entry(kind, name, cls, file, content)
         old = self.entries.get((kind, name))
         if old is not None and old.place != entry.place:
             raise NameTakenError(
