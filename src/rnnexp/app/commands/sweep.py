@@ -125,9 +125,10 @@ def retry(arguments: list[str]) -> int:
     name = _name("retry", arguments)
     overrides = [str(o) for o in read_json(SWEEPS / name / DEFINITION)["overrides"]]
     kept = [o for o in overrides if not o.startswith(("sweep.name=", "sweep.retry_failed="))]
-    words = [*kept, f"sweep.name={name}", "sweep.retry_failed=true"]
     from rnnexp.app.commands import train
+    from rnnexp.app.config.command_line import override
 
+    words = [*kept, override("sweep.name", name), "sweep.retry_failed=true"]
     return train.main("train", ["-m", *words])
 
 
