@@ -27,7 +27,7 @@ from rnnexp.app.config.launchers import (
     check_timeout,
     is_here,
 )
-from rnnexp.app.config.overrides import parse, unreadable
+from rnnexp.app.config.overrides import parse, quoted, unreadable
 from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
@@ -135,7 +135,8 @@ def search_path(overrides: Sequence[str], config_dir: str | None = None) -> list
     given = any(o.startswith("hydra.searchpath=") for o in overrides)
     if not folders or given:
         return []
-    return [f"hydra.searchpath=[{','.join(f'file://{f.resolve()}' for f in folders)}]"]
+    places = ",".join(quoted(f"file://{folder.resolve()}") for folder in folders)
+    return [f"hydra.searchpath=[{places}]"]
 
 
 def launcher_of(overrides: Sequence[str]) -> LauncherChoice:
