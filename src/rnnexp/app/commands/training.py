@@ -17,8 +17,9 @@ from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.commands.arguments import refuse_flags
 from rnnexp.app.commands.not_loaded import tell, telling
-from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
+from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
 from rnnexp.app.config.disk import check_disk
+from rnnexp.app.config.searched import search_path
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import with_earlier_overrides
 from rnnexp.app.sweep.session import Session
@@ -52,7 +53,7 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
         jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)
-    plans, multirun = [job.plan for job in jobs], args.multirun or len(jobs) > 1
+    plans, multirun = [job.plan for job in jobs], not jobs[0].alone
     check_disk(plans, Path.cwd())
     check_resumes(plans, multirun)
     if not multirun:

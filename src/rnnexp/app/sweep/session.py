@@ -15,7 +15,8 @@ from hydra_plugins.rnnexp_local_launcher._pool import Limits
 from hydra_plugins.rnnexp_local_launcher._remote import need_of
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
-from rnnexp.app.config.compose import Corner, Job, search_path
+from rnnexp.app.config.compose import Corner, Job
+from rnnexp.app.config.searched import search_path
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import State, artifact_root
 from rnnexp.app.jobs.log import LOG
