@@ -53,12 +53,12 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
         jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)
-    plans, multirun = [job.plan for job in jobs], not jobs[0].alone
-    check_disk(plans, Path.cwd())
-    check_resumes(plans, multirun)
+    multirun = not jobs[0].alone
+    check_resumes([job.plan for job in jobs], multirun)
     if not multirun:
         torch.set_num_threads(threads)
     session = Session(["rnnexp", command, *arguments], jobs, args.overrides, multirun, courier)
+    check_disk(session.plans_left(), Path.cwd())
     for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
         OmegaConf.register_new_resolver(resolver, find, replace=True)
     flags = [word for word in arguments if word.startswith("-") and word != "--"]

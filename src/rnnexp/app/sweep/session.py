@@ -80,6 +80,14 @@ class Session:
         known = self.sweep.elsewhere if self.sweep else ()
         return int(any(not o.well and Path(o.folder).name not in known for o in self.outcomes))
 
+    def plans_left(self) -> list[Plan]:
+        """List the plans of the jobs that may still write."""
+        if self.sweep is None or not self.sweep.items:  # a search knows its corners only
+            return [job.plan for job in self.jobs]
+        states = self.sweep.states()
+        left = (i for i in self.sweep.items if states[i.key] not in ("done", "pruned"))
+        return [item.job.plan for item in left]
+
     def __call__(self, config: DictConfig) -> None:
         """Run one job in this process; a failure is kept and does not stop the others."""
         hydra = HydraConfig.get()

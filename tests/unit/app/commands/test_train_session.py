@@ -1,8 +1,11 @@
 """What ``rnnexp train`` makes of a command line, before anything of it runs."""
 
+from collections import namedtuple
+
 import pytest
 
 from rnnexp.__main__ import run
+from rnnexp.app.jobs.folder import COMPLETE
 from rnnexp.app.sweep.session import Session
 
 
@@ -28,3 +31,24 @@ def test_a_sweep_may_have_one_job(
 ) -> None:
     assert run(["train", *words.split()]) == 0
     assert (sessions[0].sweep is not None) == is_sweep
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_jobs_that_are_done_need_no_room(
+    workdir: object, sessions: list[Session], monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    words = ["train", "-m", "seed=0,1,2", "sweep.name=mine"]
+    assert run(words) == 0
+    assert sessions[0].sweep is not None
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Usage(10**9, 10**9 - 10**5, 10**5))
+    first, *others = sessions[0].sweep.items
+    for item in others:
+        item.folder.mkdir(parents=True)
+        (item.folder / COMPLETE).touch()
+    assert run(words) == 2
+    assert "1 runs may write" in capsys.readouterr().err
+    first.folder.mkdir()
+    (first.folder / COMPLETE).touch()
+    assert run(words) == 0
