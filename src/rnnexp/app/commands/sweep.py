@@ -73,8 +73,7 @@ def _plan_jobs(sweep: Sweep) -> tuple[list[Path], int]:
     for item in sweep.items:
         print(f"{_WORDS[states[item.key]]:<16} {item.key}  {' '.join(item.job.overrides)}")
     print(f"{sweep.name}: {_counts(list(states.values()))} | {sweep.folder}")
-    left = sum(state in ("new", "interrupted") for state in states.values())
-    return [item.folder for item in sweep.items], left
+    return [item.folder for item in sweep.items], len(sweep.left())
 
 
 def _plan_search(sweep: Sweep) -> tuple[list[Path], int]:
@@ -82,7 +81,8 @@ def _plan_search(sweep: Sweep) -> tuple[list[Path], int]:
     begun = (sweep.folder / DEFINITION).is_file()
     folders = _folders(sweep.name) if begun else []
     states: list[State] = [state_of(folder) for folder in folders]
-    over = sum(state in ("done", "failed", "pruned") for state in states)
+    ends = {"done", "pruned"} | (set() if sweep.options["retry_failed"] else {"failed"})
+    over = sum(state in ends for state in states)
     print(f"{sweep.name}: {sweep.describe()}")
     print(f"{_counts(states) or 'none begun'} | {sweep.folder}")
     return folders, max(0, sweep.total - over)

@@ -233,7 +233,9 @@ class Session:
         for outcome in self.outcomes:
             if not outcome.well and outcome.error != NOT_RUN:
                 print(f"rnnexp: {outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
-                print(f"        its log: {outcome.folder}/{LOG}", file=sys.stderr)
+                log = Path(outcome.folder, LOG)
+                if log.is_file():  # a job in this process has printed what would be in it
+                    print(f"        its log: {log}", file=sys.stderr)
 
     def _draw(self, sweep: Sweep) -> None:
         name = sweep.options["picture"] or self.jobs[0].plan.task.sweep_picture
