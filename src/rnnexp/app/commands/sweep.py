@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rnnexp.app.commands.arguments import plain
+from rnnexp.app.commands.arguments import hydra_words, only_informs, plain
 from rnnexp.app.jobs.folder import FROZEN, STATUS, SWEEPS, State, outcome_of, state_of
 from rnnexp.app.jobs.lease import holder_of
 from rnnexp.app.sweep.items import Item
@@ -22,6 +22,9 @@ _WORDS: dict[State, str] = {
     "running": "running",
     "pruned": "pruned",
 }
+
+
+_PLAN_TAKES = "of Hydra's flags it takes -m and --config-dir DIR. The others go with rnnexp train."
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -53,14 +56,17 @@ def plan(arguments: list[str]) -> int:
     from rnnexp.app.sweep.session import Session
     from rnnexp.app.sweep.watch import JobTask
 
-    overrides = [word for word in arguments if word not in ("-m", "--multirun")]
+    args = hydra_words(arguments)
+    if only_informs(args):
+        raise ConfigError(f"rnnexp sweep plan {' '.join(arguments)}: {_PLAN_TAKES}")
+    overrides: list[str] = args.overrides
     prepare(overrides, sweep=True)
-    jobs = check_jobs(overrides, True, None)
+    jobs = check_jobs(overrides, True, args.config_dir)
     check_resumes([job.plan for job in jobs], multirun=True)
     sweep = Session(["rnnexp", "sweep", "plan"], jobs, overrides, True).sweep
     assert sweep is not None
     folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
-    launcher = launcher_of(overrides)
+    launcher = launcher_of(overrides, args.config_dir)
     tasks = [JobTask(Item(job, "", Path())) for job in jobs]
     places = places_of(launcher, left, tasks)
     print(f"hydra/launcher={launcher.name}: {places.words}")
@@ -123,13 +129,17 @@ def _how(folder: Path, state: State) -> str:
 def retry(arguments: list[str]) -> int:
     """Start a sweep again, with the jobs that failed."""
     name = _name("retry", arguments)
-    overrides = [str(o) for o in read_json(SWEEPS / name / DEFINITION)["overrides"]]
+    definition = read_json(SWEEPS / name / DEFINITION)
+    flags = ["-m"]
+    if definition.get("config_dir"):
+        flags += ["--config-dir", str(definition["config_dir"])]
+    overrides = map(str, definition["overrides"])
     kept = [o for o in overrides if not o.startswith(("sweep.name=", "sweep.retry_failed="))]
     from rnnexp.app.commands import train
     from rnnexp.app.config.command_line import override
 
     words = [*kept, override("sweep.name", name), "sweep.retry_failed=true"]
-    return train.main("train", ["-m", *words])
+    return train.main("train", [*flags, *words])
 
 
 def _name(verb: str, arguments: list[str]) -> str:

@@ -131,10 +131,15 @@ def compose_trial(overrides: list[str]) -> Job:
     return Job(overrides, _check(overrides, _compose))
 
 
-def launcher_of(overrides: Sequence[str]) -> LauncherChoice:
-    """Compose what a command says of its launcher."""
+def launcher_of(overrides: Sequence[str], config_dir: str | None) -> LauncherChoice:
+    """Compose what a command says of its launcher.
+
+    Args:
+        overrides: as on the command line.
+        config_dir: a further folder of configs, Hydra's ``--config-dir``.
+    """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        hydra = _composed_with_hydra([*search_path(overrides), *overrides])["hydra"]
+        hydra = _composed_with_hydra([*search_path(overrides, config_dir), *overrides])["hydra"]
     options: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
     return LauncherChoice(str(hydra.runtime.choices["hydra/launcher"]), options)
 

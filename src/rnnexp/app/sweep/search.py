@@ -34,6 +34,7 @@ class Search(Sweep):
         overrides: the command's.
         tracking: takes the records.
         tags: what is known of the command.
+        config_dir: a further folder of configs that the overrides are read with.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class Search(Sweep):
         overrides: Sequence[str],
         tracking: Tracking,
         tags: Mapping[str, str],
+        config_dir: str | None = None,
     ) -> None:
-        super().__init__(corners, overrides, tracking, tags)
+        super().__init__(corners, overrides, tracking, tags, config_dir)
         self.settings = corners[0].settings
         self.items, self.all_items = [], []
         self.refused: list[Outcome] = []

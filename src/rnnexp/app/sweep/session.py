@@ -50,6 +50,7 @@ class Session:
         overrides: the command's.
         multirun: whether they are a sweep, be it of one job.
         courier: delivers their records, where it was started early.
+        config_dir: a further folder of configs, Hydra's ``--config-dir``.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Session:
         overrides: Sequence[str],
         multirun: bool,
         courier: Courier | None = None,
+        config_dir: str | None = None,
     ) -> None:
         self.command = shlex.join(command)
         self.jobs = jobs
@@ -70,7 +72,7 @@ class Session:
         self.tracking = Tracking(self.uri, artifact_root(self.uri), courier)
         self.tags = {"rnnexp.command": self.command}
         self.overrides = list(overrides)
-        self.sweep = self._make_sweep() if multirun else None
+        self.sweep = self._make_sweep(config_dir) if multirun else None
         self._watcher: SweepWatcher | None = None
         self._folder: Path | None = None
 
@@ -176,11 +178,11 @@ class Session:
         # In the run, after its end; or later, while this command waited for the store.
         return error.too_late or any(o.status == "FINISHED" for o in self.outcomes)
 
-    def _make_sweep(self) -> Sweep:
+    def _make_sweep(self, config_dir: str | None) -> Sweep:
         corners = [job for job in self.jobs if isinstance(job, Corner)]
         if corners:
-            return Search(corners, self.overrides, self.tracking, self.tags)
-        return Sweep(self.jobs, self.overrides, self.tracking, self.tags)
+            return Search(corners, self.overrides, self.tracking, self.tags, config_dir)
+        return Sweep(self.jobs, self.overrides, self.tracking, self.tags, config_dir)
 
     def _watch(self, sweep: Sweep) -> SweepWatcher:
         moving = self.jobs[0].plan.values["trainer"]["progress"] in ("auto", "bar")

@@ -52,6 +52,7 @@ class Sweep:
         overrides: the command's, from which the name follows where none is given.
         tracking: takes the records.
         tags: what is known of the command.
+        config_dir: a further folder of configs that the overrides are read with.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class Sweep:
         overrides: Sequence[str],
         tracking: Tracking,
         tags: Mapping[str, str],
+        config_dir: str | None = None,
     ) -> None:
         values = jobs[0].plan.values
         self.options: Mapping[str, Any] = values["sweep"]
         self.name = str(self.options["name"] or default_name(overrides))
         self.overrides = list(overrides)
+        self.config_dir = str(Path(config_dir).resolve()) if config_dir else None
         self.folder = SWEEPS / self.name
         self.tracking = tracking
         self.tags = dict(tags)
@@ -106,7 +109,8 @@ class Sweep:
     def definition(self) -> dict[str, Any]:
         """Say what the sweep is, for whoever asks for it by name."""
         keys = [item.key for item in self.items]
-        return {"name": self.name, "overrides": self.overrides, "jobs": keys}
+        read_with = {"overrides": self.overrides, "config_dir": self.config_dir}
+        return {"name": self.name, **read_with, "jobs": keys}
 
     def best(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
         """Name the best job, as tags."""

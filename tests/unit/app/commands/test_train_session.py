@@ -11,19 +11,6 @@ from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.session import Session
 
 
-@pytest.fixture
-def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
-    """The sessions that commands would run."""
-    made: list[Session] = []
-
-    def keep(session: Session, argv: list[str]) -> int:
-        made.append(session)
-        return 0
-
-    monkeypatch.setattr("rnnexp.app.commands.training._run", keep)
-    return made
-
-
 @pytest.mark.parametrize(
     ("words", "is_sweep"),
     [("seed=0", False), ("-m seed=0", True), ("hydra.mode=MULTIRUN seed=0", True)],
