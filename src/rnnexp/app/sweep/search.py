@@ -14,8 +14,9 @@ from rnnexp.app.config.compose import Corner, Job, compose_trial
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.jobs.folder import PRUNED, state_of
 from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.sweep.definition import DEFINITION
 from rnnexp.app.sweep.items import Item
-from rnnexp.app.sweep.sweep import DEFINITION, Sweep
+from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.app.sweep.worker import BUSY
 from rnnexp.errors import UserError
@@ -60,6 +61,12 @@ class Search(Sweep):
     def total(self) -> int:
         """How many trials there will be."""
         return self.settings.trials
+
+    @property
+    def whole(self) -> int:
+        """How many they are with those that this search has not asked for."""
+        # Trials of an earlier command count as such until the study has told of them.
+        return max(self.total, len(self.items) + len(self.earlier))
 
     @property
     def outcomes(self) -> list[Outcome]:
