@@ -105,10 +105,11 @@ def test_a_file_that_is_edited_while_its_sweep_runs_changes_no_job(
 
 
 def test_a_preset_is_swept_and_shown(rnnexp, folder: Path, workdir: Path, store_uri: str) -> None:
-    shown = rnnexp("train", "experiment=ours", "--cfg", "job", RNNEXP_PLUGINS="lab")
+    odd = str(folder.rename(workdir / "lab (v2), ä"))  # Hydra reads such a path in quotes only
+    shown = rnnexp("train", "experiment=ours", "--cfg", "job", RNNEXP_PLUGINS=odd)
     assert "length: 7" in shown.out, shown.err
     swept = rnnexp(
-        "train", "-m", "experiment=ours", "cell=elman,gru", RNNEXP_PLUGINS="lab", timeout=120
+        "train", "-m", "experiment=ours", "cell=elman,gru", RNNEXP_PLUGINS=odd, timeout=120
     )
     assert swept.code == 0, swept.err
     assert len(list(workdir.glob("outputs/sweeps/*/*/COMPLETE"))) == 2

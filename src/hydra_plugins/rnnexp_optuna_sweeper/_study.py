@@ -32,6 +32,8 @@ from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings, hint
 from hydra_plugins.rnnexp_optuna_sweeper._space import Choice, Dimension, SearchError
 
 FILE = "study.jsonl"
+_OWNER = "folder"
+"""Attribute of a study in a database: the folder whose search it is."""
 _SAMPLERS: dict[str, type[BaseSampler]] = {
     "tpe": TPESampler,
     "cmaes": CmaEsSampler,
@@ -51,8 +53,8 @@ def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> 
     """Open the study of a folder, or begin it.
 
     Raises:
-        SearchError: an option of the sampler or pruner is unknown, or an earlier search of the
-            folder had other objectives.
+        SearchError: an option of the sampler or pruner is unknown, an earlier search of the
+            folder had other objectives, or the database has a search of another folder by its name.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with quiet():
@@ -62,6 +64,8 @@ def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> 
             directions=list(settings.directions),  # type: ignore[arg-type]  # checked already
             load_if_exists=True,
         )
+        if settings.storage is not None:
+            _check_owner(study, settings.storage, folder)
         done = len(study.trials)
         study.sampler = _sampler(settings, done)
         study.pruner = _made(_PRUNERS[settings.pruner], settings.pruner_options, "pruner")
@@ -172,6 +176,19 @@ def _made(cls: type[Any], options: Mapping[str, Any], what: str) -> Any:
         return cls(**options)
     except (TypeError, ValueError) as error:
         raise SearchError(f"hydra.sweeper.{what}_options: {error}") from error
+
+
+def _check_owner(study: optuna.Study, storage: str, folder: Path) -> None:
+    # A database knows searches by their names alone, and other folders may have one of this name.
+    here = str(folder.resolve())
+    owner = study.user_attrs.get(_OWNER)
+    if owner is None:
+        study.set_user_attr(_OWNER, here)
+    elif owner != here:
+        raise SearchError(
+            f"hydra.sweeper.storage={storage}: its search '{folder.name}' is that of {owner}. "
+            "Give this one another name (sweep.name), or a storage of its own."
+        )
 
 
 def _check_objectives(study: optuna.Study, settings: Settings) -> None:

@@ -118,6 +118,16 @@ def test_a_database_keeps_the_trials_too(tmp_path: Path) -> None:
     assert len(open_study(settings, space, tmp_path).trials) == 1
 
 
+def test_a_database_keeps_searches_of_two_folders_apart(tmp_path: Path) -> None:
+    settings, space = asked(storage=f"sqlite:///{tmp_path}/trials.db")
+    mine, yours = tmp_path / "mine" / "search", tmp_path / "yours" / "search"
+    open_study(settings, space, mine)
+    with pytest.raises(SearchError, match=f"its search 'search' is that of {mine}. Give this one"):
+        open_study(settings, space, yours)
+    open_study(settings, space, yours.with_name("other"))
+    assert open_study(settings, space, mine).trials == []
+
+
 def test_reports_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
     assert read_reports(tmp_path) == {}
     write_report(tmp_path, 10, 0.5)

@@ -55,6 +55,27 @@ _WITH_CFG = ("package", "resolve")
 _ONE_OF = ("run", "multirun", "cfg", "info", "shell_completion")
 
 
+def hydra_words(arguments: list[str]) -> argparse.Namespace:
+    """Parse a command line of Hydra's flags and overrides.
+
+    Args:
+        arguments: what follows the command.
+
+    Raises:
+        ConfigError: a flag would change nothing; says what to use instead.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    args = get_args_parser().parse_intermixed_args(arguments)
+    refuse_flags(args)
+    return args
+
+
+def only_informs(args: argparse.Namespace) -> bool:
+    """Tell whether Hydra's flags ask to be shown something, and nothing is to run."""
+    return bool(args.cfg or args.help or args.hydra_help or args.info or args.shell_completion)
+
+
 def refuse_flags(args: argparse.Namespace) -> None:
     """Refuse flags of Hydra's that would change nothing.
 

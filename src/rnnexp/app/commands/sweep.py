@@ -2,15 +2,17 @@
 
 import argparse
 import math
+import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from rnnexp.app.commands.arguments import plain
+from rnnexp.app.commands.arguments import hydra_words, only_informs, plain
 from rnnexp.app.jobs.folder import FROZEN, STATUS, SWEEPS, State, outcome_of, state_of
 from rnnexp.app.jobs.lease import holder_of
+from rnnexp.app.sweep.definition import DEFINITION, folders_in
 from rnnexp.app.sweep.items import Item
-from rnnexp.app.sweep.sweep import DEFINITION, Sweep
+from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.errors import ConfigError, unknown
 from rnnexp.tracking.files import read_json
 
@@ -22,6 +24,9 @@ _WORDS: dict[State, str] = {
     "running": "running",
     "pruned": "pruned",
 }
+
+
+_PLAN_TAKES = "of Hydra's flags it takes -m and --config-dir DIR. The others go with rnnexp train."
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -53,14 +58,17 @@ def plan(arguments: list[str]) -> int:
     from rnnexp.app.sweep.session import Session
     from rnnexp.app.sweep.watch import JobTask
 
-    overrides = [word for word in arguments if word not in ("-m", "--multirun")]
+    args = hydra_words(arguments)
+    if only_informs(args):
+        raise ConfigError(f"rnnexp sweep plan {' '.join(arguments)}: {_PLAN_TAKES}")
+    overrides: list[str] = args.overrides
     prepare(overrides, sweep=True)
-    jobs = check_jobs(overrides, True, None)
+    jobs = check_jobs(overrides, True, args.config_dir)
     check_resumes([job.plan for job in jobs], multirun=True)
     sweep = Session(["rnnexp", "sweep", "plan"], jobs, overrides, True).sweep
     assert sweep is not None
     folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
-    launcher = launcher_of(overrides)
+    launcher = launcher_of(overrides, args.config_dir)
     tasks = [JobTask(Item(job, "", Path())) for job in jobs]
     places = places_of(launcher, left, tasks)
     print(f"hydra/launcher={launcher.name}: {places.words}")
@@ -73,16 +81,16 @@ def _plan_jobs(sweep: Sweep) -> tuple[list[Path], int]:
     for item in sweep.items:
         print(f"{_WORDS[states[item.key]]:<16} {item.key}  {' '.join(item.job.overrides)}")
     print(f"{sweep.name}: {_counts(list(states.values()))} | {sweep.folder}")
-    left = sum(state in ("new", "interrupted") for state in states.values())
-    return [item.folder for item in sweep.items], left
+    return [item.folder for item in sweep.items], len(sweep.left())
 
 
 def _plan_search(sweep: Sweep) -> tuple[list[Path], int]:
     # Which trials it will have is not known before they are suggested.
     begun = (sweep.folder / DEFINITION).is_file()
-    folders = _folders(sweep.name) if begun else []
+    folders = folders_in(sweep.folder) if begun else []
     states: list[State] = [state_of(folder) for folder in folders]
-    over = sum(state in ("done", "failed", "pruned") for state in states)
+    ends = {"done", "pruned"} | (set() if sweep.options["retry_failed"] else {"failed"})
+    over = sum(state in ends for state in states)
     print(f"{sweep.name}: {sweep.describe()}")
     print(f"{_counts(states) or 'none begun'} | {sweep.folder}")
     return folders, max(0, sweep.total - over)
@@ -93,12 +101,12 @@ def status(arguments: list[str]) -> int:
     if not arguments:
         names = [file.parent.name for file in sorted(SWEEPS.glob(f"*/{DEFINITION}"))]
         for name in names:
-            print(f"{name}: {_counts([state_of(f) for f in _folders(name)])}")
+            print(f"{name}: {_counts([state_of(f) for f in folders_in(SWEEPS / name)])}")
         return 0
     name = _name("status", arguments)
     holder = holder_of(SWEEPS / name)
     states: list[State] = []
-    for folder in _folders(name):
+    for folder in folders_in(SWEEPS / name):
         states.append(state_of(folder))
         what = " ".join(filter(None, (_overrides_of(folder), _how(folder, states[-1]))))
         print(f"{_WORDS[states[-1]]:<16} {folder.name}  {what}".rstrip())
@@ -123,12 +131,37 @@ def _how(folder: Path, state: State) -> str:
 def retry(arguments: list[str]) -> int:
     """Start a sweep again, with the jobs that failed."""
     name = _name("retry", arguments)
-    overrides = [str(o) for o in read_json(SWEEPS / name / DEFINITION)["overrides"]]
-    kept = [o for o in overrides if not o.startswith(("sweep.name=", "sweep.retry_failed="))]
-    words = [*kept, f"sweep.name={name}", "sweep.retry_failed=true"]
+    definition = read_json(SWEEPS / name / DEFINITION)
+    flags = ["-m"]
+    if definition.get("config_dir"):
+        flags += ["--config-dir", str(definition["config_dir"])]
+    kept = _asked(map(str, definition["overrides"]))
     from rnnexp.app.commands import train
+    from rnnexp.app.config.command_line import override
 
-    return train.main("train", ["-m", *words])
+    words = [*kept, override("sweep.name", name), "sweep.retry_failed=true"]
+    code = train.main("train", [*flags, *words])
+    for command in _failed_earlier(name, kept):
+        print(f"rnnexp: of an earlier command jobs have failed, too. Again: {command}")
+    return code
+
+
+def _asked(words: Iterable[str]) -> list[str]:
+    ours = ("-", "sweep.name=", "sweep.retry_failed=")
+    return [word for word in words if not word.startswith(ours)]
+
+
+def _failed_earlier(name: str, asked: Sequence[str]) -> list[str]:
+    # Only a command knows all that it asked for; a job knows its command. Those of the same words
+    # are of plugins as they were: another source is another job.
+    earlier = read_json(SWEEPS / name / DEFINITION).get("earlier", ())
+    folders = [SWEEPS / name / str(key) for key in earlier]
+    failed = [folder for folder in folders if state_of(folder) == "failed"]
+    tags = [read_json(folder / FROZEN).get("tags", {}) for folder in failed]
+    commands = dict.fromkeys(str(t["rnnexp.command"]) for t in tags if "rnnexp.command" in t)
+    others = (c for c in commands if set(_asked(shlex.split(c)[2:])) != set(asked))
+    again = " sweep.retry_failed=true"
+    return [f"{command.removesuffix(again)}{again}" for command in others]
 
 
 def _name(verb: str, arguments: list[str]) -> str:
@@ -143,11 +176,6 @@ def _name(verb: str, arguments: list[str]) -> str:
             )
         raise unknown("sweep", name, known)
     return name
-
-
-def _folders(name: str) -> list[Path]:
-    keys = read_json(SWEEPS / name / DEFINITION)["jobs"]
-    return [SWEEPS / name / str(key) for key in keys]
 
 
 def _counts(states: Sequence[State]) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import hydra
 import torch
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -15,10 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
-from rnnexp.app.commands.arguments import refuse_flags
+from rnnexp.app.commands.arguments import hydra_words, only_informs
 from rnnexp.app.commands.not_loaded import tell, telling
-from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare, search_path
+from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
 from rnnexp.app.config.disk import check_disk
+from rnnexp.app.config.searched import search_path
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import with_earlier_overrides
 from rnnexp.app.sweep.session import Session
@@ -39,10 +39,9 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     Returns:
         The exit code.
     """
-    args = get_args_parser().parse_intermixed_args(arguments)
-    refuse_flags(args)
+    args = hydra_words(arguments)
     failures = prepare(args.overrides, sweep=args.multirun)
-    if _only_informs(args):
+    if only_informs(args):
         tell(failures)
         return _inform(command, arguments, args)
     threads = torch.get_num_threads()
@@ -52,21 +51,18 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
         jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)
-    plans, multirun = [job.plan for job in jobs], args.multirun or len(jobs) > 1
-    check_disk(plans, Path.cwd())
-    check_resumes(plans, multirun)
+    multirun = not jobs[0].alone
+    check_resumes([job.plan for job in jobs], multirun)
     if not multirun:
         torch.set_num_threads(threads)
-    session = Session(["rnnexp", command, *arguments], jobs, args.overrides, multirun, courier)
+    words = ["rnnexp", command, *arguments]
+    session = Session(words, jobs, args.overrides, multirun, courier, args.config_dir)
+    check_disk(session.plans_left(), Path.cwd())
     for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
         OmegaConf.register_new_resolver(resolver, find, replace=True)
     flags = [word for word in arguments if word.startswith("-") and word != "--"]
     found = search_path(args.overrides)
     return _run(session, [command, *_with_values(flags, args), *found, *args.overrides])
-
-
-def _only_informs(args: argparse.Namespace) -> bool:
-    return bool(args.cfg or args.help or args.hydra_help or args.info or args.shell_completion)
 
 
 def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int:

@@ -3,8 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -22,6 +21,7 @@ from rnnexp.app.config.figures import check_objectives
 from rnnexp.app.config.idle import refuse_idle
 from rnnexp.app.config.launchers import (
     LauncherChoice,
+    check_folders,
     check_launcher_options,
     check_overrides,
     check_timeout,
@@ -29,10 +29,11 @@ from rnnexp.app.config.launchers import (
 )
 from rnnexp.app.config.overrides import parse, unreadable
 from rnnexp.app.config.rehearsal import rehearse
+from rnnexp.app.config.searched import check_plugin_dirs, plugin_dirs, search_path
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
 from rnnexp.app.config.words import of_a_sweep, unknown_choice
-from rnnexp.discovery import ENVIRONMENT, load_plugins, plugin_folders
+from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.options import null_refused
 from rnnexp.paths import conf_dir
@@ -44,10 +45,17 @@ _SEARCHES = "hydra_plugins.rnnexp_optuna_sweeper."
 
 @dataclass(frozen=True)
 class Job:
-    """One run that a command asks for, checked."""
+    """One run that a command asks for, checked.
+
+    Args:
+        overrides: of the run.
+        plan: what it does.
+        alone: whether it is the command's one run, and no job of a sweep.
+    """
 
     overrides: list[str]
     plan: Plan
+    alone: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def prepare(overrides: Sequence[str], sweep: bool = False) -> list[Failure]:
     Raises:
         PluginError: a folder does not exist, or a plugin ended the copy.
     """
-    folders = _plugin_dirs(overrides)
+    folders = plugin_dirs(overrides)
     if sweep:
         rehearse(folders)
     failures = load_plugins(folders)
@@ -99,7 +107,9 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         whole = _composed_with_hydra(overrides)
         if not (multirun or str(whole["hydra"].mode or "").endswith("MULTIRUN")):
-            return [Job(overrides, _check(overrides, lambda job: _alone(whole, job)))]
+            plan = _check(overrides, lambda job: _alone(whole, job))
+            return [Job(overrides, plan, alone=True)]
+        check_folders(whole["hydra"], overrides)
         settings, launcher, found = _expand(whole["hydra"], overrides)
         composed = Composer(_compose).of if len(found) > 1 else _compose
         if settings is not None:
@@ -121,27 +131,15 @@ def compose_trial(overrides: list[str]) -> Job:
     return Job(overrides, _check(overrides, _compose))
 
 
-def search_path(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
-    """Say, as an override, where else configs lie: the folders ``conf`` of plugin folders.
+def launcher_of(overrides: Sequence[str], config_dir: str | None) -> LauncherChoice:
+    """Compose what a command says of its launcher.
 
     Args:
-        overrides: those of the command, which may name plugin folders.
-        config_dir: Hydra's ``--config-dir``, where it is not handed on itself.
+        overrides: as on the command line.
+        config_dir: a further folder of configs, Hydra's ``--config-dir``.
     """
-    folders = [Path(config_dir)] if config_dir else []
-    for name in plugin_folders(_plugin_dirs(overrides)):
-        if (name / "conf").is_dir():
-            folders.append(name / "conf")
-    given = any(o.startswith("hydra.searchpath=") for o in overrides)
-    if not folders or given:
-        return []
-    return [f"hydra.searchpath=[{','.join(f'file://{f.resolve()}' for f in folders)}]"]
-
-
-def launcher_of(overrides: Sequence[str]) -> LauncherChoice:
-    """Compose what a command says of its launcher."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        hydra = _composed_with_hydra([*search_path(overrides), *overrides])["hydra"]
+        hydra = _composed_with_hydra([*search_path(overrides, config_dir), *overrides])["hydra"]
     options: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
     return LauncherChoice(str(hydra.runtime.choices["hydra/launcher"]), options)
 
@@ -202,7 +200,7 @@ def _check(
     overrides: list[str], composed: Callable[[list[str]], DictConfig], here: bool = True
 ) -> Plan:
     plan = validate(composed(overrides), here=here)
-    _check_plugin_dirs(plan, overrides)
+    check_plugin_dirs(plan, overrides)
     return plan
 
 
@@ -271,25 +269,6 @@ def _usual(key: str, overrides: Sequence[str]) -> object:
     if len(others) == len(overrides):
         return None
     return OmegaConf.select(_compose(others, with_hydra=key.startswith("hydra.")), key)
-
-
-def _plugin_dirs(overrides: Sequence[str]) -> list[str]:
-    named = [o for o in overrides if o.lstrip("+").startswith("plugin_dirs=")]
-    if not named:
-        return []
-    value = parse(named)[-1].value()
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-
-
-def _check_plugin_dirs(plan: Plan, overrides: Sequence[str]) -> None:
-    # Plugins are loaded before anything is composed: they are part of what can be composed.
-    loaded = set(plugin_folders(_plugin_dirs(overrides)))
-    for name in plan.values["plugin_dirs"]:
-        if Path(name).expanduser().resolve() not in loaded:
-            raise ConfigError(
-                f"plugin_dirs: a config file names '{name}', which is not read from there. Give "
-                f"plugin_dirs=[{name}] on the command line, or name it in ${ENVIRONMENT}."
-            )
 
 
 _UNIQUE = secrets.token_hex(2)  # two commands of the same second get different folders

@@ -18,7 +18,7 @@ def check_disk(plans: Sequence[Plan], folder: Path) -> None:
     """Refuse runs that would fill the disk.
 
     Args:
-        plans: all runs of the command.
+        plans: the runs of the command that are left to do.
         folder: where they write.
 
     Raises:

@@ -9,9 +9,11 @@ from omegaconf import DictConfig
 
 from hydra_plugins.rnnexp_local_launcher._options import check_options
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
+from rnnexp.app.config.overrides import parse
 from rnnexp.errors import ConfigError
 
 _OURS = "hydra_plugins.rnnexp_"
+_FOLDERS = ("hydra.sweep", "hydra.sweep.dir", "hydra.sweep.subdir")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,29 @@ def check_overrides(overrides: Sequence[Override]) -> None:
             )
         if "/" in key and chosen.setdefault(key, line) != line:
             raise ConfigError(f"{chosen[key]} and {line}: a command has one. Leave one out.")
+
+
+def check_folders(hydra: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse what would have the jobs of a sweep elsewhere than they are looked for.
+
+    Args:
+        hydra: composed.
+        overrides: those of the command.
+
+    Raises:
+        ConfigError: says how to have them in a folder of another name.
+    """
+    if hydra.job.chdir:
+        raise ConfigError(
+            "hydra.job.chdir=true: the jobs of a sweep name their folders from where the command "
+            "was given. Leave it out; what a job writes is in outputs/sweeps/NAME/KEY."
+        )
+    for override in parse(overrides):
+        if override.key_or_group in _FOLDERS:
+            raise ConfigError(
+                f"{override.input_line}: the jobs of a sweep are looked for in outputs/sweeps/NAME."
+                " Leave it out; choose the name by sweep.name=NAME."
+            )
 
 
 def check_launcher_options(launcher: DictConfig) -> None:

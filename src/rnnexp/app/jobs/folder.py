@@ -1,7 +1,8 @@
 """The jobs of a sweep on disk: one folder per key, and what it tells of the job."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,6 +64,22 @@ def state_of(folder: Path) -> State:
     if outcome is not None and outcome.status == "FAILED":
         return "failed"
     return "interrupted" if (folder / "journal.jsonl").is_file() else "new"
+
+
+def counted(states: Mapping[str, State], running: Collection[str], total: int) -> dict[str, int]:
+    """Count jobs by what has become of them.
+
+    Args:
+        states: how far each has come, by key.
+        running: keys of those that count as running, whatever their files say by now.
+        total: how many there will be.
+    """
+    counts = Counter(state for key, state in states.items() if key not in running)
+    done, failed = counts["done"], counts["failed"]
+    pruned = {"pruned": counts["pruned"]} if counts["pruned"] else {}
+    left = total - done - failed - counts["pruned"] - len(running)
+    found = {"done": done, **pruned, "running": len(running), "failed": failed}
+    return {**found, "left": max(0, left)}
 
 
 def is_frozen(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal
 from rnnexp.tracking.files import write_json
 
 FILE = "summary.json"
+BEST_RUN = "rnnexp.sweep.best_run"
 
 
 @dataclass
@@ -60,12 +61,17 @@ def describe_outcome(outcome: Outcome) -> str:
     return "\n\n".join([*lines, f"Gradient cliffs: {cliffs}{largest}{at}."])
 
 
-def best_by(outcomes: Sequence[Outcome], figure: str, direction: str) -> dict[str, str]:
-    """Name the run with the best of a figure, as tags; none if no run has finished with it."""
+def best_of(outcomes: Sequence[Outcome], figure: str, direction: str) -> Outcome | None:
+    """Find the run with the best of a figure; None if no run has finished with it."""
     known = [o for o in outcomes if o.status == "FINISHED" and figure in o.metrics]
-    if not known:
-        return {}
     choose = min if direction == "minimize" else max
-    best = choose(known, key=lambda o: o.metrics[figure])
-    figures = f"{best.name}, {figure} {best.metrics[figure]:.4g}"
-    return {"rnnexp.sweep.best": figures, "rnnexp.sweep.best_run": best.run_id or best.folder}
+    return choose(known, key=lambda o: o.metrics[figure], default=None)
+
+
+def best_by(outcomes: Sequence[Outcome], figure: str, direction: str) -> dict[str, str]:
+    """Name the run with the best of a figure, as tags; its id only where the store has named it."""
+    best = best_of(outcomes, figure, direction)
+    if best is None:
+        return {}
+    named = {BEST_RUN: best.run_id} if best.run_id else {}
+    return {"rnnexp.sweep.best": f"{best.name}, {figure} {best.metrics[figure]:.4g}", **named}

@@ -1,5 +1,6 @@
 """The jobs of a sweep, each with its identity and its folder."""
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from rnnexp.app.run.run import flatten
 from rnnexp.tracking.files import RUN, read_json
 
 NOT_RUN = "not run"
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,30 @@ class Item:
         """How it ended; FAILED with a reason where it left nothing."""
         config = flatten(self.job.plan.values)
         unknown = Outcome(self.name, str(self.folder), config=config, error=NOT_RUN)
-        found = outcome_of(self.folder) or unknown
-        found.run_id = read_json(self.folder / RUN).get("run_id", found.run_id)
-        return found
+        return ended_in(self.folder) or _with_id(unknown)
+
+
+def ended_in(folder: Path) -> Outcome | None:
+    """Read how the job of a folder ended the last time, with its run's id; None if it never did."""
+    found = outcome_of(folder)
+    return _with_id(found) if found else None
+
+
+def wait_for_id(outcome: Outcome, seconds: float) -> None:
+    """Wait until the store has named a run that has just ended, and note its id.
+
+    Args:
+        outcome: of the run.
+        seconds: after which it stays without.
+    """
+    until = time.monotonic() + seconds
+    while _with_id(outcome).run_id is None and time.monotonic() < until:
+        time.sleep(_POLL_SECONDS)
+
+
+def _with_id(outcome: Outcome) -> Outcome:
+    outcome.run_id = read_json(Path(outcome.folder, RUN)).get("run_id", outcome.run_id)
+    return outcome
 
 
 def own_words(job: Job, shared: Collection[str]) -> tuple[str, ...]:

@@ -15,8 +15,9 @@ from rnnexp.app.config.identity import job_key
 from rnnexp.app.jobs.folder import PRUNED, state_of
 from rnnexp.app.jobs.lease import BUSY
 from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.sweep.definition import DEFINITION
 from rnnexp.app.sweep.items import Item
-from rnnexp.app.sweep.sweep import DEFINITION, Sweep
+from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.errors import UserError
 from rnnexp.tracking import Tracking
@@ -34,6 +35,7 @@ class Search(Sweep):
         overrides: the command's.
         tracking: takes the records.
         tags: what is known of the command.
+        config_dir: a further folder of configs that the overrides are read with.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class Search(Sweep):
         overrides: Sequence[str],
         tracking: Tracking,
         tags: Mapping[str, str],
+        config_dir: str | None = None,
     ) -> None:
-        super().__init__(corners, overrides, tracking, tags)
+        super().__init__(corners, overrides, tracking, tags, config_dir)
         self.settings = corners[0].settings
         self.items, self.all_items = [], []
         self.refused: list[Outcome] = []
@@ -58,6 +61,12 @@ class Search(Sweep):
     def total(self) -> int:
         """How many trials there will be."""
         return self.settings.trials
+
+    @property
+    def whole(self) -> int:
+        """How many they are with those that this search has not asked for."""
+        # Trials of an earlier command count as such until the study has told of them.
+        return max(self.total, len(self.items) + len(self.earlier))
 
     @property
     def outcomes(self) -> list[Outcome]:

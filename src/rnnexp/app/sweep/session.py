@@ -15,7 +15,8 @@ from hydra_plugins.rnnexp_local_launcher._pool import Limits
 from hydra_plugins.rnnexp_local_launcher._remote import need_of
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
-from rnnexp.app.config.compose import Corner, Job, search_path
+from rnnexp.app.config.compose import Corner, Job
+from rnnexp.app.config.searched import search_path
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import State, artifact_root
 from rnnexp.app.jobs.lease import BUSY
@@ -50,6 +51,7 @@ class Session:
         overrides: the command's.
         multirun: whether they are a sweep, be it of one job.
         courier: delivers their records, where it was started early.
+        config_dir: a further folder of configs, Hydra's ``--config-dir``.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Session:
         overrides: Sequence[str],
         multirun: bool,
         courier: Courier | None = None,
+        config_dir: str | None = None,
     ) -> None:
         self.command = shlex.join(command)
         self.jobs = jobs
@@ -70,7 +73,7 @@ class Session:
         self.tracking = Tracking(self.uri, artifact_root(self.uri), courier)
         self.tags = {"rnnexp.command": self.command}
         self.overrides = list(overrides)
-        self.sweep = self._make_sweep() if multirun else None
+        self.sweep = self._make_sweep(config_dir) if multirun else None
         self._watcher: SweepWatcher | None = None
         self._folder: Path | None = None
 
@@ -79,6 +82,14 @@ class Session:
         """0 if every run finished."""
         known = self.sweep.elsewhere if self.sweep else ()
         return int(any(not o.well and Path(o.folder).name not in known for o in self.outcomes))
+
+    def plans_left(self) -> list[Plan]:
+        """List the plans of the jobs that may still write."""
+        if self.sweep is None or not self.sweep.items:  # a search knows its corners only
+            return [job.plan for job in self.jobs]
+        states = self.sweep.states()
+        left = (i for i in self.sweep.items if states[i.key] not in ("done", "pruned"))
+        return [item.job.plan for item in left]
 
     def __call__(self, config: DictConfig) -> None:
         """Run one job in this process; a failure is kept and does not stop the others."""
@@ -171,11 +182,11 @@ class Session:
         # In the run, after its end; or later, while this command waited for the store.
         return error.too_late or any(o.status == "FINISHED" for o in self.outcomes)
 
-    def _make_sweep(self) -> Sweep:
+    def _make_sweep(self, config_dir: str | None) -> Sweep:
         corners = [job for job in self.jobs if isinstance(job, Corner)]
         if corners:
-            return Search(corners, self.overrides, self.tracking, self.tags)
-        return Sweep(self.jobs, self.overrides, self.tracking, self.tags)
+            return Search(corners, self.overrides, self.tracking, self.tags, config_dir)
+        return Sweep(self.jobs, self.overrides, self.tracking, self.tags, config_dir)
 
     def _watch(self, sweep: Sweep) -> SweepWatcher:
         moving = self.jobs[0].plan.values["trainer"]["progress"] in ("auto", "bar")
@@ -230,7 +241,9 @@ class Session:
         for outcome in self.outcomes:
             if not outcome.well and outcome.error != NOT_RUN:
                 print(f"rnnexp: {outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
-                print(f"        its log: {outcome.folder}/{LOG}", file=sys.stderr)
+                log = Path(outcome.folder, LOG)
+                if log.is_file():  # a job in this process has printed what would be in it
+                    print(f"        its log: {log}", file=sys.stderr)
 
     def _draw(self, sweep: Sweep) -> None:
         name = sweep.options["picture"] or self.jobs[0].plan.task.sweep_picture

@@ -2,7 +2,6 @@
 
 import shlex
 import signal
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rnnexp.app.jobs.folder import (
     SWEEPS,
     Frozen,
     State,
+    counted,
     default_name,
     outcome_of,
     pruned_at,
@@ -22,10 +22,11 @@ from rnnexp.app.jobs.folder import (
 )
 from rnnexp.app.jobs.lease import Lease, acquire, holder_of
 from rnnexp.app.jobs.log import LOG, log_tail
-from rnnexp.app.jobs.outcome import Outcome, best_by
+from rnnexp.app.jobs.outcome import BEST_RUN, Outcome, best_by, best_of
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
-from rnnexp.app.sweep.items import Item, own_words, varied_by
+from rnnexp.app.sweep.definition import DEFINITION, begun_in
+from rnnexp.app.sweep.items import Item, ended_in, own_words, varied_by, wait_for_id
 from rnnexp.app.sweep.others import Others
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.tracking import (
@@ -40,7 +41,8 @@ from rnnexp.tracking import (
 )
 from rnnexp.tracking.files import write_json
 
-DEFINITION = "sweep.json"
+_ID_SECONDS = 2.0
+"""How long to wait at the end for the id of the best run; `tracking.wait` may be less."""
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes of a job that was asked to end, and did so in order."""
 
@@ -53,6 +55,7 @@ class Sweep:
         overrides: the command's, from which the name follows where none is given.
         tracking: takes the records.
         tags: what is known of the command.
+        config_dir: a further folder of configs that the overrides are read with.
     """
 
     def __init__(
@@ -61,15 +64,18 @@ class Sweep:
         overrides: Sequence[str],
         tracking: Tracking,
         tags: Mapping[str, str],
+        config_dir: str | None = None,
     ) -> None:
         values = jobs[0].plan.values
         self.options: Mapping[str, Any] = values["sweep"]
         self.name = str(self.options["name"] or default_name(overrides))
         self.overrides = list(overrides)
+        self.config_dir = str(Path(config_dir).resolve()) if config_dir else None
         self.folder = SWEEPS / self.name
         self.tracking = tracking
         self.tags = dict(tags)
         self.experiment = str(values["tracking"]["experiment"])
+        self._patience = min(_ID_SECONDS, float(values["tracking"]["wait"]))
         keys = [job_key(job.plan) for job in jobs]
         shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
         self.all_items = [
@@ -84,11 +90,23 @@ class Sweep:
         self.status: Status | None = None
         self.reports: str | None = None
         self._parent: RunLog | None = None
+        self._begun: list[Path] = []
 
     @property
     def total(self) -> int:
         """How many jobs there will be."""
         return len(self.items)
+
+    @property
+    def earlier(self) -> list[Path]:
+        """The folders of jobs that earlier commands have begun, and this one does not ask for."""
+        own = {item.folder for item in self.items}
+        return [folder for folder in self._begun if folder not in own]
+
+    @property
+    def whole(self) -> int:
+        """How many jobs the sweep has with those of earlier commands."""
+        return self.total + len(self.earlier)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -107,7 +125,9 @@ class Sweep:
     def definition(self) -> dict[str, Any]:
         """Say what the sweep is, for whoever asks for it by name."""
         keys = [item.key for item in self.items]
-        return {"name": self.name, "overrides": self.overrides, "jobs": keys}
+        read_with = {"overrides": self.overrides, "config_dir": self.config_dir}
+        earlier = [folder.name for folder in self.earlier]
+        return {"name": self.name, **read_with, "jobs": keys, "earlier": earlier}
 
     def best(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
         """Name the best job, as tags."""
@@ -150,6 +170,7 @@ class Sweep:
                     f"The sweep {self.name} is running already: {holder_of(self.folder)}. See how "
                     f"it does: {status}; or give this one a sweep.name."
                 )
+            self._begun = begun_in(self.folder)
             write_json(self.folder / DEFINITION, self.definition(), indent=1)
             # No thread of its own: this process is copied for every job.
             self._parent = self.tracking.open_run(self.folder, self._header(), background=False)
@@ -238,42 +259,54 @@ class Sweep:
         Args:
             running: keys of those that count as running, whatever their files say by now.
         """
-        counts = Counter(state for key, state in self.states().items() if key not in running)
-        done, failed = counts["done"], counts["failed"]
-        pruned = {"pruned": counts["pruned"]} if counts["pruned"] else {}
-        left = self.total - done - failed - counts["pruned"] - len(running)
-        found = {"done": done, **pruned, "running": len(running), "failed": failed}
-        return {**found, "left": max(0, left)}
+        return counted(self.states(), running, self.total)
 
     def tell(self, running: Collection[str] = ()) -> None:
-        """Put the counts into the record of the sweep."""
-        counts = {f"rnnexp.sweep.{k}": str(v) for k, v in self.count(running).items()}
-        self.open().tags(counts)
+        """Put the counts, of earlier commands' jobs too, into the record of the sweep."""
+        parent = self.open()
+        states = self.states()
+        states.update((folder.name, state_of(folder)) for folder in self.earlier)
+        counts = counted(states, running, self.whole)
+        parent.tags({f"rnnexp.sweep.{k}": str(v) for k, v in counts.items()})
 
     def close(self, stopped: bool) -> None:
-        """End the record: counts, the best job, a summary of all."""
+        """End the record: counts, the best job, a summary of all; of earlier commands', too.
+
+        Args:
+            stopped: whether a signal has ended the command.
+        """
         if self._parent is None or self.lost:
             return
         self.tell()
         # First who is still at work, then what came out: a job may end in between.
         self.elsewhere = {item.key for item in self.items if self.others.have(item.folder)}
         outcomes = self.outcomes
+        self._summarise(self._parent, outcomes, stopped)
         done = sum(outcome.well for outcome in outcomes)
-        finished = f"{done} of {self.total}"
-        self._parent.tags({"rnnexp.sweep.finished": finished, **self.best(outcomes)})
-        file = self.folder / "sweep_summary.json"
-        write_json(file, [o.__dict__ for o in outcomes], indent=1)
-        self._parent.artifact(file)
         others = sum(not o.well and Path(o.folder).name in self.elsewhere for o in outcomes)
         whole = done + others >= self.total
         self.status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
-        self._parent.end(self.status, None if whole else f"{finished} runs finished")
+        self._parent.end(self.status, None if whole else f"{done} of {self.total} runs finished")
         if self.lease is not None:
             self.lease.release()
 
+    def _summarise(self, parent: RunLog, own: Sequence[Outcome], stopped: bool) -> None:
+        outcomes = [*filter(None, map(ended_in, self.earlier)), *own]
+        best = best_of(outcomes, *self.aim)
+        if best is not None:
+            wait_for_id(best, 0.0 if stopped else self._patience)
+        finished = f"{sum(outcome.well for outcome in outcomes)} of {self.whole}"
+        tags = {"rnnexp.sweep.finished": finished, **self.best(outcomes)}
+        if self._begun and best is not None and best.run_id is None:
+            tags[BEST_RUN] = ""  # else the one that an earlier command has found best would stay
+        parent.tags(tags)
+        file = self.folder / "sweep_summary.json"
+        write_json(file, [outcome.__dict__ for outcome in outcomes], indent=1)
+        parent.artifact(file)
+
     def _header(self) -> RunHeader:
         tags = {**provenance(Path.cwd()), **self.tags, "rnnexp.sweep.name": self.name}
-        tags["rnnexp.sweep.jobs"] = str(self.total)
+        tags["rnnexp.sweep.jobs"] = str(self.whole)
         params = {"sweep.name": self.name}
         continues = (self.folder / JOURNAL).is_file()
         figure, direction = self.aim

@@ -1,0 +1,77 @@
+"""What ``rnnexp train`` makes of a command line, before anything of it runs."""
+
+from collections import namedtuple
+
+import pytest
+
+from rnnexp.__main__ import run
+from rnnexp.app.jobs.folder import COMPLETE
+from rnnexp.app.jobs.log import LOG
+from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.sweep.session import Session
+
+
+@pytest.mark.parametrize(
+    ("words", "is_sweep"),
+    [("seed=0", False), ("-m seed=0", True), ("hydra.mode=MULTIRUN seed=0", True)],
+)
+def test_a_sweep_may_have_one_job(
+    workdir: object, sessions: list[Session], words: str, is_sweep: bool
+) -> None:
+    assert run(["train", *words.split()]) == 0
+    assert (sessions[0].sweep is not None) == is_sweep
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_jobs_that_are_done_need_no_room(
+    workdir: object, sessions: list[Session], monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    words = ["train", "-m", "seed=0,1,2", "sweep.name=mine"]
+    assert run(words) == 0
+    assert sessions[0].sweep is not None
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Usage(10**9, 10**9 - 10**5, 10**5))
+    first, *others = sessions[0].sweep.items
+    for item in others:
+        item.folder.mkdir(parents=True)
+        (item.folder / COMPLETE).touch()
+    assert run(words) == 2
+    assert "1 runs may write" in capsys.readouterr().err
+    first.folder.mkdir()
+    (first.folder / COMPLETE).touch()
+    assert run(words) == 0
+
+
+def test_a_log_is_named_where_there_is_one(
+    workdir: object, sessions: list[Session], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "-m", "seed=0,1", "sweep.name=mine"]) == 0
+    (session,) = sessions
+    assert session.sweep is not None
+    with_log, without = session.sweep.items
+    for item in (with_log, without):
+        item.folder.mkdir(parents=True)
+        Outcome(item.name, str(item.folder), error="it broke").write()
+    (with_log.folder / LOG).touch()
+    session._sum_up(session.sweep)
+    said = capsys.readouterr().err
+    assert said.count("FAILED: it broke") == 2
+    assert said.count("its log:") == 1
+    assert f"its log: {with_log.folder}/{LOG}" in said
+
+
+def test_a_plan_counts_the_failed_jobs_that_would_run_again(
+    workdir: object, sessions: list[Session], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["seed=0,1,2", "sweep.name=mine"]
+    assert run(["train", "-m", *words]) == 0
+    assert sessions[0].sweep is not None
+    for item in sessions[0].sweep.items[:2]:
+        item.folder.mkdir(parents=True)
+        Outcome(item.name, str(item.folder), error="it broke").write()
+    for more, left in (([], 1), (["sweep.retry_failed=true"], 3)):
+        assert run(["sweep", "plan", "-m", *words, *more]) == 0
+        said = capsys.readouterr().out
+        assert "mine: 1 to run, 2 failed" in said
+        assert f"\n{left} jobs left;" in said

@@ -1,0 +1,113 @@
+"""A sweep of several commands: its record and its words are of the jobs of all of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rnnexp.__main__ import run
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.jobs.folder import COMPLETE
+from rnnexp.app.jobs.outcome import Outcome, best_by
+from rnnexp.app.sweep.items import Item
+from rnnexp.app.sweep.sweep import Sweep
+from rnnexp.tracking import Tracking
+from rnnexp.tracking.files import RUN, read_json, write_json
+from rnnexp.tracking.journal import read_all
+
+
+class Unforwarded(Tracking):
+    """Keeps records, and starts no process that forwards them."""
+
+    def forward(self, folder: Path) -> None:
+        del folder
+
+
+LOSSES = {0: 3.0, 1: 4.0, 2: 2.0, 3: 1.0}
+
+
+def end(item: Item, failed: Sequence[int]) -> None:
+    seed = int(item.job.plan.values["seed"])
+    item.folder.mkdir(exist_ok=True)
+    outcome = Outcome(item.name, str(item.folder), metrics={"val/loss": LOSSES[seed]})
+    if seed not in failed:
+        outcome.status = "FINISHED"
+        (item.folder / COMPLETE).touch()
+        write_json(item.folder / RUN, {"run_id": f"id of {seed}"})
+    outcome.write()
+
+
+def command(seeds: str, failed: Sequence[int] = (), named: bool = True) -> Sweep:
+    """Do what a command does, but for the training."""
+    words = [f"seed={seeds}", "sweep.name=mine", "tracking.wait=0"]
+    prepare(words)
+    jobs = check_jobs(words, multirun=True, config_dir=None)
+    tags = {"rnnexp.command": f"rnnexp train -m {' '.join(words)}"}
+    sweep = Sweep(jobs, words, Unforwarded("sqlite:///x.db", None), tags)
+    sweep.open()
+    for item in sweep.left():
+        sweep.freeze(item, 1)
+        end(item, failed)
+        if not named:
+            (item.folder / RUN).unlink()
+    sweep.tell()
+    sweep.close(stopped=False)
+    return sweep
+
+
+def tags_of(sweep: Sweep) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for record in read_all(sweep.folder / "journal.jsonl"):
+        if record["kind"] in ("start", "tags"):
+            found |= record["tags" if record["kind"] == "start" else "values"]
+    return {key.removeprefix("rnnexp.sweep."): value for key, value in found.items()}
+
+
+def test_the_record_of_a_sweep_is_of_all_its_commands(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("0,1")
+    command("2,3")
+    sweep = command("0,1")
+    assert sweep.count()["done"] == 2, "of the command"
+    tags = tags_of(sweep)
+    assert tags["best"].startswith("adding-lstm-clip_norm-s3, val/loss 1")
+    assert tags["best_run"] == "id of 3"
+    assert (tags["jobs"], tags["done"], tags["left"]) == ("4", "4", "0")
+    assert tags["finished"] == "4 of 4"
+    assert len(read_json(sweep.folder / "sweep_summary.json")) == 4
+    assert run(["sweep", "status"]) == 0
+    assert "mine: 4 done" in capsys.readouterr().out
+
+
+def test_what_another_command_left_alone_is_told(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("0,1", failed=[1])
+    sweep = command("2,3")
+    tags = tags_of(sweep)
+    assert (tags["finished"], tags["failed"]) == ("3 of 4", "1")
+    assert sweep.status == "FINISHED", "the command did what it was asked for"
+    monkeypatch.setattr("rnnexp.app.commands.train.main", lambda command, arguments: 0)
+    assert run(["sweep", "retry", "mine"]) == 0
+    again = "rnnexp train -m seed=0,1 sweep.name=mine tracking.wait=0 sweep.retry_failed=true"
+    assert f"of an earlier command jobs have failed, too. Again: {again}" in capsys.readouterr().out
+
+
+def test_jobs_of_this_command_as_its_plugins_were_are_not_told(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rnnexp.app.commands.train.main", lambda command, arguments: 0)
+    monkeypatch.setattr("rnnexp.app.config.identity.digests", lambda values: {"cell": "broken"})
+    command("0,1", failed=[0, 1])
+    monkeypatch.setattr("rnnexp.app.config.identity.digests", lambda values: {"cell": "mended"})
+    assert tags_of(command("0,1"))["finished"] == "2 of 4"
+    assert run(["sweep", "retry", "mine"]) == 0
+    assert "earlier command" not in capsys.readouterr().out
+
+
+def test_the_best_run_is_named_by_its_id_alone(workdir: Path) -> None:
+    assert tags_of(command("0,1"))["best_run"] == "id of 0"
+    sweep = command("2,3", named=False)
+    assert tags_of(sweep)["best_run"] == "", "nothing, rather than a worse one"
+    assert "rnnexp.sweep.best_run" not in best_by(sweep.outcomes, *sweep.aim)
