@@ -1,8 +1,8 @@
 """A sweep: its jobs, which of them are left to do, its record above theirs."""
 
 import shlex
-import signal
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,20 @@ from rnnexp.app.config.compose import Job
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import write_sources
 from rnnexp.app.jobs.folder import (
-    COMPLETE,
     SWEEPS,
     Frozen,
     State,
     counted,
     default_name,
-    outcome_of,
-    pruned_at,
     state_of,
 )
 from rnnexp.app.jobs.lease import Lease, acquire, holder_of
-from rnnexp.app.jobs.log import LOG, log_tail
 from rnnexp.app.jobs.outcome import BEST_RUN, Outcome, best_by, best_of
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
 from rnnexp.app.sweep.items import Item, ended_in, own_words, varied_by, wait_for_id
+from rnnexp.app.sweep.judge import judge
 from rnnexp.app.sweep.others import Others
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.tracking import (
@@ -35,7 +32,6 @@ from rnnexp.tracking import (
     RunLog,
     Status,
     Tracking,
-    close_journal,
     delivered,
     provenance,
 )
@@ -43,8 +39,6 @@ from rnnexp.tracking.files import write_json
 
 _ID_SECONDS = 2.0
 """How long to wait at the end for the id of the best run; `tracking.wait` may be less."""
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
-"""Exit codes of a job that was asked to end, and did so in order."""
 
 
 class Sweep:
@@ -211,47 +205,15 @@ class Sweep:
         write_sources(values, item.folder)
 
     def judge(self, item: Item, how: str, code: int | None, timed_out: bool) -> Outcome:
-        """Say how a job has ended, also where its process could not.
+        """Say how a job has ended, also where its process could not; see `judge`."""
+        return judge(item, how, code, timed_out, partial(self._open_record, item))
 
-        Args:
-            item: the job.
-            how: how its process ended, in words.
-            code: its exit code; None where a signal ended it.
-            timed_out: whether it was ended for its time.
-        """
-        outcome = outcome_of(item.folder)
-        complete = (item.folder / COMPLETE).is_file()
-        if complete or (outcome is not None and outcome.error and not timed_out):
-            return outcome or item.outcome
-        outcome = outcome or Outcome(item.name, str(item.folder))
-        outcome.config = flatten(item.job.plan.values)
-        outcome.status = "KILLED" if code in (None, *STOPPED) and not timed_out else "FAILED"
-        outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
-        reason = pruned_at(item.folder)
-        if reason is not None:
-            outcome.pruned, outcome.status, outcome.error = True, "KILLED", reason
-        self._end_record(item, outcome, code in STOPPED)
-        outcome.write()
-        return outcome
-
-    def _end_record(self, item: Item, outcome: Outcome, stopped: bool) -> None:
-        reason = f"{outcome.error}\n{log_tail(item.folder, 3)}".strip()
-        log = item.folder / LOG
-        if (item.folder / JOURNAL).is_file():
-            close_journal(item.folder, outcome.status, reason, log)
-        elif stopped:
-            outcome.error = "it was asked to end before it began"
-        else:  # a process that died before it opened its record
-            record = self.tracking.open_run(item.folder, self._header_of(item), background=False)
-            if log.is_file():
-                record.artifact(log)
-            record.end(outcome.status, reason)
-
-    def _header_of(self, item: Item) -> RunHeader:
+    def _open_record(self, item: Item) -> RunLog:
         frozen = Frozen.read(item.folder)
         tags = {**provenance(Path.cwd()), **frozen.tags}
         params = flatten(item.job.plan.values)
-        return RunHeader(item.name, self.experiment, params, tags, parent_key=frozen.parent)
+        header = RunHeader(item.name, self.experiment, params, tags, parent_key=frozen.parent)
+        return self.tracking.open_run(item.folder, header, background=False)
 
     def count(self, running: Collection[str] = ()) -> dict[str, int]:
         """Count the jobs by what has become of them.

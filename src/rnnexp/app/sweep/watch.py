@@ -17,7 +17,8 @@ from rnnexp.app.jobs.folder import STATUS
 from rnnexp.app.jobs.lease import BUSY, LEASE_SECONDS
 from rnnexp.app.jobs.log import LOG, cap_log, log_tail
 from rnnexp.app.sweep.items import Item
-from rnnexp.app.sweep.sweep import STOPPED, Sweep
+from rnnexp.app.sweep.judge import STOPPED
+from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.worker import PATIENCE_SECONDS, main, run_folder
 from rnnexp.tracking.files import read_json
 

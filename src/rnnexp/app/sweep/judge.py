@@ -1,0 +1,59 @@
+"""What has become of a job whose process has ended, in whatever way."""
+
+import signal
+from collections.abc import Callable
+
+from rnnexp.app.jobs.folder import COMPLETE, outcome_of, pruned_at
+from rnnexp.app.jobs.log import LOG, log_tail
+from rnnexp.app.jobs.outcome import Outcome
+from rnnexp.app.run.resume import JOURNAL
+from rnnexp.app.run.run import flatten
+from rnnexp.app.sweep.items import Item
+from rnnexp.tracking import RunLog, close_journal
+
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of a job that was asked to end, and did so in order."""
+
+
+def judge(
+    item: Item, how: str, code: int | None, timed_out: bool, open_record: Callable[[], RunLog]
+) -> Outcome:
+    """Say how a job has ended, also where its process could not.
+
+    Args:
+        item: the job.
+        how: how its process ended, in words.
+        code: its exit code; None where a signal ended it.
+        timed_out: whether it was ended for its time.
+        open_record: opens the job's record, where its process has not come so far.
+    """
+    outcome = outcome_of(item.folder)
+    complete = (item.folder / COMPLETE).is_file()
+    if complete or (outcome is not None and outcome.error and not timed_out):
+        return outcome or item.outcome
+    outcome = outcome or Outcome(item.name, str(item.folder))
+    outcome.config = flatten(item.job.plan.values)
+    outcome.status = "KILLED" if code in (None, *STOPPED) and not timed_out else "FAILED"
+    outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
+    reason = pruned_at(item.folder)
+    if reason is not None:
+        outcome.pruned, outcome.status, outcome.error = True, "KILLED", reason
+    _end_record(item, outcome, code in STOPPED, open_record)
+    outcome.write()
+    return outcome
+
+
+def _end_record(
+    item: Item, outcome: Outcome, stopped: bool, open_record: Callable[[], RunLog]
+) -> None:
+    reason = f"{outcome.error}\n{log_tail(item.folder, 3)}".strip()
+    log = item.folder / LOG
+    if (item.folder / JOURNAL).is_file():
+        close_journal(item.folder, outcome.status, reason, log)
+    elif stopped:
+        outcome.error = "it was asked to end before it began"
+    else:  # a process that died before it opened its record
+        record = open_record()
+        if log.is_file():
+            record.artifact(log)
+        record.end(outcome.status, reason)
