@@ -65,6 +65,20 @@ def test_what_is_wrong_is_said(rnnexp, workdir: Path) -> None:
     assert "of its promises fail" in done.out
 
 
+def test_a_callback_is_examined_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "spectral_radius"]) == 0
+    assert "spectral_radius keeps its contract." in capsys.readouterr().out
+
+
+def test_an_unknown_plugin_may_be_a_callback_and_a_name_is_listed_once(
+    registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check", "nope"]) == 2
+    known = capsys.readouterr().err.rstrip(".\n").partition("Known: ")[2].split(", ")
+    assert "spectral_radius" in known
+    assert len(set(known)) == len(known)
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
