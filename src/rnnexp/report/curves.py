@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from rnnexp.report.load import Summary
 from rnnexp.report.seeds import alike, told_apart_by
-from rnnexp.report.series import Point, Series, drawable, window_maxima, windows
+from rnnexp.report.series import Point, Series, drawable, marker_of, window_maxima, windows
 from rnnexp.report.table import differing, headings
 from rnnexp.tracking import load_run
 
@@ -80,9 +80,13 @@ def _lines(
         return
     colour, style = look
     for series in [] if alone else found:
-        axes.plot(*zip(*series, strict=True), "-", color=colour, alpha=0.25, linewidth=0.7)
+        faint = {"color": colour, "alpha": 0.25, "linewidth": 0.7, "marker": marker_of(series)}
+        axes.plot(*zip(*series, strict=True), "-", **faint)
     strong = _median(found) or found[0]  # the median of one is its own
-    axes.plot(*zip(*strong, strict=True), style, color=colour, label=label, linewidth=1.4)
+    axes.plot(
+        *zip(*strong, strict=True), style, marker=marker_of(strong), color=colour, label=label,
+        linewidth=1.4,
+    )  # fmt: skip
 
 
 def _losses(metrics: Metrics, alone: bool) -> Series:
