@@ -12,7 +12,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from rnnexp.report.curves import COLOURS
+from rnnexp.report.curves import COLOURS, tick_whole_numbers
 from rnnexp.report.series import (
     Series,
     drawable,
@@ -108,6 +108,7 @@ def _dress(axes: Axes, title: str) -> None:
     axes.set_yscale("log")
     axes.margins(x=0.01, y=0.12)
     axes.set_xlabel("optimizer step", fontsize="large")
+    tick_whole_numbers(axes.xaxis)
     axes.set_ylabel("global gradient norm\n(loss per unit of weight)", fontsize="large")
     axes.grid(alpha=0.3)
     axes.set_title(title, loc="left", fontsize="medium", pad=24)
