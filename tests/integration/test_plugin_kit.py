@@ -91,6 +91,8 @@ def test_an_unknown_plugin_may_be_a_callback_and_a_name_is_listed_once(
         (["new-cell", "lstm"], "There is a cell 'lstm' already"),
         (["new-cell", "empty"], "empty.py exists already; nothing was written."),
         (["new-task", "3x"], "'3x' cannot name a task"),
+        (["new-task", "class"], "'class' cannot name a task: it is a keyword of Python."),
+        (["new-cell", "lambda"], "Take another, such as lambda_cell."),
     ],
 )
 def test_what_cannot_be_is_refused(
