@@ -31,7 +31,7 @@ from rnnexp.app.config.overrides import parse, unreadable
 from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
-from rnnexp.app.config.words import of_a_sweep, unknown_choice
+from rnnexp.app.config.words import of_a_sweep, unknown_callback_key, unknown_choice
 from rnnexp.discovery import ENVIRONMENT, load_plugins, plugin_folders
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.options import null_refused
@@ -231,6 +231,8 @@ def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
+    if key.startswith("callbacks."):
+        return unknown_callback_key(key)
     parent, _, name = key.rpartition(".")
     others = [o for o in overrides if not _names(o, key)]
     if len(others) == len(overrides):
