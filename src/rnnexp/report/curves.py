@@ -89,8 +89,10 @@ def _lines(
         return
     colour, style = look
     for series in [] if alone else found:
-        faint = {"color": colour, "alpha": 0.25, "linewidth": 0.7, "marker": marker_of(series)}
-        axes.plot(*zip(*series, strict=True), "-", **faint)
+        axes.plot(
+            *zip(*series, strict=True), "-", marker=marker_of(series), color=colour, alpha=0.25,
+            linewidth=0.7,
+        )  # fmt: skip
     strong = _median(found) or found[0]  # the median of one is its own
     axes.plot(
         *zip(*strong, strict=True), style, marker=marker_of(strong), color=colour, label=label,
