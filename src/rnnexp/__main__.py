@@ -14,7 +14,7 @@ rnnexp: experiments on recurrent networks
   rnnexp callbacks [NAME ...]     what +callbacks.NAME={} can add to a run
   rnnexp options [GROUP ...]      the keys of trainer, clip, monitor and so on
   rnnexp new-cell NAME            write a cell to begin with; new-task a task
-  rnnexp check NAME|FILE.py       tell what is wrong with a cell or task
+  rnnexp check NAME|FILE.py       tell what is wrong with a plugin
   rnnexp compare [FOLDER ...]     a table of runs; --plot FILE.png draws them
   rnnexp unfold [KEY=VALUE ...]   draw the unfolded graph of a network
   rnnexp replay RUN [STEP]        make a step again: its gradient, by time step

@@ -88,13 +88,19 @@ def null_refused(key: str, example: object = None) -> ConfigError:
         example: a value that it takes; None where none is known.
     """
     known = example not in (None, REQUIRED)
-    hint = f", such as {key}={_written(example)}" if known else ""
+    hint = f", such as {key}={written(example)}" if known else ""
     return ConfigError(f"{key}: takes no null. Give a value{hint}.")
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
+    """Write a value as a command line takes it: lists in brackets, ``null``, ``true``."""
     if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_written, typing.cast('list[object]', value)))}]"
+        return f"[{','.join(map(written, typing.cast('list[object]', value)))}]"
+    if isinstance(value, dict):
+        pairs = typing.cast("dict[object, object]", value).items()
+        return f"{{{','.join(f'{written(k)}:{written(v)}' for k, v in pairs)}}}"
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

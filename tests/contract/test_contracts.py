@@ -4,7 +4,15 @@ import pytest
 
 from rnnexp.discovery import load_plugins
 from rnnexp.registry import REGISTRY, Entry
-from rnnexp.testing import CELL_CHECKS, TASK_CHECKS, CellSubject, Check, TaskSubject
+from rnnexp.testing import (
+    CALLBACK_CHECKS,
+    CELL_CHECKS,
+    TASK_CHECKS,
+    CallbackSubject,
+    CellSubject,
+    Check,
+    TaskSubject,
+)
 from rnnexp.testing.checks import DoesNotApplyError
 
 load_plugins()
@@ -38,3 +46,8 @@ def test_cell(entry: Entry, check: Check) -> None:
 @pytest.mark.parametrize(("entry", "check"), pairs("task", TASK_CHECKS))
 def test_task(entry: Entry, check: Check) -> None:
     keep(check, TaskSubject(entry))
+
+
+@pytest.mark.parametrize(("entry", "check"), pairs("callback", CALLBACK_CHECKS))
+def test_callback(entry: Entry, check: Check) -> None:
+    keep(check, CallbackSubject(entry))

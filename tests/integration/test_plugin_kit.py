@@ -65,6 +65,20 @@ def test_what_is_wrong_is_said(rnnexp, workdir: Path) -> None:
     assert "of its promises fail" in done.out
 
 
+def test_a_callback_is_examined_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "spectral_radius"]) == 0
+    assert "spectral_radius keeps its contract." in capsys.readouterr().out
+
+
+def test_an_unknown_plugin_may_be_a_callback_and_a_name_is_listed_once(
+    registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check", "nope"]) == 2
+    known = capsys.readouterr().err.rstrip(".\n").partition("Known: ")[2].split(", ")
+    assert "spectral_radius" in known
+    assert len(set(known)) == len(known)
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -77,6 +91,8 @@ def test_what_is_wrong_is_said(rnnexp, workdir: Path) -> None:
         (["new-cell", "lstm"], "There is a cell 'lstm' already"),
         (["new-cell", "empty"], "empty.py exists already; nothing was written."),
         (["new-task", "3x"], "'3x' cannot name a task"),
+        (["new-task", "class"], "'class' cannot name a task: it is a keyword of Python."),
+        (["new-cell", "lambda"], "Take another, such as lambda_cell."),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from rnnexp.errors import ConfigError
@@ -43,6 +44,20 @@ class Feed:
     def scheduled(cls, teacher_share: float) -> "Feed":
         """Feed the target back with this probability, else the model's own output."""
         return cls("scheduled", teacher_share)
+
+    def mixed(self, own_BO: Tensor, targets_TBO: Tensor | None, t: int) -> Tensor:
+        """Give what is fed back after step t; not for ``teacher``, which needs no output.
+
+        Args:
+            own_BO: the model's own output, encoded as it is fed back.
+            targets_TBO: likewise; may be left out under ``free``.
+            t: the step.
+        """
+        if self.mode == "free":
+            return own_BO
+        assert targets_TBO is not None, "scheduled feeding needs the targets"
+        coin_B1 = torch.rand(own_BO.shape[:-1], device=own_BO.device).unsqueeze(-1)
+        return torch.where(coin_B1 < self.teacher_share, targets_TBO[t], own_BO.detach())
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ class RecurrentNetwork(nn.Module):
             outputs.append(output_BO)
             # What a task encodes is of torch's default type, be the weights of another.
             own_BO = self._encode_output(output_BO).to(fed_BO)
-            new = NetworkState(new.layers, _mix(own_BO, targets_TBO, t, feed))
+            new = NetworkState(new.layers, feed.mixed(own_BO, targets_TBO, t))
             state = _advanced(state, new, t, lengths_B)
         stacked_TBO = torch.stack(outputs)
         if self.readout_at == "last":
@@ -283,13 +283,6 @@ def _advanced(
         for states in zip(new.layers, old.layers, strict=True)
     )
     return NetworkState(layers, choose(fed_back_BO, _required(old.fed_back_BO)))
-
-
-def _mix(own_BO: Tensor, targets_TBO: Tensor | None, t: int, feed: Feed) -> Tensor:
-    if feed.mode == "free":
-        return own_BO
-    coin_B1 = torch.rand(own_BO.shape[:-1], device=own_BO.device).unsqueeze(-1)
-    return torch.where(coin_B1 < feed.teacher_share, _required(targets_TBO)[t], own_BO.detach())
 
 
 def _as_it_is(output_BO: Tensor) -> Tensor:

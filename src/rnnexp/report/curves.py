@@ -11,11 +11,13 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from rnnexp.report.load import Summary
 from rnnexp.report.seeds import alike, told_apart_by
-from rnnexp.report.series import Point, Series, drawable, window_maxima, windows
+from rnnexp.report.series import Point, Series, drawable, marker_of, window_maxima, windows
 from rnnexp.report.table import differing, headings
 from rnnexp.tracking import load_run
 
@@ -52,10 +54,17 @@ def draw_curves(runs: Sequence[Summary], file: Path) -> None:
     _label(above, "validation loss")
     _label(below, "raw gradient norm,\nlargest of each window")
     below.set_xlabel("optimizer step")
+    tick_whole_numbers(below.xaxis)
     for axes in [axes for axes in (above, below) if axes.lines][:1]:
         _name(figure, axes, keys, len(groups))
     figure.savefig(file, dpi=130)
     plt.close(figure)
+
+
+def tick_whole_numbers(axis: Axis) -> None:
+    """Tick an axis of steps at whole numbers only, however few they are."""
+    steps = [1, 2, 2.5, 5, 10]  # as matplotlib's own
+    axis.set_major_locator(MaxNLocator("auto", steps=steps, integer=True, min_n_ticks=1))
 
 
 def _labelled(runs: Sequence[Summary], keys: Sequence[str]) -> list[tuple[str, list[Summary]]]:
@@ -80,9 +89,15 @@ def _lines(
         return
     colour, style = look
     for series in [] if alone else found:
-        axes.plot(*zip(*series, strict=True), "-", color=colour, alpha=0.25, linewidth=0.7)
+        axes.plot(
+            *zip(*series, strict=True), "-", marker=marker_of(series), color=colour, alpha=0.25,
+            linewidth=0.7,
+        )  # fmt: skip
     strong = _median(found) or found[0]  # the median of one is its own
-    axes.plot(*zip(*strong, strict=True), style, color=colour, label=label, linewidth=1.4)
+    axes.plot(
+        *zip(*strong, strict=True), style, marker=marker_of(strong), color=colour, label=label,
+        linewidth=1.4,
+    )  # fmt: skip
 
 
 def _losses(metrics: Metrics, alone: bool) -> Series:

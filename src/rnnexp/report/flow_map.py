@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from rnnexp.errors import ConfigError
-from rnnexp.report.curves import COLOURS
+from rnnexp.report.curves import COLOURS, tick_whole_numbers
 from rnnexp.report.series import write_csv
 
 Matrix = NDArray[np.float64]
@@ -57,6 +57,8 @@ def draw_flow_map(
     _mark_cliffs(axes, cliff_steps)
     axes.set_xlabel("optimizer step", fontsize="large")
     axes.set_ylabel("time step t of the sequence", fontsize="large")
+    for axis in (axes.xaxis, axes.yaxis):
+        tick_whole_numbers(axis)
     axes.set_title(title, loc="left", fontsize="medium", pad=12 if len(cliff_steps) else None)
     figure.savefig(file, dpi=130)
     plt.close(figure)

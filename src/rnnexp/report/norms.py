@@ -12,8 +12,15 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from rnnexp.report.curves import COLOURS
-from rnnexp.report.series import Series, drawable, window_maxima, window_minima, write_csv
+from rnnexp.report.curves import COLOURS, tick_whole_numbers
+from rnnexp.report.series import (
+    Series,
+    drawable,
+    marker_of,
+    window_maxima,
+    window_minima,
+    write_csv,
+)
 
 POINTS = 500
 """Windows over the width of the picture: each about two pixels wide."""
@@ -63,7 +70,7 @@ def _band(axes: Axes, series: Series, colour: str, label: str) -> None:
     steps, high = zip(*window_maxima(series, POINTS), strict=True)
     low = [value for _, value in window_minima(series, POINTS)]
     axes.fill_between(steps, low, high, color=colour, alpha=0.35, linewidth=0)
-    axes.plot(steps, high, color=colour, linewidth=1.2, label=label)
+    axes.plot(steps, high, color=colour, linewidth=1.2, marker=marker_of(steps), label=label)
 
 
 def _mark_threshold(axes: Axes, threshold: float) -> None:
@@ -101,6 +108,7 @@ def _dress(axes: Axes, title: str) -> None:
     axes.set_yscale("log")
     axes.margins(x=0.01, y=0.12)
     axes.set_xlabel("optimizer step", fontsize="large")
+    tick_whole_numbers(axes.xaxis)
     axes.set_ylabel("global gradient norm\n(loss per unit of weight)", fontsize="large")
     axes.grid(alpha=0.3)
     axes.set_title(title, loc="left", fontsize="medium", pad=24)

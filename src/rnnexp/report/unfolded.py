@@ -13,9 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 
 Place = tuple[float, float]
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 _FACE = {"x": "#E8E8E8", "h": "#CFE4F3", "y": "#FBE3C8", "L": "#D6EFD8"}
 _RADIUS = 0.32
+_APART = 0.11
+"""How far the arrows of two directions of time lie from the middle between them."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Unfolded:
         hidden_path: whether h_{t-1} reaches h_t.
         feedback: whether y_{t-1} reaches h_t.
         window: steps per window of truncated BPTT, if it is truncated.
+        bidirectional: whether each layer also runs from the end; a node then stands for both.
     """
 
     title: str
@@ -41,6 +44,7 @@ class Unfolded:
     hidden_path: bool = True
     feedback: bool = False
     window: int | None = None
+    bidirectional: bool = False
 
     @property
     def shown(self) -> list[int]:
@@ -100,29 +104,43 @@ def _draw_past(axes: Axes, graph: Unfolded, column: int, t: int) -> None:
     colour, style = (ORANGE, ":") if cut else (BLUE, "--" if skipped else "-")
     for begin, end in _past(graph, column):
         _arrow(axes, begin, end, colour, style)
+    for begin, end in _future(graph, column):
+        _arrow(axes, begin, end, GREEN, style)
     if skipped:
         for layer in range(1, graph.layers + 1):
-            axes.text(column - 0.5, layer + 0.14, "...", ha="center", fontsize=12)
+            above = 0.14 + (_APART if graph.bidirectional else 0)
+            axes.text(column - 0.5, layer + above, "...", ha="center", fontsize=12)
 
 
 def _past(graph: Unfolded, column: int) -> Iterator[tuple[Place, Place]]:
     if graph.hidden_path:
+        above = _APART if graph.bidirectional else 0
         for layer in range(1, graph.layers + 1):
-            yield (column - 1, layer), (column, layer)
+            yield (column - 1, layer + above), (column, layer + above)
     if graph.feedback:
         yield (column - 1, graph.layers + 1), (column, 1)
+
+
+def _future(graph: Unfolded, column: int) -> Iterator[tuple[Place, Place]]:
+    if graph.bidirectional and graph.hidden_path:
+        for layer in range(1, graph.layers + 1):
+            yield (column, layer - _APART), (column - 1, layer - _APART)
 
 
 def _explain(axes: Axes, graph: Unfolded) -> None:
     inputs, hidden, outputs = graph.sizes
     rows = {0.0: f"input, {inputs}" if inputs else "", graph.layers + 1.0: f"output, {outputs}"}
-    rows |= {float(layer): f"hidden, {hidden}" for layer in range(1, graph.layers + 1)}
+    width = f"2 x {hidden}" if graph.bidirectional else f"{hidden}"
+    rows |= {float(layer): f"hidden, {width}" for layer in range(1, graph.layers + 1)}
     rows[graph.layers + 2.0] = "loss"
     for y, text in rows.items():
         axes.text(-0.6, y, text, ha="right", va="center", fontsize=9, color=GREY)
     if graph.window is not None:
         text = f"dotted: state carried on, gradient cut (every {graph.window} steps)"
         axes.text(-0.6, -0.62, text, fontsize=8, color=ORANGE)
+    if graph.bidirectional:  # never with windows, which hide the steps to come
+        text = "green: each layer reads the sequence from its end, too"
+        axes.text(-0.6, -0.62, text, fontsize=8, color=GREEN)
 
 
 def _node(axes: Axes, place: Place, label: str, kind: str) -> None:

@@ -24,6 +24,7 @@ class Courier:
     def __init__(self) -> None:
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
         environment["PYTHONWARNINGS"] = "ignore"
+        environment["PYTHONUTF8"] = "1"  # MLflow reads a folder's name out of a URI as UTF-8
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rnnexp.tracking.sink"],
             stdin=subprocess.PIPE,

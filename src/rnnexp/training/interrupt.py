@@ -30,7 +30,7 @@ class Stopped(BaseException):
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.signum = signum
         self.too_late = False
-        """Whether the run had finished by then, and only what comes after it was stopped."""
+        """Whether the run was over by then, well or not: only what comes after was stopped."""
 
     @property
     def exit_code(self) -> int:

@@ -90,6 +90,16 @@ def test_norms_of_seeds_meet_at_the_end_of_each_window(tmp_path: Path, drawn) ->
     assert line.get_xydata()[:3].tolist() == [[2, 1.0], [5, 6.0], [8, 1.0]]
 
 
+def test_a_series_of_one_point_has_a_marker(tmp_path: Path, drawn: list[Figure]) -> None:
+    runs = [
+        _run(tmp_path / "a", {"val/loss": [1.0], "grad/raw_norm": [1.0, 2.0]}, seed="0"),
+        _run(tmp_path / "b", {"val/loss": [1.0, 2.0], "grad/raw_norm": [2.0]}, seed="1"),
+    ]
+    draw_curves(runs, tmp_path / "p.png")
+    above, below = ([line.get_marker() for line in axes.lines] for axes in drawn[0].axes)
+    assert (above, below) == (["o", ""], ["", "o"])
+
+
 @pytest.mark.parametrize(("count", "said"), [(9, "seed"), (30, "seed: 28 of 30")])
 def test_many_names_stand_below_the_curves(tmp_path: Path, drawn, count: int, said: str) -> None:
     runs = [_run(tmp_path / f"{i}", {"val/loss": [1.0, 2.0]}, seed=str(i)) for i in range(count)]

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import matplotlib.image
 import numpy as np
+import pytest
+from matplotlib.figure import Figure
 
+from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.norms import draw_norms
 
 BLUE = np.array([0x56, 0xB4, 0xE9]) / 255
@@ -64,3 +67,19 @@ def test_a_cliff_is_marked(tmp_path: Path) -> None:
 def test_nothing_to_draw_is_an_empty_picture(tmp_path: Path) -> None:
     files = draw_norms([(1, math.nan), (2, 0.0)], [], tmp_path / "n.png")
     assert all(file.stat().st_size > 0 for file in files)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_short_run_is_ticked_at_whole_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    kept: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    norms = [(step + 1, 1.0 + step) for step in range(steps)]
+    draw_norms(norms, norms, tmp_path / "n.png")
+    draw_flow_map([step for step, _ in norms], np.ones((steps, 2)), tmp_path / "f.png")
+    assert kept[0].axes[0].lines[0].get_marker() == ("o" if steps == 1 else "")
+    for axis in (kept[0].axes[0].xaxis, kept[1].axes[0].xaxis, kept[1].axes[0].yaxis):
+        ticks = axis.get_majorticklocs()
+        assert len(ticks)
+        assert all(tick == round(tick) for tick in ticks)

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 
 from rnnexp.__main__ import run
-from rnnexp.report.unfolded import Unfolded, draw_unfolded
+from rnnexp.report.unfolded import GREEN, Unfolded, draw_unfolded
 
 SIZES = (3, 8, 2)
 
@@ -46,6 +50,27 @@ def test_the_command_draws_the_network_of_the_config(
     assert run(["unfold", *words, "--plot", "graph.png"]) == 0
     assert "Drawn: graph.png" in capsys.readouterr().out
     assert ink(workdir / "graph.png") > 0.05
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
+    """The axes of what is drawn."""
+    kept: list[Axes] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self.axes[0]))
+    return kept
+
+
+def test_two_directions_are_drawn(workdir: Path, drawn: list[Axes]) -> None:
+    assert run(["unfold", "cell=gru", "model.layers=2", "model.bidirectional=true"]) == 0
+    words = [text.get_text() for text in drawn[0].texts]
+    assert words.count("hidden, 2 x 64") == 2
+    assert "green: each layer reads the sequence from its end, too" in words
+    arrows = [patch for patch in drawn[0].patches if isinstance(patch, FancyArrowPatch)]
+    back = [a for a in arrows if a.get_edgecolor() == to_rgba(GREEN)]
+    assert len(back) == 2 * 3  # layers, and steps between the four that are drawn
+    for arrow in back:
+        (begin, _), (end, _) = arrow._posA_posB
+        assert end == begin - 1
 
 
 def test_a_wrong_config_is_refused(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import signal
 from pathlib import Path
 
+import pytest
 from mlflow.tracking import MlflowClient
 
 from rnnexp.tracking import Courier, RunHeader, Tracking
@@ -31,6 +32,21 @@ def test_one_that_was_started_early_delivers(tmp_path: Path, store_uri: str) -> 
     assert courier.process.returncode == 0
     assert [run.info.status for run in runs_in(MlflowClient(store_uri))] == ["FINISHED"]
     assert (tmp_path / "run" / LOG_FILE).read_text() == ""
+
+
+def test_a_folder_outside_ascii_is_delivered_from_whichever_locale(
+    tmp_path: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for name, value in ascii_only.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "nö").mkdir()
+    tracking = Tracking(store_uri, tmp_path / "nö" / "mlflow")
+    log = tracking.open_run(tmp_path / "nö" / "run", HEADER)
+    log.artifact(tmp_path / "nö" / "run" / LOG_FILE)
+    log.end("FINISHED")
+    assert tracking.close(timeout=120) == []
+    assert (tmp_path / "nö" / "run" / LOG_FILE).read_text() == ""
 
 
 def test_one_that_died_meanwhile_is_replaced(tmp_path: Path, store_uri: str) -> None:

@@ -1,9 +1,10 @@
-"""``rnnexp check``: tell the author of a cell or task what is wrong with it, in words."""
+"""``rnnexp check``: tell the author of a plugin what is wrong with it, in words."""
 
 import shlex
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 import torch
 from rich.console import Console
@@ -14,16 +15,19 @@ from rnnexp.app.commands.not_loaded import telling
 from rnnexp.app.config.nearby import not_loaded
 from rnnexp.discovery import load_file, load_plugins
 from rnnexp.errors import PluginError, UnknownNameError, suggest
-from rnnexp.registry import REGISTRY, Entry
+from rnnexp.registry import REGISTRY, Entry, Kind
 from rnnexp.testing import (
+    CALLBACK_CHECKS,
     CELL_CHECKS,
     TASK_CHECKS,
+    CallbackSubject,
     CellSubject,
     Finding,
     TaskSubject,
     examine,
 )
 
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 _MARKS = {
     "ok": "[green]ok[/green]     ",
     "fails": "[red]FAILS[/red]  ",
@@ -64,12 +68,12 @@ def named(word: str) -> list[Entry]:
 
 def _unknown(word: str) -> UnknownNameError:
     for failure in REGISTRY.failures:
-        if failure.concerns("cell", word) or failure.concerns("task", word):
+        if any(failure.concerns(kind, word) for kind in _KINDS):
             return UnknownNameError(f"The file of '{word}' fails to load. {failure}")
-    nearby = not_loaded("cell", word) or not_loaded("task", word)
+    nearby = next(filter(None, (not_loaded(kind, word) for kind in _KINDS)), None)
     if nearby is not None:
         return nearby
-    known = [*REGISTRY.names("cell"), *REGISTRY.names("task")]
+    known = {name for kind in _KINDS for name in REGISTRY.names(kind)}
     return UnknownNameError(f"Unknown plugin '{word}'. {suggest(Path(word).name, known)}")
 
 
@@ -108,7 +112,9 @@ def _findings(entry: Entry, quick: bool) -> Iterable[Finding]:
         cell = CellSubject(entry)
         chosen = [check for check in CELL_CHECKS if not (quick and check.is_long)]
         return examine(cell, chosen)
-    return examine(TaskSubject(entry), TASK_CHECKS)
+    if entry.kind == "task":
+        return examine(TaskSubject(entry), TASK_CHECKS)
+    return examine(CallbackSubject(entry), CALLBACK_CHECKS)
 
 
 def _lines(finding: Finding) -> list[str]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from rnnexp.app.commands.arguments import parser_of, plain
 from rnnexp.app.config.catalogue import by_family, costs
 from rnnexp.discovery import load_plugins
-from rnnexp.options import REQUIRED, Option
+from rnnexp.options import REQUIRED, Option, written
 from rnnexp.registry import REGISTRY, Entry, Kind
 
 _WIDEST = 40
@@ -84,14 +84,8 @@ def option_grid(prefix: str, options: Iterable[Option]) -> Table:
     grid.add_column(overflow="fold", max_width=_WIDEST)
     grid.add_column(overflow="fold")
     for option in options:
-        default = "required" if option.default == REQUIRED else _default(option.default)
+        default = "required" if option.default == REQUIRED else written(option.default)
         meaning = f"({option.type_name}) {plain(option.doc)}".rstrip()
         key = f"{prefix}.{option.name}".lstrip(".")
         grid.add_row(Text(f"{key}={default}"), Text(meaning))
     return grid
-
-
-def _default(value: object) -> str:
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )

@@ -1,5 +1,6 @@
 """``rnnexp new-cell``, ``rnnexp new-task``: a plugin file to begin with, which works as it is."""
 
+import keyword
 import shlex
 from importlib.resources import files
 from pathlib import Path
@@ -39,14 +40,9 @@ def write(name: str, group: Kind, kind: str, folder: Path) -> Path:
         folder: where to.
 
     Raises:
-        PluginError: the name is no identifier, or there is such a file already.
+        PluginError: the name cannot be one, or there is such a file already.
     """
-    from rnnexp.app.config.command_line import key_value  # Hydra takes a while
-
-    if not name.isidentifier() or key_value(group, name) != f"{group}={name}":  # null, größe
-        raise PluginError(
-            f"'{name}' cannot name a {group}: use letters from a to z, digits and underscores."
-        )
+    _check_name(name, group)
     load_plugins()
     if (group, name) in REGISTRY.entries:
         place = REGISTRY.get(group, name).file
@@ -60,3 +56,17 @@ def write(name: str, group: Kind, kind: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text.replace("NAME", name).replace("CLASS", class_name), encoding="utf-8")
     return file
+
+
+def _check_name(name: str, group: Kind) -> None:
+    from rnnexp.app.config.command_line import key_value  # Hydra takes a while
+
+    if keyword.iskeyword(name):
+        raise PluginError(
+            f"'{name}' cannot name a {group}: it is a keyword of Python. Take another, such as "
+            f"{name}_{group}."
+        )
+    if not name.isidentifier() or key_value(group, name) != f"{group}={name}":  # null, größe
+        raise PluginError(
+            f"'{name}' cannot name a {group}: use letters from a to z, digits and underscores."
+        )

@@ -34,4 +34,5 @@ def graph_of(plan: Plan) -> Unfolded:
         hidden_path=cell.recurs_through == "state",
         feedback=plan.feedback,
         window=values["unroll"]["window"],
+        bidirectional=values["model"]["bidirectional"],
     )

@@ -32,7 +32,7 @@ from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.searched import check_plugin_dirs, plugin_dirs, search_path
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
-from rnnexp.app.config.words import of_a_sweep, unknown_choice
+from rnnexp.app.config.words import of_a_sweep, unknown_callback_key, unknown_choice
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.options import null_refused
@@ -228,7 +228,9 @@ def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     return _bad_value(error, text, overrides)
 
 
-def _unknown_key(key: str, overrides: Sequence[str]) -> ConfigError:
+def _unknown_key(key: str, overrides: Sequence[str]) -> RnnexpError:
+    if key.startswith("callbacks."):
+        return unknown_callback_key(key)
     parent, _, name = key.rpartition(".")
     others = [o for o in overrides if not _names(o, key)]
     if len(others) == len(overrides):

@@ -4,6 +4,7 @@ import re
 
 from rnnexp.app.config.nearby import not_loaded
 from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, suggest
+from rnnexp.options import REQUIRED, Option, written
 from rnnexp.registry import REGISTRY, Kind
 
 
@@ -38,6 +39,31 @@ def unknown_choice(group: str, name: str, text: str) -> RnnexpError:
     if group in ("cell", "task"):
         return _unknown_plugin("cell" if group == "cell" else "task", name)
     return ConfigError(f"Unknown {group}='{name}'. {suggest(name, choices(group, text))}")
+
+
+def unknown_callback_key(key: str) -> RnnexpError:
+    """Make the error for a key below ``callbacks``, where nothing stands that was not added.
+
+    Args:
+        key: such as callbacks.spectral_radius.every.
+    """
+    name, _, option = key.removeprefix("callbacks.").partition(".")
+    try:
+        options = {o.name: o for o in REGISTRY.get("callback", name).options}
+    except UnknownNameError as error:
+        advice = f"{error} A callback joins a run with a plus: +callbacks.NAME={{}}"
+        return not_loaded("callback", name) or UnknownNameError(advice)
+    except RnnexpError as error:
+        return error
+    if option and option not in options:
+        return ConfigError(f"Unknown key '{key}'. {suggest(option, options)}")
+    value = _example(options[option]) if option else "{}"
+    text = f"Unknown key '{key}'. A callback joins a run with a plus: +{key}={value}"
+    return ConfigError(text)
+
+
+def _example(option: Option) -> str:
+    return "VALUE" if option.default == REQUIRED else written(option.default)
 
 
 def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:

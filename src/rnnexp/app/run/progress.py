@@ -21,6 +21,8 @@ Style = Literal["auto", "bar", "lines", "none"]
 _REFRESH_SECONDS = 0.1
 _LINES = 5
 _LINE_SECONDS = 15.0
+_SLOW, _WHOLE = 0.1, 10.0
+"""Steps a second: below the first seconds a step are shown, from the second on whole figures."""
 _BAR, _LEFT = 24, 8
 _WIDTHS = {"loss": 14, "norms": 26, "rate": 13}
 """Columns of a terminal that each figure beside the bar takes."""
@@ -108,7 +110,7 @@ class RunProgress(Callback):
             loss = f"loss {latest['train/loss']:>9.4g}"
             raw, clipped = latest["grad/raw_norm"], latest["grad/clipped_norm"]
             norms = f"|grad| {raw:>8.3g} → {clipped:>8.3g}"
-        rate = f"{self._rate:>5.0f} steps/s" if self._rate else ""
+        rate = _pace(self._rate, 5) if self._rate else ""
         return {
             name: f"{text:<{_WIDTHS[name]}}"
             for name, text in zip(_WIDTHS, (loss, norms, rate), strict=True)
@@ -119,8 +121,16 @@ class RunProgress(Callback):
         if not latest:
             return ""
         norms = f"{latest['grad/raw_norm']:.3g} → {latest['grad/clipped_norm']:.3g}"
-        rate = f"  {self._rate:.0f} steps/s" if self._rate else ""
+        rate = f"  {_pace(self._rate)}" if self._rate else ""
         return f"loss {latest['train/loss']:.4g}  |grad| {norms}{rate}"
+
+
+def _pace(rate: float, width: int = 0) -> str:
+    # A slow run is told from one that stands still.
+    if rate < _SLOW:
+        return f"{1 / rate:>{width}.0f} s/step"
+    figure = f"{rate:.0f}" if rate >= _WHOLE else f"{rate:.2g}"
+    return f"{figure:>{width}} steps/s"
 
 
 def make_bar(console: Console, title: str, total: int) -> Progress:

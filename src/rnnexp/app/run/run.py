@@ -71,7 +71,9 @@ def run(
         wait = 0.0 if parent is not None else float(plan.values["tracking"]["wait"])
         outcome.run_id = log.run_id(timeout=wait)
     except Stopped as error:
-        error.too_late = outcome.status == "FINISHED"
+        error.too_late = outcome.status == "FINISHED" or (
+            outcome.status == "FAILED" and outcome.error is not None
+        )
         raise
     outcome.write()
     return outcome

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnexp.app.config.command_line import key_value
+from rnnexp.app.jobs.folder import outcome_of
 from rnnexp.app.jobs.lease import FILE, LOCK, holder_of
 from rnnexp.tracking import Tracking, delivered
 from rnnexp.training.checkpoints import find_checkpoint
@@ -35,16 +36,20 @@ def after_stop(folder: Path | None) -> str:
 
 
 def after_end(folder: Path) -> str:
-    """Say that a run has finished although a signal came after it, and what the store lacks.
+    """Say how a run had ended before a signal came, and what the store lacks of it.
 
     Args:
         folder: the run's.
     """
+    outcome = outcome_of(folder)
+    over = "is finished, and its record"
+    if outcome is not None and outcome.status == "FAILED":
+        over = "had failed already, and its record, which says why,"
     if delivered(folder):
-        return f"the run is finished, and its record is delivered ({folder})."
+        return f"the run {over} is delivered ({folder})."
     return (
-        f"the run is finished, and its record is saved in {folder}; only its delivery was "
-        f"interrupted. Deliver it: rnnexp sync {shlex.quote(str(folder))}"
+        f"the run {over} is saved in {folder}; only its delivery was interrupted. "
+        f"Deliver it: rnnexp sync {shlex.quote(str(folder))}"
     )
 
 

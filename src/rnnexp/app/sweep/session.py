@@ -165,7 +165,7 @@ class Session:
 
     def after_stop(self, error: Stopped) -> str:
         """Say what is left of what was stopped, and how to go on."""
-        if self.sweep is None and self._folder is not None and self._had_finished(error):
+        if self.sweep is None and self._folder is not None and self._was_over(error):
             return after_end(self._folder)
         if self.sweep is None:
             return after_stop(self._folder)
@@ -178,9 +178,9 @@ class Session:
             return "the sweep had not begun. Start it by the same command again."
         return "checkpoints and records are saved. Go on: the same command again."
 
-    def _had_finished(self, error: Stopped) -> bool:
+    def _was_over(self, error: Stopped) -> bool:
         # In the run, after its end; or later, while this command waited for the store.
-        return error.too_late or any(o.status == "FINISHED" for o in self.outcomes)
+        return error.too_late or bool(self.outcomes)
 
     def _make_sweep(self, config_dir: str | None) -> Sweep:
         corners = [job for job in self.jobs if isinstance(job, Corner)]

@@ -6,6 +6,7 @@ import pytest
 
 from rnnexp.__main__ import COMMANDS, run
 from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.config.overrides import parse
 from rnnexp.app.config.schema import GROUPS
 from rnnexp.options import options_of
 from rnnexp.registry import Kind, Registry
@@ -66,6 +67,20 @@ def test_the_keys_of_a_group_have_default_type_and_meaning(
     assert "clip.max_norm=1.0 (float | null) largest global norm, with by=norm." in words
     assert "monitor.nonfinite=raise (raise | skip | rollback)" in words
     assert "trainer." not in said
+
+
+@pytest.mark.parametrize("kind", ["cell", "task"])
+def test_a_default_can_be_given_as_it_is_shown(
+    kind: Kind, plugins: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    options = [option for entry in plugins.all(kind) for option in entry.options]
+    assert run([f"{kind}s", *plugins.names(kind)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"  {kind}.")]
+    shown = parse([line.split()[0] for line in lines])
+    assert len(shown) == len(options)
+    for override, option in zip(shown, options, strict=True):
+        assert option.argument(override.value()) == option.default, option.name
 
 
 def test_every_key_is_listed_with_what_a_run_without_overrides_has(

@@ -58,3 +58,26 @@ def test_the_bar_goes_first_and_the_title_next() -> None:
         assert all(figure in line for figure in figures)
     assert "loss" in _lines(60)[1]
     assert "steps/s" not in _lines(60)[1]
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (0.0004, "2500 s/step"),
+        (0.049, "20 s/step"),
+        (0.3, "0.3 steps/s"),
+        (0.123, "0.12 steps/s"),
+        (2.46, "2.5 steps/s"),
+        (9.96, "10 steps/s"),
+        (31.4, "31 steps/s"),
+        (25_600.0, "25600 steps/s"),
+    ],
+)
+def test_a_slow_run_does_not_seem_to_stand(rate: float, said: str) -> None:
+    monitor: Any = SimpleNamespace(latest=STEPS[1])
+    progress = RunProgress(monitor, TITLE, "lines")
+    progress._rate = rate
+    assert progress._figures().endswith(f"  {said}")
+    shown = progress._fields()["rate"]
+    assert shown.split() == said.split()
+    assert len(shown) == len("    1 steps/s")

@@ -3,6 +3,7 @@
 import signal
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -67,10 +68,10 @@ def test_a_signal_before_the_run_begins(
     assert not (workdir / "out").exists()
 
 
-def finish(folder: Path) -> Outcome:
-    """Leave what a finished run leaves, of which the store has nothing yet."""
-    Journals("", None).open_run(folder, RunHeader("a", "b", {}, {})).end("FINISHED")
-    outcome = Outcome("a", str(folder), "FINISHED")
+def finish(folder: Path, status: Literal["FINISHED", "FAILED"] = "FINISHED") -> Outcome:
+    """Leave what a run leaves that is over, of which the store has nothing yet."""
+    Journals("", None).open_run(folder, RunHeader("a", "b", {}, {})).end(status)
+    outcome = Outcome("a", str(folder), status)
     outcome.write()
     return outcome
 
@@ -128,6 +129,42 @@ def test_a_signal_after_a_rerun_says_that_it_is_finished(
     said = capsys.readouterr().err
     assert "stopped by SIGINT; the run is finished, and its record is saved in outputs/" in said
     assert "the same command again" not in said
+
+
+def test_a_signal_after_a_failure_does_not_ask_to_repeat_it(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(self: Tracking, timeout: float) -> list[Path]:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(session, "run", lambda plan, folder, *_, **__: finish(folder, "FAILED"))
+    monkeypatch.setattr(Tracking, "close", interrupted)
+    monkeypatch.setattr(sys, "argv", list(sys.argv))  # Hydra wants its own
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert command(["train", "hydra.run.dir=out"]) == 143
+    said, out = capsys.readouterr().err, workdir / "out"
+    assert f"the run had failed already, and its record, which says why, is saved in {out};" in said
+    assert f"only its delivery was interrupted. Deliver it: rnnexp sync {out}" in said
+    assert "again" not in said
+
+
+def test_a_signal_while_the_store_names_a_failed_run(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: object, **options: object) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    def fails(*arguments: object) -> None:
+        raise ValueError("no luck")
+
+    monkeypatch.setattr("rnnexp.app.run.run._train", fails)
+    monkeypatch.setattr("rnnexp.app.run.run.RunLog.run_id", stopped)
+    prepare([])
+    plan = check_jobs(SMALL, multirun=False, config_dir=None)[0].plan
+    with pytest.raises(Stopped) as caught:
+        run(plan, workdir / "run", Journals("sqlite:///no.db", None), StopRequest(), tags={})
+    assert caught.value.too_late
+    assert "the run had failed already" in after_end(workdir / "run")
 
 
 def test_what_is_delivered_needs_no_sync(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hydra_plugins.rnnexp_local_launcher._core import cores
+from hydra_plugins.rnnexp_local_launcher._core import cores, slots_of
+from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_local_launcher.config import LocalLauncherConf
 from hydra_plugins.rnnexp_ray_launcher.config import RayLauncherConf
 from hydra_plugins.rnnexp_submitit_launcher.config import SubmititLocalConf, SubmititSlurmConf
@@ -113,3 +114,13 @@ def test_a_system_that_tells_no_affinity(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert cores() == 6
+
+
+def test_places_for_jobs_of_several_devices() -> None:
+    options = {"threads": 1, "jobs": None, "jobs_per_gpu": 1}
+    slots = slots_of(options, list("01234"), 2)
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0,1", "2,3"]
+    with pytest.raises(LauncherError, match="takes 2 GPUs at once, and there are 1"):
+        slots_of(options, ["0"], 2)
+    cores = len(os.sched_getaffinity(0))
+    assert len(slots_of(options, [], 2)) == max(1, cores // 2)
