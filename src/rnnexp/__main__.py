@@ -1,6 +1,7 @@
 """The command line. Nothing heavy is imported before it is known to be needed."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -65,6 +66,7 @@ def main() -> None:
 
     # Where the caller ignores it, as some supervisors do, the system keeps no child's exit code.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _show_any_letter()
     code: int | str | None = EXIT_UNREAD
     try:
         code = run(sys.argv[1:])
@@ -75,6 +77,12 @@ def main() -> None:
         if not isinstance(error.__context__, BrokenPipeError):
             code = error.code
     leave(code if _emptied() else EXIT_UNREAD)
+
+
+def _show_any_letter() -> None:
+    # A folder may have letters that the encoding of the output lacks: no reason to end a command.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _is_unread() -> bool:

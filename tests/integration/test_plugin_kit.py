@@ -104,3 +104,10 @@ def test_what_cannot_be_is_refused(
     (workdir / "lab" / "mine.py").write_text('@register_cell("elsewhere")\n')
     assert run(command) == 2
     assert words in capsys.readouterr().err
+
+
+def test_letters_that_the_output_lacks_are_written_otherwise(python, workdir: Path) -> None:
+    words = ("new-cell", "mine", "--folder", "nö")
+    done = python("-m", "rnnexp", *words, cwd=workdir, PYTHONIOENCODING="ascii")
+    assert done.code == 0, done.err
+    assert done.out.startswith("Written: n\\xf6/mine.py\n")

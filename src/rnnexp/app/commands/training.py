@@ -94,6 +94,8 @@ def _run(session: Session, argv: list[str]) -> int:
         with session.stop.listening():
             try:
                 _hydra_main(session, argv)
+                if session.failure is not None:
+                    raise session.failure
             except Stopped as error:
                 session.heard(error)
                 raise

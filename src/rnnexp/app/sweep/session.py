@@ -74,6 +74,8 @@ class Session:
         self.tags = {"rnnexp.command": self.command}
         self.overrides = list(overrides)
         self.sweep = self._make_sweep(config_dir) if multirun else None
+        self.failure: Exception | None = None
+        """What ended a job other than its own training: raised once Hydra is done."""
         self._watcher: SweepWatcher | None = None
         self._folder: Path | None = None
 
@@ -93,6 +95,12 @@ class Session:
 
     def __call__(self, config: DictConfig) -> None:
         """Run one job in this process; a failure is kept and does not stop the others."""
+        try:
+            self._run_job(config)
+        except Exception as error:  # Hydra would print a line of its own, and go on just so
+            self.failure = self.failure or error
+
+    def _run_job(self, config: DictConfig) -> None:
         hydra = HydraConfig.get()
         if self.sweep is not None:
             self._run_item(self.sweep, self.sweep.all_items[int(hydra.job.num)])

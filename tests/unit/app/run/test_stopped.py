@@ -15,6 +15,7 @@ from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, after_stop
 from rnnexp.app.sweep import session, worker
+from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals, RunHeader, Tracking
 from rnnexp.tracking.files import CURSOR, write_json
 from rnnexp.tracking.journal import read_all
@@ -146,6 +147,25 @@ def test_a_signal_after_a_failure_does_not_ask_to_repeat_it(
     assert f"the run had failed already, and its record, which says why, is saved in {out};" in said
     assert f"only its delivery was interrupted. Deliver it: rnnexp sync {out}" in said
     assert "again" not in said
+
+
+def test_only_this_program_speaks_of_an_error_and_a_signal_after_it(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ConfigError("no luck")
+
+    def interrupted(self: Tracking, timeout: float) -> list[Path]:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(session, "run", broken)
+    monkeypatch.setattr(sys, "argv", list(sys.argv))  # Hydra wants its own
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert command(["train", "hydra.run.dir=out"]) == 2
+    assert capsys.readouterr().err == "rnnexp: no luck\n"
+    monkeypatch.setattr(Tracking, "close", interrupted)
+    assert command(["train", "hydra.run.dir=out"]) == 143
+    assert capsys.readouterr().err.startswith("rnnexp: stopped by SIGTERM; ")
 
 
 def test_a_signal_while_the_store_names_a_failed_run(
