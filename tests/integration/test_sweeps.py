@@ -178,10 +178,11 @@ def test_failed_jobs_do_not_run_again_by_themselves(
     assert counted == {"FINISHED": 1, "FAILED": 1}
 
 
+@pytest.mark.parametrize("launcher", ["hydra.launcher.jobs=1", "hydra/launcher=basic"])
 def test_fail_fast_ends_the_sweep(
-    rnnexp, workdir: Path, store_uri: str, trouble: list[str]
+    rnnexp, workdir: Path, store_uri: str, trouble: list[str], launcher: str
 ) -> None:
-    words = ["sweep.fail_fast=true", "hydra.launcher.jobs=1", "tracking.wait=0", *trouble]
+    words = ["sweep.fail_fast=true", launcher, "tracking.wait=0", *trouble]
     done = rnnexp("train", "-m", "cell.fault=raise,none", *words)
     assert done.code == 1
     assert complete(workdir) == set()

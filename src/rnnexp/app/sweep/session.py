@@ -95,6 +95,8 @@ class Session:
 
     def __call__(self, config: DictConfig) -> None:
         """Run one job in this process; a failure is kept and does not stop the others."""
+        if isinstance(self.failure, RunError):  # which ends the sweep
+            return
         try:
             self._run_job(config)
         except Exception as error:  # Hydra would print a line of its own, and go on just so
