@@ -4,6 +4,7 @@ Each takes its rows of every batch; the gradients are averaged. So n processes c
 would, up to rounding.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +99,17 @@ class TeamStrategy(DDPStrategy):
         place, device = self.place, self.root_device
         distributed.init_process_group(
             backend,
-            store=distributed.FileStore(str(place.meeting), place.size),
+            store=distributed.FileStore(_as_utf8(place.meeting), place.size),
             rank=place.rank,
             world_size=place.size,
             device_id=None if device.type == "cpu" else device,
         )
+
+
+def _as_utf8(file: Path | None) -> str:
+    # torch takes names in UTF-8, whatever encoding Python has for the names of files.
+    assert file is not None
+    return os.fsencode(file).decode(errors="surrogateescape")
 
 
 class OwnDraws(Callback):
