@@ -4,6 +4,7 @@ Each takes its rows of every batch; the gradients are averaged. So n processes c
 would, up to rounding.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class TeamStrategy(DDPStrategy):
         self.set_world_ranks()
         backend = self._process_group_backend = self._get_process_group_backend()
         place, device = self.place, self.root_device
-        store = distributed.FileStore(str(place.meeting), place.size)
+        store = distributed.FileStore(_as_utf8(place.meeting), place.size)
         _gather(store, place)
         distributed.init_process_group(
             backend,
@@ -114,6 +115,12 @@ def _gather(store: distributed.FileStore, place: Place) -> None:
     store.set(f"here{place.rank}", "")
     while place.leads and not store.check([f"here{rank}" for rank in range(place.size)]):
         time.sleep(_POLL_SECONDS)
+
+
+def _as_utf8(file: Path | None) -> str:
+    # torch takes names in UTF-8, whatever encoding Python has for the names of files.
+    assert file is not None
+    return os.fsencode(file).decode(errors="surrogateescape")
 
 
 class OwnDraws(Callback):
