@@ -79,7 +79,8 @@ def test_every_command_hears_of_the_ends_of_what_it_starts(python, workdir: Path
 def test_a_job_in_a_process_of_somebody_else_does(
     monkeypatch: pytest.MonkeyPatch, registry, workdir: Path
 ) -> None:
-    Frozen({"plugin_dirs": []}, {}, "sqlite:///x.db", None, 1).write(workdir)
+    chosen = {"cell": {"name": "elman"}, "task": {"name": "adding"}, "callbacks": {}}
+    Frozen({"plugin_dirs": [], **chosen}, {}, "sqlite:///x.db", None, 1).write(workdir)
     monkeypatch.setattr(worker, "run_folder", lambda *_, **__: 0)
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:

@@ -84,7 +84,8 @@ EDITS = CALLBACK.replace(
 ).replace("from pytorch", "from pathlib import Path\n\nfrom pytorch")
 
 
-@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_file_that_is_edited_while_its_sweep_runs_changes_no_job(
     rnnexp, folder: Path, workdir: Path, store_uri: str, start: str
 ) -> None:

@@ -106,6 +106,7 @@ def test_what_cannot_be_is_refused(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_letters_that_the_output_lacks_are_written_otherwise(python, workdir: Path) -> None:
     words = ("new-cell", "mine", "--folder", "nö")
     done = python("-m", "rnnexp", *words, cwd=workdir, PYTHONIOENCODING="ascii")

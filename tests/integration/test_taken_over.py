@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rnnexp.app.jobs.lease import FILE, holder_of
 from rnnexp.tracking import load_run
 
@@ -52,6 +54,7 @@ def test_a_job_that_was_taken_over_ends_and_has_not_failed(
     assert holder.host == "elsewhere"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_taken_over_stops_in_words(
     start_copy, workdir: Path, store_uri: str
 ) -> None:
@@ -68,6 +71,7 @@ def test_a_sweep_that_was_taken_over_stops_in_words(
     assert processes_in(workdir) == []
 
 
+@pytest.mark.slow
 def test_a_thread_gives_signs_of_life_where_a_sweep_has_no_watcher(
     start_copy, workdir: Path, store_uri: str
 ) -> None:

@@ -57,6 +57,7 @@ def test_trains_two_steps_from_a_temporary_folder(
     assert str(installed.parents[1]) in call(installed, "-m", "rnnexp", "cells", "gru", cwd=workdir)
 
 
+@pytest.mark.slow
 def test_a_package_of_somebody_elses_brings_plugins(
     installed: Path, workdir: Path, store_uri: str
 ) -> None:

@@ -32,7 +32,8 @@ SMALL_BLOCKS = Limits(weights=16, threads=160, cluster=2, shared=48 << 10, numbe
 """So few registers that a small R needs several threads per sum, and two blocks."""
 NO_BLOCKS = Limits(weights=1, threads=0, cluster=1, shared=0, number=8)
 HOPPER = Limits.of_gpu((9, 0), 227 << 10, 4)
-CELLS = ("elman", "lstm", "gru", "leaky", "star", "ind_rnn")
+CELLS = ("elman", "lstm", "gru", "ind_rnn")
+RARE = [pytest.param(name, marks=pytest.mark.slow) for name in ("leaky", "star")]
 """They differ in all that the loops see: states, gates without R, parameters in `update`."""
 
 
@@ -85,13 +86,13 @@ def assert_equal(cell: PointwiseCell, shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(norms[0].grad_norm_T, norms[1].grad_norm_T, rtol=1e-9, atol=0)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [*CELLS, *RARE])
 def test_all_steps_in_one_block(machine: Machine, name: str) -> None:
     assert_equal(cell_of(name, 3, 5), (4, 2))
     assert machine.used[0] == 2  # one for each row
 
 
-@pytest.mark.parametrize("name", [name for name in CELLS if name != "ind_rnn"])
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru", *RARE])
 def test_step_by_step(machine: Machine, name: str) -> None:
     machine.limits = NO_BLOCKS
     assert_equal(cell_of(name, 3, 5), (4, 3))
