@@ -8,12 +8,11 @@ READY := .venv/.ready
 demo: $(READY)  ## a real small sweep, its table, and how to open it
 	$(BIN)/rnnexp train experiment=demo
 
-# Three at once for two cores: many a test waits for processes of its own.
 test: $(READY)  ## everything but the slow studies
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(READY)  ## the slow studies too
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -15,9 +15,14 @@ SMALL = "cell.hidden_size=8"
 MORE = {"search": ["hydra.sweeper.trials=2"], "zoo": ["cell=elman,min_gru"]}
 SIZED = ("cliff_surface",)
 """Studies of one unit, which are what they are by their size."""
+LIKE_OTHERS = {"demo", "search", "cliff_surface", "copy_memory", "teacher_forcing"}
+"""Sweeps of which other tests, and `make demo`, run all but the values."""
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in LIKE_OTHERS else n for n in SWEEPS],
+)
 def test_a_sweep_runs_two_steps(rnnexp, workdir: Path, store_uri: str, name: str) -> None:
     more = [*MORE.get(name, []), *([] if name in SIZED else [SMALL])]
     done = rnnexp("train", f"experiment={name}", *SHORT, *more, timeout=150)
