@@ -33,33 +33,51 @@ INLINE Left left_of(const Call *c, long t, long g) {
   return (Left){c->extra + place * EXTRAS + DIFFERING_SLOT[g] * H, EXTRAS * H, 1, H};
 }
 
-/* Sum of squares of dL/dh_t, in double precision: a gradient that has vanished to 1e-23 has a
-   square too small for a float, and the next step may be as many orders of magnitude above it. */
-typedef double wide __attribute__((vector_size(LANES * sizeof(double))));
-
-INLINE wide squares_of(vec grad) {
-  wide x = __builtin_convertvector(grad, wide);
-  return x * x;
-}
-
-static double add_lanes(wide x) {
+static double add_lanes(vec x) {
   double sum = 0;
   for (int i = 0; i < LANES; i++) sum += x[i];
   return sum;
 }
 
+/* The sum of squares of dL/dh_t. A gradient that has vanished to 1e-23 has a square too small for a
+   float: it is scaled first, by a power of two near one over the norm of the step before. Where that
+   is not known the sum is made in double precision. */
+typedef struct {
+  vec sum;
+  double exact;
+  real scale; /* 0: not known */
+} Squares;
+
+INLINE void add_squares(Squares *s, vec grad) {
+  if (s->scale != 0) {
+    grad *= s->scale;
+    s->sum += grad * grad;
+  } else {
+    for (int i = 0; i < LANES; i++) s->exact += (double)grad[i] * grad[i];
+  }
+}
+
+/* Give the sum of this step, and begin the next. */
+static double take_squares(Squares *s) {
+  const double scale = s->scale, sum = scale != 0 ? add_lanes(s->sum) / (scale * scale) : s->exact;
+  const int known = sum > 0 && sum < INFINITY;
+  const int power = known ? -ilogb(sum) / 2 : 0;
+  s->scale = known ? (real)ldexp(1, fewer(SCALE_BOUND, -fewer(SCALE_BOUND, -power))) : 0;
+  s->sum = (vec){0};
+  s->exact = 0;
+  return sum;
+}
+
 static void backward_block(const Call *c, long t, long b, long rows, long j, long n, long width,
-                           const vec *product, real *sums, wide *squares) {
+                           const vec *product, real *sums, Squares *squares) {
   vec sum[SUMS];
-  wide square = {0};
   for (int k = 0; k < SUMS; k++) sum[k] = (vec){0};
   for (long r = 0; r < rows; r++) {
     vec x = product[r * width];
     vec grad = n == LANES ? backward_at(c, t, b + r, j, LANES, x, sum)
                           : backward_at(c, t, b + r, j, n, x, sum);
-    if (c->squares) square += squares_of(grad);
+    if (c->squares) add_squares(squares, grad);
   }
-  *squares += square;
   for (int k = 0; k < SUMS; k++) {
     real *to = sums + k * c->units + j;
     store(to, n, load(to, n) + sum[k]);
@@ -87,11 +105,11 @@ INLINE void expect_block(const Call *c, long t, long b, long rows, long j, long 
   if (c->grad_out) expect(c->grad_out + place + j, H, rows, numbers);
 }
 
-static void backward_step(const Call *c, long t, long thread, long first, long last) {
+static void backward_step(const Call *c, long t, long thread, long first, long last,
+                          Squares *squares) {
   const long H = c->units;
   const real *group = c->packed_hh;
   vec out[MAX_ROWS * PANEL];
-  wide squares = {0};
   Left left[AT_LEAST_1(RECURRENT)];
   for (int g = 0; g < RECURRENT; g++) left[g] = left_of(c, t + 1, g);
   memset(out, 0, sizeof out);
@@ -108,12 +126,12 @@ static void backward_step(const Call *c, long t, long thread, long first, long l
           finish_rows(c, b, rows, j, n, width, out + v);
         else
           backward_block(c, t, b, rows, j, n, width, out + v, c->sums + thread * SUMS * H,
-                         &squares);
+                         squares);
       }
     }
     group += RECURRENT * H * width * LANES;
   }
-  if (c->squares && t >= 0) c->squares[thread * c->steps + t] = add_lanes(squares);
+  if (c->squares && t >= 0) c->squares[thread * c->steps + t] = take_squares(squares);
 }
 
 /* dL/dx_t = W^T dL/d(wx_t) */
@@ -141,9 +159,10 @@ static void input_gradient(const Call *c, long t, long first, long last) {
 
 static void backward_rows(const Call *c, long thread, long first, long last) {
   for (int s = 0; s < STATES; s++) copy_rows(c, c->grad_last[s], c->carry[s], first, last);
+  Squares squares = {{0}, 0, 0};
   memset(c->sums + thread * SUMS * c->units, 0, SUMS * c->units * sizeof(real));
   for (long t = c->steps - 1; t >= -1; t--) {
-    backward_step(c, t, thread, first, last);
+    backward_step(c, t, thread, first, last, &squares);
     if (c->d_x && t >= 0) input_gradient(c, t, first, last);
   }
 }
