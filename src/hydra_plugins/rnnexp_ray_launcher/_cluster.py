@@ -148,9 +148,11 @@ def _ray() -> Any:
 def _own_signals() -> Generator[None]:
     # Ray takes SIGTERM over: it prints a trace before it is handed on.
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _own_cluster(options: dict[str, Any]) -> dict[str, Any]:

@@ -132,12 +132,14 @@ def test_a_signal_after_a_rerun_says_that_it_is_finished(
     assert "the same command again" not in said
 
 
+def interrupted(self: Tracking, timeout: float) -> list[Path]:
+    """Stand in for `Tracking.close`, while which SIGTERM comes."""
+    raise Stopped(signal.SIGTERM)
+
+
 def test_a_signal_after_a_failure_does_not_ask_to_repeat_it(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(self: Tracking, timeout: float) -> list[Path]:
-        raise Stopped(signal.SIGTERM)
-
     monkeypatch.setattr(session, "run", lambda plan, folder, *_, **__: finish(folder, "FAILED"))
     monkeypatch.setattr(Tracking, "close", interrupted)
     monkeypatch.setattr(sys, "argv", list(sys.argv))  # Hydra wants its own
@@ -154,9 +156,6 @@ def test_only_this_program_speaks_of_an_error_and_a_signal_after_it(
 ) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise ConfigError("no luck")
-
-    def interrupted(self: Tracking, timeout: float) -> list[Path]:
-        raise Stopped(signal.SIGTERM)
 
     monkeypatch.setattr(session, "run", broken)
     monkeypatch.setattr(sys, "argv", list(sys.argv))  # Hydra wants its own
