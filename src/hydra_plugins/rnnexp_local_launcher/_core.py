@@ -27,6 +27,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import (
     hear_of_ends,
     spawning,
 )
+from hydra_plugins.rnnexp_local_launcher._remote import launch_own
 
 if TYPE_CHECKING:
     from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
@@ -43,17 +44,10 @@ def launch(
     tasks, watches them and judges them; any other function is forked, once per job, with the
     config that Hydra composes for it.
     """
+    if hasattr(launcher.task_function, "sweep_tasks"):
+        return launch_own(launcher, "local", job_overrides, first)
     setup_globals()
-    assert launcher.config is not None
-    assert launcher.task_function is not None
-    assert launcher.hydra_context is not None
-    own = getattr(launcher.task_function, "sweep_tasks", None)
-    tasks: Sequence[Task]
     with launcher.pools() as make:
-        if own is not None:
-            tasks, watcher, limits = own(job_overrides, first, launcher.config)
-            make(tasks, watcher, limits).run(tasks)
-            return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
         jobs = [hydra_task(launcher, list(o), first + i) for i, o in enumerate(job_overrides)]
         make(jobs, Lines(len(jobs)), Limits()).run(jobs)
     return [job.result() for job in jobs]

@@ -10,7 +10,7 @@ from pathlib import Path
 from rnnexp.app.commands.arguments import hydra_words, only_informs, plain
 from rnnexp.app.jobs.folder import FROZEN, STATUS, SWEEPS, State, outcome_of, state_of
 from rnnexp.app.jobs.lease import holder_of
-from rnnexp.app.sweep.definition import DEFINITION, folders_in
+from rnnexp.app.sweep.definition import DEFINITION, earlier_in, folders_in
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.errors import ConfigError, unknown
@@ -154,9 +154,7 @@ def _asked(words: Iterable[str]) -> list[str]:
 def _failed_earlier(name: str, asked: Sequence[str]) -> list[str]:
     # Only a command knows all that it asked for; a job knows its command. Those of the same words
     # are of plugins as they were: another source is another job.
-    earlier = read_json(SWEEPS / name / DEFINITION).get("earlier", ())
-    folders = [SWEEPS / name / str(key) for key in earlier]
-    failed = [folder for folder in folders if state_of(folder) == "failed"]
+    failed = [folder for folder in earlier_in(SWEEPS / name) if state_of(folder) == "failed"]
     tags = [read_json(folder / FROZEN).get("tags", {}) for folder in failed]
     commands = dict.fromkeys(str(t["rnnexp.command"]) for t in tags if "rnnexp.command" in t)
     others = (c for c in commands if set(_asked(shlex.split(c)[2:])) != set(asked))

@@ -14,8 +14,20 @@ def folders_in(folder: Path) -> list[Path]:
     Args:
         folder: the sweep's.
     """
-    known = read_json(folder / DEFINITION)
-    return [folder / str(key) for key in (*known.get("earlier", ()), *known.get("jobs", ()))]
+    return [*earlier_in(folder), *_listed(folder, "jobs")]
+
+
+def earlier_in(folder: Path) -> list[Path]:
+    """List the folders of the jobs that only earlier commands asked for.
+
+    Args:
+        folder: the sweep's.
+    """
+    return _listed(folder, "earlier")
+
+
+def _listed(folder: Path, name: str) -> list[Path]:
+    return [folder / str(key) for key in read_json(folder / DEFINITION).get(name, ())]
 
 
 def begun_in(folder: Path) -> list[Path]:
