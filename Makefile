@@ -8,6 +8,9 @@ READY := .venv/.ready
 demo: $(READY)  ## a real small sweep, its table, and how to open it
 	$(BIN)/rnnexp train experiment=demo
 
+# Hundreds of the tests' processes import this project: none is to compile it again.
+test test-all: export PYTHONDONTWRITEBYTECODE =
+
 test: $(READY)  ## everything but the slow studies
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from rnnexp.declared import check_entry
 from rnnexp.errors import DeclaredError, NameTakenError, PluginError, UserError
 from rnnexp.guard import Pressed, guarded
+from rnnexp.loading import importing
 from rnnexp.paths import plugins_dir
 from rnnexp.registry import REGISTRY, Entry, Failure, Kind
 
@@ -37,9 +38,11 @@ def load_plugins(extra_dirs: Iterable[str] = ()) -> list[Failure]:
     Raises:
         PluginError: a named folder does not exist.
     """
-    for folder in (plugins_dir(), *plugin_folders(extra_dirs)):
-        for file in plugin_files(folder):
-            load_file(file)
+    named = tuple(plugin_folders(extra_dirs))
+    with importing():  # the others come after it: what they do is not known
+        _load_files(plugins_dir())
+    for folder in named:
+        _load_files(folder)
     for point in entry_points(group=ENTRY_POINTS):
         _loads(f"entry point {point.name} = {point.value}", point.load)
     return REGISTRY.failures
@@ -49,6 +52,11 @@ def plugin_files(folder: Path) -> Iterator[Path]:
     """List the Python files of a plugin folder, and of its ``cells``, ``tasks``, ``callbacks``."""
     for place in (folder, *(folder / kind for kind in _KINDS)):
         yield from sorted(f for f in place.glob("*.py") if not f.name.startswith("_"))
+
+
+def _load_files(folder: Path) -> None:
+    for file in plugin_files(folder):
+        load_file(file)
 
 
 def load_file(file: Path) -> None:

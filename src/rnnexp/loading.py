@@ -13,19 +13,27 @@ from typing import Any, NoReturn
 def load(name: str) -> Any:
     """Import a module by its full name, and all that it needs.
 
-    Torch, Lightning and MLflow bring half a million objects that live as long as the process. To
-    look for garbage among them takes a fifth of their import, and a second at the end.
-
     Returns:
         The module.
     """
     if name in sys.modules:
         return sys.modules[name]
+    with importing():
+        return importlib.import_module(name)
+
+
+@contextmanager
+def importing() -> Generator[None]:
+    """Spare, for the time of the block, what only takes time.
+
+    Torch, Lightning and MLflow bring half a million objects that live as long as the process. To
+    look for garbage among them takes a fifth of their import, and a second at the end.
+    """
     on = gc.isenabled()
     gc.disable()
     try:
         with _postponed("scipy.signal"):
-            return importlib.import_module(name)
+            yield
     finally:
         gc.freeze()
         if on:

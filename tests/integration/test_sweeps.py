@@ -113,7 +113,7 @@ def test_every_kind_of_failure_is_told_and_stops_no_other(
     rnnexp, workdir: Path, store_uri: str, trouble: list[str]
 ) -> None:
     faults = "raise,exit,os_exit,SIGKILL,SIGTERM,nan,hang,none"
-    done = rnnexp("train", "-m", f"cell.fault={faults}", "sweep.timeout=15", *trouble, timeout=120)
+    done = rnnexp("train", "-m", f"cell.fault={faults}", "sweep.timeout=8", *trouble, timeout=120)
     assert done.code == 1
     ended = {run["config"]["cell.fault"]: run for run in jobs(workdir).values()}
     status = {fault: run["status"] for fault, run in ended.items()}

@@ -38,3 +38,7 @@ def test_scipy_signal_is_imported_by_who_uses_it(name: str, tmp_path: Path) -> N
 def test_what_uses_it_while_it_is_imported_gets_it(tmp_path: Path) -> None:
     (tmp_path / "user_of_signal.py").write_text(USER, encoding="utf-8")
     run(LOADED.format(name="user_of_signal") + USED, tmp_path)
+
+
+def test_plugins_are_loaded_without_it(tmp_path: Path) -> None:
+    run(f"from rnnexp.discovery import load_plugins\nimport sys\nload_plugins()\n{UNUSED}", tmp_path)

@@ -5,6 +5,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,18 @@ def config_hash(values: Mapping[str, Any]) -> str:
 
 
 def provenance(folder: Path) -> dict[str, str]:
-    """Describe code and machine as tags.
+    """Describe code and machine as tags, as they were when this process first asked.
+
+    The jobs of a sweep run the code that its process has loaded, whatever is committed meanwhile.
 
     Args:
         folder: if it lies in a git checkout, commit and state are included.
     """
+    return dict(_found(folder))
+
+
+@cache
+def _found(folder: Path) -> Mapping[str, str]:
     tags = {"host": platform.node(), "version.python": platform.python_version()}
     tags |= {"mlflow.source.name": "rnnexp", "mlflow.source.type": "LOCAL"}  # a column of its UI
     for package in _PACKAGES:

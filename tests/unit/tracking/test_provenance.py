@@ -29,16 +29,28 @@ def _git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
+def _checkout(folder: Path) -> Path:
+    folder.mkdir()
+    _git(folder, "init")
+    (folder / "a").touch()
+    _git(folder, "add", "a")
+    _git(folder, "commit", "-m", "first")
+    return folder
+
+
 def test_commit_and_state_are_tags(tmp_path: Path) -> None:
-    _git(tmp_path, "init")
-    (tmp_path / "a").touch()
-    _git(tmp_path, "add", "a")
-    _git(tmp_path, "commit", "-m", "first")
-    clean = provenance(tmp_path)
-    (tmp_path / "b").touch()
-    dirty = provenance(tmp_path)
-    assert len(clean["git.commit"]) == 40
-    assert (clean["git.dirty"], dirty["git.dirty"]) == ("false", "true")
+    clean, changed = _checkout(tmp_path / "clean"), _checkout(tmp_path / "changed")
+    (changed / "b").touch()
+    assert len(provenance(clean)["git.commit"]) == 40
+    assert provenance(clean)["git.dirty"] == "false"
+    assert provenance(changed)["git.dirty"] == "true"
+
+
+def test_what_is_committed_later_is_not_what_runs(tmp_path: Path) -> None:
+    folder = _checkout(tmp_path / "x")
+    before = provenance(folder)
+    (folder / "b").touch()
+    assert provenance(folder) == before
 
 
 def test_versions_are_tags_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
