@@ -9,8 +9,8 @@ Overhead of a job: its share of the whole, imports and the last record included,
 training it without monitor, logger and checkpoints while another trains beside it. Its process:
 what the launcher counts from the start of a job to its end, testing, checkpoints and the last
 record included, less that training; once with all cores taken, which the delivery to the store
-then shares, and once with one job at a time. The two are measured in turns, a few jobs each, and the
-median of the turns' differences counts: a machine's speed may change within a minute.
+then shares, and once with one job at a time. The two are measured in turns, a few jobs each, and
+the median of the turns' differences counts: a machine's speed may change within a minute.
 """
 
 import logging
