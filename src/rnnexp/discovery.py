@@ -11,8 +11,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import CodeType
 
 from rnnexp.declared import check_entry
 from rnnexp.errors import DeclaredError, NameTakenError, PluginError, UserError
@@ -98,8 +100,20 @@ def _is_shipped(file: Path) -> bool:
     return file.is_relative_to(plugins_dir())
 
 
+class _AsItIs(SourceFileLoader):
+    """Compiles a file anew: for Python one that was edited within a second may be unchanged.
+
+    Nor does it leave a ``__pycache__`` in a user's folder.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _import(name: str, file: Path) -> None:
-    spec = importlib.util.spec_from_file_location(name, file)
+    loader = None if _is_shipped(file) else _AsItIs(name, str(file))
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -175,6 +175,19 @@ def test_loaded_file_is_left_alone(registry: Registry, tmp_path: Path) -> None:
     assert registry.get("cell", "once").file == file
 
 
+def test_an_edit_within_a_second_is_seen(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for name in ("one", "two"):
+        file = _cell(tmp_path, name, file="mine.py")
+        os.utime(file, (1e9, 1e9))
+        load_file(file)
+        del sys.modules[module_name(file)]
+    assert {"one", "two"} <= {name for _, name in registry.entries}
+    assert list(tmp_path.iterdir()) == [file], "no __pycache__"
+
+
 def test_files_of_one_name_get_modules_of_their_own(tmp_path: Path) -> None:
     one, two = _cell(tmp_path / "p", "n1", "n.py"), _cell(tmp_path / "q", "n2", "n.py")
     assert module_name(one) != module_name(two)

@@ -48,7 +48,7 @@ def generate(update: Update, adjoint: Adjoint, double: bool, texts: Texts) -> st
         texts: what stands around it.
     """
     parts = [
-        "#define REAL_IS_DOUBLE" if double else "",
+        precision(double),
         *texts.read(texts.before),
         _sizes(update, adjoint),
         _function(_GIVEN, _own_given(update), _results("theta", update.thetas)),
@@ -58,6 +58,11 @@ def generate(update: Update, adjoint: Adjoint, double: bool, texts: Texts) -> st
         *texts.read(texts.after),
     ]
     return "\n".join(parts)
+
+
+def precision(double: bool) -> str:
+    """Say in C whether numbers are float64 rather than float32."""
+    return "#define REAL_IS_DOUBLE" if double else ""
 
 
 def extras(update: Update, adjoint: Adjoint) -> int:

@@ -11,7 +11,7 @@ import torch
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.native.build import build
-from rnnexp.recurrence.native.codegen import Texts, extras, generate, sums
+from rnnexp.recurrence.native.codegen import Texts, extras, generate, precision, sums
 from rnnexp.recurrence.native.derive import derive
 from rnnexp.recurrence.native.sources import Sources
 from rnnexp.recurrence.native.trace_update import trace_update
@@ -21,6 +21,7 @@ _TEXTS = Texts(
     before=("vector.c", "product.c"),
     after=("call.c", "given.c", "forward.c", "backward.c", "weights.c", "threads.c"),
 )
+_MICRO = "micro.c"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +66,8 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
     """
     traced = trace_update(cell)
     adjoint = derive(traced.update)
-    source = generate(traced.update, adjoint, cell.weight_ih.dtype == torch.float64, _TEXTS)
-    library = load_kernel(source)
+    double = cell.weight_ih.dtype == torch.float64
+    library = load_kernel(generate(traced.update, adjoint, double, _TEXTS), _micros(double))
     return Kernel(
         forward=library.run_forward,
         backward=library.run_backward,
@@ -83,12 +84,23 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
     )
 
 
+def _micros(double: bool) -> str:
+    return "\n".join([precision(double), *_TEXTS.read((*_TEXTS.before, _MICRO))])
+
+
 @lru_cache(maxsize=256)
-def load_kernel(source: str) -> Any:
-    """Load compiled loops once per process."""
-    library = build(source)
+def load_kernel(source: str, micros: str) -> Any:
+    """Load compiled loops once per process.
+
+    Args:
+        source: of one cell.
+        micros: of the products that they call, which are the same for every cell.
+    """
+    library, products = build(source), build(micros)
     library.run_forward.restype = library.run_backward.restype = None
     library.lanes.restype = ctypes.c_long
+    products.micros.restype = ctypes.c_void_p
+    library.use_micros(ctypes.c_void_p(products.micros()))  # ctypes never closes a library
     return library
 
 
