@@ -9,7 +9,9 @@ Claims, each for forward and backward together, float32 on the CPU, at one and a
 
 The last one fails where the multiply-adds are few, for a call costs some 0.15 ms in Python whatever
 its size, of the lstm no more than of a cell with one gate. So the table says for that claim what
-remains beside the call, which is measured at T = B = 1.
+remains beside the call, which is measured at T = B = 1. And no claim can hold that asks for more
+multiply-adds a second than the CPU makes: the table has their rate as a share of that of a product
+of two large matrices by torch.mm.
 
 All ways of running a cell, for leaky the lstm too, are interleaved in one process and the shortest
 of many repetitions counts: other programs can only lengthen a time. The widest registers of the CPU
@@ -61,6 +63,16 @@ class Row:
     seconds: dict[str, float]
     call: float = 0.0
     """Of the native backend at T = B = 1."""
+    rate: float = 0.0
+    """Multiply-adds a second of a large product, with as many threads."""
+
+    @property
+    def share(self) -> float:
+        """Multiply-adds a second of the native backend, as a share of those of a large product."""
+        steps, rows, inputs, units = self.size
+        gates = REGISTRY.get("cell", self.cell).cls.num_gates
+        forward = steps * rows * gates * units * (inputs + units)
+        return 3 * forward / self.seconds["native"] / self.rate  # backward takes two more
 
     def over(self, way: str) -> float:
         """Time of the native backend over that of another way."""
@@ -129,15 +141,27 @@ def call_alone(name: str, size: Size) -> float:
     return 0.0 if native is None else shortest({"native": native}, 0.1)["native"]
 
 
+def large_product() -> float:
+    """Count the multiply-adds a second of a product of two large matrices."""
+    side, best = 1024, float("inf")
+    a, b = torch.randn(2, side, side)
+    for _ in range(20):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - start)
+    return float(side**3 / best)
+
+
 def measure(threads: list[int], budget_s: float) -> list[Row]:
     """Measure every cell at every size."""
     rows: list[Row] = []
     for count in threads:
         torch.set_num_threads(count)
         for size in SIZES:
+            rate = large_product()
             for name in MODULES:
                 seconds = shortest(ways(name, size), budget_s)
-                rows.append(Row(name, count, size, seconds, call_alone(name, size)))
+                rows.append(Row(name, count, size, seconds, call_alone(name, size), rate))
                 print(rows[-1].cell, count, size, f"{rows[-1].over('torch.nn'):.2f}", flush=True)
     return rows
 
@@ -183,12 +207,14 @@ def verdict(row: Row, rows: list[Row]) -> str:
 def table(rows: list[Row]) -> str:
     """Lay the results out as markdown: times of native, ratios to the other ways."""
     others = [way for way in rows[0].seconds if way != "native"]
-    heads = ["cell", "threads", "T, B, I, H", "native ms", *(f"/ {way}" for way in others), "claim"]
+    heads = ["cell", "threads", "T, B, I, H", "native ms", "of a large product's rate"]
+    heads += [*(f"/ {way}" for way in others), "claim"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in rows:
         size = ", ".join(map(str, row.size))
         ratios = [f"{row.over(way):.2f}" for way in others]
         cells = [row.cell, str(row.threads), size, f"{row.seconds['native'] * 1e3:.2f}"]
+        cells.append(f"{row.share:.0%}")
         lines.append("| " + " | ".join([*cells, *ratios, verdict(row, rows)]) + " |")
     return "\n".join(lines)
 
