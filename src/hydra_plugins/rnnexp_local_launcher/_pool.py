@@ -24,6 +24,7 @@ class Ended:
         signum: that signal.
         seconds: from its start to its end.
         timed_out: whether it was ended for its time.
+        asked: whether the pool had asked it to end.
     """
 
     task: Task
@@ -31,6 +32,13 @@ class Ended:
     signum: int | None
     seconds: float
     timed_out: bool = False
+    asked: bool = False
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a signal has ended it that somebody meant: of the pool, or to stop it."""
+        meant = self.asked or self.signum in (signal.SIGTERM, signal.SIGINT)
+        return self.code is None and meant and not self.timed_out
 
     @property
     def succeeded(self) -> bool:
@@ -197,7 +205,12 @@ MakePool = Callable[[Sequence[Task], Watcher, Limits], Pool]
 
 
 def _ended(running: _Place, code: int) -> Ended:
-    seconds = time.monotonic() - running.since
-    if code < 0:
-        return Ended(running.task, None, -code, seconds, running.timed_out)
-    return Ended(running.task, code, None, seconds, running.timed_out)
+    exited, signum = (None, -code) if code < 0 else (code, None)
+    return Ended(
+        task=running.task,
+        code=exited,
+        signum=signum,
+        seconds=time.monotonic() - running.since,
+        timed_out=running.timed_out,
+        asked=running.asked is not None,
+    )

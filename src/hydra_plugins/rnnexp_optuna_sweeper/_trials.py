@@ -1,6 +1,5 @@
 """What a search asks of the program whose trials it makes; and any Hydra program's answer."""
 
-import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,8 +121,7 @@ class HydraTrials:
         self.lines.ended(ended)
         if ended.succeeded:
             return Result("complete", self._values(task))
-        asked = ended.signum in (signal.SIGTERM, signal.SIGINT)
-        return Result("interrupted" if asked and not ended.timed_out else "failed")
+        return Result("interrupted" if ended.was_stopped else "failed")
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
         """Say nothing."""

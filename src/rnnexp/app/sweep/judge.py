@@ -16,7 +16,13 @@ STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def judge(
-    item: Item, how: str, code: int | None, timed_out: bool, open_record: Callable[[], RunLog]
+    item: Item,
+    how: str,
+    code: int | None,
+    open_record: Callable[[], RunLog],
+    *,
+    timed_out: bool = False,
+    stopped: bool = False,
 ) -> Outcome:
     """Say how a job has ended, also where its process could not.
 
@@ -24,8 +30,10 @@ def judge(
         item: the job.
         how: how its process ended, in words.
         code: its exit code; None where a signal ended it.
-        timed_out: whether it was ended for its time.
         open_record: opens the job's record, where its process has not come so far.
+        timed_out: whether it was ended for its time.
+        stopped: whether a signal that was meant has ended it, so that it goes on next time; any
+            other is a failure, of memory or in a library.
     """
     outcome = outcome_of(item.folder)
     complete = (item.folder / COMPLETE).is_file()
@@ -33,7 +41,8 @@ def judge(
         return outcome or item.outcome
     outcome = outcome or Outcome(item.name, str(item.folder))
     outcome.config = flatten(item.job.plan.values)
-    outcome.status = "KILLED" if code in (None, *STOPPED) and not timed_out else "FAILED"
+    stopped = stopped or (code in STOPPED and not timed_out)
+    outcome.status = "KILLED" if stopped else "FAILED"
     outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
     reason = pruned_at(item.folder)
     if reason is not None:

@@ -144,7 +144,7 @@ class SearchTrials:
         if state == "done":
             return Result("complete", _figures(item.outcome))
         if state == "pruned":
-            self.search.judge(item, "its process ended early", None, False)
+            self.search.judge(item, "its process ended early", None)
             return Result("pruned")
         if state == "running":
             self.search.others.note(item.folder)

@@ -235,7 +235,7 @@ class Session:
             sweep.others.note(item.folder)
             print(f"rnnexp: {item.name}: another process runs it", file=sys.stderr)
             return
-        sweep.judge(item, f"exit code {code}", code, False)
+        sweep.judge(item, f"exit code {code}", code)
         sweep.tell()
         self._say(item.outcome)
         if code and sweep.options["fail_fast"]:

@@ -204,9 +204,18 @@ class Sweep:
         Frozen(values, tags, self.tracking.uri, key, threads, self.reports).write(item.folder)
         write_sources(values, item.folder)
 
-    def judge(self, item: Item, how: str, code: int | None, timed_out: bool) -> Outcome:
+    def judge(
+        self,
+        item: Item,
+        how: str,
+        code: int | None,
+        *,
+        timed_out: bool = False,
+        stopped: bool = False,
+    ) -> Outcome:
         """Say how a job has ended, also where its process could not; see `judge`."""
-        return judge(item, how, code, timed_out, partial(self._open_record, item))
+        record = partial(self._open_record, item)
+        return judge(item, how, code, record, timed_out=timed_out, stopped=stopped)
 
     def _open_record(self, item: Item) -> RunLog:
         frozen = Frozen.read(item.folder)

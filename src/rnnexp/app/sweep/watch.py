@@ -114,7 +114,9 @@ class SweepWatcher:
         if ended.code == BUSY or self.sweep.others.have(item.folder):
             self.say(f"{item.name}: another process runs it")
             return True
-        outcome = self.sweep.judge(item, str(ended), ended.code, ended.timed_out)
+        outcome = self.sweep.judge(
+            item, str(ended), ended.code, timed_out=ended.timed_out, stopped=ended.was_stopped
+        )
         if outcome.status == "FINISHED":
             self._seconds.append(ended.seconds)
             loss = outcome.metrics.get("test/loss")

@@ -15,7 +15,8 @@ from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.tracking import Journals, RunHeader, Tracking
-from rnnexp.tracking.journal import read_all
+from rnnexp.tracking.journal import JournalWriter, read_all
+from rnnexp.tracking.records import tags_record
 
 
 class Unforwarded(Tracking):
@@ -110,3 +111,29 @@ def test_one_that_was_ended_while_it_waited_is_left_to_the_other(
     assert outcome_of(item.folder) is None
     lease.release()
     sweep.close(stopped=True)
+
+
+SIGNALS = {  # and whether the pool had asked the job to end; what its run is then
+    "memory ran out": (signal.SIGKILL, False, "FAILED"),
+    "a library broke": (signal.SIGSEGV, False, "FAILED"),
+    "it took too long to save": (signal.SIGKILL, True, "KILLED"),
+    "it was stopped as it began": (signal.SIGTERM, False, "KILLED"),
+}
+
+
+@pytest.mark.parametrize("how", SIGNALS)
+def test_a_signal_that_nobody_meant_is_a_failure(how: str, workdir: Path) -> None:
+    signum, asked, status = SIGNALS[how]
+    sweep = opened()
+    task = JobTask(sweep.items[0])
+    journal = JournalWriter(task.item.folder, background=False)
+    journal.append(tags_record({"begun": "yes"}))
+    journal.close()
+    watcher = SweepWatcher(sweep, moving=False)
+    watcher.started(task)
+    assert not watcher.ended(Ended(task, None, signum, 1.0, asked=asked))
+    *_, record = read_all(task.item.folder / "journal.jsonl")
+    assert (record["kind"], record["status"]) == ("end", status)
+    assert f"killed by {signum.name}" in record["reason"]
+    assert (task.item in sweep.left()) == (status == "KILLED"), "what was stopped goes on"
+    sweep.close(stopped=False)
