@@ -32,7 +32,12 @@ from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.searched import check_plugin_dirs, plugin_dirs, search_path
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
-from rnnexp.app.config.words import of_a_sweep, unknown_callback_key, unknown_choice
+from rnnexp.app.config.words import (
+    callbacks_refused,
+    of_a_sweep,
+    unknown_callback_key,
+    unknown_choice,
+)
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.options import null_refused
@@ -255,6 +260,8 @@ def _bad_value(error: Exception, text: str, overrides: Sequence[str]) -> ConfigE
     where = getattr(cause, "full_key", None)
     first = str(cause).partition("\n")[0] or text
     wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
+    if where == "callbacks":
+        return callbacks_refused(overrides)
     if where and wrong:
         return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'.")
     if where and ("is not Optional" in first or "Incompatible value 'None'" in first):

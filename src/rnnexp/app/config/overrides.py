@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -37,7 +38,7 @@ def unreadable(overrides: Sequence[str], error: Exception) -> ConfigError:
     word = next((w for w in overrides if w.startswith("=") or not _is_read(w)), None)
     first = str(error).partition("\n")[0]
     if word is None:
-        return ConfigError(f"Cannot read {' '.join(overrides)}: {first}")
+        return _no_choice(overrides) or ConfigError(f"Cannot read {' '.join(overrides)}: {first}")
     key, equals, value = word.partition("=")
     if not (key and equals):
         return ConfigError(f"Cannot read '{word}': give KEY=VALUE, such as cell=lstm.")
@@ -48,6 +49,20 @@ def unreadable(overrides: Sequence[str], error: Exception) -> ConfigError:
             f"{shlex.quote(in_quotes)}, with both pairs."
         )
     return ConfigError(f"Cannot read {word}: {first}")
+
+
+def _no_choice(overrides: Sequence[str]) -> ConfigError | None:
+    # A group was given something that is no name, such as clip=2.0.
+    loader = GlobalHydra.instance().config_loader()
+    for override in parse(overrides):
+        group, value = override.key_or_group, override.value()
+        names = loader.get_group_options(group)
+        if names and not isinstance(value, (str, list)):
+            return ConfigError(
+                f"{override.input_line}: {group}= takes one of its names, {', '.join(names)}. "
+                f"Values go to its keys, as in {group.replace('/', '.')}.KEY=VALUE."
+            )
+    return None
 
 
 def quoted(text: str) -> str:

@@ -82,8 +82,7 @@ def validate(config: DictConfig, *, here: bool = True) -> Plan:
     for kind in ("cell", "task"):
         _check_plugin(kind, values[kind])
     for name, options in values["callbacks"].items():
-        entry = REGISTRY.get("callback", name)
-        check_options(entry.options, options or {}, f"callbacks.{name}")
+        _check_callback(name, options)
     _check_numbers(values)
     _check_clip(values["clip"])
     _check_experiment_name(values["tracking"]["experiment"])
@@ -122,6 +121,16 @@ def _check_plugin(kind: Kind, values: Mapping[str, Any]) -> None:
     name = str(values.get("name"))
     entry = REGISTRY.get(kind, name)
     check_options((Option("name", str), *entry.options), values, kind)
+
+
+def _check_callback(name: str, options: Any) -> None:
+    entry = REGISTRY.get("callback", name)
+    if options is not None and not isinstance(options, Mapping):
+        raise ConfigError(
+            f"callbacks.{name}: expected its options, got {options!r}. "
+            f"Give +callbacks.{name}={{}}, and each option as +callbacks.{name}.KEY=VALUE."
+        )
+    check_options(entry.options, options or {}, f"callbacks.{name}")
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:

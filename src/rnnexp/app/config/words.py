@@ -1,6 +1,7 @@
 """What Hydra's texts say, for errors in this project's words."""
 
 import re
+from collections.abc import Sequence
 
 from rnnexp.app.config.nearby import not_loaded
 from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, suggest
@@ -60,6 +61,17 @@ def unknown_callback_key(key: str) -> RnnexpError:
     value = _example(options[option]) if option else "{}"
     text = f"Unknown key '{key}'. A callback joins a run with a plus: +{key}={value}"
     return ConfigError(text)
+
+
+def callbacks_refused(overrides: Sequence[str]) -> ConfigError:
+    """Make the error for ``callbacks=NAME``, as if it were a group with choices."""
+    given = [o.partition("=")[2] for o in overrides if o.lstrip("+").startswith("callbacks=")]
+    name = "".join(given[-1:])
+    example = name if any(e.name == name for e in REGISTRY.all("callback")) else "NAME"
+    return ConfigError(
+        f"callbacks={name}: callbacks join a run one by one, each with its options: "
+        f"+callbacks.{example}={{}}. rnnexp callbacks lists them."
+    )
 
 
 def _example(option: Option) -> str:

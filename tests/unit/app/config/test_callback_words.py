@@ -1,4 +1,4 @@
-"""A callback's key without its plus is refused with the word that was meant."""
+"""What is no callback, or no choice of a group, is refused with the word that was meant."""
 
 import pytest
 
@@ -30,4 +30,22 @@ def test_the_plus_is_named(workdir: object, words: list[str], said: str) -> None
     prepare(words)
     with pytest.raises(UserError) as refused:
         check_jobs(words, multirun=False, config_dir=None)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("callbacks=spectral_radius", "with its options: +callbacks.spectral_radius={}."),
+        ("callbacks=null", "with its options: +callbacks.NAME={}."),
+        ("+callbacks.spectral_radius=1", "expected its options, got 1. Give +callbacks.spectral_"),
+        ("clip=2.0", "clip=2.0: clip= takes one of its names, none, norm, value. Values go to its"),
+        ("trainer=null", "trainer=null: trainer= takes one of its names, debug, default, gpu."),
+        ("hydra/launcher=3", "Values go to its keys, as in hydra.launcher.KEY=VALUE."),
+    ],
+)
+def test_what_is_no_name_is_refused(workdir: object, word: str, said: str) -> None:
+    prepare([word])
+    with pytest.raises(UserError) as refused:
+        check_jobs(["seed=3", word], multirun=False, config_dir=None)
     assert said in str(refused.value)
