@@ -214,7 +214,7 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
         return compose(CONFIG_NAME, overrides, return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
-    except ValueError as error:  # Hydra's own parser lets some malformed overrides through
+    except (ValueError, TypeError) as error:  # Hydra's parser lets some malformed overrides through
         raise unreadable(overrides, error) from error
 
 

@@ -57,7 +57,8 @@ def _no_choice(overrides: Sequence[str]) -> ConfigError | None:
     for override in parse(overrides):
         group, value = override.key_or_group, override.value()
         names = loader.get_group_options(group)
-        if names and not isinstance(value, (str, list)):
+        chosen = value if isinstance(value, list) else [value]
+        if names and not all(isinstance(name, str) for name in chosen):
             return ConfigError(
                 f"{override.input_line}: {group}= takes one of its names, {', '.join(names)}. "
                 f"Values go to its keys, as in {group.replace('/', '.')}.KEY=VALUE."

@@ -115,6 +115,8 @@ def _check_names(values: Mapping[str, Any]) -> None:
     for name in values:
         if name not in known:
             raise ConfigError(f"Unknown key '{name}'. {suggest(name, known)}")
+    for name in sorted(known.difference(values)):
+        raise ConfigError(f"{name}: every run needs it. Leave ~{name} out of the command.")
 
 
 def _check_plugin(kind: Kind, values: Mapping[str, Any]) -> None:

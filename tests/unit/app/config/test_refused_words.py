@@ -41,11 +41,16 @@ def test_the_plus_is_named(workdir: object, words: list[str], said: str) -> None
         ("+callbacks.spectral_radius=1", "expected its options, got 1. Give +callbacks.spectral_"),
         ("clip=2.0", "clip=2.0: clip= takes one of its names, none, norm, value. Values go to its"),
         ("trainer=null", "trainer=null: trainer= takes one of its names, debug, default, gpu."),
+        ("clip=[1,2]", "clip=[1,2]: clip= takes one of its names, none, norm, value."),
+        ("+clip=[[]]", "+clip=[[]]: clip= takes one of its names, none, norm, value."),
+        ("~seed", "seed: every run needs it. Leave ~seed out of the command."),
+        ("~sweep", "sweep: every run needs it. Leave ~sweep out of the command."),
+        ("~callbacks", "callbacks: every run needs it. Leave ~callbacks out of the command."),
         ("hydra/launcher=3", "Values go to its keys, as in hydra.launcher.KEY=VALUE."),
     ],
 )
 def test_what_is_no_name_is_refused(workdir: object, word: str, said: str) -> None:
     prepare([word])
     with pytest.raises(UserError) as refused:
-        check_jobs(["seed=3", word], multirun=False, config_dir=None)
+        check_jobs(["model.layers=2", word], multirun=False, config_dir=None)
     assert said in str(refused.value)
