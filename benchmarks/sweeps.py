@@ -2,9 +2,9 @@
 
 The same jobs (adding, T=50, B=32, LSTM H=64, validation every 100 steps, as many hundred steps as
 this machine trains in 2 s), two at once with one thread each, from the command line to the last
-record in a fresh sqlite store: by
-``rnnexp train -m``; and by a plain script with Lightning and its MLFlowLogger at every step, under
-joblib.Parallel(n_jobs=2), which is what Hydra's joblib launcher runs (it is not installed here).
+record in a fresh sqlite store: by ``rnnexp train -m``; and by a plain script with Lightning and its
+MLFlowLogger at every step, under joblib.Parallel(n_jobs=2), which is what Hydra's joblib launcher
+runs (it is not installed here).
 Overhead of a job: its share of the whole, imports and the last record included, less the time of
 training it without monitor, logger and checkpoints while another trains beside it. Its process:
 what the launcher counts from the start of a job to its end, testing, checkpoints and the last

@@ -261,15 +261,21 @@ def _bad_value(error: Exception, text: str, overrides: Sequence[str]) -> ConfigE
     first = str(cause).partition("\n")[0] or text
     wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if where == "callbacks":
-        return callbacks_refused(overrides)
+        return callbacks_refused(_given(where, overrides))
     if where and wrong:
         return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'.")
     if where and ("is not Optional" in first or "Incompatible value 'None'" in first):
         return null_refused(where, _usual(where, overrides))
     if where and "is not a ListConfig, list or tuple" in first:
-        given = [o.partition("=")[2] for o in overrides if o.lstrip("+").startswith(f"{where}=")]
-        return ConfigError(f"{where}: expected a list, such as {where}=[{''.join(given[-1:])}].")
+        example = f"{where}=[{_given(where, overrides)}]"
+        return ConfigError(f"{where}: expected a list, such as {example}.")
     return ConfigError(f"{where}: {first}" if where else text.strip())
+
+
+def _given(key: str, overrides: Sequence[str]) -> str:
+    # The text that the last override of a key gives it.
+    given = [o.partition("=")[2] for o in overrides if o.lstrip("+").startswith(f"{key}=")]
+    return "".join(given[-1:])
 
 
 def _usual(key: str, overrides: Sequence[str]) -> object:

@@ -1,7 +1,6 @@
 """What Hydra's texts say, for errors in this project's words."""
 
 import re
-from collections.abc import Sequence
 
 from rnnexp.app.config.nearby import not_loaded
 from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, suggest
@@ -63,11 +62,9 @@ def unknown_callback_key(key: str) -> RnnexpError:
     return ConfigError(text)
 
 
-def callbacks_refused(overrides: Sequence[str]) -> ConfigError:
+def callbacks_refused(name: str) -> ConfigError:
     """Make the error for ``callbacks=NAME``, as if it were a group with choices."""
-    given = [o.partition("=")[2] for o in overrides if o.lstrip("+").startswith("callbacks=")]
-    name = "".join(given[-1:])
-    example = name if any(e.name == name for e in REGISTRY.all("callback")) else "NAME"
+    example = name if ("callback", name) in REGISTRY.entries else "NAME"
     return ConfigError(
         f"callbacks={name}: callbacks join a run one by one, each with its options: "
         f"+callbacks.{example}={{}}. rnnexp callbacks lists them."
