@@ -1,7 +1,6 @@
 """The contract of a cell. The cells themselves are plugins: see ``plugins/cells``."""
 
 from rnnexp.cells.contract import Cell, Family, MatrixCell, PointwiseCell, Twin
-from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.cells.formula import Formula
 from rnnexp.cells.init import RecurrentInit
 from rnnexp.cells.limits import require
@@ -13,7 +12,6 @@ __all__ = [
     "Family",
     "Formula",
     "LinearCell",
-    "LocalDerivatives",
     "MatrixCell",
     "PointwiseCell",
     "RecurrentInit",

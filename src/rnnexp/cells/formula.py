@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from rnnexp.cells.derivatives import LocalDerivatives
 from rnnexp.types import State
 
 
@@ -18,21 +17,44 @@ class Formula(ABC):
     """
 
     @abstractmethod
-    def update(self, sums: tuple[Tensor, ...], state: State, new_state: State) -> None:
+    def update(
+        self, sum_BGH: Tensor, gates: tuple[Tensor, ...], state: State, new_state: State
+    ) -> None:
         """Write the new state, and leave in the place of the sums what `derive` is made from.
 
         Args:
-            sums: ``W x_t + b + R h_{t-1}`` of each of the G gates, shape (B, H).
+            sum_BGH: ``W x_t + b + R h_{t-1}``, shape (B, G, H).
+            gates: the same numbers by gate, G tensors of shape (B, H).
             state: S tensors of shape (B, H), not to be changed.
             new_state: where the new ones belong.
         """
 
     @abstractmethod
-    def derive(self, left_BGH: Tensor, state: State, new_state: State) -> LocalDerivatives:
-        """Derive the new state by all that it was made from.
+    def derive(self, left_BGH: Tensor, state: State, new_state: State) -> tuple[Tensor, ...]:
+        """Compute of many steps at once what `back` multiplies by.
 
         Args:
-            left_BGH: what `update` has left of many steps, shape (..., B, G, H), not to be changed.
+            left_BGH: what `update` has left, shape (..., B, G, H), not to be changed.
             state: as `update` took it, shape (..., B, H).
             new_state: as it wrote it.
+
+        Returns:
+            Tensors of shape (..., B, n, H), n being G, 1 or whatever suits.
+        """
+
+    @abstractmethod
+    def back(
+        self, local: tuple[Tensor, ...], grads: State, grad_sum_BGH: Tensor, grads_before: State
+    ) -> Tensor | None:
+        """Write dL/dsum_t and dL/ds_{t-1} of all state tensors but h.
+
+        Args:
+            local: what `derive` has computed of this step, shape (B, n, H).
+            grads: dL/ds_t, S tensors of shape (B, 1, H); may be changed, but for h.
+            grad_sum_BGH: where dL/dsum_t belongs, shape (B, G, H).
+            grads_before: where dL/ds_{t-1} belongs, likewise; that of h is not to be touched.
+
+        Returns:
+            What of dL/dh_{t-1} does not come through ``R h_{t-1}``, shape (B, 1, H); None if
+            nothing.
         """

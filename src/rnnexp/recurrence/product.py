@@ -21,6 +21,8 @@ Product = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 _WORTH_ONEDNN = 1 << 20
 # Thin matrices are many times slower in oneDNN.
 _THIN = 8
+# Bytes above which the memory of a result goes back to the system, which hands out every page anew.
+_LARGEST = 32 << 20
 
 
 def product_with(y_NxK: Tensor, rows: int) -> Product:
@@ -35,8 +37,7 @@ def product_with(y_NxK: Tensor, rows: int) -> Product:
         return lambda x, plus, out: (
             torch.mm(x, y_KxN, out=out) if plus is None else torch.addmm(plus, x, y_KxN, out=out)
         )
-    linear = torch.ops.mkldnn._linear_pointwise.default
-    return lambda x, plus, out: _added(linear(x, y_NxK, None, "none", [], ""), plus, out)
+    return lambda x, plus, out: _added(_by_onednn(x, y_NxK), plus, out)
 
 
 def product(x_MxK: Tensor, y_NxK: Tensor, plus: Tensor | None = None) -> Tensor:
@@ -59,7 +60,9 @@ class _Linear(torch.autograd.Function):
         """Compute ``W x + b``."""
         ctx.save_for_backward(x_BI, weight_OxI)
         rows, wide = x_BI.shape[0], weight_OxI.shape[0]
-        return product_with(weight_OxI, rows)(x_BI, bias_O, buffer(x_BI, (rows, wide)))
+        if _suits_onednn(weight_OxI, rows) and rows * wide * x_BI.element_size() <= _LARGEST:
+            return _by_onednn(x_BI, weight_OxI, bias_O)
+        return torch.addmm(bias_O, x_BI, weight_OxI.t(), out=buffer(x_BI, (rows, wide)))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -94,6 +97,11 @@ def refuse_second_derivative(backend: str = "pointwise") -> None:
             f"unroll.backend={backend} has no second derivatives, which create_graph=True asks "
             "for. Use unroll.backend=loop."
         )
+
+
+def _by_onednn(x_MxK: Tensor, y_NxK: Tensor, plus_N: Tensor | None = None) -> Tensor:
+    linear = torch.ops.mkldnn._linear_pointwise.default
+    return linear(x_MxK, y_NxK, plus_N, "none", [], "")  # type: ignore[no-any-return]
 
 
 def _added(result: Tensor, plus: Tensor | None, out: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Formula
-from rnnexp.cells.derivatives import Derivative, LocalDerivatives, differentiate
+from rnnexp.recurrence.derivatives import Derivative, LocalDerivatives, differentiate
 from rnnexp.recurrence.product import product_with
 from rnnexp.recurrence.roll import by_step
 from rnnexp.recurrence.stand_in import Update
@@ -29,7 +29,7 @@ class Tape:
     """What the forward pass leaves for the backward pass.
 
     Args:
-        wx_TBGH: the products with the inputs; None where a formula makes the derivatives.
+        wx_TBGH: the products with the inputs; None where a formula goes back without them.
         left_TBGH: the products with the states, or what the formula has left.
         states: s_0..s_T of each state tensor, shape (T + 1, B, H).
         weight_hh: R of the gates that have one, the first; shape (recurrent*H, H).
@@ -87,13 +87,13 @@ class Sweep:
         self.states = tuple(buffer(s, s.shape) for s in tape.states)
         self.rh_TBGH = buffer(tape.left_TBGH, tape.left_TBGH.shape)
         self.wx_TBGH = self.rh_TBGH
-        self._outputs = None if grad_outputs_TBH is None else grad_outputs_TBH.unbind(0)
-        self._begin(grad_last)
         with torch.inference_mode():
-            self._at = by_step(self.states)
+            self._outputs = None if grad_outputs_TBH is None else grad_outputs_TBH.unbind(0)
+            self._at = by_step(self.states if tape.formula is None else self.states[:1])
             self._over_gates = by_step([grad.unsqueeze(-2) for grad in self.states])
             self._rh = self.rh_TBGH.unbind(0)
             self._products = tape.products_of(self.rh_TBGH).unbind(0)
+        self._begin(grad_last)
         self._back = product_with(tape.weight_hh.t(), tape.left_TBGH.shape[1])
 
     def run(self, own: Sequence[Tensor]) -> Gradients:
@@ -104,12 +104,19 @@ class Sweep:
         """
         found: _Found = [None] * len(own)
         for begin, end in _spans(self.tape):
-            new_state, local = self._local(begin, end)
-            with torch.inference_mode():
-                self._flow(begin, end, local)
-            self._add_wx(begin, end, local)
-            self._add_own(found, own, new_state, begin)
+            if self.tape.formula is not None:
+                with torch.inference_mode():
+                    self._flow_by_formula(self.tape.formula, begin, end)
+            else:
+                self._go_by_update(begin, end, found, own)
         return Gradients(self.states, self.wx_TBGH, self.rh_TBGH, tuple(found))
+
+    def _go_by_update(self, begin: int, end: int, found: _Found, own: Sequence[Tensor]) -> None:
+        new_state, local = self._local(begin, end)
+        with torch.inference_mode():
+            self._flow(begin, end, local)
+        self._add_wx(begin, end, local)
+        self._add_own(found, own, new_state, begin)
 
     def _begin(self, grad_last: Sequence[Tensor | None]) -> None:
         for grad, last in zip(self.states, grad_last, strict=True):
@@ -119,19 +126,26 @@ class Sweep:
 
     def _local(self, begin: int, end: int) -> tuple[State, LocalDerivatives]:
         tape = self.tape
-        left = tape.left_TBGH[begin:end]
-        state = tuple(s[begin:end] for s in tape.states)
-        new_state = tuple(s[begin + 1 : end + 1] for s in tape.states)
-        if tape.formula is not None:
-            with torch.inference_mode():
-                return new_state, tape.formula.derive(left, state, new_state)
         assert tape.wx_TBGH is not None
-        arguments = (tape.wx_TBGH[begin:end], left, *state)
+        state = tuple(s[begin:end] for s in tape.states)
+        arguments = (tape.wx_TBGH[begin:end], tape.left_TBGH[begin:end], *state)
         with torch.enable_grad():
             wx, rh, *rest = (_leaf(argument) for argument in arguments)
             state = tuple(rest)
             new_state = tape.update(wx, rh, state)
             return new_state, differentiate(new_state, wx, rh, state)
+
+    def _flow_by_formula(self, formula: Formula, begin: int, end: int) -> None:
+        states, left_TBGH = self.tape.states, self.tape.left_TBGH
+        state = tuple(s[begin:end] for s in states)
+        new_state = tuple(s[begin + 1 : end + 1] for s in states)
+        local = by_step(formula.derive(left_TBGH[begin:end], state, new_state))
+        for t in reversed(range(begin, end)):
+            new, old = self._over_gates[t + 1], self._over_gates[t]
+            beside = formula.back(local[t - begin], new, self._rh[t], old)
+            self._back(self._products[t], self._output(t - 1), self._at[t][0])
+            if beside is not None:
+                old[0].add_(beside)
 
     def _flow(self, begin: int, end: int, local: LocalDerivatives) -> None:
         by_rh = _terms(local.by_rh)

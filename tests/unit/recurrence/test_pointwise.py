@@ -9,11 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rnnexp.cells import Formula, LocalDerivatives, PointwiseCell
-from rnnexp.cells.derivatives import differentiate
+from rnnexp.cells import PointwiseCell
 from rnnexp.discovery import load_plugins
 from rnnexp.recurrence import RecurrentNetwork, Trace, unroll
-from rnnexp.recurrence.backends import reason_against
 from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
@@ -230,70 +228,3 @@ def test_several_layers() -> None:
         weigh([network(x)[0]]).backward()
     for a, b in zip(fast.parameters(), slow.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-9, atol=1e-12)
-
-
-WITH_FORMULA = [name for name in SHIPPED if make(name).formula() is not None]
-
-
-def test_there_are_formulas() -> None:
-    assert "lstm" in WITH_FORMULA
-
-
-@pytest.mark.parametrize("name", WITH_FORMULA)
-def test_formula_equals_autograd(name: str) -> None:
-    cell = make(name)
-    generator = torch.Generator().manual_seed(4)
-    shape = (3, 2, cell.num_gates, 4)
-    wx, rh = (torch.randn(shape, generator=generator).double() for _ in range(2))
-    state = tuple(
-        torch.randn(3, 2, 4, generator=generator).double() for _ in range(cell.num_states)
-    )
-    formula, left, new_state = cell.formula(), wx + rh, tuple(map(torch.empty_like, state))
-    formula.update(left.unbind(-2), state, new_state)
-    before = left.clone()
-    given = formula.derive(left, state, new_state)
-    assert left.equal(before), "a graph that is kept derives it again"
-    leaves = [a.clone().requires_grad_() for a in (wx, rh, *state)]
-    wanted = cell.update(leaves[0], leaves[1], tuple(leaves[2:]))
-    torch.testing.assert_close(new_state, tuple(s.detach() for s in wanted))
-    derived = differentiate(wanted, leaves[0], leaves[1], tuple(leaves[2:]))
-    torch.testing.assert_close(given.by_rh, derived.by_rh)
-    torch.testing.assert_close(given.by_wx, derived.by_wx)
-    for a, b in zip(given.by_state, derived.by_state, strict=True):
-        assert [d is None for d in a] == [d is None for d in b]
-        for mine, theirs in zip(a, b, strict=True):
-            if theirs is not None:
-                torch.testing.assert_close(mine, theirs)
-
-
-class OffByOnePercent(Formula):
-    def update(self, sums, state, new_state):
-        torch.tanh(sums[0], out=new_state[0])
-
-    def derive(self, left_BGH, state, new_state):
-        wrong = (1 - new_state[0] ** 2).unsqueeze(-2) * 1.01
-        return LocalDerivatives((wrong,), (wrong,), ((None,),))
-
-
-def test_a_formula_that_does_not_agree_is_refused() -> None:
-    class Wrong(REGISTRY.get("cell", "elman").cls):
-        update = REGISTRY.get("cell", "elman").cls.update
-
-        def formula(self):
-            return OffByOnePercent()
-
-    reason = reason_against("pointwise", Wrong(3, hidden_size=4))
-    assert reason == "its formula gives other values or gradients than its update."
-
-
-def test_a_formula_of_the_one_inherited_from_is_not_used_for_another_update() -> None:
-    class Halved(REGISTRY.get("cell", "lstm").cls):
-        def update(self, wx_BGH, rh_BGH, state):
-            h, c = super().update(wx_BGH, rh_BGH, state)
-            return h, c / 2
-
-    cell = Halved(3, hidden_size=4).double()
-    assert reason_against("pointwise", cell) is None
-    x, state = draw(cell, 5, (2,))
-    fast, slow = (unroll(cell, x, state, backend=b) for b in ("pointwise", "loop"))
-    torch.testing.assert_close(fast.outputs_TBH, slow.outputs_TBH)

@@ -26,8 +26,12 @@ def test_gram() -> None:
     torch.testing.assert_close(gram(a, b), a.t() @ b, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("largest", [0, 32 << 20])
 @pytest.mark.parametrize("shape", [(4,), (2, 3, 4), (20, 32, 64)])
-def test_linear_is_torchs(shape: tuple[int, ...]) -> None:
+def test_linear_is_torchs(
+    shape: tuple[int, ...], largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnnexp.recurrence.product._LARGEST", largest)
     x = torch.randn(shape, requires_grad=True)
     weight = torch.randn(256, shape[-1], requires_grad=True)
     bias = torch.randn(256, requires_grad=True)
