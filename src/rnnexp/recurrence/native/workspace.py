@@ -1,6 +1,8 @@
 """Memory of a run between its forward and its backward pass, used again by later runs."""
 
+import sys
 from collections import deque
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -44,8 +46,9 @@ class Workspace:
         if numbers is not None and self.pooled:
             _keep(numbers)
 
-    def __del__(self) -> None:
-        self.release()
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not ending():  # this module's own names may be gone by then
+            self.release()
 
 
 def copy_of(numbers: Tensor) -> Workspace:
