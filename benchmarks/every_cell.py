@@ -4,8 +4,8 @@ All cells that the native backend runs, at one size of which the products are mo
 forward and backward, float32 on the CPU, one thread, each interleaved with the lstm, the shortest
 of many repetitions. The multiply-adds of a step are those of the cell's input projection, counted
 by torch, and of R. Not counted is what a cell does once per pass to make R of other parameters:
-where that is a matrix exponential (exp_rnn, goru), the claim fails. So it may where there is no R
-and the elementwise part is most of the work (ind_rnn, uni_cornn).
+where that is a matrix exponential and there is little else (exp_rnn), the claim fails. So it may
+where there is no R and the elementwise part is most of the work (ind_rnn, uni_cornn).
 """
 
 import torch

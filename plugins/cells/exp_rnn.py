@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import PointwiseCell, register_cell
+from rnnexp.cells.rotation import rotation
 from rnnexp.types import State
 
 LARGEST_ANGLE = {"exp": math.pi, "cayley": math.pi / 2}
@@ -61,7 +62,7 @@ class ExpRNN(PointwiseCell):
             return torch.linalg.householder_product(below, 2 / (1 + below.square().sum(0)))
         skew = below - below.mT
         if self.map == "exp":
-            return torch.linalg.matrix_exp(skew)
+            return rotation(skew)
         one = torch.eye(self.hidden_size, dtype=below.dtype, device=below.device)
         return torch.linalg.solve(one - skew / 2, one + skew / 2)
 

@@ -3,6 +3,7 @@ from torch import Tensor, nn
 
 from rnnexp.cells import PointwiseCell, register_cell
 from rnnexp.cells.init import antisymmetric
+from rnnexp.cells.rotation import rotation
 from rnnexp.types import State
 
 
@@ -33,7 +34,7 @@ class GORU(PointwiseCell):
         """Make the gates' matrices as they are, and the candidate's orthogonal."""
         assert self.weight_hh is not None
         gates, free = self.weight_hh.split([2 * self.hidden_size, self.hidden_size])
-        return torch.cat([gates, torch.linalg.matrix_exp(antisymmetric(free, 0.0))])
+        return torch.cat([gates, rotation(antisymmetric(free, 0.0))])
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Reset what was turned, then mix candidate and past by z."""
