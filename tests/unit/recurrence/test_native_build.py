@@ -120,7 +120,7 @@ def test_without_openmp_threads_of_the_system_are_used(
     cell, x, before = elman(), torch.randn(200, 40, 3), torch.get_num_threads()
     expected = unroll(cell, x, backend="loop").outputs_TBH
     monkeypatch.setattr(building, "_THREADS", (("-pthread",),))
-    monkeypatch.setattr("rnnexp.recurrence.native.layout.WORTH_A_THREAD", 0)
+    monkeypatch.setattr("rnnexp.recurrence.native.layout.WORTH_A_THREAD", 1)
     torch.set_num_threads(2)
     try:
         torch.testing.assert_close(unroll(cell, x, backend="native").outputs_TBH, expected)

@@ -16,7 +16,7 @@ from rnnexp.recurrence import RecurrentNetwork, Trace, choose_backend, unroll
 from rnnexp.recurrence.backends import Run, run_loop
 from rnnexp.recurrence.check import Remembered
 from rnnexp.recurrence.native import build as building
-from rnnexp.recurrence.native import kernel, reason_against, run_native
+from rnnexp.recurrence.native import kernel, layout, reason_against, run_native
 from rnnexp.recurrence.native import run as running
 from rnnexp.recurrence.native.build import find_compiler
 from rnnexp.registry import REGISTRY
@@ -40,7 +40,10 @@ EDGES = [(1, (1,), 1, 1), (2, (1,), 3, 70), (5, (9,), 2, 17), (3, (2, 3), 4, 8),
 
 
 @pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
+def _threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # However little there is to do, the threads that are allowed share it.
+    monkeypatch.setattr(layout, "WORTH_A_THREAD", 1)
+    layout.layout_of.cache_clear()
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

@@ -48,9 +48,9 @@ def zeros(x: Tensor) -> float:
 def zeros_of_a_native_loop() -> tuple[float, float]:
     """The shares of zeros among last states and among gradients of the first, over all rows."""
     cell = Halving(1, hidden_size=32)
-    assert WORTH_A_THREAD < 64 * 4 * 32 * 32
-    start = torch.full((64, 32), SMALL, requires_grad=True)
-    last = unroll(cell, torch.zeros(4, 64, 1), (start,), backend="native").state[0]
+    assert 2 * WORTH_A_THREAD <= 4 * 512 * 32 * (32 + 1)
+    start = torch.full((512, 32), SMALL, requires_grad=True)
+    last = unroll(cell, torch.zeros(4, 512, 1), (start,), backend="native").state[0]
     last.backward(torch.full_like(last, SMALL))
     assert start.grad is not None
     return zeros(last), zeros(start.grad)

@@ -9,8 +9,8 @@ import torch
 
 from rnnexp.recurrence.native.kernel import Kernel
 
-WORTH_A_THREAD = 200_000
-"""Multiply-adds below which starting a second thread costs more than it saves."""
+WORTH_A_THREAD = 1_000_000
+"""Multiply-adds for each thread: with fewer, to wake it costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def layout_of(
     """Lay out the memory of a run; the arguments are the fields of `Shape`."""
     per_unit = kernel.recurrent * units + (0 if projected else kernel.gates * inputs)
     work = steps * rows * units * per_unit
-    threads = 1 if work < WORTH_A_THREAD else max(1, min(threads, rows))
+    threads = max(1, min(threads, rows, work // WORTH_A_THREAD))
     shape = Shape(steps, rows, inputs, units, projected, saving, dtype, threads)
     size = 8 if dtype == torch.float64 else 4
     kept = steps if saving else 0
