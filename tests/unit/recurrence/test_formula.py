@@ -63,6 +63,14 @@ def test_the_lstm_has_one() -> None:
     assert LSTM(3, hidden_size=4).formula() is not None
 
 
+def test_of_few_digits_the_lstm_has_none() -> None:
+    cell = LSTM(3, hidden_size=4).to(torch.bfloat16)
+    x = torch.full((1, 1, 3), 1e-2, dtype=torch.bfloat16)
+    small = unroll(cell, x, backend="pointwise").outputs_TBH
+    exact = unroll(cell.double(), x.double(), backend="loop").outputs_TBH
+    torch.testing.assert_close(small.double(), exact, rtol=0.03, atol=0)
+
+
 @any_of_them
 @pytest.mark.parametrize("steps", [1, 7])
 def test_it_equals_the_loop(kind: type[PointwiseCell], steps: int) -> None:
