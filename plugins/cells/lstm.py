@@ -36,10 +36,9 @@ class LSTM(PointwiseCell):
         c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
-    def formula(self) -> Formula | None:
+    def formula(self) -> Formula:
         """Change the gates in place; derive them from what they are then."""
-        # 2 s - 1 has few digits left where s has few.
-        return _InPlace() if self.weight_ih.dtype in (torch.float32, torch.float64) else None
+        return _InPlace()
 
     def twin(self) -> Twin:
         """torch.nn.LSTM, whose second bias is zero here."""
@@ -48,28 +47,21 @@ class LSTM(PointwiseCell):
 
 
 class _InPlace(Formula):
-    # All tanh are made of the logistic function, which on a CPU takes a fifth of the time.
-
-    def update(
-        self, sum_BGH: Tensor, gates: tuple[Tensor, ...], state: State, new_state: State
-    ) -> None:
-        """Leave i, f, o, and in the place of g the s of g = 2 s - 1."""
-        (i, f, g, o), (h, c) = gates, new_state
-        g.add_(g)
-        sum_BGH.sigmoid_()
-        torch.mul(f, state[1], out=c).addcmul_(i, g, value=2).sub_(i)
-        torch.add(c, c, out=h).sigmoid_()
-        torch.addcmul(o, o, h, value=-2, out=h).neg_()
+    def update(self, sums: tuple[Tensor, ...], state: State, new_state: State) -> None:
+        """Leave the values of the gates."""
+        (i, f, g, o), (h, c) = sums, new_state
+        torch.mul(f.sigmoid_(), state[1], out=c).addcmul_(i.sigmoid_(), g.tanh_())
+        torch.tanh(c, out=h).mul_(o.sigmoid_())
 
     def derive(self, left_BGH: Tensor, state: State, new_state: State) -> tuple[Tensor, ...]:
         """Derive c by i, f and g, and h by o; then h by c, and c by the one before, which is f."""
-        i, f, s, o = left_BGH.unbind(-2)
+        i, f, g, o = left_BGH.unbind(-2)
         by_gates = torch.addcmul(left_BGH, left_BGH, left_BGH, value=-1)
         by_i, by_f, by_g, by_o = by_gates.unbind(-2)
-        tanh_c = _odd(torch.sigmoid(new_state[1] * 2))
-        by_i.mul_(_odd(s))
+        tanh_c = _tanh(new_state[1])
+        by_i.mul_(g)
         by_f.mul_(state[1])
-        by_g.mul_(i).mul_(4)
+        torch.addcmul(i, i * g, g, value=-1, out=by_g)
         by_o.mul_(tanh_c)
         h_by_c = torch.addcmul(o, o * tanh_c, tanh_c, value=-1)
         return by_gates, by_o.unsqueeze(-2), h_by_c.unsqueeze(-2), f.unsqueeze(-2)
@@ -85,6 +77,6 @@ class _InPlace(Formula):
         torch.mul(grad_h, by_o, out=grad_sum_BGH.narrow(1, 3, 1))
 
 
-def _odd(s: Tensor) -> Tensor:
-    """Make tanh(a) of s = sigmoid(2 a)."""
-    return (s + s).sub_(1)
+def _tanh(x: Tensor) -> Tensor:
+    # On a CPU a third of the time of torch.tanh, and as exact beside the ones in the formulas.
+    return torch.sigmoid(x * 2).mul_(2).sub_(1)

@@ -17,14 +17,11 @@ class Formula(ABC):
     """
 
     @abstractmethod
-    def update(
-        self, sum_BGH: Tensor, gates: tuple[Tensor, ...], state: State, new_state: State
-    ) -> None:
+    def update(self, sums: tuple[Tensor, ...], state: State, new_state: State) -> None:
         """Write the new state, and leave in the place of the sums what `derive` is made from.
 
         Args:
-            sum_BGH: ``W x_t + b + R h_{t-1}``, shape (B, G, H).
-            gates: the same numbers by gate, G tensors of shape (B, H).
+            sums: ``W x_t + b + R h_{t-1}`` of each of the G gates, shape (B, H).
             state: S tensors of shape (B, H), not to be changed.
             new_state: where the new ones belong.
         """

@@ -84,10 +84,10 @@ def _by_formula(formula: Formula, weight_hh: Tensor, sum_TBGH: Tensor, state: St
     # Views are made for all steps at once: to make them at each costs more than the arithmetic. In
     # inference mode they and the operations cost less: autograd keeps no account of them.
     with torch.inference_mode():
-        states, sums, gates = by_step(columns), sum_TBGH.unbind(0), by_step(sum_TBGH.unbind(2))
+        states, gates = by_step(columns), by_step(sum_TBGH.unbind(2))
         for t, sum_BG in enumerate(sum_TBGH.flatten(2)[..., : len(weight_hh)].unbind(0)):
             recur(states[t][0], sum_BG, sum_BG)
-            formula.update(sums[t], gates[t], states[t], states[t + 1])
+            formula.update(gates[t], states[t], states[t + 1])
     return Rolled(columns, sum_TBGH, formula)
 
 
