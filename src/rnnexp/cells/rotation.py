@@ -26,13 +26,22 @@ def rotation(skew_HxH: Tensor) -> Tensor:
     Source: Al-Mohy & Higham 2009, "A new scaling and squaring algorithm for the matrix
         exponential"; the sum by Paterson & Stockmeyer 1973.
     """
-    # Products of low precision would make an R that is not orthogonal.
-    with torch.autocast(skew_HxH.device.type, enabled=False):
-        square = skew_HxH @ skew_HxH
-        times = _doublings(square)
-        result = _polynomial(skew_HxH / 2**times, square / 4**times)
-        for _ in range(times):
-            result = result @ result
+    if torch.compiler.is_compiling():
+        return torch.linalg.matrix_exp(skew_HxH)
+    try:
+        # Products of low precision would make an R that is not orthogonal.
+        with torch.autocast(skew_HxH.device.type, enabled=False):
+            return _rotation(skew_HxH)
+    except RuntimeError:  # where numbers cannot be looked at: under vmap, on the meta device
+        return torch.linalg.matrix_exp(skew_HxH)
+
+
+def _rotation(skew_HxH: Tensor) -> Tensor:
+    square = skew_HxH @ skew_HxH
+    times = _doublings(square)
+    result = _polynomial(skew_HxH * 0.5**times, square * 0.25**times)
+    for _ in range(times):
+        result = result @ result
     return result
 
 

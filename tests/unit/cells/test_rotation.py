@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from rnnexp.cells.rotation import rotation
 
@@ -49,3 +50,24 @@ def test_is_orthogonal_under_autocast() -> None:
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_what_is_not_finite_stays_so(value: float) -> None:
     assert not rotation(torch.full((3, 3), value)).isfinite().any()
+
+
+@pytest.mark.parametrize("scale", [1e9, 1e15, 1e25])
+def test_a_matrix_that_has_diverged_is_no_error(scale: float) -> None:
+    assert rotation(_skew(4, scale).float()).shape == (4, 4)
+
+
+def test_many_at_once() -> None:
+    skews = torch.stack([_skew(4, 1.0), _skew(4, 2.0)])
+    found, wanted = torch.func.vmap(rotation)(skews), torch.linalg.matrix_exp(skews)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+def test_shape_alone() -> None:
+    assert rotation(torch.zeros(4, 4, device="meta")).shape == (4, 4)
+
+
+@pytest.mark.slow
+def test_is_exported_and_compiled_as_one_graph() -> None:
+    torch.compile(rotation, fullgraph=True, backend="eager")(_skew(4, 1.0))
+    make_fx(rotation, tracing_mode="fake")(_skew(4, 1.0))
