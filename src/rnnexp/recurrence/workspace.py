@@ -4,6 +4,7 @@ A fresh buffer of megabytes costs more than what is computed in it: the system h
 its pages at the first touch. CUDA keeps its own memory and needs no help.
 """
 
+import sys
 from collections.abc import Sequence
 from threading import local
 
@@ -14,8 +15,8 @@ from torch import Tensor
 _LARGE = 1 << 17
 # Buffers kept at most: enough for the layers of a network, few enough to forget old shapes.
 _KEPT = 32
-# The kept tensor itself, and the handle by which the users are counted.
-_ALONE = 2
+_MOST_BYTES = 512 << 20
+"""What may be kept in all."""
 
 
 class _Shelf(local):
@@ -45,12 +46,33 @@ def buffer(like: Tensor, shape: Sequence[int]) -> Tensor:
     # Made in inference mode it could never be written outside of it.
     with torch.inference_mode(False):
         fresh = like.new_empty(size)
-    _SHELF.buffers = [*_SHELF.buffers[-_KEPT + 1 :], fresh]
+    _keep(fresh)
     return fresh.view(*shape)
 
 
+def _keep(fresh: Tensor) -> None:
+    kept = [*_SHELF.buffers[-_KEPT + 1 :], fresh]
+    spare = sum(tensor.nbytes for tensor in kept) - _MOST_BYTES
+    while spare > 0:  # what is forgotten lives on with whoever holds it
+        spare -= kept.pop(0).nbytes
+    _SHELF.buffers = kept
+
+
 def _is_free(kept: Tensor) -> bool:
-    # Whoever holds a view of it, be it a saved tensor of autograd's, counts as a user.
+    if _users(kept) != _ALONE:
+        return False
+    # Another process may hold it too, or somebody may have changed its size.
     storage = kept.untyped_storage()
-    users = torch._C._storage_Use_Count(storage._cdata)  # pyright: ignore[reportPrivateUsage]
-    return users == _ALONE
+    return not storage.is_shared() and storage.nbytes() == kept.nbytes
+
+
+def _users(tensor: Tensor) -> tuple[int, int]:
+    # Whoever holds a view, be it a saved tensor of autograd's, holds the storage; who holds the
+    # storage itself holds the one object that stands for it.
+    storage = tensor.untyped_storage()
+    held = torch._C._storage_Use_Count(storage._cdata)  # pyright: ignore[reportPrivateUsage]
+    return held, sys.getrefcount(storage)
+
+
+_ALONE = _users(torch.empty(1, device="cpu"))
+"""Of a tensor that nobody else holds."""

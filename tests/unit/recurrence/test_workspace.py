@@ -30,6 +30,25 @@ def test_old_shapes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [kept.numel() >> 20 for kept in workspace._SHELF.buffers] == [7, 8]
 
 
+def test_no_more_than_so_many_bytes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace, "_MOST_BYTES", 40 << 20)
+    for rows in range(2, 9):
+        buffer(LIKE, (rows, 1 << 20))
+    assert [kept.nbytes >> 20 for kept in workspace._SHELF.buffers] == [32]
+
+
+def test_who_holds_the_storage_alone_counts() -> None:
+    storage = buffer(LIKE, SHAPE).untyped_storage()
+    assert buffer(LIKE, SHAPE).data_ptr() != storage.data_ptr()
+
+
+def test_what_another_process_may_hold_is_not_used_again() -> None:
+    shared = buffer(LIKE, SHAPE).share_memory_()
+    place = shared.data_ptr()
+    del shared
+    assert buffer(LIKE, SHAPE).data_ptr() != place
+
+
 def test_two_holders_never_share() -> None:
     held = [buffer(LIKE, SHAPE) for _ in range(5)]
     assert len({tensor.data_ptr() for tensor in held}) == 5
