@@ -23,6 +23,7 @@ from rnnexp.types import State
 NOT_EXAMINED = (
     "its weights were made under torch.inference_mode(), and autograd keeps no record of such."
 )
+OWN_STEP = "its step is its own, and need not be what its update alone says."
 _STEPS, _ROWS = 2, 3
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 """Relative to the largest entry. Rounding stays below, also that of torch, which keeps some
