@@ -1,6 +1,14 @@
 """The contract of a cell. The cells themselves are plugins: see ``plugins/cells``."""
 
-from rnnexp.cells.contract import Cell, Family, MatrixCell, PointwiseCell, Twin
+from rnnexp.cells.contract import (
+    Cell,
+    Family,
+    MatrixCell,
+    PointwiseCell,
+    Twin,
+    has_own_step,
+    still_holds,
+)
 from rnnexp.cells.formula import Formula
 from rnnexp.cells.init import RecurrentInit
 from rnnexp.cells.limits import require
@@ -16,6 +24,8 @@ __all__ = [
     "PointwiseCell",
     "RecurrentInit",
     "Twin",
+    "has_own_step",
     "register_cell",
     "require",
+    "still_holds",
 ]

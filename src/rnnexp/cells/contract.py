@@ -177,7 +177,8 @@ class PointwiseCell(MatrixCell):
         state = update(wx_t, rh_t, state)
 
     A subclass states `num_gates`, `num_states` and `update`; ``state[0]`` is h, the output.
-    From `update` alone the engine derives `step`, a fast forward and a fast backward pass.
+    From `update` alone the engine derives `step`, a fast forward and a fast backward pass. A
+    subclass that overrides `step` runs by that, one step after the other.
     """
 
     @abstractmethod
@@ -219,6 +220,23 @@ class PointwiseCell(MatrixCell):
         """Advance by one time step: `update` of the two products."""
         state = self.update(self.project_input(x_BI), self.project_recurrent(state[0]), state)
         return state[0], state
+
+
+def has_own_step(cell: PointwiseCell) -> bool:
+    """Tell whether a cell overrides `step`, so that no run may be derived from its `update`."""
+    return type(cell).step is not PointwiseCell.step
+
+
+def still_holds(cell: Cell, name: str, *of: str) -> bool:
+    """Tell whether what a class states beside its methods is not of methods overridden since.
+
+    Args:
+        cell: any.
+        name: of what is stated, such as ``formula``.
+        of: the methods that it is true of.
+    """
+    first = next(kind for kind in type(cell).__mro__ if {name, *of} & vars(kind).keys())
+    return name in vars(first)
 
 
 def _check_count(cell: MatrixCell, name: str, least: int) -> None:

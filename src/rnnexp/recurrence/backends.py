@@ -17,7 +17,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from rnnexp.cells import Cell, PointwiseCell, Twin
+from rnnexp.cells import Cell, PointwiseCell, Twin, has_own_step, still_holds
+from rnnexp.recurrence.check import OWN_STEP
 from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.native import is_slower_than_vendor, run_native
 from rnnexp.recurrence.native import reason_against as native_reason_against
@@ -58,12 +59,12 @@ def run_loop(
     cell: Cell, inputs_TBI: Tensor, state: State, trace: Trace | None = None
 ) -> tuple[Tensor, State]:
     """Step through time under autograd."""
-    step = _step_of(cell)
+    step, prepared_TBX = _step_of(cell, inputs_TBI)
     outputs: list[Tensor] = []
     before: list[State] = []
-    for x_BI in _prepared(cell, inputs_TBI).unbind(0):
+    for x_BX in prepared_TBX.unbind(0):
         before.append(state)
-        out_BH, state = step(x_BI, state)
+        out_BH, state = step(x_BX, state)
         if not outputs:
             check_step(cell, before[0], out_BH, state)
         shown = state[0] if cell.gradient_of == "state" else out_BH
@@ -76,20 +77,18 @@ def run_loop(
     return torch.stack(outputs), state
 
 
-def _prepared(cell: Cell, inputs_TBI: Tensor) -> Tensor:
-    # One input product for all T, where the cell has one.
-    return cell.project_input(inputs_TBI) if isinstance(cell, PointwiseCell) else inputs_TBI
-
-
-def _step_of(cell: Cell) -> Callable[[Tensor, State], tuple[Tensor, State]]:
-    if not isinstance(cell, PointwiseCell):
-        return cell.step
+def _step_of(
+    cell: Cell, inputs_TBI: Tensor
+) -> tuple[Callable[[Tensor, State], tuple[Tensor, State]], Tensor]:
+    """Give what makes a step, and what it is given at each of the T."""
+    if not isinstance(cell, PointwiseCell) or has_own_step(cell):
+        return cell.step, inputs_TBI
 
     def step(wx_BGH: Tensor, state: State) -> tuple[Tensor, State]:
         state = cell.update(wx_BGH, cell.project_recurrent(state[0]), state)
         return state[0], state
 
-    return step
+    return step, cell.project_input(inputs_TBI)  # one input product for all T
 
 
 def _watch(shown_BH: Tensor, trace: Trace | None, t: int, steps: int) -> None:
@@ -140,10 +139,17 @@ def _against_parallel(cell: Cell) -> str | None:
     return "its state carries from step to step, so the steps cannot run at once."
 
 
+_OF_A_TWIN = ("update", "step", "project_input", "project_recurrent", "recurrent_weight")
+
+
 def _against_vendor(cell: Cell) -> str | None:
     twin = cell.twin()
     if twin is None:
         return "torch.nn has no such recurrence."
+    if isinstance(cell, PointwiseCell) and has_own_step(cell):
+        return OWN_STEP
+    if not still_holds(cell, "twin", *_OF_A_TWIN):
+        return "torch.nn has the recurrence of the class that it overrides, not its own."
     if is_transformed():
         return "torch.func transforms cannot look into torch's own recurrences."
     on_cpu = twin.weight_hh.device.type == "cpu"

@@ -23,6 +23,7 @@ from rnnexp.types import State
 NOT_EXAMINED = (
     "its weights were made under torch.inference_mode(), and autograd keeps no record of such."
 )
+OWN_STEP = "its step is its own, and need not be what its update alone says."
 _STEPS, _ROWS = 2, 3
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 """Relative to the largest entry. Rounding stays below, also that of torch, which keeps some
@@ -58,7 +59,7 @@ class _Options(NamedTuple):
             return False
         weight = cell.weight_ih
         of_kind = weight.dtype is self.dtype and weight.device == self.device
-        return same and len(own) == self.held and of_kind
+        return same and len(own) == self.held and of_kind and not own["_modules"]
 
 
 class Remembered(Generic[Finding]):
@@ -129,21 +130,31 @@ class Remembered(Generic[Finding]):
 def guard_of(cell: PointwiseCell) -> Guard:
     """Collect what `update` may depend on: the weights' type, and what the cell holds beside."""
     weight = cell.weight_ih
-    return (weight.dtype, weight.device, *((name, _seen(v)) for name, v in _own(cell).items()))
+    return (weight.dtype, weight.device, *_held(cell))
 
 
-def _own(cell: PointwiseCell) -> dict[str, Any]:
+def _held(module: nn.Module) -> list[object]:
+    held: list[object] = [(name, _seen(value)) for name, value in _own(module).items()]
+    if vars(module)["_modules"]:
+        held += [(name, _Same(m), *_held(m)) for name, m in module.named_children()]
+    return held
+
+
+def _own(holder: object) -> dict[str, Any]:
     # Without a module's own dictionaries, which are most of it.
-    return {n: v for n, v in vars(cell).items() if n not in _OF_TORCH or n == "training"}
+    return {n: v for n, v in vars(holder).items() if n not in _OF_TORCH or n == "training"}
 
 
 def _seen(value: object) -> object:
-    """Give what can be compared later: the value, or else which object it is."""
+    """Give what can be compared later: the value, or else which object it is and what it holds."""
     if _is_plain(value):
         return value
     if isinstance(value, _BOXES):
         return repr(value)
-    return _Same(value)
+    if type(getattr(value, "__dict__", None)) is not dict:  # a class, or no attributes at all
+        return _Same(value)
+    inside = [(n, v if _is_plain(v) else _Same(v)) for n, v in _own(value).items()]
+    return (_Same(value), *inside)
 
 
 def _is_plain(value: object) -> bool:
@@ -168,9 +179,10 @@ class _Same:
 
 
 def _options_of(cell: PointwiseCell) -> _Options | None:
-    # None where the cell holds anything else: such an object may change and stay the same one.
+    # None where the cell holds anything else, or another module: such an object may change and stay
+    # the same one.
     own, weight = _own(cell), cell.weight_ih
-    if len(own) < 2 or not all(map(_is_plain, own.values())):
+    if len(own) < 2 or not all(map(_is_plain, own.values())) or vars(cell)["_modules"]:
         return None
     get = itemgetter(*own)
     return _Options(len(vars(cell)), get, tuple(own.values()), weight.dtype, weight.device)

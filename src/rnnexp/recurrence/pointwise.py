@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnnexp.cells import Cell, PointwiseCell
-from rnnexp.recurrence.check import NOT_EXAMINED, Remembered, agrees
+from rnnexp.cells import Cell, PointwiseCell, has_own_step
+from rnnexp.recurrence.check import NOT_EXAMINED, OWN_STEP, Remembered, agrees
 from rnnexp.recurrence.elementwise import reason_against_update
 from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.product import gram, linear, refuse_second_derivative
@@ -49,6 +49,8 @@ def reason_against(cell: Cell) -> str | None:
     """Say why a cell cannot run in loops of this backend's; None if it can."""
     if not isinstance(cell, PointwiseCell):
         return "it is no PointwiseCell, from whose update the passes could be derived."
+    if has_own_step(cell):
+        return OWN_STEP
     if is_transformed():
         return "torch.func transforms cannot look into its loops."
     if cell.weight_ih.is_inference():

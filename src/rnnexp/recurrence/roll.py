@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rnnexp.cells import Formula, PointwiseCell
+from rnnexp.cells import Formula, PointwiseCell, still_holds
 from rnnexp.recurrence.product import product_with
 from rnnexp.recurrence.workspace import buffer
 from rnnexp.types import State
@@ -56,8 +56,7 @@ def _to_overwrite(cell: PointwiseCell, wx_TBGH: Tensor) -> Tensor:
 
 def formula_of(cell: PointwiseCell) -> Formula | None:
     """Give the formula of a cell, unless a subclass of the one that has it updates otherwise."""
-    first = next(kind for kind in type(cell).__mro__ if {"formula", "update"} & vars(kind).keys())
-    return cell.formula() if "formula" in vars(first) else None
+    return cell.formula() if still_holds(cell, "formula", "update") else None
 
 
 def _by_update(

@@ -65,16 +65,36 @@ def flat(step: tuple[Tensor, State]) -> list[Tensor]:
     return [step[0], *step[1]]
 
 
-def run_all(cell: Cell, x_TBI: Tensor, state: State, backend: str) -> dict[str, Tensor]:
-    """Run a backend; name outputs, last state, and every gradient of a loss that weighs all."""
+def run_all(
+    cell: Cell, x_TBI: Tensor, state: State, backend: str | None = None
+) -> dict[str, Tensor]:
+    """Name outputs, last state, and every gradient of a loss that weighs all.
+
+    Args:
+        cell: any.
+        x_TBI: the inputs.
+        state: the first state.
+        backend: what runs it; None calls ``step`` at each time step, which no backend can get
+            wrong.
+    """
     leaves = [t.detach().clone().requires_grad_() for t in (x_TBI, *state)]
-    done = unroll(cell, leaves[0], tuple(leaves[1:]), backend=backend)
-    found = {"outputs": done.outputs_TBH}
-    found |= {f"state[{i}]": s for i, s in enumerate(done.state)}
+    outputs_TBH, last = _run(cell, leaves[0], tuple(leaves[1:]), backend)
+    found = {"outputs": outputs_TBH, **{f"state[{i}]": s for i, s in enumerate(last)}}
     trained = {n: p for n, p in cell.named_parameters() if p.requires_grad}
     asked = {"inputs": leaves[0], **{f"state[{i}]": s for i, s in enumerate(leaves[1:])}, **trained}
     grads = gradients(weighed(list(found.values())), list(asked.values()))
     return found | {f"dL/d({name})": grad for name, grad in zip(asked, grads, strict=True)}
+
+
+def _run(cell: Cell, x_TBI: Tensor, state: State, backend: str | None) -> tuple[Tensor, State]:
+    if backend is not None:
+        done = unroll(cell, x_TBI, state, backend=backend)
+        return done.outputs_TBH, done.state
+    outputs: list[Tensor] = []
+    for x_BI in x_TBI:
+        out_BH, state = cell.step(x_BI, state)
+        outputs.append(out_BH)
+    return torch.stack(outputs), state
 
 
 def weighed(tensors: Sequence[Tensor]) -> Tensor:

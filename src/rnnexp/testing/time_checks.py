@@ -51,7 +51,7 @@ def check_hidden_path(subject: CellSubject) -> None:
 
 
 def check_backends(subject: CellSubject) -> str:
-    """Every backend that can run the cell gives the outputs and gradients of the plain loop."""
+    """Every backend that can run the cell gives the outputs and gradients of its steps."""
     _repeats(subject)
     able: list[str] = []
     for name in BACKENDS:
@@ -67,7 +67,7 @@ def _repeats(subject: CellSubject) -> None:
     # Else no backend would give the loop's outputs, nor would the loop: another check says so.
     cell = subject.make()
     x, state = torch.randn(T, B, I, dtype=torch.float64), random_state(cell, (B,))
-    once, again = (run_all(cell, x, state, "loop")["outputs"] for _ in range(2))
+    once, again = (run_all(cell, x, state)["outputs"] for _ in range(2))
     if not torch.equal(once, again):
         raise DoesNotApplyError("its outputs change from call to call")
 
@@ -82,7 +82,7 @@ def _why_not_fast(subject: CellSubject, able: list[str]) -> str:
 def _compare(subject: CellSubject, name: str, dtype: torch.dtype, tolerance: float) -> None:
     cell = subject.make(dtype)
     x, state = torch.randn(T, 2, B, I, dtype=dtype), random_state(cell, (2, B))
-    found, wanted = run_all(cell, x, state, name), run_all(cell, x, state, "loop")
+    found, wanted = run_all(cell, x, state, name), run_all(cell, x, state)
     for what, tensor in wanted.items():
         if tensor.numel() == 0:  # a state without numbers
             continue
@@ -90,7 +90,7 @@ def _compare(subject: CellSubject, name: str, dtype: torch.dtype, tolerance: flo
         worst = float((found[what] - tensor).detach().abs().max()) / scale
         if not worst <= tolerance:
             raise BrokenError(
-                f"backend {name} to give the loop's {what} ({dtype})",
+                f"backend {name} to give the {what} of step, called at each t ({dtype})",
                 f"a relative difference of {worst:.3g}",
                 f"If step is right, this is a bug of rnnexp: please report it. {subject.place}.",
             )
@@ -289,7 +289,7 @@ TIME_CHECKS: tuple[Check[CellSubject], ...] = (
     Check("refusals", "impossible sizes are refused in words", check_refusals),
     Check("parameters", "every parameter is used", check_parameters),
     Check("hidden_path", "recurs_through tells the truth", check_hidden_path),
-    Check("backends", "fast backends equal the plain loop", check_backends, 1.0),
+    Check("backends", "all backends equal its steps, one by one", check_backends, 1.0),
     Check("trace", "dL/dh_t is recorded right", check_trace),
     Check("gradient_of", "dL/dh_t is that of what carries the past", check_gradient_of),
     Check("flow", "the gradient over 200 steps at initialisation", check_flow, 0.3),

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
@@ -44,7 +44,8 @@ def omega(
         A scalar without unit, 0 where no step counts; differentiable in ``weight_hh`` alone.
 
     Raises:
-        ConfigError: the cell is no `PointwiseCell`, so its recurrent matrix is not known.
+        ConfigError: the cell is no `PointwiseCell`, or overrides `step`, so what it does with
+            its recurrent matrix is not known.
 
     Source: Pascanu, Mikolov, Bengio 2013, section 3.3; pascanu/trainingRNNs, RNN.py.
     """
@@ -99,5 +100,10 @@ def _checked(cell: Cell) -> PointwiseCell:
         raise ConfigError(
             f"Omega needs a PointwiseCell with a recurrent matrix; "
             f"{type(cell).__name__} is none. Turn Omega off, or take elman, leaky, lstm or gru."
+        )
+    if has_own_step(cell):
+        raise ConfigError(
+            f"Omega needs a step that is made of update; {type(cell).__name__} states its own. "
+            "Turn Omega off, or take elman, leaky, lstm or gru."
         )
     return cell

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.cells import Cell, LinearCell, PointwiseCell
 
 
 class Sound(PointwiseCell):
@@ -149,6 +149,18 @@ class ShowsWhatIsNotCarried(Sound):
     def step(self, x_BI, state):
         out, new = super().step(x_BI, state)
         return torch.sin(out), new
+
+
+class ShowsWhatComesByTheOutputAlone(LinearCell):
+    gradient_of = "output"
+
+    def __init__(self, input_size, **options):
+        super().__init__(input_size, **options)
+        self.weight = nn.Parameter(torch.ones(self.hidden_size, input_size))
+
+    def coefficients(self, seen_BI):
+        b_BN = nn.functional.linear(seen_BI, self.weight)
+        return torch.full_like(b_BN, 0.9), b_BN
 
 
 class Explodes(Sound):

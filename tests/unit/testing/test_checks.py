@@ -8,6 +8,7 @@ import pytest
 from rnnexp.app.config.probe import try_step
 from rnnexp.cells import Cell
 from rnnexp.errors import PluginError
+from rnnexp.recurrence import BACKENDS
 from rnnexp.registry import Registry
 from rnnexp.testing import CELL_CHECKS, CellSubject, examine
 from rnnexp.testing.checks import Check, DoesNotApplyError
@@ -35,6 +36,7 @@ from .faulty import (
     NoTuple,
     OtherOutput,
     Remembers,
+    ShowsWhatComesByTheOutputAlone,
     ShowsWhatIsNotCarried,
     Sound,
     Unpicklable,
@@ -67,7 +69,8 @@ FAULTS = [
     ("hidden_path", ClaimsAnOutputPath),
     ("clocks", ClaimsAClock),
     ("clocks", ClaimsAClockThatIsNone),
-    ("trace", OtherOutput),
+    ("trace", ShowsWhatComesByTheOutputAlone),
+    ("gradient_of", OtherOutput),
     ("gradient_of", ShowsWhatIsNotCarried),
     ("flow", Explodes),
     ("learning", Deaf),
@@ -99,17 +102,20 @@ def test_every_check_has_a_fault() -> None:
     assert {name for name, _ in FAULTS} == set(CHECKS) - facts - backends
 
 
-def test_a_wrong_backend_is_found(plugins: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rnnexp.recurrence import BACKENDS
+@pytest.mark.parametrize("name", ["pointwise", "loop"])
+def test_a_wrong_backend_is_found(
+    name: str, plugins: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = BACKENDS["loop"].run
 
     def wrong(cell, inputs_TBI, state, trace=None):
-        outputs, last = BACKENDS["loop"].run(cell, inputs_TBI, state, trace)
+        outputs, last = right(cell, inputs_TBI, state, trace)
         return outputs * 1.001, last
 
-    monkeypatch.setitem(BACKENDS, "pointwise", replace(BACKENDS["pointwise"], run=wrong))
+    monkeypatch.setitem(BACKENDS, name, replace(BACKENDS[name], run=wrong))
     (finding,) = examine(subject_of(plugins, Sound), [CHECKS["backends"]])
     assert finding.status == "fails"
-    assert "backend pointwise to give the loop's outputs" in finding.broken.expected
+    assert f"backend {name} to give the outputs of step" in finding.broken.expected
 
 
 def test_of_chance_no_backend_is_accused(plugins: Registry) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from rnnexp.app.config.probe import check_precision, made, try_backend, try_step
 from rnnexp.app.config.targets import maker
-from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork, Schedule, choose_backend, make_head
 from rnnexp.registry import REGISTRY
@@ -250,6 +250,8 @@ def _check_omega(plan: Plan, cell: Cell) -> None:
     unroll = values["unroll"]
     reasons = {
         f"cell={name}, whose recurrent matrix is none that is trained": not _has_matrix(cell),
+        f"cell={name}, whose step is its own": isinstance(cell, PointwiseCell)
+        and has_own_step(cell),
         f"unroll.checkpoint_every={unroll['checkpoint_every']}": bool(unroll["checkpoint_every"]),
         f"unroll.feed={unroll['feed']} under feedback": plan.feedback
         and unroll["feed"] != "teacher",

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence.check import NOT_EXAMINED, Remembered
+from rnnexp.recurrence.check import NOT_EXAMINED, OWN_STEP, Remembered
 from rnnexp.recurrence.inside_torch import is_transformed
 from rnnexp.recurrence.native.attempt import made_or_reason
 from rnnexp.recurrence.native.cuda import is_in_one_start, run_on_gpu
@@ -62,6 +62,8 @@ def reason_against(cell: Cell) -> str | None:
     """Say why a cell cannot run natively here; None if it can."""
     if not isinstance(cell, PointwiseCell):
         return "only a PointwiseCell can be compiled; this one states its own step."
+    if has_own_step(cell):
+        return OWN_STEP
     if type(cell).project_recurrent is not PointwiseCell.project_recurrent:
         return "its recurrent product is its own (project_recurrent), which is not compiled."
     weight = cell.weight_ih
