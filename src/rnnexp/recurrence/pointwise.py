@@ -51,6 +51,8 @@ def reason_against(cell: Cell) -> str | None:
         return "it is no PointwiseCell, from whose update the passes could be derived."
     if has_own_step(cell):
         return OWN_STEP
+    if type(cell).project_recurrent is not PointwiseCell.project_recurrent:
+        return "its recurrent product is its own (project_recurrent), which may be no matrix's."
     if is_transformed():
         return "torch.func transforms cannot look into its loops."
     if cell.weight_ih.is_inference():
@@ -66,8 +68,11 @@ def _reason_found(cell: PointwiseCell) -> str | None:
             return f"its update is no plain elementwise function of (B, H): {mixing}."
         if agrees(partial(run_pointwise, double), double):
             return None
-    except (RuntimeError, NotImplementedError):  # the loop says better what is wrong, if it is
-        pass
+    except (RuntimeError, NotImplementedError) as error:
+        if formula_of(cell) is not None:  # whose author knows what an elementwise update is
+            words = str(error).partition("\n")[0]
+            return f"to try it ended in {type(error).__name__}: {words}"
+        # Else the loop says better what is wrong, if it is.
     if formula_of(cell) is not None:
         return "its formula gives other values or gradients than its update."
     return (

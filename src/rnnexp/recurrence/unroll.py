@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rnnexp.cells import Cell
+from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.recurrence.backends import BACKENDS, BackendName, auto_order, reason_against
 from rnnexp.recurrence.finite import check_state, check_steps
@@ -120,11 +120,15 @@ def _check_state(cell: Cell, state: State, inputs_TBI: Tensor) -> None:
     # Broadcasting would let a state of one row pass, and compute something else by each backend.
     batch = inputs_TBI.shape[1:-1]
     count = getattr(cell, "num_states", len(state))
-    if len(state) != count or any(s.shape[: len(batch)] != batch for s in state):
-        raise ConfigError(
-            f"state: expected {count} tensors of shape {(*batch, '...')} for "
-            f"{type(cell).__name__}, got {[tuple(s.shape) for s in state]}."
-        )
+    own = (cell.hidden_size,) if isinstance(cell, PointwiseCell) else ()
+    known = (*batch, *own)
+    if len(state) == count and all(s.shape[: len(known)] == known for s in state):
+        return
+    wanted = known if own else (*batch, "...")
+    raise ConfigError(
+        f"state: expected {count} tensors of shape {wanted} for {type(cell).__name__}, got "
+        f"{[tuple(s.shape) for s in state]}."
+    )
 
 
 def _check_every(checkpoint_every: int | None) -> None:

@@ -105,6 +105,16 @@ def test_one_that_does_not_agree_is_refused() -> None:
     assert reason == "its formula gives other values or gradients than its update."
 
 
+def test_what_is_wrong_beside_it_is_not_its_fault() -> None:
+    class OwnProduct(LSTM):
+        def project_recurrent(self, h_BH: Tensor) -> Tensor:
+            return super().project_recurrent(h_BH) * 0.5
+
+    assert "project_recurrent" in str(reason_against("pointwise", OwnProduct(3, hidden_size=4)))
+    reason = reason_against("pointwise", LSTM(3, hidden_size=4).to("meta"))
+    assert "meta tensor" in str(reason)
+
+
 def test_that_of_the_one_inherited_from_is_not_used_for_another_update() -> None:
     class Halved(LSTM):
         def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
