@@ -4,11 +4,11 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, cast
 
-from rnnexp.errors import DeclaredError, PluginError
+from rnnexp.errors import DeclaredError, PluginError, suggest
 from rnnexp.options import DICTS, LISTS, PLAIN, REQUIRED, Option, fits, unaliased
 from rnnexp.registry import Entry, Kind
 
@@ -23,6 +23,8 @@ _GIVEN = {"cell": 1, "task": 1, "callback": 0}
 """How many positional arguments a constructor gets: the input size, or the seed."""
 _RESERVED = {"cell": ("name", "defaults"), "task": ("name", "defaults"), "callback": ()}
 """What a config keeps for itself: the name of the plugin, and Hydra's list of defaults."""
+PATTERNS = ("every_step", "last")
+"""Where the targets of a task may stand; the contract of a task has them as a type."""
 _SCALARS = (*PLAIN, type(None))
 _HELD = "None, bool, int, float, str, and lists, tuples and dicts of these"
 
@@ -47,6 +49,25 @@ def check_entry(entry: Entry) -> None:
         raise DeclaredError(f"The {entry.kind} '{entry.name}': {error}", _line(entry)) from error
     for option in options:
         _check_option(entry, option)
+    if entry.kind == "task":
+        _check_patterns(entry)
+
+
+def fault_of_patterns(patterns: object) -> str | None:
+    """Say what is wrong with the `patterns` of a task, if anything is.
+
+    Args:
+        patterns: as the class or the task has them.
+    """
+    if isinstance(patterns, str):
+        return f"patterns is the text {patterns!r}; write patterns = ({patterns!r},), with a comma"
+    if not isinstance(patterns, (tuple, list)) or not patterns:
+        return f"patterns is {patterns!r}; write a tuple, such as patterns = ('last',)"
+    for pattern in cast("Sequence[object]", patterns):
+        if pattern not in PATTERNS:
+            hint = suggest(str(pattern), PATTERNS).rstrip(".")
+            return f"patterns names {pattern!r}, where no targets can stand. {hint}"
+    return None
 
 
 def _check_positional(entry: Entry) -> None:
@@ -71,6 +92,17 @@ def _check_option(entry: Entry, option: Option) -> None:
         text = _fault(option)
     if text is not None:
         raise _refusal(entry, option.name, text)
+
+
+def _check_patterns(entry: Entry) -> None:
+    owner = next(cls for cls in entry.cls.__mro__ if "patterns" in cls.__dict__)
+    patterns = owner.__dict__["patterns"]
+    if hasattr(patterns, "__get__"):  # a property: known of the task that is made
+        return
+    fault = fault_of_patterns(patterns)
+    if fault is not None:
+        line = _line_in(owner, entry.file, r"^\s*patterns\s*[:=]") or _line(entry)
+        raise DeclaredError(f"The task '{entry.name}': {fault}.", line)
 
 
 def _fault(option: Option) -> str | None:

@@ -6,6 +6,8 @@ import pytest
 
 from rnnexp.__main__ import run
 
+from ..recorded import runs_in
+
 
 @pytest.mark.parametrize("kind", ["pointwise", pytest.param("general", marks=pytest.mark.slow)])
 def test_a_new_cell_passes_its_check_and_trains(
@@ -63,6 +65,41 @@ def test_what_is_wrong_is_said(rnnexp, workdir: Path) -> None:
     assert "expected  row 0 of the output to depend on row 0" in done.out
     assert "Look for means, norms or products over the batch axis in Bad in" in done.out
     assert "of its promises fail" in done.out
+
+
+TELLS = '''
+from rnnexp.tasks import GeneratedTask, register_task
+
+@register_task("tells")
+class Tells(GeneratedTask):
+    """A task that tells of its data."""
+
+    patterns = ("last",)
+    input_size = output_size = 1
+    facts = {facts}
+
+    def generate(self, rng):
+        x_TBI = rng.initial_seed() % 2 + torch.zeros(self.length, self.batch_size, 1)
+        return x_TBI, x_TBI[0]
+
+    def loss(self, outputs, targets):
+        return (outputs - targets).square().mean()
+'''
+
+
+@pytest.mark.parametrize(("facts", "code"), [('{"size": 3}', 0), ('["size"]', 1)])
+def test_what_a_task_tells_of_its_data_loses_no_record(
+    rnnexp, workdir: Path, store_uri: str, facts: str, code: int
+) -> None:
+    (workdir / "tells.py").write_text("import torch" + TELLS.replace("{facts}", facts))
+    words = ["cell=elman", "task.length=5", "trainer.max_steps=2", "trainer.val_every=2"]
+    done = rnnexp("train", "task=tells", *words, "plugin_dirs=[.]")
+    assert done.code == code, done.err
+    (stored,) = runs_in(store_uri)
+    assert stored.info.status == ("FAILED" if code else "FINISHED")
+    assert stored.data.tags.get("size") == (None if code else "3")
+    said = "The task Tells: facts must give a dictionary, such as {'name': value}, got list."
+    assert (said in done.err) == bool(code)
 
 
 def test_a_callback_is_examined_as_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """What a plugin declares is checked when its file is loaded."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytest
 from hypothesis import given
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from rnnexp.cells import Cell
-from rnnexp.declared import BASES, check_entry
+from rnnexp.declared import BASES, PATTERNS, check_entry
 from rnnexp.discovery import load_file
 from rnnexp.errors import DeclaredError
 from rnnexp.options import schema_of
 from rnnexp.registry import Entry, Registry
-from rnnexp.tasks import Task
+from rnnexp.tasks import Pattern, Task
 
 HEAD = """\
 from enum import Enum
@@ -160,6 +160,46 @@ def test_all_that_is_shipped_passes(plugins: Registry) -> None:
 def test_the_bases_are_where_they_are_looked_for() -> None:
     names = [f"{base.__module__}.{base.__qualname__}" for base in (Cell, Task)]
     assert [BASES["cell"][0], BASES["task"][0]] == names
+
+
+FAULTY_PATTERNS = {
+    "('last')": "patterns is the text 'last'; write patterns = ('last',), with a comma.",
+    "('lats',)": "patterns names 'lats', where no targets can stand. Did you mean 'last'?",
+    "('last', 'final')": "patterns names 'final', where no targets can stand. Known: every_step, ",
+    "()": "patterns is (); write a tuple, such as patterns = ('last',).",
+    "{'last'}": "patterns is {'last'}; write a tuple,",
+    "None": "patterns is None; write a tuple,",
+}
+TASK = """
+class Between(GeneratedTask):
+    patterns = {patterns}
+@register_task("odd")
+class Odd(Between):
+    pass
+"""
+
+
+@pytest.mark.parametrize("patterns", FAULTY_PATTERNS)
+def test_targets_that_stand_nowhere_are_a_failure_of_the_file(
+    patterns: str, registry: Registry, tmp_path: Path
+) -> None:
+    file = _load(tmp_path, TASK.format(patterns=patterns))
+    (failure,) = registry.failures
+    assert FAULTY_PATTERNS[patterns] in failure.error
+    told = file.read_text(encoding="utf-8").splitlines()[(failure.line or 0) - 1]
+    assert told == f"    patterns = {patterns}"
+
+
+@pytest.mark.parametrize("patterns", ["('last',)", "['last']", "PATTERNS", "property(len)"])
+def test_targets_that_stand_somewhere_are_taken(
+    patterns: str, registry: Registry, tmp_path: Path
+) -> None:
+    _load(tmp_path, TASK.format(patterns=patterns.replace("PATTERNS", str(PATTERNS))))
+    assert registry.failures == []
+
+
+def test_the_names_of_patterns_are_those_of_their_type() -> None:
+    assert get_args(Pattern) == PATTERNS
 
 
 TYPES: list[Any] = [int, float, bool, str, list, tuple, dict, Any, str | None, list[int], set]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from rnnexp.errors import PluginError
+
 IGNORED = -100
 """The class number of a target that is not judged, such as that of a step of padding."""
 
@@ -16,8 +18,17 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         outputs: logits, shape (..., V).
-        targets: class numbers, shape (...).
+        targets: class numbers, shape (...), of torch.int64.
+
+    Raises:
+        PluginError: the targets have another shape, or are no class numbers.
     """
+    _check_shapes("cross_entropy", outputs, targets)
+    if targets.dtype not in (torch.int64, torch.uint8):  # what torch takes
+        raise PluginError(
+            f"cross_entropy: targets are class numbers of torch.int64, got {targets.dtype}. "
+            "Write targets.long() where the batch is made."
+        )
     mean = nn.functional.cross_entropy(
         outputs.flatten(0, -2), targets.flatten(), ignore_index=IGNORED
     )
@@ -31,7 +42,11 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     Args:
         outputs: logits, shape (..., V).
         targets: class numbers, shape (...).
+
+    Raises:
+        PluginError: the targets have another shape.
     """
+    _check_shapes("accuracy", outputs, targets)
     right = (outputs.argmax(-1) == targets).sum()
     return right / (targets != IGNORED).sum().clamp(min=1)
 
@@ -41,3 +56,13 @@ def one_hot(classes: Tensor, size: int) -> Tensor:
     known = classes != IGNORED
     shown = nn.functional.one_hot(classes.where(known, 0), size) * known.unsqueeze(-1)
     return shown.to(torch.get_default_dtype())
+
+
+def _check_shapes(figure: str, outputs: Tensor, targets: Tensor) -> None:
+    # torch would set each row beside the targets of all: a share above 1, or a loss of nothing.
+    wanted, got = tuple(outputs.shape[:-1]), tuple(targets.shape)
+    if wanted != got:
+        raise PluginError(
+            f"{figure}: outputs of shape {tuple(outputs.shape)} need targets of shape {wanted}, "
+            f"a class number for each row of logits; got {got}. Give the targets that shape."
+        )

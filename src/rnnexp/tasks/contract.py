@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -124,7 +125,10 @@ class Task(ABC):
         """Judge outputs: a mean over steps and rows, a scalar to be minimised."""
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compute further figures of a batch by name, such as ``accuracy``: means as the loss."""
+        """Compute further figures of a batch by name, such as ``accuracy``: means as the loss.
+
+        ``loss``, ``loss_relative`` and ``loss_free`` are names of the engine's own.
+        """
         del outputs, targets
         return {}
 
@@ -142,8 +146,8 @@ class Task(ABC):
         return int((batch.targets != IGNORED).sum())
 
     @property
-    def facts(self) -> dict[str, str]:
-        """What the record should know of the data, such as a digest: tags of the run."""
+    def facts(self) -> Mapping[str, object]:
+        """What the record should know of the data, such as a digest: tags of the run, as text."""
         return {}
 
     def test_tasks(self) -> "tuple[Task, ...]":

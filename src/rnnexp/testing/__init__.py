@@ -2,9 +2,9 @@
 
 from rnnexp.testing.callback_checks import CALLBACK_CHECKS, CallbackSubject
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError, Finding, examine
-from rnnexp.testing.contract import CELL_CHECKS, CellContract, TaskContract
+from rnnexp.testing.contract import CELL_CHECKS, TASK_CHECKS, CellContract, TaskContract
 from rnnexp.testing.subject import CellSubject
-from rnnexp.testing.task_checks import TASK_CHECKS, TaskSubject
+from rnnexp.testing.task_checks import TaskSubject
 
 __all__ = [
     "CALLBACK_CHECKS",

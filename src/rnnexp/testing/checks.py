@@ -114,6 +114,6 @@ def _place_of(error: BaseException, subject: object) -> str:
 
 def _is_ours(filename: str) -> bool:
     package = Path(__file__).parents[1]
-    folders = [package / name for name in ("testing", "recurrence", "cells")]
+    folders = [package / name for name in ("testing", "recurrence", "cells", "tasks")]
     folders.append(Path(torch.__file__).parent)
     return any(Path(filename).is_relative_to(folder) for folder in folders)

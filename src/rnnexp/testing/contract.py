@@ -13,11 +13,13 @@ from rnnexp.discovery import load_plugins
 from rnnexp.registry import REGISTRY
 from rnnexp.testing.cell_checks import STEP_CHECKS
 from rnnexp.testing.checks import Check, DoesNotApplyError
+from rnnexp.testing.loss_checks import LOSS_CHECKS
 from rnnexp.testing.subject import CellSubject
-from rnnexp.testing.task_checks import TASK_CHECKS, TaskSubject
+from rnnexp.testing.task_checks import DATA_CHECKS, TaskSubject
 from rnnexp.testing.time_checks import TIME_CHECKS
 
 CELL_CHECKS = (*STEP_CHECKS, *TIME_CHECKS)
+TASK_CHECKS = (*DATA_CHECKS, *LOSS_CHECKS)
 C = TypeVar("C", bound=type)
 
 

@@ -1,16 +1,23 @@
-"""The contract of a task, promise by promise."""
+"""The contract of a task, promise by promise: what it is, and its data."""
 
+import math
+import operator
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
 
+from rnnexp.declared import fault_of_patterns
+from rnnexp.errors import PluginError
 from rnnexp.registry import Entry
-from rnnexp.tasks import Batch, Task
-from rnnexp.tasks.contract import Pattern, Split
-from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
+from rnnexp.tasks import Batch, Split, Task
+from rnnexp.tasks.record import facts_of
+from rnnexp.testing.checks import BrokenError, Check
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_LOOKED_UP = (torch.int64, torch.int32)
+"""Types of inputs that a cell may look up in a table; no product takes them."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +53,78 @@ def check_words(subject: TaskSubject) -> None:
         )
 
 
-def check_batches(subject: TaskSubject) -> None:
-    """Batches have the sizes that the task states."""
+def check_patterns(subject: TaskSubject) -> None:
+    """Targets stand where the engine looks for them."""
+    fault = fault_of_patterns(subject.make().patterns)
+    if fault is not None:
+        expected = "patterns = ('every_step',) or patterns = ('last',)"
+        raise BrokenError(expected, fault, f"Look at {subject.place}.")
+
+
+def check_batches(subject: TaskSubject) -> str | None:
+    """Batches have the sizes that the task states, the first and the last of every split."""
     task = subject.make()
     for split in SPLITS:
-        if task.num_batches(split) < 1:
-            raise BrokenError(f"batches in the split {split}", "none", subject.place)
+        last = _count(subject, task, split) - 1
+        _check_inputs(subject, task, task.batch(split, 0), task.length)
+        # An evaluation takes sequences as long as they are, such as what is left of a recording.
+        length = task.length if split == "train" else None
+        _check_inputs(subject, task, task.batch(split, last), length)
+    dtype = task.batch("train", 0).inputs_TBI.dtype
+    return f"for cells that take inputs of {dtype}" if dtype in _LOOKED_UP else None
+
+
+def check_targets(subject: TaskSubject) -> None:
+    """Each step and row has a target, or each row: a window and a device take their part."""
+    task = subject.make()
+    stand = task.patterns[0]
+    for split in SPLITS:
         batch = task.batch(split, 0)
-        shape = tuple(batch.inputs_TBI.shape)
-        if len(shape) != 3 or shape[0] != task.length or shape[2] != task.input_size:
+        steps, rows = batch.inputs_TBI.shape[:2]
+        lead = (steps, rows) if stand == "every_step" else (rows,)
+        shape = tuple(batch.targets.shape)
+        if shape[: len(lead)] != lead:
+            words = f"T={steps}, B={rows}" if stand == "every_step" else f"B={rows}"
             raise BrokenError(
-                f"inputs of shape (T={task.length}, B, I={task.input_size})",
+                f"targets of shape ({words}, ...), as patterns = ('{stand}', ...) says",
                 str(shape),
-                f"Look at batch or generate of {subject.place}.",
+                f"Look at patterns, and at batch or generate of {subject.place}.",
             )
-        if not torch.isfinite(batch.inputs_TBI).all():
-            raise BrokenError("finite inputs", "NaN or infinity", subject.place)
+
+
+def check_epochs(subject: TaskSubject) -> None:
+    """In training the number of a batch counts on: the first of the second epoch is one too."""
+    task = subject.make()
+    index = task.num_batches("train")
+    asked = f"a batch under the number {index}, the first of the second epoch"
+    look = 'epoch, number = divmod(index, self.num_batches("train")) gives the number within one.'
+    look = f"{look} Look at batch of {subject.place}."
+    try:
+        batch = task.batch("train", index)
+    except Exception as error:  # whatever comes of a number that is too large
+        raise BrokenError(asked, f"{type(error).__name__}: {error}", look) from error
+    if batch.inputs_TBI.shape[1] < 1:
+        raise BrokenError(asked, f"inputs of shape {tuple(batch.inputs_TBI.shape)}", look)
+    _check_inputs(subject, task, batch, task.length)
+
+
+def check_facts(subject: TaskSubject) -> None:
+    """What the record is to know of the data are names and values."""
+    try:
+        facts_of(subject.make())
+    except PluginError as error:
+        raise BrokenError("a dictionary", str(error), f"Look at {subject.place}.") from error
+
+
+def check_baseline(subject: TaskSubject) -> None:
+    """The baseline is a number, of the task and of each split that is judged."""
+    task = subject.make()
+    given = {"baseline": task.baseline}
+    given |= {f"baseline_of('{split}')": task.baseline_of(split) for split in ("val", "test")}
+    for name, value in given.items():
+        if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
+            look = f"float(...) makes a number of a tensor with one. Look at {subject.place}."
+            raise BrokenError(f"a finite number as {name}, or None", repr(value), look)
 
 
 def check_numbers(subject: TaskSubject) -> None:
@@ -95,71 +158,51 @@ def check_splits(subject: TaskSubject) -> str | None:
     return "its training batches do not depend on the seed" if constant else None
 
 
-def check_loss(subject: TaskSubject) -> None:
-    """The loss is a scalar with a gradient for the readouts that the task names."""
-    task = subject.make()
-    batch = task.batch("val", 0)
-    for pattern in task.patterns:
-        outputs = _outputs(task, batch, pattern).requires_grad_()
-        loss = task.loss(outputs, batch.targets)
-        if loss.dim() or not torch.isfinite(loss):
-            raise BrokenError("a finite scalar loss", f"{loss.detach()}", subject.place)
-        (grad,) = torch.autograd.grad(loss, outputs, allow_unused=True, materialize_grads=True)
-        if not grad.any():
-            raise BrokenError("a loss that depends on the outputs", "no gradient", subject.place)
-        for name, value in task.metrics(outputs, batch.targets).items():
-            if value.dim():
-                raise BrokenError(f"a scalar {name}", f"shape {tuple(value.shape)}", subject.place)
+def _count(subject: TaskSubject, task: Task, split: Split) -> int:
+    count: object = task.num_batches(split)
+    try:
+        found = operator.index(count)  # type: ignore[arg-type]
+    except TypeError:
+        found = 0
+    if found < 1:
+        look = f"Look at num_batches of {subject.place}; // divides into whole numbers."
+        raise BrokenError(f"a whole number of batches in the split {split}", repr(count), look)
+    return found
 
 
-def check_mean(subject: TaskSubject) -> None:
-    """The loss is a mean over rows: a batch twice as wide has the same loss."""
-    task = subject.make()
-    batch = task.batch("val", 0)
-    pattern = task.patterns[0]
-    outputs, along = _outputs(task, batch, pattern), 1 if pattern == "every_step" else 0
-    twice = torch.cat([outputs, outputs], along), torch.cat([batch.targets] * 2, along)
-    single, double = float(task.loss(outputs, batch.targets)), float(task.loss(*twice))
-    if abs(single - double) > 1e-4 * max(1.0, abs(single)):
-        raise BrokenError(
-            f"the loss {single:.6g} of twice the same rows", f"{double:.6g}", subject.place
-        )
+def _check_inputs(subject: TaskSubject, task: Task, batch: Batch, length: int | None) -> None:
+    inputs_TBI = batch.inputs_TBI
+    shape, look = tuple(inputs_TBI.shape), f"Look at batch or generate of {subject.place}."
+    steps = shape[0] if length is None else length
+    if len(shape) != 3 or shape[0] != steps or 0 in shape[:2] or shape[2] != task.input_size:
+        wanted = f"(T={steps}, B, I={task.input_size}), T and B at least 1"
+        raise BrokenError(f"inputs of shape {wanted}", str(shape), look)
+    if inputs_TBI.dtype not in (torch.float32, *_LOOKED_UP):
+        look = f"Write inputs_TBI.float(). {look}"
+        raise BrokenError("inputs of torch.float32", str(inputs_TBI.dtype), look)
+    if not torch.isfinite(inputs_TBI).all():
+        raise BrokenError("finite inputs", "NaN or infinity", look)
 
 
-def check_feedback(subject: TaskSubject) -> None:
-    """Targets that can be fed back have the form of outputs that are fed back."""
-    task = subject.make()
-    if not task.targets_as_inputs:
-        raise DoesNotApplyError("its targets are no inputs")
-    batch = task.batch("val", 0)
-    fed = task.encode_target(batch.targets)
-    own = task.encode_output(_outputs(task, batch, "every_step")[0])
-    wanted = (task.length, batch.inputs_TBI.shape[1], task.output_size)
-    if tuple(fed.shape) != wanted or tuple(own.shape) != wanted[1:]:
-        raise BrokenError(
-            f"fed-back targets of shape {wanted}, outputs of {wanted[1:]}",
-            f"{tuple(fed.shape)}, {tuple(own.shape)}",
-            f"Look at encode_target and encode_output of {subject.place}.",
-        )
-
-
-def _outputs(task: Task, batch: Batch, pattern: Pattern) -> Tensor:
-    rng = torch.Generator().manual_seed(0)
-    rows = batch.inputs_TBI.shape[1]
-    lead = (task.length, rows) if pattern == "every_step" else (rows,)
-    return torch.randn(*lead, task.output_size, generator=rng)
+def same_tensor(one: Tensor, two: Tensor) -> bool:
+    """Say whether two tensors are equal; NaN, as it marks what is missing, equals NaN."""
+    if one.shape != two.shape or one.dtype != two.dtype:
+        return False
+    return bool(((one == two) | (one.isnan() & two.isnan())).all())
 
 
 def _same(one: Batch, two: Batch) -> bool:
-    return torch.equal(one.inputs_TBI, two.inputs_TBI) and torch.equal(one.targets, two.targets)
+    return same_tensor(one.inputs_TBI, two.inputs_TBI) and same_tensor(one.targets, two.targets)
 
 
-TASK_CHECKS: tuple[Check[TaskSubject], ...] = (
+DATA_CHECKS: tuple[Check[TaskSubject], ...] = (
     Check("words", "the docstring says what it is, options have texts and defaults", check_words),
+    Check("patterns", "targets stand at every step, or at the last", check_patterns, decisive=True),
     Check("batches", "batches have the sizes that it states", check_batches),
     Check("numbers", "batch number n is always the same", check_numbers),
+    Check("epochs", "batch numbers count on over the epochs", check_epochs),
     Check("splits", "training batches differ; val and test know no seed", check_splits),
-    Check("loss", "a scalar loss with a gradient", check_loss),
-    Check("mean", "the loss is a mean over rows", check_mean),
-    Check("feedback", "targets and outputs are fed back in one form", check_feedback),
+    Check("facts", "its facts are names and values", check_facts),
+    Check("baseline", "its baseline is a number", check_baseline),
+    Check("targets", "each step and row has its target, or each row", check_targets, decisive=True),
 )

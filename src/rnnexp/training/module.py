@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule, Trace
 from rnnexp.tasks import Batch, Split, Task
+from rnnexp.tasks.record import metrics_of
 from rnnexp.tasks.stream import windows_of
 from rnnexp.training.team import all_rows, own_rows
 
@@ -208,7 +209,7 @@ class RecurrentModule(LightningModule):
     def _evaluate(self, batch: Batch, split: Split, suffix: str) -> None:
         outputs = self._run_in_windows(batch, split + suffix, Feed.teacher())
         loss = self.task.loss(outputs, batch.targets)
-        figures = {"loss": loss, **self.task.metrics(outputs, batch.targets)}
+        figures = {"loss": loss, **metrics_of(self.task, outputs, batch.targets)}
         baseline = None if suffix else self.task.baseline_of(split)
         if baseline:
             figures["loss_relative"] = loss / baseline

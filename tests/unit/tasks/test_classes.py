@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from rnnexp.errors import PluginError
 from rnnexp.tasks import IGNORED, accuracy, cross_entropy, one_hot
 
 T, B, V = 5, 3, 4
@@ -49,3 +50,24 @@ def test_padding_is_fed_back_as_nothing() -> None:
     shown = one_hot(torch.tensor([[1, IGNORED], [0, 2]]), 3)
     wanted = [[[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]]
     assert shown.tolist() == wanted
+
+
+@pytest.mark.parametrize("figure", [cross_entropy, accuracy])
+@pytest.mark.parametrize("shape", [(T, B, 1), (B, T), (B,), (T, B, V)])
+def test_targets_that_torch_would_broadcast_are_refused(logits, figure, shape) -> None:
+    words = rf"{figure.__name__}: outputs of shape \(5, 3, 4\) need targets of shape \(5, 3\), a "
+    with pytest.raises(PluginError, match=words) as caught:
+        figure(logits, torch.zeros(shape, dtype=torch.long))
+    assert f"got {shape}. Give the targets that shape." in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.float32])
+def test_class_numbers_of_another_type_are_refused_in_words(logits, dtype: torch.dtype) -> None:
+    words = rf"class numbers of torch.int64, got {dtype}. Write targets.long\(\)"
+    with pytest.raises(PluginError, match=words):
+        cross_entropy(logits, torch.zeros(T, B, dtype=dtype))
+
+
+def test_bytes_are_class_numbers_too(logits: torch.Tensor) -> None:
+    classes = torch.arange(T * B).view(T, B) % V
+    assert torch.equal(cross_entropy(logits, classes.byte()), cross_entropy(logits, classes))

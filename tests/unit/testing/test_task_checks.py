@@ -1,90 +1,56 @@
-"""Each check of the contract of a task finds the fault that it is for."""
+"""Each check of the contract of a task finds the fault that it is for, and no other."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
-import torch
 
 from rnnexp.registry import Registry
-from rnnexp.tasks import GeneratedTask
-from rnnexp.testing import TASK_CHECKS, TaskSubject, examine
+from rnnexp.testing import TASK_CHECKS, Finding, TaskSubject, examine
 from rnnexp.testing.checks import Check
 
+from .faulty_tasks import TASK_FAULTS, ClassesInAColumn, FlatByTorch, Listed
+from .sound_tasks import SOUND, Tokens
 
-class Even(GeneratedTask):
-    """Is it constant?"""
-
-    patterns = ("last",)
-    input_size = output_size = 1
-
-    def generate(self, rng):
-        x = torch.rand(self.length, self.batch_size, 1, generator=rng)
-        return x, x.mean(0)
-
-    def loss(self, outputs, targets):
-        return (outputs - targets).square().mean()
+CHECKS = {check.name: check for check in TASK_CHECKS}
 
 
-class Sums(Even):
-    def loss(self, outputs, targets):
-        return (outputs - targets).square().sum()
-
-
-class Chance(Even):
-    def generate(self, rng):
-        x = torch.rand(self.length, self.batch_size, 1)
-        return x, x.mean(0)
-
-
-class OneBatch(Even):
-    def batch(self, split, index):
-        return super().batch(split, 0)
-
-
-class Wide(Even):
-    input_size = 2
-
-
-class Vector(Even):
-    def loss(self, outputs, targets):
-        return (outputs - targets).square()
-
-
-class SeedInTest(Even):
-    def batch(self, split, index):
-        batch = super().batch(split, index)
-        return replace(batch, targets=batch.targets + self.seed)
-
-
-class FeedsBadly(Even):
-    targets_as_inputs = True
-
-    def encode_target(self, targets):
-        return targets
-
-
-TASK_FAULTS = [
-    ("words", OneBatch),
-    ("batches", Wide),
-    ("numbers", Chance),
-    ("splits", OneBatch),
-    ("splits", SeedInTest),
-    ("loss", Vector),
-    ("mean", Sums),
-    ("feedback", FeedsBadly),
-]
+def find(plugins: Registry, cls: type, *checks: Check) -> list[Finding]:
+    entry = replace(plugins.get("task", "adding"), cls=cls)
+    return list(examine(TaskSubject(entry), checks))
 
 
 @pytest.mark.parametrize(("name", "cls"), TASK_FAULTS, ids=lambda v: getattr(v, "__name__", v))
 def test_a_fault_of_a_task_is_found(plugins: Registry, name: str, cls: type) -> None:
-    entry = replace(plugins.get("task", "adding"), cls=cls)
-    checks = {check.name: check for check in TASK_CHECKS}
-    assert {fault for fault, _ in TASK_FAULTS} == set(checks)
-    (finding,) = examine(TaskSubject(entry), [checks[name]])
+    assert {fault for fault, _ in TASK_FAULTS} == set(CHECKS)
+    (finding,) = find(plugins, cls, CHECKS[name])
     assert finding.status == "fails", finding
 
 
-@pytest.mark.parametrize("check", TASK_CHECKS, ids=lambda check: check.name)
-def test_a_sound_task_passes(plugins: Registry, check: Check) -> None:
-    (finding,) = examine(TaskSubject(replace(plugins.get("task", "adding"), cls=Even)), [check])
-    assert finding.status in ("ok", "skipped"), finding.broken
+@pytest.mark.parametrize("cls", SOUND)
+def test_a_sound_task_passes(plugins: Registry, cls: type) -> None:
+    findings = find(plugins, cls, *TASK_CHECKS)
+    assert [finding for finding in findings if finding.status == "fails"] == []
+    assert len(findings) == len(TASK_CHECKS)
+
+
+def test_shapes_are_said_where_torch_would_broadcast(plugins: Registry) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as `rnnexp check` has it
+        flat, rows = find(plugins, FlatByTorch, CHECKS["loss"], CHECKS["rows"])
+    assert "(4, 1) and targets of shape (4,), which are broadcast" in flat.broken.seen
+    assert rows.status == "skipped", "the same again"
+    (column,) = find(plugins, ClassesInAColumn, CHECKS["loss"])
+    assert "outputs of shape (4, 5) need targets of shape (4,)" in column.broken.seen
+    assert "got (4, 1)" in column.broken.seen
+
+
+def test_inputs_that_no_product_takes_are_remarked_on(plugins: Registry) -> None:
+    (finding,) = find(plugins, Tokens, CHECKS["batches"])
+    assert finding.remark == "for cells that take inputs of torch.int64"
+
+
+def test_the_number_of_the_batch_that_is_missing_is_said(plugins: Registry) -> None:
+    (finding,) = find(plugins, Listed, CHECKS["epochs"])
+    assert "under the number 500, the first of the second epoch" in finding.broken.expected
+    assert "divmod(index" in finding.broken.look

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import Tensor
 
+from rnnexp.errors import PluginError
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import Registry
 from rnnexp.tasks import IGNORED, Batch, GeneratedTask, Task, accuracy, cross_entropy
@@ -111,3 +112,12 @@ def test_other_lengths_are_named_as_they_were_asked_for(make, plugins: Registry)
     assert lengths == {"9", "20"}, "T as in the definition; the sequences have 2K steps more"
     alone = evaluate(make(cls(length=20, test_batches=1)), "test")
     assert found["test/loss_T20"] == alone["test/loss"]
+
+
+def test_a_figure_of_the_tasks_does_not_take_the_place_of_the_loss(make, plugins: Registry) -> None:
+    class Own(plugins.get("task", "temporal_order").cls):
+        def metrics(self, outputs, targets):
+            return {"loss": super().metrics(outputs, targets)["accuracy"]}
+
+    with pytest.raises(PluginError, match="metrics gives a figure 'loss', and under this name"):
+        evaluate(make(Own(length=20, val_batches=1)), "validate")

@@ -8,7 +8,8 @@ from typing import Any, cast
 from rnnexp.app.config.probe import check_precision, made, try_backend, try_step
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
-from rnnexp.errors import ConfigError
+from rnnexp.declared import fault_of_patterns
+from rnnexp.errors import ConfigError, PluginError
 from rnnexp.recurrence import RecurrentNetwork, Schedule, choose_backend, make_head
 from rnnexp.registry import REGISTRY
 from rnnexp.tasks import Pattern, Task
@@ -50,6 +51,7 @@ def make_plan(values: Values) -> Plan:
 
     Raises:
         ConfigError: readout, head, feedback, window or backend do not fit task and cell.
+        PluginError: the task names patterns that there are not; the cell fails at its first step.
     """
     task = build_task(values)
     plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
@@ -154,6 +156,9 @@ def _options(node: Values) -> dict[str, Any]:
 
 def _pattern(values: Values, task: Task) -> Pattern:
     wanted = values["model"]["readout"]
+    fault = fault_of_patterns(task.patterns)
+    if fault is not None:  # of the task that was made: its class was looked at as its file loaded
+        raise PluginError(f"The task '{values['task']['name']}': {fault}.")
     if wanted == "auto":
         return task.patterns[0]
     if wanted not in task.patterns:

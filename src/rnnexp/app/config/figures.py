@@ -6,6 +6,7 @@ import torch
 
 from rnnexp.app.config.build import Plan
 from rnnexp.errors import ConfigError, suggest
+from rnnexp.tasks.record import metrics_of
 
 
 def check_objectives(objectives: Sequence[str], plan: Plan) -> None:
@@ -35,7 +36,7 @@ def figures_of(plan: Plan) -> list[str]:
     rows = batch.inputs_TBI.shape[1]
     lead = (task.length, rows) if plan.pattern == "every_step" else (rows,)
     outputs = torch.zeros(*lead, task.output_size)
-    everywhere = ["loss", *task.metrics(outputs, batch.targets)]
+    everywhere = ["loss", *metrics_of(task, outputs, batch.targets)]
     own = [*everywhere, *(["loss_relative"] if task.baseline_of("val") else [])]
     own += ["loss_free"] if plan.feedback else []
     lengths = [other.stated_length for other in task.test_tasks()]

@@ -25,6 +25,7 @@ from rnnexp.app.run.team import team
 from rnnexp.app.run.threads import TAG, threads_of
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
+from rnnexp.tasks.record import facts_of
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
 from rnnexp.training.interrupt import Stopped, StopRequest
 from rnnexp.training.resume import ResumePoint
@@ -125,7 +126,7 @@ def _header(
     parent: str | None,
 ) -> RunHeader:
     values = plan.values
-    more = {**tags, **plan.task.facts, "rnnexp.config_hash": config_hash(identity(values))}
+    more = {**tags, "rnnexp.config_hash": config_hash(identity(values))}
     continues = origin is not None and _is_in(origin, folder)
     if origin is not None:
         more["rnnexp.resumed_from"] = str(origin.checkpoint)
@@ -183,6 +184,8 @@ def _train(
 ) -> dict[str, float]:
     folder = Path(outcome.folder)
     checkpoint = origin.checkpoint if origin else None
+    if facts := facts_of(plan.task):  # not in the header: what fails here has a record already
+        log.tags(facts)
 
     def give_up(why: str) -> None:
         outcome.error = why

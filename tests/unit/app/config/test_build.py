@@ -1,5 +1,7 @@
 """What a plan refuses before anything is built, and what the built thing then is."""
 
+from typing import Any
+
 import pytest
 
 from rnnexp.app.config.build import Plan, build_network
@@ -62,6 +64,17 @@ def test_a_cell_that_cannot_step_is_refused(registry: Registry, cls: type[Cell],
     registry.add("cell", "mine", cls)
     with pytest.raises(PluginError, match=said):
         plan_of("cell=mine")
+
+
+def test_a_task_that_is_made_with_patterns_there_are_not_is_refused(registry: Registry) -> None:
+    class Odd(registry.get("task", "temporal_order").cls):
+        def __init__(self, seed: int = 0, **options: Any) -> None:
+            super().__init__(seed, **options)
+            self.patterns = ("lats",)
+
+    registry.add("task", "mine", Odd)
+    with pytest.raises(PluginError, match=r"The task 'mine': patterns names 'lats', .*'last'"):
+        plan_of("task=mine")
 
 
 def test_the_figures_of_a_run_are_known_beforehand() -> None:

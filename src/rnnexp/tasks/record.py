@@ -1,0 +1,58 @@
+"""What a task gives to the record of a run, refused where the record would be wrong or lost."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from torch import Tensor
+
+from rnnexp.errors import PluginError
+from rnnexp.tasks.contract import Task
+
+ENGINES_OWN = ("loss", "loss_relative", "loss_free")
+"""The figures that the engine records itself under ``val/`` and ``test/``."""
+
+
+def metrics_of(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """Ask a task for its figures of a batch.
+
+    Args:
+        task: whose `Task.metrics` are asked for.
+        outputs: of the network, as the loss gets them.
+        targets: of the batch.
+
+    Raises:
+        PluginError: one has a name under which the engine records a figure of its own.
+    """
+    figures = _mapping(task, "metrics", task.metrics(outputs, targets))
+    for name in figures:
+        if _is_taken(name, figures):
+            raise PluginError(
+                f"The task {type(task).__name__}: metrics gives a figure '{name}', and under this "
+                f"name the engine records its own ({', '.join(ENGINES_OWN)}, and each figure at "
+                f"another length as NAME_T50). Call it otherwise, such as 'own_{name}'."
+            )
+    return figures
+
+
+def facts_of(task: Task) -> dict[str, str]:
+    """Ask a task for its `Task.facts`, as text: a store takes nothing else.
+
+    Raises:
+        PluginError: they are no mapping.
+    """
+    return {str(name): str(value) for name, value in _mapping(task, "facts", task.facts).items()}
+
+
+def _is_taken(name: str, figures: Mapping[str, Tensor]) -> bool:
+    stem = re.sub(r"_T\d+$", "", name)
+    return stem in ENGINES_OWN or (stem != name and stem in figures)
+
+
+def _mapping(task: Task, method: str, given: object) -> dict[str, Any]:
+    if isinstance(given, Mapping):
+        return {str(name): value for name, value in cast("Mapping[object, Any]", given).items()}
+    raise PluginError(
+        f"The task {type(task).__name__}: {method} must give a dictionary, such as "
+        f"{{'name': value}}, got {type(given).__name__}."
+    )
