@@ -19,10 +19,12 @@ BASES: dict[Kind, tuple[str, str]] = {
 }
 """What a plugin of a kind is derived from: the full name of the class, and what an author writes.
 Names, since neither the contracts nor Lightning may be imported here."""
-_GIVEN = {"cell": 1, "task": 1, "callback": 0}
-"""How many positional arguments a constructor gets: the input size, or the seed."""
-_RESERVED = {"cell": ("name", "defaults"), "task": ("name", "defaults"), "callback": ()}
-"""What a config keeps for itself: the name of the plugin, and Hydra's list of defaults."""
+_GIVEN: dict[Kind, tuple[str, ...]] = {"cell": ("input_size",), "task": ("seed",), "callback": ()}
+"""What a constructor is given by position."""
+_RESERVED = {kind: (*names, "name", "defaults") if names else () for kind, names in _GIVEN.items()}
+"""What no option is called: it is given, or a config keeps it for itself, as the name of the plugin
+and Hydra's list of defaults."""
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 PATTERNS = ("every_step", "last")
 """Where the targets of a task may stand; the contract of a task has them as a type."""
 _SCALARS = (*PLAIN, type(None))
@@ -72,13 +74,37 @@ def fault_of_patterns(patterns: object) -> str | None:
 
 def _check_positional(entry: Entry) -> None:
     owner = next(cls for cls in entry.cls.__mro__ if "__init__" in cls.__dict__)
+    parameters = list(inspect.signature(owner.__dict__["__init__"]).parameters.values())
+    given = _GIVEN[entry.kind]
+    if not _takes(parameters, given):
+        raise DeclaredError(
+            f"__init__ of the {entry.kind} '{entry.name}' must take {given[0]} first: it is given "
+            f"by position. Write {_signature(parameters, given)}.",
+            _line(entry, "self"),
+        )
     if owner.__module__ != entry.cls.__module__:  # a library's; who uses it knows why
         return
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(owner.__dict__["__init__"]).parameters.values()
-    names = [parameter.name for parameter in parameters if parameter.kind in kinds]
-    for name in names[1 + _GIVEN[entry.kind] :]:
+    names = [parameter.name for parameter in parameters if parameter.kind in _POSITIONAL]
+    for name in names[1 + len(given) :]:
         raise _refusal(entry, name, "is no option: options stand behind a `*` in __init__")
+
+
+def _takes(parameters: Sequence[inspect.Parameter], given: tuple[str, ...]) -> bool:
+    # By position and by name, whichever who makes an object prefers.
+    first = parameters[: 1 + len(given)]
+    if any(p.kind is p.VAR_POSITIONAL for p in first):
+        return True
+    return tuple(p.name for p in first[1:] if p.kind is p.POSITIONAL_OR_KEYWORD) == given
+
+
+def _signature(parameters: Sequence[inspect.Parameter], given: tuple[str, ...]) -> str:
+    # As it is to be written, with the options that it has.
+    first = [
+        inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in ("self", *given)
+    ]
+    held = [p for p in parameters[1:] if p.kind is not p.VAR_POSITIONAL and p.name not in given]
+    rest = [p.replace(kind=p.KEYWORD_ONLY) if p.kind in _POSITIONAL else p for p in held]
+    return f"def __init__{inspect.Signature([*first, *rest])}"
 
 
 def _check_option(entry: Entry, option: Option) -> None:

@@ -1,6 +1,8 @@
 """What plugins register, under which name, from which file. Imports no torch."""
 
 import inspect
+import keyword
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +13,8 @@ from rnnexp.options import Option, options_of
 
 Kind = Literal["cell", "task", "callback"]
 C = TypeVar("C", bound=type)
+_READ_OTHERWISE = {"null", "nan", "inf", "true", "false", "yes", "no", "on", "off"}
+"""What Hydra's command line or a YAML file takes for no text, in letters of any case."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +171,37 @@ class Registry:
 REGISTRY = Registry()
 
 
+def check_name(kind: Kind, name: str) -> None:
+    """Refuse a name that a command line or a YAML file could not choose the plugin by.
+
+    Args:
+        kind: of the plugin.
+        name: what it is to be registered under.
+
+    Raises:
+        PluginError: says why.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise PluginError(
+            f"'{name}' cannot name a {kind}: use letters from a to z, digits and underscores, "
+            "and no digit first."
+        )
+    reason = None
+    if name.lower() in _READ_OTHERWISE:
+        reason = "a command line or a YAML file reads it as a value that is no text"
+    elif keyword.iskeyword(name):
+        reason = "it is a keyword of Python"
+    if reason is not None:
+        raise PluginError(
+            f"'{name}' cannot name a {kind}: {reason}. Take another, such as {name}_{kind}."
+        )
+
+
 def register_cell(name: str) -> Callable[[C], C]:
     """Register a cell class: ``cell=NAME`` then selects it.
 
     Args:
-        name: the name on the command line; a Python identifier.
+        name: the name on the command line; see `check_name`.
     """
     return _registering("cell", name)
 
@@ -180,7 +210,7 @@ def register_task(name: str) -> Callable[[C], C]:
     """Register a task class: ``task=NAME`` then selects it.
 
     Args:
-        name: the name on the command line; a Python identifier.
+        name: the name on the command line; see `check_name`.
     """
     return _registering("task", name)
 
@@ -189,14 +219,13 @@ def register_callback(name: str) -> Callable[[C], C]:
     """Register a Lightning callback: ``+callbacks.NAME={}`` then has a run call it.
 
     Args:
-        name: the name on the command line; a Python identifier.
+        name: the name on the command line; see `check_name`.
     """
     return _registering("callback", name)
 
 
 def _registering(kind: Kind, name: str) -> Callable[[C], C]:
-    if not name.isidentifier():
-        raise PluginError(f"'{name}' cannot name a {kind}: use letters, digits and underscores.")
+    check_name(kind, name)
 
     def register(cls: C) -> C:
         _check_class(kind, cls)

@@ -224,11 +224,11 @@ def test_an_odd_option_stops_its_own_cell_alone(
     workdir: Path, registry: object, monkeypatch: pytest.MonkeyPatch, capsys, name: str
 ) -> None:
     option, words = ODD[name]
-    text = f"import torch\n{CELL.format(name=name)}\n    def __init__(self, i, *, {option}): ...\n"
+    text = f"import torch\n{CELL.format(name=name)}\n    def __init__(self, *args, {option}): ...\n"
     (workdir / "odd.py").write_text(text)
     monkeypatch.setenv("RNNEXP_PLUGINS", ".")
     assert run(["train", "cell=elman", "--cfg", "job"]) == 0
-    line = text.splitlines().index(f"    def __init__(self, i, *, {option}): ...") + 1
+    line = text.splitlines().index(f"    def __init__(self, *args, {option}): ...") + 1
     assert f"odd.py:{line}: " in capsys.readouterr().err
     for command in (["train", f"cell={name}"], ["check", name], ["check", "odd.py"]):
         assert run(command) == 2
@@ -241,7 +241,7 @@ def test_what_no_check_foresees_stops_its_own_cell_alone(
     workdir: Path, registry: object, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     (workdir / "lab").mkdir()
-    text = CELL.format(name="odd") + "\n    def __init__(self, i, *, a: str = None): ...\n"
+    text = CELL.format(name="odd") + "\n    def __init__(self, *args, a: str = None): ...\n"
     (workdir / "lab" / "file.py").write_text(text)
     monkeypatch.setattr("rnnexp.discovery.check_entry", lambda entry: None)
     assert run(["train", "plugin_dirs=[lab]", "cell=elman", "--cfg", "job"]) == 0

@@ -99,6 +99,38 @@ def test_an_option_that_no_config_holds_is_a_failure_of_its_file(
     assert "odd" not in registry.names("cell")
 
 
+CALLED = {
+    "classes: int = 10, **o": "def __init__(self, seed, *, classes: int = 10, **o).",
+    "*, seed, a=1": "must take seed first: it is given by position. Write def __init__(self, seed,",
+    "**options": "def __init__(self, seed, **options).",
+    "seed, /": "def __init__(self, seed).",
+    "": "must take seed first",
+}
+
+
+@pytest.mark.parametrize("parameters", CALLED)
+@pytest.mark.parametrize("kind", ["cell", "task"])
+def test_what_a_constructor_is_given_it_must_take(
+    kind: str, parameters: str, registry: Registry, tmp_path: Path
+) -> None:
+    base, given = {"cell": ("PointwiseCell", "input_size"), "task": ("GeneratedTask", "seed")}[kind]
+    init = f"def __init__(self, {parameters.replace('seed', given)}): ..."
+    _load(tmp_path, f"@register_{kind}('odd')\nclass Odd({base}):\n    {init}")
+    (failure,) = registry.failures
+    assert failure.line == 13
+    assert f"__init__ of the {kind} 'odd' must take {given} first" in failure.error
+    assert CALLED[parameters].replace("seed", given) in failure.error
+
+
+@pytest.mark.parametrize("parameters", ["self, *args, **options", "*args, **options"])
+def test_a_constructor_may_take_whatever_it_is_given(
+    parameters: str, registry: Registry, tmp_path: Path
+) -> None:
+    init = f"def __init__({parameters}): ..."
+    _load(tmp_path, f"@register_cell('odd')\nclass Odd(PointwiseCell):\n    {init}")
+    assert registry.failures == []
+
+
 @pytest.mark.parametrize("options", TAKEN)
 def test_an_option_that_a_config_holds_is_taken(
     options: str, registry: Registry, tmp_path: Path

@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from rnnexp.errors import PluginError, UnknownNameError
-from rnnexp.registry import Entry, Failure, Registry, register_cell, register_task
+from rnnexp.registry import (
+    Entry,
+    Failure,
+    Registry,
+    register_callback,
+    register_cell,
+    register_task,
+)
 
 
 class Documented:
@@ -82,11 +89,17 @@ def test_same_class_may_be_registered_again() -> None:
     assert registry.names("cell") == ["a"]
 
 
-@pytest.mark.parametrize("name", ["", "a-b", "a b", "../x", "1a", "a.b"])
+@pytest.mark.parametrize("name", ["", "a-b", "a b", "../x", "1a", "a.b", "größe", "a\n"])
 @pytest.mark.parametrize("register", [register_cell, register_task])
 def test_bad_name_is_refused(register, name: str) -> None:
-    with pytest.raises(PluginError, match="use letters, digits and underscores"):
+    with pytest.raises(PluginError, match="use letters from a to z, digits and underscores"):
         register(name)
+
+
+@pytest.mark.parametrize("register", [register_cell, register_callback])
+def test_a_name_that_is_read_as_something_else_is_refused(register) -> None:
+    with pytest.raises(PluginError, match=r"'Nan' cannot .* Take another, such as Nan_c(ell|al)"):
+        register("Nan")
 
 
 @pytest.mark.parametrize("register", [register_cell, register_task])

@@ -31,8 +31,8 @@ class Cell(nn.Module, ABC):
         hidden_size: hidden units H, which is also the width of the output.
     """
 
-    family: ClassVar[Family] = "simple"
-    """Under which heading `rnnexp cells` lists it."""
+    family: ClassVar[str] = "simple"
+    """Under which heading `rnnexp cells` lists it: a `Family`, or a word of its own."""
 
     recurs_through: ClassVar[Literal["state", "output"]] = "state"
     """``output`` where the cell has no hidden-to-hidden path and needs the model's output back."""

@@ -48,7 +48,10 @@ def check_made(subject: CallbackSubject) -> None:
     """It can be made with its default options; an exception of its own is the finding."""
     needed = [option.name for option in subject.entry.options if option.default == REQUIRED]
     if needed:
-        raise DoesNotApplyError(f"it has no default for {', '.join(needed)}")
+        given = ", ".join(f"+callbacks.{subject.entry.name}.{name}=VALUE" for name in needed)
+        raise DoesNotApplyError(
+            f"it has no default for {', '.join(needed)}: a run must say {given}"
+        )
     subject.entry.cls()
 
 

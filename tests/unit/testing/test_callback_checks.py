@@ -4,7 +4,7 @@ import pytest
 from pytorch_lightning import Callback
 
 from rnnexp.registry import Registry
-from rnnexp.testing import CALLBACK_CHECKS, CallbackSubject, examine
+from rnnexp.testing import CALLBACK_CHECKS, CallbackSubject, Finding, examine
 
 
 class Quiet(Callback):
@@ -51,11 +51,15 @@ class Needs(Callback):
         self.key = key
 
 
-def statuses(cls: type) -> dict[str, str]:
+def findings(cls: type) -> list[Finding]:
     registry = Registry()
     registry.add("callback", "it", cls)
     subject = CallbackSubject(registry.get("callback", "it"))
-    return {finding.name: finding.status for finding in examine(subject, CALLBACK_CHECKS)}
+    return list(examine(subject, CALLBACK_CHECKS))
+
+
+def statuses(cls: type) -> dict[str, str]:
+    return {finding.name: finding.status for finding in findings(cls)}
 
 
 @pytest.mark.parametrize(
@@ -74,3 +78,5 @@ def test_the_fault_is_found_by_its_own_check(cls: type, failing: set[str]) -> No
 
 def test_one_that_needs_an_option_is_not_made() -> None:
     assert statuses(Needs) == {"words": "ok", "class": "ok", "made": "skipped"}
+    made = findings(Needs)[-1]
+    assert made.remark == "it has no default for key: a run must say +callbacks.it.key=VALUE"

@@ -52,7 +52,7 @@ def cell_table(entries: list[Entry]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what it is", overflow="fold")
     for family, members in by_family(entries):
-        table.add_row(f"[bold]{family}[/bold]")
+        table.add_row(f"[bold]{escape(family)}[/bold]")
         for entry in members:
             table.add_row(f"  {entry.name}", *costs(entry), escape(_clause(entry.summary)))
     return table

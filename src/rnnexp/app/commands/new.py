@@ -1,6 +1,5 @@
 """``rnnexp new-cell``, ``rnnexp new-task``: a plugin file to begin with, which works as it is."""
 
-import keyword
 import shlex
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import cast
 from rnnexp.app.commands.arguments import parser_of
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import PluginError
-from rnnexp.registry import REGISTRY, Kind
+from rnnexp.registry import REGISTRY, Kind, check_name
 
 _KINDS = {"new-cell": ("pointwise", "general"), "new-task": ("generated",)}
 
@@ -17,7 +16,7 @@ _KINDS = {"new-cell": ("pointwise", "general"), "new-task": ("generated",)}
 def main(command: str, arguments: list[str]) -> int:
     """Write one documented file and say what to do with it."""
     parser = parser_of(command, __doc__)
-    parser.add_argument("name", help="a Python identifier: what cell= or task= will name")
+    parser.add_argument("name", help="what cell= or task= will name")
     kinds = _KINDS[command]
     parser.add_argument("--kind", choices=kinds, default=kinds[0])
     parser.add_argument("--folder", type=Path, default=Path(), help="where to; default: here")
@@ -42,7 +41,7 @@ def write(name: str, group: Kind, kind: str, folder: Path) -> Path:
     Raises:
         PluginError: the name cannot be one, or there is such a file already.
     """
-    _check_name(name, group)
+    check_name(group, name)
     load_plugins()
     if (group, name) in REGISTRY.entries:
         place = REGISTRY.get(group, name).file
@@ -56,17 +55,3 @@ def write(name: str, group: Kind, kind: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(text.replace("NAME", name).replace("CLASS", class_name), encoding="utf-8")
     return file
-
-
-def _check_name(name: str, group: Kind) -> None:
-    from rnnexp.app.config.command_line import key_value  # Hydra takes a while
-
-    if keyword.iskeyword(name):
-        raise PluginError(
-            f"'{name}' cannot name a {group}: it is a keyword of Python. Take another, such as "
-            f"{name}_{group}."
-        )
-    if not name.isidentifier() or key_value(group, name) != f"{group}={name}":  # null, größe
-        raise PluginError(
-            f"'{name}' cannot name a {group}: use letters from a to z, digits and underscores."
-        )

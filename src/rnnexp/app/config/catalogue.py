@@ -10,11 +10,13 @@ SIZES = {"input_size": 64, "hidden_size": 64}
 
 
 def by_family(entries: list[Entry]) -> Iterator[tuple[str, list[Entry]]]:
-    """Group cells by family, in the order of `rnnexp.cells.Family`."""
+    """Group cells by family, in the order of `rnnexp.cells.Family`, families of others last."""
     from rnnexp.cells import Family
 
-    for family in get_args(Family):
-        members = [e for e in entries if cast(Any, e.cls).family == family]
+    of = {entry.name: str(cast(Any, entry.cls).family) for entry in entries}
+    shipped = get_args(Family)
+    for family in (*shipped, *sorted(set(of.values()).difference(shipped))):
+        members = [entry for entry in entries if of[entry.name] == family]
         if members:
             yield family, members
 

@@ -34,6 +34,7 @@ from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
 from rnnexp.app.config.words import (
     callbacks_refused,
+    key_of_no_mapping,
     of_a_sweep,
     unknown_callback_key,
     unknown_choice,
@@ -242,7 +243,9 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> RnnexpError:
         return ConfigError(f"Unknown key '{key}'.")
     node: Any = _compose(list(others), with_hydra=key.startswith("hydra."))
     for part in parent.split(".") if parent else []:
-        node = node.get(part, {})
+        node = node.get(part) if isinstance(node, DictConfig) else None
+    if not isinstance(node, DictConfig):
+        return key_of_no_mapping(key, node)
     known = (str(option) for option in node if not str(option).startswith("_"))
     return ConfigError(f"Unknown key '{key}'. {suggest(name, known)}")
 

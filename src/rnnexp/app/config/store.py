@@ -7,6 +7,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
 
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.options import Option, options_of, schema_of
@@ -34,7 +35,10 @@ def register_configs() -> None:
 def _store_plugin(store: ConfigStore, entry: Entry) -> None:
     try:
         options = (Option("name", str, entry.name), *entry.options)
-        node = schema_of(f"{entry.kind}_{entry.name}", options)
+        node = OmegaConf.structured(schema_of(f"{entry.kind}_{entry.name}", options))
+        for option in options:
+            if isinstance(option.default, dict):  # a mapping, whose keys are not those of a schema
+                OmegaConf.set_struct(node[option.name], False)
         store.store(group=entry.kind, name=entry.name, node=node, provider=str(entry.file))
     except Exception as error:  # what loading it did not foresee is to stop this plugin alone
         text = f"The {entry.kind} '{entry.name}' makes no config. {type(error).__name__}: {error}"

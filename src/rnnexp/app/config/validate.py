@@ -13,7 +13,7 @@ from rnnexp.app.config.build import Plan, make_plan
 from rnnexp.app.config.probe import try_optimizer
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.errors import ConfigError, suggest
-from rnnexp.options import Option, check_options, options_of
+from rnnexp.options import REQUIRED, Option, check_options, options_of
 from rnnexp.registry import REGISTRY, Kind
 from rnnexp.training.team import STRATEGIES
 
@@ -133,6 +133,10 @@ def _check_callback(name: str, options: Any) -> None:
             f"Give +callbacks.{name}={{}}, and each option as +callbacks.{name}.KEY=VALUE."
         )
     check_options(entry.options, options or {}, f"callbacks.{name}")
+    for option in entry.options:
+        if option.default == REQUIRED and option.name not in (options or {}):
+            key = f"callbacks.{name}.{option.name}"
+            raise ConfigError(f"{key}: a value is needed and none is given. Give +{key}=VALUE.")
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:

@@ -62,6 +62,20 @@ def unknown_callback_key(key: str) -> RnnexpError:
     return ConfigError(text)
 
 
+def key_of_no_mapping(key: str, held: object) -> ConfigError:
+    """Make the error for a key below one that holds no keys.
+
+    Args:
+        key: such as cell.scales.b.
+        held: what the key above it holds; None where it holds nothing yet.
+    """
+    parent, _, name = key.rpartition(".")
+    if held is not None:
+        return ConfigError(f"Unknown key '{key}': {parent} is {written(held)} and has no keys.")
+    advice = f"Where it takes a mapping, give it whole: {parent}={{{name}:VALUE}}"
+    return ConfigError(f"Unknown key '{key}': {parent} has no keys yet. {advice}")
+
+
 def callbacks_refused(name: str) -> ConfigError:
     """Make the error for ``callbacks=NAME``, as if it were a group with choices."""
     example = name if ("callback", name) in REGISTRY.entries else "NAME"

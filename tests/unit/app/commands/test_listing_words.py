@@ -1,10 +1,12 @@
 """What ``rnnexp cells``, ``options`` and the ``-h`` of commands look like on 80 columns."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from rnnexp.__main__ import COMMANDS, run
+from rnnexp.app.config.catalogue import by_family
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.config.overrides import parse
 from rnnexp.app.config.schema import GROUPS
@@ -38,6 +40,13 @@ def test_the_meaning_of_an_option_is_whole(
     assert max(map(len, said.splitlines()[4:-2])) <= 80
     words = " ".join(said.split())
     assert "fed back (model.feedback=output): under teacher forcing the same likelihood" in words
+
+
+def test_a_cell_of_a_family_of_its_own_is_listed_under_it(plugins: Registry) -> None:
+    elman, gru = plugins.get("cell", "elman"), plugins.get("cell", "gru")
+    looks = replace(elman, name="looks", cls=type("Looks", (elman.cls,), {"family": "attention"}))
+    groups = [(family, [e.name for e in found]) for family, found in by_family([looks, gru])]
+    assert groups == [("gated", ["gru"]), ("attention", ["looks"])]
 
 
 def _exit_code(words: list[str]) -> object:

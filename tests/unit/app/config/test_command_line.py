@@ -4,11 +4,14 @@ import shlex
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from rnnexp.__main__ import run
 from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.overrides import parse
 from rnnexp.app.run.stopped import after_stop
+from rnnexp.errors import PluginError
+from rnnexp.registry import check_name
 from rnnexp.training.checkpoints import SafeCheckpointIO
 
 VALUES = ["/tmp/w 6 ü/run", "outputs/a=b,c", "it's here", "~/x", "84248e89", "[a]", "a\tb", "null"]
@@ -37,7 +40,7 @@ def test_a_new_cell_has_a_name_that_can_be_typed(
     name: str, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["new-cell", name]) == 2
-    assert "use letters from a to z, digits and underscores" in capsys.readouterr().err
+    assert f"'{name}' cannot name a cell" in capsys.readouterr().err
     assert list(workdir.iterdir()) == []
 
 
@@ -48,3 +51,19 @@ def test_the_hints_of_a_new_cell_can_be_typed(
     check, train = capsys.readouterr().out.splitlines()[1:]
     assert shlex.split(check)[-1] == "my cells/fresh.py"
     assert shlex.split(train)[0] == "RNNEXP_PLUGINS=my cells"
+
+
+NAMES = ["null", "NULL", "nan", "NaN", "inf", "true", "False", "yes", "no", "On", "off", "größe"]
+NAMES += ["none", "info", "y", "e5", "E5", "_", "x1", "nanx", "infinity", "defaults"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plugin_has_any_name_that_is_read_as_it_is(name: str) -> None:
+    in_a_file = OmegaConf.create(f"cell: {name}").cell
+    is_read = key_value("cell", name) == f"cell={name}" and in_a_file == name
+    try:
+        check_name("cell", name)
+    except PluginError:
+        assert not is_read
+    else:
+        assert is_read
