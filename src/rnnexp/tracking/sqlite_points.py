@@ -83,6 +83,13 @@ class SqlitePoints:
         """
         return [str(row[0]) for row in self._connection.execute(asked, (tag, value, experiment))]
 
+    def tags_of(self, run_id: str) -> dict[str, str] | None:
+        """Return the tags of an active run; None where there is none of this id."""
+        if not self._is_active(run_id):
+            return None
+        asked = "SELECT key, value FROM tags WHERE run_uuid = ?"
+        return dict(self._connection.execute(asked, (run_id,)).fetchall())
+
     def _is_active(self, run_id: str) -> bool:
         asked = "SELECT 1 FROM runs WHERE run_uuid = ? AND lifecycle_stage = 'active'"
         return self._connection.execute(asked, (run_id,)).fetchone() is not None
