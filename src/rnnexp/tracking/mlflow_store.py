@@ -19,7 +19,7 @@ from rnnexp.loading import load
 from rnnexp.tracking.family import BEST_KEY, KEY, Family
 from rnnexp.tracking.forward import Point
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
-from rnnexp.tracking.sqlite_points import SqlitePoints, are_known
+from rnnexp.tracking.sqlite_points import SQLITE, SqlitePoints, are_known
 from rnnexp.tracking.views import TAG, VIEW, view_of_all, view_of_sweep
 
 _MAX_PARAM = 6000
@@ -30,7 +30,6 @@ _POINTS = 1000
 """What the client takes at once."""
 _TRANSACTION = 5000
 """Points written to a file at once: others wait for the file meanwhile, some 20 ms."""
-_SQLITE = "sqlite:///"
 _UNKNOWN, _DENIED = "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"
 
 
@@ -45,7 +44,7 @@ class MlflowStore:
         for noisy in ("alembic", "mlflow"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
         self._client = _open(uri)
-        self._is_file = uri.startswith(_SQLITE)
+        self._is_file = uri.startswith(SQLITE)
         self._points = _points_of(uri)
         self._experiments: dict[str, str] = {}  # of the runs opened here
         self._places: dict[str, str] = {}  # where the files go of those created here in a file
@@ -239,9 +238,9 @@ def load_file_stores() -> None:
 
 
 def _open(uri: str) -> MlflowClient:
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SQLITE):
         return MlflowClient(uri)
-    path = Path(uri.removeprefix(_SQLITE))
+    path = Path(uri.removeprefix(SQLITE))
     # MLflow creates its tables without a lock of its own, and fails when two processes do.
     with FileLock(f"{path}.lock"):
         fresh = not path.exists()
@@ -253,8 +252,8 @@ def _open(uri: str) -> MlflowClient:
 
 
 def _points_of(uri: str) -> SqlitePoints | None:
-    path = Path(uri.removeprefix(_SQLITE))
-    known = uri.startswith(_SQLITE) and are_known(path)
+    path = Path(uri.removeprefix(SQLITE))
+    known = uri.startswith(SQLITE) and are_known(path)
     return SqlitePoints(path) if known else None
 
 
