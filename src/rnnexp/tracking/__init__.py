@@ -4,12 +4,14 @@ Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the
 """
 
 from rnnexp.tracking.courier import Courier
+from rnnexp.tracking.family import BEST_KEY
 from rnnexp.tracking.lookup import (
     LATEST,
     RunRecord,
     add_artifacts,
     check_store,
     find_run,
+    key_of,
     load_run,
     store_of,
     sync,
@@ -17,10 +19,11 @@ from rnnexp.tracking.lookup import (
 from rnnexp.tracking.provenance import config_hash, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
-from rnnexp.tracking.sqlite_points import experiments_in, sweeps_in
+from rnnexp.tracking.sqlite_points import experiments_in, lost_from, sweeps_in
 from rnnexp.tracking.views import Comparison
 
 __all__ = [
+    "BEST_KEY",
     "LATEST",
     "Comparison",
     "Courier",
@@ -37,7 +40,9 @@ __all__ = [
     "delivered",
     "experiments_in",
     "find_run",
+    "key_of",
     "load_run",
+    "lost_from",
     "provenance",
     "store_of",
     "sweeps_in",

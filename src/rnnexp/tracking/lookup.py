@@ -12,12 +12,12 @@ from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all
 from rnnexp.tracking.provenance import config_hash
 from rnnexp.tracking.records import Record, artifact_record, milliseconds
 from rnnexp.tracking.service import delivered
+from rnnexp.tracking.sqlite_points import SQLITE
 
 ID_BEGINNING = 4
 """So many characters of a run's id may stand for it; fewer stand for none."""
 LATEST = "latest"
 """Stands for the run that has written to its record last."""
-_SQLITE = "sqlite:///"
 _SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -103,6 +103,13 @@ def store_of(folder: Path) -> str | None:
     """Tell which store a run belongs to; None if its journal is empty."""
     start = _start_of(folder / FILE)
     return str(start["uri"]) if start else None
+
+
+def key_of(folder: Path) -> str | None:
+    """Tell by which key the store can find a run; None if it has no record."""
+    journal = folder / FILE
+    start = _start_of(journal) if journal.is_file() else None
+    return str(start["key"]) if start else None
 
 
 def _start_of(journal: Path) -> Record | None:
@@ -202,12 +209,12 @@ def check_store(uri: str) -> None:
     """
     if uri.startswith(_SERVERS):
         return
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SQLITE):
         raise StoreError(
             f"tracking.uri={uri}: not a store MLflow can write to. "
             "Use sqlite:///FILE or the http address of an MLflow server."
         )
-    path = Path(uri.removeprefix(_SQLITE))
+    path = Path(uri.removeprefix(SQLITE))
     target = path if path.exists() else path.parent
     if not target.exists():
         raise StoreError(f"tracking.uri={uri}: the folder {path.parent} does not exist. Create it.")

@@ -16,9 +16,10 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking import MlflowClient
 
 from rnnexp.loading import load
+from rnnexp.tracking.family import BEST_KEY, KEY, Family
 from rnnexp.tracking.forward import Point
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
-from rnnexp.tracking.sqlite_points import SqlitePoints, are_known
+from rnnexp.tracking.sqlite_points import SQLITE, SqlitePoints, are_known
 from rnnexp.tracking.views import TAG, VIEW, view_of_all, view_of_sweep
 
 _MAX_PARAM = 6000
@@ -29,8 +30,6 @@ _POINTS = 1000
 """What the client takes at once."""
 _TRANSACTION = 5000
 """Points written to a file at once: others wait for the file meanwhile, some 20 ms."""
-_KEY = "rnnexp.key"
-_SQLITE = "sqlite:///"
 _UNKNOWN, _DENIED = "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"
 
 
@@ -45,11 +44,11 @@ class MlflowStore:
         for noisy in ("alembic", "mlflow"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
         self._client = _open(uri)
-        self._is_file = uri.startswith(_SQLITE)
+        self._is_file = uri.startswith(SQLITE)
         self._points = _points_of(uri)
         self._experiments: dict[str, str] = {}  # of the runs opened here
         self._places: dict[str, str] = {}  # where the files go of those created here in a file
-        self._parents: dict[tuple[str, str], str] = {}
+        self._family = Family(self)
 
     def open_run(self, start: Record) -> str:
         """Create the run of a start record, or find it by its key if a create went through."""
@@ -57,15 +56,21 @@ class MlflowStore:
         if start["run_id"] is not None and self.has_run(str(start["run_id"])):
             return self._reopen(str(start["run_id"]), start)
         place = self._experiment(start["experiment"], start["artifacts"])
-        run_id = self._open(str(place.experiment_id), start)
+        experiment = str(place.experiment_id)
+        tags = self._family.tags_for(experiment, start.get("parent_key"))
+        start = {**start, "tags": {**start["tags"], **tags}}
+        run_id = self._open(experiment, start)
+        self._family.join(experiment, run_id, start)
         self._show(place, run_id, start.get("compared") or {})
         return run_id
 
     def _open(self, experiment: str, start: Record) -> str:
-        found = self._find(experiment, start["key"])
+        found = self.find(experiment, KEY, start["key"])
         if found and start.get("continues"):
             return self._reopen(found[0], start)
-        if not found:
+        if found:  # when it was created less may have been known of its sweep
+            self.put_tags(found[0], start["tags"])
+        else:
             found = self._create(experiment, start)
         for surplus in found[1:]:
             self._client.delete_run(surplus)
@@ -75,13 +80,7 @@ class MlflowStore:
 
     def has_run(self, run_id: str) -> bool:
         """Tell whether the store knows a run, be it one that was deleted in its UI."""
-        try:
-            self._client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == _UNKNOWN:
-                return False
-            raise
-        return True
+        return self._run(run_id) is not None
 
     def experiment_of(self, run_id: str) -> str:
         """Return the id of the experiment a run belongs to."""
@@ -108,11 +107,38 @@ class MlflowStore:
         return {(m.step, m.timestamp) for m in history}
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags; where one says which job of a sweep is the best, name its run, too."""
+        self.put_tags(run_id, tags)
+        if BEST_KEY in tags:
+            self._family.name_best(self.experiment_of(run_id), run_id, tags[BEST_KEY])
+
+    def put_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags, a hundred per request."""
         items = list(_cut(tags, _MAX_TAG).items())
         for begin in range(0, len(items), _BATCH):
             batch = [RunTag(key, value) for key, value in items[begin : begin + _BATCH]]
             self._client.log_batch(run_id, tags=batch)
+
+    def tags_of(self, run_id: str) -> Mapping[str, str] | None:
+        """Return the tags of an active run; None where it is deleted or not there."""
+        if self._points is not None:
+            return self._points.tags_of(run_id)
+        run = self._run(run_id)
+        return run.data.tags if run and run.info.lifecycle_stage == "active" else None
+
+    def find(self, experiment: str, tag: str, value: str) -> list[str]:
+        """List the active runs of an experiment that have a tag of this value, the oldest first."""
+        if self._points is not None:
+            return self._points.runs_with(experiment, tag, value)
+        query, found, page = f"tags.`{tag}` = '{value}'", list[str](), None
+        while True:
+            runs = self._client.search_runs(
+                [experiment], query, order_by=["start_time ASC"], page_token=page
+            )
+            found += [str(run.info.run_id) for run in runs]
+            page = runs.token
+            if not page:
+                return found
 
     def delete_tag(self, run_id: str, key: str) -> None:
         """Delete a tag, if the run has it."""
@@ -131,6 +157,14 @@ class MlflowStore:
         """Set the final status."""
         self._client.set_terminated(run_id, status, time)
         self._places.pop(run_id, None)
+
+    def _run(self, run_id: str) -> Any:
+        try:
+            return self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == _UNKNOWN:
+                return None
+            raise
 
     def _experiment(self, name: str, artifacts: str | None) -> Experiment:
         found = self._client.get_experiment_by_name(name) or self._made(name, artifacts)
@@ -167,8 +201,7 @@ class MlflowStore:
                 raise
 
     def _create(self, experiment: str, start: Record) -> list[str]:
-        tags = {**_cut(start["tags"], _MAX_TAG), _KEY: start["key"]}
-        tags |= self._parent_tag(experiment, start.get("parent_key"))
+        tags = {**_cut(start["tags"], _MAX_TAG), KEY: start["key"]}
         time, name = start["time"], start["name"]
         run: Any = self._client.create_run(experiment, time, tags=tags, run_name=name)
         if self._is_file:
@@ -176,26 +209,7 @@ class MlflowStore:
             self._places[run_id] = str(run.info.artifact_uri)
             return [run_id]
         # The client sends a create again when the reply of a server is lost: the first counts.
-        return self._find(experiment, start["key"])
-
-    def _find(self, experiment: str, key: str) -> list[str]:
-        if self._points is not None:
-            return self._points.runs_with(experiment, _KEY, key)
-        query = f"tags.`{_KEY}` = '{key}'"
-        runs = self._client.search_runs([experiment], query, order_by=["start_time ASC"])
-        return [str(run.info.run_id) for run in runs]
-
-    def _parent_tag(self, experiment: str, key: str | None) -> dict[str, str]:
-        if not key:
-            return {}
-        known = self._parents.get((experiment, key))
-        if known is None:
-            found = self._find(experiment, key)
-            if not found:
-                return {}
-            known = found[0]
-        self._parents[experiment, key] = known
-        return {"mlflow.parentRunId": known}
+        return self.find(experiment, KEY, start["key"])
 
     def _reopen(self, run_id: str, start: Record) -> str:
         run: Any = self._client.get_run(run_id)
@@ -224,9 +238,9 @@ def load_file_stores() -> None:
 
 
 def _open(uri: str) -> MlflowClient:
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SQLITE):
         return MlflowClient(uri)
-    path = Path(uri.removeprefix(_SQLITE))
+    path = Path(uri.removeprefix(SQLITE))
     # MLflow creates its tables without a lock of its own, and fails when two processes do.
     with FileLock(f"{path}.lock"):
         fresh = not path.exists()
@@ -238,8 +252,8 @@ def _open(uri: str) -> MlflowClient:
 
 
 def _points_of(uri: str) -> SqlitePoints | None:
-    path = Path(uri.removeprefix(_SQLITE))
-    known = uri.startswith(_SQLITE) and are_known(path)
+    path = Path(uri.removeprefix(SQLITE))
+    known = uri.startswith(SQLITE) and are_known(path)
     return SqlitePoints(path) if known else None
 
 

@@ -6,10 +6,11 @@ train. Here it is 4 us. What is written is what the client writes; where the tab
 known here, the client does it.
 """
 
+import json
 import math
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rnnexp.tracking.forward import Point
 from rnnexp.tracking.views import TAG, VIEW
 
 _Row = tuple[str, str, float, int, int, bool]
+SQLITE = "sqlite:///"
 _WAIT_SECONDS = 60.0
 _UPSERT_SINCE = (3, 24)
 _CACHE_KIB = 32_768
@@ -83,6 +85,13 @@ class SqlitePoints:
         """
         return [str(row[0]) for row in self._connection.execute(asked, (tag, value, experiment))]
 
+    def tags_of(self, run_id: str) -> dict[str, str] | None:
+        """Return the tags of an active run; None where there is none of this id."""
+        if not self._is_active(run_id):
+            return None
+        asked = "SELECT key, value FROM tags WHERE run_uuid = ?"
+        return dict(self._connection.execute(asked, (run_id,)).fetchall())
+
     def _is_active(self, run_id: str) -> bool:
         asked = "SELECT 1 FROM runs WHERE run_uuid = ? AND lifecycle_stage = 'active'"
         return self._connection.execute(asked, (run_id,)).fetchone() is not None
@@ -129,6 +138,22 @@ def sweeps_in(path: Path, most: int) -> list[tuple[str, str, str]]:
     """
     found = _asked(path, asked, TAG, most)
     return [(str(name), str(number), str(run_id)) for name, number, run_id in found]
+
+
+def lost_from(uri: str, ids: Collection[str]) -> set[str]:
+    """Tell which runs a store in a file does not have, though it had them once.
+
+    Args:
+        uri: the store; a server is not asked, and has lost none as far as is known.
+        ids: of the runs.
+    """
+    if not uri.startswith(SQLITE):
+        return set()
+    path = Path(uri.removeprefix(SQLITE))
+    if not path.is_file():
+        return set(ids)
+    asked = "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT run_uuid FROM runs)"
+    return {str(row[0]) for row in _asked(path, asked, json.dumps(list(ids)))}
 
 
 def _asked(path: Path, query: str, *values: str | int) -> list[Any]:

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from rnnexp.tracking import BEST_KEY, key_of
 from rnnexp.tracking.files import write_json
 
 FILE = "summary.json"
-BEST_RUN = "rnnexp.sweep.best_run"
 
 
 @dataclass
@@ -69,9 +69,9 @@ def best_of(outcomes: Sequence[Outcome], figure: str, direction: str) -> Outcome
 
 
 def best_by(outcomes: Sequence[Outcome], figure: str, direction: str) -> dict[str, str]:
-    """Name the run with the best of a figure, as tags; its id only where the store has named it."""
+    """Name the run with the best of a figure, as tags; the store puts its own id to the key."""
     best = best_of(outcomes, figure, direction)
     if best is None:
         return {}
-    named = {BEST_RUN: best.run_id} if best.run_id else {}
-    return {"rnnexp.sweep.best": f"{best.name}, {figure} {best.metrics[figure]:.4g}", **named}
+    words = f"{best.name}, {figure} {best.metrics[figure]:.4g}"
+    return {"rnnexp.sweep.best": words, BEST_KEY: key_of(Path(best.folder)) or ""}

@@ -1,8 +1,7 @@
 """The jobs of a sweep, each with its identity and its folder."""
 
-import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnnexp.app.config.build import run_name
@@ -10,10 +9,10 @@ from rnnexp.app.config.compose import Job
 from rnnexp.app.jobs.folder import outcome_of
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.run import flatten
+from rnnexp.tracking import lost_from
 from rnnexp.tracking.files import RUN, read_json
 
 NOT_RUN = "not run"
-_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,20 @@ def ended_in(folder: Path) -> Outcome | None:
     return _with_id(found) if found else None
 
 
-def wait_for_id(outcome: Outcome, seconds: float) -> None:
-    """Wait until the store has named a run that has just ended, and note its id.
-
-    Args:
-        outcome: of the run.
-        seconds: after which it stays without.
-    """
-    until = time.monotonic() + seconds
-    while _with_id(outcome).run_id is None and time.monotonic() < until:
-        time.sleep(_POLL_SECONDS)
-
-
 def _with_id(outcome: Outcome) -> Outcome:
     outcome.run_id = read_json(Path(outcome.folder, RUN)).get("run_id", outcome.run_id)
     return outcome
+
+
+def without_lost(outcomes: Sequence[Outcome], uri: str) -> list[Outcome]:
+    """Take the ids away that a store has no more: it was deleted, and is another now.
+
+    Args:
+        outcomes: of runs.
+        uri: the store.
+    """
+    lost = lost_from(uri, [outcome.run_id for outcome in outcomes if outcome.run_id])
+    return [replace(o, run_id=None) if o.run_id in lost else o for o in outcomes]
 
 
 def own_words(job: Job, shared: Collection[str]) -> tuple[str, ...]:

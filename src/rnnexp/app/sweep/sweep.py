@@ -18,11 +18,11 @@ from rnnexp.app.jobs.folder import (
     state_of,
 )
 from rnnexp.app.jobs.lease import Lease, acquire, holder_of
-from rnnexp.app.jobs.outcome import BEST_RUN, Outcome, best_by, best_of
+from rnnexp.app.jobs.outcome import Outcome, best_by
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
-from rnnexp.app.sweep.items import Item, ended_in, own_words, varied_by, wait_for_id
+from rnnexp.app.sweep.items import Item, ended_in, own_words, varied_by, without_lost
 from rnnexp.app.sweep.judge import judge
 from rnnexp.app.sweep.others import Others
 from rnnexp.errors import ConfigError, RunError
@@ -36,9 +36,6 @@ from rnnexp.tracking import (
     provenance,
 )
 from rnnexp.tracking.files import write_json
-
-_ID_SECONDS = 2.0
-"""How long to wait at the end for the id of the best run; `tracking.wait` may be less."""
 
 
 class Sweep:
@@ -69,7 +66,6 @@ class Sweep:
         self.tracking = tracking
         self.tags = dict(tags)
         self.experiment = str(values["tracking"]["experiment"])
-        self._patience = min(_ID_SECONDS, float(values["tracking"]["wait"]))
         keys = [job_key(job.plan) for job in jobs]
         shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
         self.all_items = [
@@ -104,8 +100,8 @@ class Sweep:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """How each job ended."""
-        return [item.outcome for item in self.items]
+        """How each job ended, with the ids that the store has now."""
+        return without_lost([item.outcome for item in self.items], self.tracking.uri)
 
     @property
     def aim(self) -> tuple[str, str]:
@@ -252,7 +248,7 @@ class Sweep:
         # First who is still at work, then what came out: a job may end in between.
         self.elsewhere = {item.key for item in self.items if self.others.have(item.folder)}
         outcomes = self.outcomes
-        self._summarise(self._parent, outcomes, stopped)
+        self._summarise(self._parent, outcomes)
         done = sum(outcome.well for outcome in outcomes)
         others = sum(not o.well and Path(o.folder).name in self.elsewhere for o in outcomes)
         whole = done + others >= self.total
@@ -261,16 +257,11 @@ class Sweep:
         if self.lease is not None:
             self.lease.release()
 
-    def _summarise(self, parent: RunLog, own: Sequence[Outcome], stopped: bool) -> None:
-        outcomes = [*filter(None, map(ended_in, self.earlier)), *own]
-        best = best_of(outcomes, *self.aim)
-        if best is not None:
-            wait_for_id(best, 0.0 if stopped else self._patience)
+    def _summarise(self, parent: RunLog, own: Sequence[Outcome]) -> None:
+        earlier = [*filter(None, map(ended_in, self.earlier))]
+        outcomes = [*without_lost(earlier, self.tracking.uri), *own]
         finished = f"{sum(outcome.well for outcome in outcomes)} of {self.whole}"
-        tags = {"rnnexp.sweep.finished": finished, **self.best(outcomes)}
-        if self._begun and best is not None and best.run_id is None:
-            tags[BEST_RUN] = ""  # else the one that an earlier command has found best would stay
-        parent.tags(tags)
+        parent.tags({"rnnexp.sweep.finished": finished, **self.best(outcomes)})
         file = self.folder / "sweep_summary.json"
         write_json(file, [outcome.__dict__ for outcome in outcomes], indent=1)
         parent.artifact(file)

@@ -1,18 +1,21 @@
 """A sweep of several commands: its record and its words are of the jobs of all of them."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from rnnexp.__main__ import run
 from rnnexp.app.config.compose import check_jobs, prepare
-from rnnexp.app.jobs.folder import COMPLETE
-from rnnexp.app.jobs.outcome import Outcome, best_by
+from rnnexp.app.jobs.folder import COMPLETE, Frozen
+from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
-from rnnexp.tracking import Tracking
-from rnnexp.tracking.files import RUN, read_json, write_json
+from rnnexp.tracking import RunHeader, RunLog, Tracking, key_of, load_run, sync
+from rnnexp.tracking.family import BEST_RUN
+from rnnexp.tracking.files import read_json
 from rnnexp.tracking.journal import read_all
 
 
@@ -33,23 +36,23 @@ def end(item: Item, failed: Sequence[int]) -> None:
     if seed not in failed:
         outcome.status = "FINISHED"
         (item.folder / COMPLETE).touch()
-        write_json(item.folder / RUN, {"run_id": f"id of {seed}"})
+        frozen = Frozen.read(item.folder)
+        header = RunHeader(item.name, "rnnexp", {}, {}, parent_key=frozen.parent)
+        RunLog(item.folder, header, frozen.uri, None, False).end("FINISHED")
     outcome.write()
 
 
-def command(seeds: str, failed: Sequence[int] = (), named: bool = True) -> Sweep:
+def command(seeds: str, failed: Sequence[int] = (), uri: str = "sqlite:///x.db") -> Sweep:
     """Do what a command does, but for the training."""
     words = [f"seed={seeds}", "sweep.name=mine", "tracking.wait=0"]
     prepare(words)
     jobs = check_jobs(words, multirun=True, config_dir=None)
     tags = {"rnnexp.command": f"rnnexp train -m {' '.join(words)}"}
-    sweep = Sweep(jobs, words, Unforwarded("sqlite:///x.db", None), tags)
+    sweep = Sweep(jobs, words, Unforwarded(uri, None), tags)
     sweep.open()
     for item in sweep.left():
         sweep.freeze(item, 1)
         end(item, failed)
-        if not named:
-            (item.folder / RUN).unlink()
     sweep.tell()
     sweep.close(stopped=False)
     return sweep
@@ -67,12 +70,12 @@ def test_the_record_of_a_sweep_is_of_all_its_commands(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command("0,1")
-    command("2,3")
+    best = command("2,3").items[-1]
     sweep = command("0,1")
     assert sweep.count()["done"] == 2, "of the command"
     tags = tags_of(sweep)
     assert tags["best"].startswith("adding-lstm-clip_norm-s3, val/loss 1")
-    assert tags["best_run"] == "id of 3"
+    assert tags["best_key"] == key_of(best.folder)
     assert (tags["jobs"], tags["done"], tags["left"]) == ("4", "4", "0")
     assert tags["finished"] == "4 of 4"
     assert len(read_json(sweep.folder / "sweep_summary.json")) == 4
@@ -106,8 +109,37 @@ def test_jobs_of_this_command_as_its_plugins_were_are_not_told(
     assert "earlier command" not in capsys.readouterr().out
 
 
-def test_the_best_run_is_named_by_its_id_alone(workdir: Path) -> None:
-    assert tags_of(command("0,1"))["best_run"] == "id of 0"
-    sweep = command("2,3", named=False)
-    assert tags_of(sweep)["best_run"] == "", "nothing, rather than a worse one"
-    assert "rnnexp.sweep.best_run" not in best_by(sweep.outcomes, *sweep.aim)
+def tags_in(store: str, run_id: str | None) -> dict[str, str]:
+    return MlflowClient(store).get_run(str(run_id)).data.tags
+
+
+def test_the_best_run_is_named_when_the_store_has_it(workdir: Path, store_uri: str) -> None:
+    sweep = command("0,1", uri=store_uri)
+    sync(sweep.folder)
+    parent = load_run(sweep.folder).run_id
+    assert BEST_RUN not in tags_in(store_uri, parent)
+    for item in sweep.items:
+        sync(item.folder)
+    assert tags_in(store_uri, parent)[BEST_RUN] == sweep.outcomes[0].run_id is not None
+    wider = command("2,3", uri=store_uri)
+    sync(wider.folder)
+    assert BEST_RUN not in tags_in(store_uri, parent), "nothing, rather than a worse one"
+    sync(wider.items[1].folder)
+    assert tags_in(store_uri, parent)[BEST_RUN] == wider.outcomes[1].run_id is not None
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_ids_that_the_store_has_lost_are_not_told(
+    workdir: Path, store_uri: str, made_anew: bool
+) -> None:
+    empty = (workdir / "mlflow.db").read_bytes()
+    first = command("0,1", uri=store_uri)
+    sync(first.items[0].folder)
+    assert first.outcomes[0].run_id is not None
+    for file in workdir.glob("mlflow.db*"):
+        file.unlink()
+    if made_anew:
+        (workdir / "mlflow.db").write_bytes(empty)
+    command("2", uri=store_uri)
+    told = json.loads((first.folder / "sweep_summary.json").read_text())
+    assert [outcome["run_id"] for outcome in [*told, *map(vars, first.outcomes)]] == [None] * 5
