@@ -14,7 +14,7 @@ from rnnexp.tracking.lookup import (
     store_of,
     sync,
 )
-from rnnexp.tracking.provenance import config_hash, provenance
+from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
 from rnnexp.tracking.sqlite_points import experiments_in, sweeps_in
@@ -37,6 +37,7 @@ __all__ = [
     "delivered",
     "experiments_in",
     "find_run",
+    "is_outside_identity",
     "load_run",
     "provenance",
     "store_of",
