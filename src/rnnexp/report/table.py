@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from rnnexp.report.columns import Column, print_columns
+from rnnexp.tracking import is_outside_identity
 
 FIGURES = {
     "test/loss": "test loss",
@@ -104,7 +105,7 @@ def _ending(run: Run) -> str:
 def differing(configs: Iterable[Mapping[str, str]]) -> list[str]:
     """List the config keys in which runs differ, names of groups before their details."""
     rows = list(configs)
-    keys = {key: None for row in rows for key in row if not key.startswith("tracking.")}
+    keys = {key: None for row in rows for key in row if not is_outside_identity(key)}
     found = [key for key in keys if len({row.get(key) for row in rows}) > 1]
     return [key for key in found if not _follows_from_name(key, found, rows)]
 

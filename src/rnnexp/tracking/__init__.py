@@ -16,7 +16,7 @@ from rnnexp.tracking.lookup import (
     store_of,
     sync,
 )
-from rnnexp.tracking.provenance import config_hash, provenance
+from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
 from rnnexp.tracking.sqlite_points import experiments_in, lost_from, sweeps_in
@@ -40,6 +40,7 @@ __all__ = [
     "delivered",
     "experiments_in",
     "find_run",
+    "is_outside_identity",
     "key_of",
     "load_run",
     "lost_from",

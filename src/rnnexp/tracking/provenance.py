@@ -10,7 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+OUTSIDE_IDENTITY = ("plugin_dirs", "sweep", "tracking", "trainer.progress")
+"""Keys, and groups of them, that change no figure of a run: where it is found, kept and shown."""
 _PACKAGES = ("rnnexp", "torch", "pytorch-lightning", "hydra-core", "mlflow")
+
+
+def is_outside_identity(key: str) -> bool:
+    """Tell whether a key of a config has no part in what a run computes."""
+    return any(key == outside or key.startswith(f"{outside}.") for outside in OUTSIDE_IDENTITY)
 
 
 def config_hash(values: Mapping[str, Any]) -> str:

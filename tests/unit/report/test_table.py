@@ -38,6 +38,16 @@ def test_equal_keys_are_left_out() -> None:
     assert differing([{"a": "1"}]) == differing([]) == []
 
 
+@pytest.mark.parametrize(
+    "key", ["sweep.name", "tracking.experiment", "trainer.progress", "plugin_dirs"]
+)
+def test_where_a_run_is_kept_and_shown_is_left_out(key: str) -> None:
+    assert differing([{key: "a", "trainer.max_steps": "1"}, {"trainer.max_steps": "2"}]) == [
+        "trainer.max_steps"
+    ]
+    assert differing([{key: "a", "sweeps": "1"}, {key: "b", "sweeps": "2"}]) == ["sweeps"]
+
+
 def test_details_of_a_group_hide_behind_its_name() -> None:
     configs = [
         {"cell.name": "lstm", "cell.forget_bias": "1.0", "seed": "0"},

@@ -27,7 +27,7 @@ from rnnexp.app.config.launchers import (
     check_timeout,
     is_here,
 )
-from rnnexp.app.config.overrides import parse, unreadable
+from rnnexp.app.config.overrides import check_varied, parse, unreadable, with_params
 from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.searched import check_plugin_dirs, plugin_dirs, search_path
 from rnnexp.app.config.store import register_configs
@@ -173,11 +173,10 @@ def _alone(whole: DictConfig, overrides: list[str]) -> DictConfig:
 
 def _expand(hydra: DictConfig, overrides: list[str]) -> _Expanded:
     check_launcher_options(hydra.launcher)
+    merged = with_params(hydra.sweeper.get("params") or {}, overrides)
+    check_varied(parse(merged))
     if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):
         return _corners(hydra, overrides)
-    params = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
-    given = {o.key_or_group for o in parse(overrides)}
-    merged = [*(p for p in params if p.partition("=")[0] not in given), *overrides]
     loader = GlobalHydra.instance().config_loader()  # for glob(*), which asks for the choices
     batches = BasicSweeper.split_arguments(parse(merged, loader), None)
     return None, hydra.launcher, [list(job) for batch in batches for job in batch]

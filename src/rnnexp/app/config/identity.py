@@ -6,20 +6,22 @@ from typing import Any
 
 from rnnexp.app.config.build import Plan
 from rnnexp.app.config.sources import digests
-from rnnexp.tracking import config_hash
+from rnnexp.tracking import config_hash, is_outside_identity
 from rnnexp.training.checkpoints import digest_of
-
-_VARYING = ("resume", "plugin_dirs", "tracking", "sweep")
-"""Groups of keys that do not change what is computed; of resume the file counts, not its name."""
-_SHOWN = ("progress",)
-"""Keys of the trainer that do not either."""
 
 
 def identity(values: Mapping[str, Any]) -> dict[str, Any]:
     """Take from a config what decides about the figures of a run."""
-    kept = {key: value for key, value in values.items() if key not in _VARYING}
-    kept["trainer"] = {k: v for k, v in values["trainer"].items() if k not in _SHOWN}
-    return kept
+    # Of resume the file counts, not its name.
+    return {key: value for key, value in _inside(values).items() if key != "resume"}
+
+
+def _inside(values: Mapping[str, Any], group: str = "") -> dict[str, Any]:
+    return {
+        key: _inside(value, f"{group}{key}.") if isinstance(value, dict) else value
+        for key, value in values.items()
+        if not is_outside_identity(f"{group}{key}")
+    }
 
 
 def job_key(plan: Plan) -> str:

@@ -1,7 +1,7 @@
 """The words of a command as Hydra's overrides; one that Hydra cannot read is shown as it can."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from rnnexp.errors import ConfigError
+from rnnexp.tracking import is_outside_identity
 
 
 def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
@@ -26,6 +27,37 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
         return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
     except HydraException as error:
         raise unreadable(overrides, error) from error
+
+
+def with_params(params: Mapping[str, object], overrides: Sequence[str]) -> list[str]:
+    """Put what a config has a sweep vary before the overrides of a command, which win.
+
+    Args:
+        params: ``hydra.sweeper.params``: values by key, as on a command line.
+        overrides: those of the command.
+    """
+    given = {override.key_or_group for override in parse(overrides)}
+    own = [f"{key}={value}" for key, value in params.items() if key not in given]
+    return [*own, *overrides]
+
+
+def check_varied(overrides: Sequence[Override]) -> None:
+    """Refuse values that would make no jobs of their own.
+
+    Args:
+        overrides: what a sweep varies, and what all of its jobs have in common.
+
+    Raises:
+        ConfigError: a key varies that is no part of what tells jobs apart.
+    """
+    for override in overrides:
+        key = override.key_or_group
+        if override.is_sweep_override() and is_outside_identity(key):
+            raise ConfigError(
+                f"{override.input_line}: where runs are found, kept and shown cannot vary within a "
+                f"sweep, for jobs that differ in it alone are the same job. Give {key} one value; "
+                "for another start another command."
+            )
 
 
 def unreadable(overrides: Sequence[str], error: Exception) -> ConfigError:

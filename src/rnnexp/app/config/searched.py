@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnexp.app.config.build import Plan
-from rnnexp.app.config.overrides import parse, quoted
+from rnnexp.app.config.overrides import check_varied, parse, quoted
 from rnnexp.discovery import ENVIRONMENT, plugin_folders
 from rnnexp.errors import ConfigError
 
@@ -32,11 +32,16 @@ def plugin_dirs(overrides: Sequence[str]) -> list[str]:
 
     Args:
         overrides: those of the command.
+
+    Raises:
+        ConfigError: they vary in a sweep.
     """
     named = [o for o in overrides if o.lstrip("+").startswith("plugin_dirs=")]
     if not named:
         return []
-    value = parse(named)[-1].value()
+    given = parse(named)
+    check_varied(given)
+    value = given[-1].value()
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 
