@@ -93,19 +93,20 @@ def check_targets(subject: TaskSubject) -> None:
 
 
 def check_epochs(subject: TaskSubject) -> None:
-    """In training the number of a batch counts on: the first of the second epoch is one too."""
+    """In training the number of a batch counts on: those of the second epoch are batches too."""
     task = subject.make()
-    index = task.num_batches("train")
-    asked = f"a batch under the number {index}, the first of the second epoch"
+    count = _count(subject, task, "train")
     look = 'epoch, number = divmod(index, self.num_batches("train")) gives the number within one.'
     look = f"{look} Look at batch of {subject.place}."
-    try:
-        batch = task.batch("train", index)
-    except Exception as error:  # whatever comes of a number that is too large
-        raise BrokenError(asked, f"{type(error).__name__}: {error}", look) from error
-    if batch.inputs_TBI.shape[1] < 1:
-        raise BrokenError(asked, f"inputs of shape {tuple(batch.inputs_TBI.shape)}", look)
-    _check_inputs(subject, task, batch, task.length)
+    for index in (count, 2 * count - 1):
+        asked = f"a batch under the number {index}, in the second epoch of {count} batches"
+        try:
+            batch = task.batch("train", index)
+        except Exception as error:  # whatever comes of a number that is too large
+            raise BrokenError(asked, f"{type(error).__name__}: {error}", look) from error
+        if batch.inputs_TBI.shape[1] < 1:
+            raise BrokenError(asked, f"inputs of shape {tuple(batch.inputs_TBI.shape)}", look)
+        _check_inputs(subject, task, batch, task.length)
 
 
 def check_facts(subject: TaskSubject) -> None:

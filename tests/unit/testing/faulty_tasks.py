@@ -87,6 +87,13 @@ class OneEpoch(Even):
         return replace(batch, inputs_TBI=batch.inputs_TBI[:, rows], targets=batch.targets[rows])
 
 
+class LeftOver(OneEpoch):
+    """Reads on into what a division has left over of its data."""
+
+    def batch(self, split, index):
+        return super().batch(split, 0 if index == self.num_batches(split) else index)
+
+
 class Listed(Even):
     def batch(self, split, index):
         return [super(Listed, self).batch(split, i) for i in range(self.num_batches(split))][index]
@@ -164,6 +171,7 @@ TASK_FAULTS = [
     ("batches", OneTooMany),
     ("numbers", Chance),
     ("epochs", OneEpoch),
+    ("epochs", LeftOver),
     ("epochs", Listed),
     ("splits", OneBatch),
     ("splits", SeedInTest),

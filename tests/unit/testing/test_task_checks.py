@@ -52,5 +52,5 @@ def test_inputs_that_no_product_takes_are_remarked_on(plugins: Registry) -> None
 
 def test_the_number_of_the_batch_that_is_missing_is_said(plugins: Registry) -> None:
     (finding,) = find(plugins, Listed, CHECKS["epochs"])
-    assert "under the number 500, the first of the second epoch" in finding.broken.expected
+    assert "under the number 500, in the second epoch of 500 batches" in finding.broken.expected
     assert "divmod(index" in finding.broken.look
