@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rnnexp.app.config.probe import try_step
 from rnnexp.cells import Cell, require
+from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import Registry
 from rnnexp.testing import CELL_CHECKS, CellSubject, examine
+from rnnexp.testing.cost import multiply_adds
 from rnnexp.types import State
 
 from .faulty import Sound
@@ -131,3 +134,27 @@ def test_complex_weights_stay_complex(plugins: Registry) -> None:
     subject = CellSubject(replace(plugins.get("cell", "elman"), name="unusual", cls=ComplexWeights))
     assert subject.make(torch.float64).in_HI.dtype == torch.complex128
     assert subject.make(torch.float32).in_HI.dtype == torch.complex64
+
+
+class ComplexFirst(Cell):
+    def __init__(self, input_size: int, **options: Any) -> None:
+        super().__init__(input_size, **options)
+        self.turn_H = nn.Parameter(torch.exp(1j * torch.rand(self.hidden_size)))
+        self.weights = nn.Linear(input_size, self.hidden_size)
+
+    def initial_state(self, batch_shape: Sequence[int]) -> State:
+        return (self.zeros(batch_shape),)
+
+    def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        z_BH = self.turn_H * state[0] + self.weights(x_BI)
+        return z_BH.real, (z_BH,)
+
+
+def test_inputs_and_outputs_are_real_whatever_the_first_weight() -> None:
+    cell = ComplexFirst(2, hidden_size=3)
+    try_step("unusual", cell)
+    assert multiply_adds(cell) == 2 * 3
+    network = RecurrentNetwork(lambda size: ComplexFirst(size, hidden_size=3), 2, 1, feedback=True)
+    fed_back_BO = network.initial_state((4,)).fed_back_BO
+    assert fed_back_BO is not None
+    assert fed_back_BO.dtype == torch.float32
