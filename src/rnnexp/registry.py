@@ -16,6 +16,8 @@ C = TypeVar("C", bound=type)
 _READ_OTHERWISE = {"null", "nan", "inf", "true", "false", "yes", "no", "on", "off"}
 """What Hydra's command line or a YAML file takes for no text, in letters of any case."""
 
+_BEGINS_EQUATION = re.compile(r"\S+(, \S+)* +=\s")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -64,8 +66,12 @@ class Entry:
     @property
     def equation(self) -> str:
         """The indented lines of its docstring that stand before ``Args:``."""
-        body = self.doc.partition("\nArgs:")[0].splitlines()[1:]
-        return "\n".join(line.strip() for line in body if line.startswith("    "))
+        body = self.doc.partition("\nArgs:")[0].partition("\n")[2].lstrip("\n")
+        if _BEGINS_EQUATION.match(body):  # nothing else below the first line, to be indented from
+            lines = body.partition("\n\n")[0].splitlines()
+        else:
+            lines = [line for line in body.splitlines() if line.startswith("    ")]
+        return "\n".join(line.strip() for line in lines)
 
 
 @dataclass(frozen=True)

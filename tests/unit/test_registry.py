@@ -44,6 +44,27 @@ def test_entry_reads_docstring() -> None:
     assert [(o.name, o.default) for o in entry.options] == [("width", 4)]
 
 
+class Short:
+    """Nothing but a sentence and an equation.
+
+    z, n = f(x_t,
+             h_{t-1})
+    h_t  = g(z, n)
+    """
+
+
+class Prose:
+    """Nothing but a sentence
+
+    and another: h = 0 in it.
+    """
+
+
+def test_an_equation_needs_no_section_below_it() -> None:
+    assert _entry(Short).equation == "z, n = f(x_t,\nh_{t-1})\nh_t  = g(z, n)"
+    assert _entry(Prose).equation == ""
+
+
 def test_entry_without_docstring_is_empty() -> None:
     assert (_entry(Other).doc, _entry(Other).summary, _entry(Other).equation) == ("", "", "")
 

@@ -144,7 +144,7 @@ class RecurrentNetwork(nn.Module):
         states = tuple(cell.initial_state(batch_shape) for cell in self.layers)
         if not self.feedback:
             return NetworkState(states)
-        weight = next(self.parameters())
+        weight = next(self.parameters()).real  # outputs are, whatever the weights
         return NetworkState(states, weight.new_zeros(*batch_shape, self.output_size))
 
     def forward(

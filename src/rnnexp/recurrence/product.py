@@ -45,8 +45,8 @@ def product(x_MxK: Tensor, y_NxK: Tensor, plus: Tensor | None = None) -> Tensor:
     return product_with(y_NxK, x_MxK.shape[0])(x_MxK, plus, None)
 
 
-def linear(x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor) -> Tensor:
-    """Compute ``W x + b`` as `torch.nn.functional.linear` does, in memory that is used again."""
+def linear(x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor | None) -> Tensor:
+    """Compute ``W x (+ b)`` as `torch.nn.functional.linear` does, in memory that is used again."""
     if torch.is_autocast_enabled(x_BI.device.type) or not x_BI.numel():
         return torch.nn.functional.linear(x_BI, weight_OxI, bias_O)
     flat = _Linear.apply(x_BI.reshape(-1, x_BI.shape[-1]), weight_OxI, bias_O)
@@ -56,13 +56,16 @@ def linear(x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor) -> Tensor:
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor) -> Tensor:
-        """Compute ``W x + b``."""
+    def forward(ctx: Any, x_BI: Tensor, weight_OxI: Tensor, bias_O: Tensor | None) -> Tensor:
+        """Compute ``W x (+ b)``."""
         ctx.save_for_backward(x_BI, weight_OxI)
         rows, wide = x_BI.shape[0], weight_OxI.shape[0]
         if _suits_onednn(weight_OxI, rows) and rows * wide * x_BI.element_size() <= _LARGEST:
             return _by_onednn(x_BI, weight_OxI, bias_O)
-        return torch.addmm(bias_O, x_BI, weight_OxI.t(), out=buffer(x_BI, (rows, wide)))
+        out = buffer(x_BI, (rows, wide))
+        if bias_O is None:
+            return torch.mm(x_BI, weight_OxI.t(), out=out)
+        return torch.addmm(bias_O, x_BI, weight_OxI.t(), out=out)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -72,7 +72,7 @@ class Trace:
     def room(self, steps: int, like: Tensor) -> Tensor:
         """Give the place of the norms of all T steps."""
         if self.grad_norm_T is None:
-            self.grad_norm_T = torch.zeros(steps, dtype=like.dtype, device=like.device)
+            self.grad_norm_T = torch.zeros(steps, dtype=like.real.dtype, device=like.device)
         return self.grad_norm_T
 
 

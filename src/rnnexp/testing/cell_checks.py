@@ -12,7 +12,7 @@ from torch.autograd.gradcheck import GradcheckError
 from rnnexp.cells import Cell
 from rnnexp.recurrence.shapes import check_recurrent_weight
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
-from rnnexp.testing.subject import B, CellSubject, H, I, flat, gradients, random_state
+from rnnexp.testing.subject import B, CellSubject, I, as_leaf, flat, gradients, random_state
 from rnnexp.types import State
 
 
@@ -39,7 +39,7 @@ def check_shapes(subject: CellSubject) -> None:
         for lead in ((), (B,), (2, B)):
             state = cell.initial_state(lead)
             out, new = _step_of(cell, torch.randn(*lead, I, dtype=dtype), state, subject)
-            _same_form("output", out, (*lead, H), dtype, subject)
+            _same_form("output", out, (*lead, subject.units()), dtype, subject)
             if len(new) != len(state):
                 raise BrokenError(
                     f"{len(state)} state tensors, as initial_state makes",
@@ -109,7 +109,7 @@ def check_gradient(subject: CellSubject) -> None:
     """The derivative of a step is that of finite differences, in double precision."""
     cell = subject.make()
     x = torch.randn(B, I, dtype=torch.float64, requires_grad=True)
-    state = [s.detach().requires_grad_() for s in random_state(cell, (B,))]
+    state = [as_leaf(s) for s in random_state(cell, (B,))]
     weights = {n: p for n, p in cell.named_parameters() if p.requires_grad}
 
     def step(x_BI: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
@@ -157,8 +157,9 @@ def check_rows(subject: CellSubject) -> None:
     """Row b of the batch depends on row b only."""
     cell = subject.make()
     x = torch.randn(B, I, dtype=torch.float64, requires_grad=True)
-    state = tuple(s.detach().requires_grad_() for s in random_state(cell, (B,)))
-    grads = gradients(cell.step(x, state)[0][0].sum(), [x, *state])
+    state = tuple(as_leaf(s) for s in random_state(cell, (B,)))
+    leaves = [x, *(s for s in state if s.requires_grad)]
+    grads = gradients(cell.step(x, state)[0][0].sum(), leaves)
     if any(bool(grad[1:].any()) for grad in grads):
         raise BrokenError(
             "row 0 of the output to depend on row 0 of input and state only",
@@ -204,13 +205,26 @@ def check_clocks(subject: CellSubject) -> str | None:
 
 def check_seed(subject: CellSubject) -> str | None:
     """A seed gives one cell; another seed gives another, unless its weights are constants."""
-    one, two, other = (subject.make(seed=seed, moved=0.0) for seed in (0, 0, 1))
+    one, drawn_0 = _made(subject, 0)
+    two, _ = _made(subject, 0)
+    other, drawn_1 = _made(subject, 1)
+    if torch.equal(drawn_0, drawn_1):
+        raise BrokenError(
+            "torch's generator left to the seed of the run",
+            "a constructor that sets torch's global seed",
+            f"Draw fixed numbers from a torch.Generator of your own. {subject.place}.",
+        )
     pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
     if not all(torch.equal(a, b) for a, b in pairs):
         raise BrokenError("the same weights from the same seed", "others", subject.place)
     drawn = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     same = all(torch.equal(a, b) for a, b in drawn)
     return "its initial weights are constants" if same else None
+
+
+def _made(subject: CellSubject, seed: int) -> tuple[Cell, Tensor]:
+    # A cell, and where torch's generator stands after it.
+    return subject.make(seed=seed, moved=0.0), torch.get_rng_state()
 
 
 def check_saved(subject: CellSubject) -> None:

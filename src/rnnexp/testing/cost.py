@@ -19,7 +19,7 @@ def multiply_adds(cell: Cell) -> int:
     What is elementwise, some ten operations per unit, is not counted, nor what makes R of other
     parameters: it is done once for all steps and rows.
     """
-    like = next(iter((*cell.parameters(), *cell.buffers())))
+    like = next(iter((*cell.parameters(), *cell.buffers()))).real
     x_BI = torch.zeros(1, cell.input_size, dtype=like.dtype, device=like.device)
     step = _counted(lambda: cell.step(x_BI, cell.initial_state((1,))))
     return step - (_counted(cell.recurrent_weight) if isinstance(cell, PointwiseCell) else 0)

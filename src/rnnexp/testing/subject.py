@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -39,15 +40,20 @@ class CellSubject:
             dtype: of its weights.
             seed: of its weights.
             input_size: I.
-            hidden_size: H.
+            hidden_size: H; where the cell refuses it, one that it takes.
             moved: by how much its parameters are moved away from special values such as zero.
         """
+        units = self.units(hidden_size)
         torch.manual_seed(seed)
-        cell: Cell = self.entry.cls(input_size, hidden_size=hidden_size).to(dtype)
+        cell = _in_type(self.entry.cls(input_size, hidden_size=units), dtype)
         with torch.no_grad():
             for parameter in cell.parameters():
                 parameter.add_(moved * torch.randn_like(parameter))
         return cell
+
+    def units(self, wanted: int = H) -> int:
+        """Choose H: what is wanted, or what the cell takes where it refuses that."""
+        return _units(self.entry, wanted)
 
     @property
     def place(self) -> str:
@@ -55,9 +61,47 @@ class CellSubject:
         return f"{self.entry.cls.__qualname__} in {self.entry.file}"
 
 
+@lru_cache
+def _units(entry: Entry, wanted: int) -> int:
+    own = (o.default for o in entry.options if o.name == "hidden_size" and type(o.default) is int)
+    with torch.random.fork_rng(devices=[]):
+        for size in (wanted, *sorted({8, 64, *own})):
+            try:
+                entry.cls(I, hidden_size=size)
+            except Exception:  # whatever a plugin says of a size
+                continue
+            return size
+    return wanted  # it says itself what is wrong
+
+
+def _in_type(cell: Cell, dtype: torch.dtype) -> Cell:
+    # `Module.to` would make real numbers of complex ones.
+    def cast(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():
+            return tensor.to(dtype.to_complex())
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    return cell._apply(cast)  # pyright: ignore[reportPrivateUsage]
+
+
 def random_state(cell: Cell, batch_shape: Sequence[int]) -> State:
-    """Make a state with the shapes of the initial one and random values."""
-    return tuple(s + 0.5 * torch.randn_like(s) for s in cell.initial_state(batch_shape))
+    """Make a state with the shapes of the initial one and random values.
+
+    Whole numbers stay as they are: what counts or points at something has bounds of its own.
+    """
+    return tuple(
+        s + 0.5 * torch.randn_like(s) if _is_derived(s) else s
+        for s in cell.initial_state(batch_shape)
+    )
+
+
+def as_leaf(tensor: Tensor) -> Tensor:
+    """Copy a tensor; derive by it, unless it holds whole numbers."""
+    return tensor.detach().clone().requires_grad_(_is_derived(tensor))
+
+
+def _is_derived(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def flat(step: tuple[Tensor, State]) -> list[Tensor]:
@@ -77,11 +121,12 @@ def run_all(
         backend: what runs it; None calls ``step`` at each time step, which no backend can get
             wrong.
     """
-    leaves = [t.detach().clone().requires_grad_() for t in (x_TBI, *state)]
+    leaves = [as_leaf(t) for t in (x_TBI, *state)]
     outputs_TBH, last = _run(cell, leaves[0], tuple(leaves[1:]), backend)
     found = {"outputs": outputs_TBH, **{f"state[{i}]": s for i, s in enumerate(last)}}
     trained = {n: p for n, p in cell.named_parameters() if p.requires_grad}
     asked = {"inputs": leaves[0], **{f"state[{i}]": s for i, s in enumerate(leaves[1:])}, **trained}
+    asked = {name: leaf for name, leaf in asked.items() if leaf.requires_grad}
     grads = gradients(weighed(list(found.values())), list(asked.values()))
     return found | {f"dL/d({name})": grad for name, grad in zip(asked, grads, strict=True)}
 
@@ -102,7 +147,7 @@ def weighed(tensors: Sequence[Tensor]) -> Tensor:
     rng = torch.Generator().manual_seed(1)
     terms = [
         (part * torch.randn(part.shape, generator=rng, dtype=part.dtype)).sum()
-        for tensor in tensors
+        for tensor in filter(_is_derived, tensors)
         for part in ([tensor.real, tensor.imag] if tensor.is_complex() else [tensor])
     ]
     return torch.stack(terms).sum()

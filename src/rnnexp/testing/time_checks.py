@@ -212,7 +212,7 @@ def _learn(subject: CellSubject, lr: float) -> tuple[int, float]:
     torch.manual_seed(0)
 
     def make(size: int) -> Cell:
-        return subject.entry.cls(size, hidden_size=32)
+        return subject.entry.cls(size, hidden_size=subject.units(32))
 
     network = RecurrentNetwork(make, 2, 1, readout="last")
     weights = [p for p in network.parameters() if p.requires_grad]

@@ -44,3 +44,11 @@ def test_linear_is_torchs(
         strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_linear_without_bias_is_torchs() -> None:
+    x, weight = torch.randn(5, 4), torch.randn(3, 4, requires_grad=True)
+    found, wanted = linear(x, weight, None), torch.nn.functional.linear(x, weight)
+    torch.testing.assert_close(found, wanted)
+    (grad,) = torch.autograd.grad(found.sum(), weight)
+    torch.testing.assert_close(grad, torch.autograd.grad(wanted.sum(), weight)[0])

@@ -73,6 +73,12 @@ class Unseeded(Sound):
             self.bias_ih.data.normal_()
 
 
+class SetsTheSeed(Sound):
+    def __init__(self, input_size, **options):
+        torch.manual_seed(42)
+        super().__init__(input_size, **options)
+
+
 class HiddenNumber(Sound):
     def __init__(self, input_size, **options):
         super().__init__(input_size, **options)
