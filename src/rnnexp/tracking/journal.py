@@ -8,7 +8,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rnnexp.tracking.files import hold
@@ -24,9 +24,12 @@ class JournalWriter:
     Args:
         folder: the run's folder.
         background: whether a thread of its own writes; else every `append` does.
+        turn: what the thread does besides, each time that it has written.
     """
 
-    def __init__(self, folder: Path, background: bool = True) -> None:
+    def __init__(
+        self, folder: Path, background: bool = True, turn: Callable[[], None] | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
         cut_torn_tail(self.path)
@@ -36,6 +39,7 @@ class JournalWriter:
         self._waiting: deque[bytes | Record] = deque()
         self._closed = threading.Event()
         self._writing = threading.Lock()
+        self._turn = turn
         self.error: OSError | None = None
         self._thread: threading.Thread | None = None
         if background:
@@ -86,6 +90,8 @@ class JournalWriter:
     def _keep_writing(self) -> None:
         while not self._closed.wait(SYNC_SECONDS):
             self.flush()
+            if self._turn is not None:
+                self._turn()
 
     def _write(self, lines: bytes) -> None:
         if not lines:

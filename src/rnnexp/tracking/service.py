@@ -1,8 +1,10 @@
 """What a training process sees of tracking: open a run, log to it, end it."""
 
+import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from rnnexp.tracking.records import (
 )
 
 _POLL_SECONDS = 0.05
+_SINK_SECONDS = 30.0
+"""Between two starts of a sink that dies again and again: each takes seconds of a core."""
 
 
 class RunLog:
@@ -35,6 +39,7 @@ class RunLog:
         uri: the store it goes to.
         artifacts: URI of the folder for artifacts of a new experiment.
         background: False writes at each call, without a thread: a process with one cannot fork.
+        turn: what the thread does besides, twice a second.
     """
 
     def __init__(
@@ -44,9 +49,10 @@ class RunLog:
         uri: str,
         artifacts: str | None,
         background: bool = True,
+        turn: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder
-        self._journal = JournalWriter(folder, background)
+        self._journal = JournalWriter(folder, background, turn)
         earlier = _earlier(folder) if header.continues else _Earlier()
         self.key = earlier.key or uuid.uuid4().hex
         self._recorded, self._profiled = earlier.steps, earlier.profiles
@@ -146,7 +152,10 @@ class Journals:
 
     def open_run(self, folder: Path, header: RunHeader, *, background: bool = True) -> RunLog:
         """Begin the record of a run in its folder."""
-        return RunLog(folder, header, self.uri, self._artifacts, background)
+        return RunLog(folder, header, self.uri, self._artifacts, background, self.look_after)
+
+    def look_after(self) -> None:
+        """Do what is to be done from time to time; here nothing."""
 
 
 class Tracking(Journals):
@@ -164,6 +173,9 @@ class Tracking(Journals):
         self._sink: Courier | None = None
         self._logs: list[RunLog] = []
         self._folders: list[Path] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._next_sink = 0.0
 
     def open_run(self, folder: Path, header: RunHeader, *, background: bool = True) -> RunLog:
         """Begin the record of a run in its folder."""
@@ -174,9 +186,20 @@ class Tracking(Journals):
 
     def forward(self, folder: Path) -> None:
         """Forward a journal, whoever writes it; it has been begun."""
-        self._folders.append(folder)
-        if self._sink is None or not self._sink.tell([folder]):
-            self._engage()
+        with self._lock:
+            self._folders.append(folder)
+            if self._sink is None or not self._sink.tell([folder]):
+                self._engage()
+
+    def look_after(self) -> None:
+        """Start another sink where it has died, of memory or by a stray kill."""
+        with self._lock:
+            if self._sink is None or self._closed or self._sink.process.poll() is None:
+                return
+            if time.monotonic() >= self._next_sink:
+                self._next_sink = time.monotonic() + _SINK_SECONDS
+                with suppress(OSError):  # no memory, say: the next turn may have it
+                    self._engage()
 
     def close(self, timeout: float) -> list[Path]:
         """Wait until the store has everything.
@@ -187,9 +210,11 @@ class Tracking(Journals):
         Returns:
             The folders of runs that are not fully delivered.
         """
+        with self._lock:
+            self._closed = True
+            if self._sink is not None and self._sink.process.poll() is not None:
+                self._engage()
         if self._sink is not None:
-            if self._sink.process.poll() is not None:
-                self._sink = self._engage()
             self._sink.hang_up()
             self._sink.wait(timeout)
         lost = {log.folder for log in self._logs if log.error}
@@ -204,15 +229,14 @@ class Tracking(Journals):
         log = self._sink.log if self._sink else None
         return last_problem(log) if log else None
 
-    def _engage(self) -> Courier:
-        # A sink that died, of memory or by a stray kill, leaves its runs to the next.
-        if self._sink is not None:
-            self._sink.hang_up()
-        ready = self._ready
-        self._sink = ready if ready is not None and ready.is_free else Courier()
+    def _engage(self) -> None:
+        # A sink that has died leaves its runs to the next.
         left = [folder for folder in self._folders if not delivered(folder)]
+        dead, ready = self._sink, self._ready
+        self._sink = ready if ready is not None and ready.is_free else Courier()
+        if dead is not None:
+            dead.hang_up()
         self._sink.engage(self.uri, self._folders[-1] / LOG_FILE, left)
-        return self._sink
 
 
 def close_journal(folder: Path, status: Status, reason: str, log: Path | None = None) -> None:

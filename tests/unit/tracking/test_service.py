@@ -96,6 +96,46 @@ def test_dead_sink_is_replaced(tmp_path: Path, store_uri: str, runs: int) -> Non
     assert [run.info.status for run in _runs(store_uri)] == ["FINISHED"] * runs
 
 
+def test_a_sink_that_is_killed_while_a_run_goes_on_is_replaced(
+    tmp_path: Path, store_uri: str
+) -> None:
+    tracking = Tracking(store_uri, None)
+    log = tracking.open_run(tmp_path / "run", HEADER)
+    log.metrics({"loss": 1.0}, 0)
+    run_id = log.run_id(timeout=60)
+    assert run_id is not None
+    assert tracking._sink is not None
+    os.kill(tracking._sink.process.pid, signal.SIGKILL)
+    for step in range(1, 20):
+        log.metrics({"loss": 1.0}, step)
+    assert comes_true(lambda: len(steps_in(MlflowClient(store_uri), run_id, "loss")) == 20)
+    log.end("FINISHED")
+    assert tracking.close(timeout=60) == []
+    (run,) = _runs(store_uri)
+    assert sorted(_steps(store_uri, run)) == list(range(20))
+
+
+def test_sinks_that_die_again_and_again_are_not_started_at_every_turn(
+    tmp_path: Path, store_uri: str
+) -> None:
+    tracking = Tracking(store_uri, None)
+    log = tracking.open_run(tmp_path, HEADER, background=False)
+    sinks = set[int]()
+    for _ in range(4):
+        assert tracking._sink is not None
+        sink = tracking._sink.process
+        sinks.add(sink.pid)
+        if sink.poll() is None:
+            os.kill(sink.pid, signal.SIGKILL)
+        assert comes_true(lambda sink=sink: sink.poll() is not None)
+        tracking.look_after()
+    assert len(sinks) == 2
+    log.end("FINISHED")
+    assert tracking.close(timeout=60) == []
+    tracking.look_after()
+    assert tracking._sink.process.poll() is not None, "after the end none is started"
+
+
 OWNER = """
 import sys, time
 from pathlib import Path

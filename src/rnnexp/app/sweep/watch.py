@@ -144,6 +144,7 @@ class SweepWatcher:
             return
         self._shown = now
         self._forward()
+        self.sweep.tracking.look_after()
         for item in self._running:
             cap_log(item.folder, at_work=True)
         self.sweep.beat()

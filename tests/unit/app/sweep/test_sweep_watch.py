@@ -113,6 +113,18 @@ def test_one_that_was_ended_while_it_waited_is_left_to_the_other(
     sweep.close(stopped=True)
 
 
+def test_a_sweep_looks_after_its_sink_at_every_turn(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = opened()
+    turns: list[str] = []
+    monkeypatch.setattr(sweep.tracking, "look_after", lambda: turns.append("looked after"))
+    watcher = SweepWatcher(sweep, moving=False)
+    watcher.turn([], waiting=0)
+    assert turns == ["looked after"]
+    sweep.close(stopped=True)
+
+
 SIGNALS = {  # and whether the pool had asked the job to end; what its run is then
     "memory ran out": (signal.SIGKILL, False, "FAILED"),
     "a library broke": (signal.SIGSEGV, False, "FAILED"),
