@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from rnnexp.app.config.probe import check_precision, made, try_backend, try_step
+from rnnexp.app.config.probe import check_precision, made, try_backend, try_step, try_task
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.errors import ConfigError
@@ -52,6 +52,7 @@ def make_plan(values: Values) -> Plan:
         ConfigError: readout, head, feedback, window or backend do not fit task and cell.
     """
     task = build_task(values)
+    try_task(values["task"]["name"], task)
     plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
     _check_window(values, plan)
     _check_feed(plan)
