@@ -33,7 +33,7 @@ Examples
   rnnexp train --cfg job          show the config; --help shows the choices
 
 RNNEXP_PLUGINS=DIR[:DIR] adds plugin folders; RNNEXP_TRACEBACK=1 shows where
-errors come from.
+an error that ends a command comes from. That of a run is in its error.txt.
 """
 
 COMMANDS = {
@@ -142,17 +142,29 @@ def _dispatch(name: str, arguments: list[str]) -> int:
         if str(error):  # what was at work, where that is known
             print(f"rnnexp: {error}", file=sys.stderr)
         return 130
-    except Exception as error:
-        if isinstance(error, BrokenPipeError) and _is_unread():
-            return EXIT_UNREAD
-        if os.environ.get("RNNEXP_TRACEBACK") == "1":
-            raise
-        return _explained(error)
+    except (Exception, SystemExit) as error:
+        return _ended(error)
     return code
 
 
-def _explained(error: Exception) -> int:
-    from rnnexp.errors import EXIT_FAILED, EXIT_USER, UserError
+def _ended(error: Exception | SystemExit) -> int:
+    from rnnexp.discovery import place_in_plugin
+
+    if isinstance(error, BrokenPipeError) and _is_unread():
+        return EXIT_UNREAD
+    exits = isinstance(error, SystemExit)
+    if exits and place_in_plugin(error) is None:  # of argparse
+        raise error
+    if os.environ.get("RNNEXP_TRACEBACK") != "1":
+        return _explained(error)
+    if exits:  # would end the program with a code of its own, and without a word
+        raise RuntimeError("A plugin has called sys.exit.") from error
+    raise error
+
+
+def _explained(error: Exception | SystemExit) -> int:
+    from rnnexp.discovery import place_in_plugin
+    from rnnexp.errors import EXIT_FAILED, EXIT_USER, UserError, describe
 
     known = _of_a_path(error) if isinstance(error, OSError) else None
     if isinstance(error, UserError):
@@ -160,8 +172,10 @@ def _explained(error: Exception) -> int:
     if known is not None:
         print(f"rnnexp: {known}", file=sys.stderr)
         return EXIT_USER
-    print(f"rnnexp: {type(error).__name__}: {error}", file=sys.stderr)
-    print("A bug, probably; RNNEXP_TRACEBACK=1 shows where.", file=sys.stderr)
+    place = place_in_plugin(error)
+    whose = f"It came out of a plugin, at {place}" if place else "A bug, probably"
+    print(f"rnnexp: {describe(error)}", file=sys.stderr)
+    print(f"{whose}; RNNEXP_TRACEBACK=1 shows where.", file=sys.stderr)
     return EXIT_FAILED
 
 

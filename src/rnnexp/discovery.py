@@ -9,7 +9,7 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
@@ -148,17 +148,35 @@ def _check_new(before: Mapping[tuple[Kind, str], Entry]) -> None:
 
 
 def _failure(what: str, error: BaseException) -> Failure:
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == what
-    ]
+    lines = [frame.lineno for frame in _frames_in({what}, error)]
     if isinstance(error, SyntaxError) and error.filename == what:
         lines.append(error.lineno)
     if isinstance(error, DeclaredError):
         lines.append(error.line)
     taken = error.key if isinstance(error, NameTakenError) else None
     return Failure(what, _said(what, error), lines[-1] if lines else None, taken)
+
+
+def _frames_in(files: Container[str], error: BaseException) -> list[traceback.FrameSummary]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame for frame in frames if frame.filename in files]
+
+
+def place_of(error: BaseException, files: Container[str]) -> str | None:
+    """Name the innermost line of some files that an error came through, as FILE:LINE.
+
+    Args:
+        error: any.
+        files: which files.
+    """
+    frames = _frames_in(files, error)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+
+
+def place_in_plugin(error: BaseException) -> str | None:
+    """Name the innermost line of a user's plugins that an error came through; None if of none."""
+    files = {str(e.file) for e in REGISTRY.entries.values() if not _is_shipped(e.file)}
+    return place_of(error, files)
 
 
 def _said(what: str, error: BaseException) -> str:

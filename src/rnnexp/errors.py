@@ -84,6 +84,12 @@ class NonFiniteError(RunError):
     """A loss, a gradient, an input or a state that is NaN or infinite."""
 
 
+def describe(error: BaseException) -> str:
+    """Say an error in one line: its type, unless it is one of ours, and its message."""
+    own = type(error).__module__.startswith("rnnexp.")
+    return str(error) if own else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant; list them all where none is near, or few.
 

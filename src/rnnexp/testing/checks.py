@@ -94,7 +94,7 @@ def _examine(subject: Subject, check: Check[Subject]) -> Finding:
         return Finding(check.name, check.promise, "skipped", str(reason))
     except BrokenError as broken:
         return Finding(check.name, check.promise, "fails", broken=broken)
-    except Exception as error:  # whatever a plugin raises
+    except (Exception, SystemExit) as error:  # whatever a plugin raises
         broken = BrokenError(
             "no exception", f"{type(error).__name__}: {error}", _place_of(error, subject)
         )

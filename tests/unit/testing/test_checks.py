@@ -162,7 +162,8 @@ def test_the_place_of_a_fault_is_in_the_plugin(plugins: Registry) -> None:
     assert finding.broken.look.startswith("Look at Grows in ")
 
 
-def test_an_exception_in_a_plugin_is_a_finding(plugins: Registry) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError("one by nothing"), SystemExit(0)])
+def test_an_exception_in_a_plugin_is_a_finding(plugins: Registry, error: BaseException) -> None:
     class Raises(Sound):
         """Raises.
 
@@ -170,10 +171,11 @@ def test_an_exception_in_a_plugin_is_a_finding(plugins: Registry) -> None:
         """
 
         def update(self, wx_BGH, rh_BGH, state):
-            raise ZeroDivisionError("one by nothing")
+            raise error
 
     (finding,) = examine(subject_of(plugins, Raises), [CHECKS["shapes"]])
-    assert finding.broken.seen == "ZeroDivisionError: one by nothing"
+    assert finding.status == "fails"
+    assert finding.broken.seen == f"{type(error).__name__}: {error}"
     assert "test_checks.py:" in finding.broken.look
 
 

@@ -1,6 +1,6 @@
 """``rnnexp cells``, ``tasks``, ``callbacks``: what is registered, and what it takes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from rich import box
@@ -11,25 +11,28 @@ from rich.table import Table
 from rich.text import Text
 
 from rnnexp.app.commands.arguments import parser_of, plain
-from rnnexp.app.config.catalogue import by_family, costs
+from rnnexp.app.config.catalogue import Costs, all_costs, by_family
 from rnnexp.discovery import load_plugins
 from rnnexp.options import REQUIRED, Option, written
 from rnnexp.registry import REGISTRY, Entry, Kind
 
+_UNCOUNTED = ("-", "-", "-")
 _WIDEST = 40
 """Columns of a terminal for a key and its default, at most."""
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Describe the plugins named; list all where none is; the exit code is 1 if a file failed."""
+    """Describe the plugins named; list all where none is; the exit code is 1 if one failed."""
     parser = parser_of(command, __doc__)
     parser.add_argument("names", nargs="*")
     names = parser.parse_args(arguments).names
     failures = load_plugins()
     kind = cast(Kind, command.removesuffix("s"))
     console = Console()
+    uncounted: list[str] = []
     if kind == "cell" and not names:
-        console.print(cell_table(REGISTRY.all(kind)))
+        counted, uncounted = all_costs(REGISTRY.all(kind))
+        console.print(cell_table(REGISTRY.all(kind), counted))
         console.print(
             "At 64 units on 64 inputs. Options and equation: rnnexp cells NAME", highlight=False
         )
@@ -38,10 +41,12 @@ def main(command: str, arguments: list[str]) -> int:
             describe(entry, console)
     for failure in failures:
         console.print(f"[red]not loaded[/red]  {escape(str(failure))}", soft_wrap=True)
-    return 1 if failures else 0
+    for reason in uncounted:
+        console.print(f"[red]not counted[/red]  {escape(reason)}", soft_wrap=True)
+    return 1 if failures or uncounted else 0
 
 
-def cell_table(entries: list[Entry]) -> Table:
+def cell_table(entries: list[Entry], counted: Mapping[str, Costs]) -> Table:
     """Lay the cells out by family, with what they cost at 64 units on 64 inputs.
 
     Trained numbers; multiply-adds of a step; numbers carried from one step to the next.
@@ -54,7 +59,8 @@ def cell_table(entries: list[Entry]) -> Table:
     for family, members in by_family(entries):
         table.add_row(f"[bold]{escape(family)}[/bold]")
         for entry in members:
-            table.add_row(f"  {entry.name}", *costs(entry), escape(_clause(entry.summary)))
+            count, what = counted.get(entry.name, _UNCOUNTED), _clause(entry.summary)
+            table.add_row(f"  {entry.name}", *count, escape(what))
     return table
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from rnnexp.app.config.probe import check_precision, made, try_backend, try_step
+from rnnexp.app.config.probe import check_precision, made, try_backend, try_step, try_task
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.declared import fault_of_patterns
@@ -54,6 +54,7 @@ def make_plan(values: Values) -> Plan:
         PluginError: the task names patterns that there are not; the cell fails at its first step.
     """
     task = build_task(values)
+    try_task(values["task"]["name"], task)
     plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
     _check_window(values, plan)
     _check_feed(plan)

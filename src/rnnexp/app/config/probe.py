@@ -2,7 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,13 @@ from torch import nn
 
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell
-from rnnexp.errors import ConfigError, PluginError, RnnexpError
+from rnnexp.discovery import place_of
+from rnnexp.errors import ConfigError, PluginError, RnnexpError, describe
 from rnnexp.options import arguments_of
 from rnnexp.recurrence import choose_backend
 from rnnexp.recurrence.shapes import check_recurrent_weight, check_step
 from rnnexp.registry import REGISTRY, Kind
+from rnnexp.tasks import Task
 
 _WEIGHTS = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
 """What ``trainer.precision`` makes of the weights, where it does anything."""
@@ -25,7 +28,7 @@ def made(kind: Kind, name: str, *arguments: Any, options: Mapping[str, Any]) -> 
     """Make an object of a plugin's class.
 
     Raises:
-        PluginError: the class lacks a method that its kind must have.
+        PluginError: the class lacks a method that its kind must have, or its constructor fails.
     """
     entry = REGISTRY.get(kind, name)
     missing = sorted(getattr(entry.cls, "__abstractmethods__", ()))
@@ -33,7 +36,48 @@ def made(kind: Kind, name: str, *arguments: Any, options: Mapping[str, Any]) -> 
         raise PluginError(
             f"The {kind} '{name}' lacks {', '.join(missing)}: write it in {entry.place}."
         )
-    return entry.cls(*arguments, **arguments_of(entry.options, options))
+    with blaming(kind, name, "cannot be made"):
+        return entry.cls(*arguments, **arguments_of(entry.options, options))
+
+
+@contextmanager
+def blaming(kind: Kind, name: str, what: str) -> Generator[None]:
+    """Say of what a plugin raises in the block, sys.exit too, whose it is and where.
+
+    Args:
+        kind: of the plugin.
+        name: of the plugin.
+        what: fails in the block, such as ``cannot be made``.
+
+    Raises:
+        PluginError: names the plugin, the exception and the line.
+    """
+    try:
+        yield
+    except RnnexpError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a plugin raises
+        entry = REGISTRY.get(kind, name)
+        raise PluginError(
+            f"The {kind} '{name}' {what}. {describe(error)}. "
+            f"Look at {place_of(error, {str(entry.file)}) or entry.place}. "
+            f"More of it: rnnexp check {name}"
+        ) from error
+
+
+def try_task(name: str, task: Task) -> None:
+    """Ask a task for the sizes that every run asks it for.
+
+    Args:
+        name: of the task, as the config names it.
+        task: made for the occasion.
+
+    Raises:
+        PluginError: it lacks one, or fails to say it.
+    """
+    for size in ("length", "input_size", "output_size"):
+        with blaming("task", name, f"does not say its {size}"):
+            getattr(task, size)
 
 
 def try_step(name: str, cell: Cell) -> None:
@@ -46,20 +90,12 @@ def try_step(name: str, cell: Cell) -> None:
     Raises:
         PluginError: the step fails, or returns other shapes than it must.
     """
-    like = next(cell.parameters(), torch.zeros(())).real  # inputs are, whatever the weights
-    try:
-        with torch.no_grad():
-            check_recurrent_weight(cell)
-            state = cell.initial_state((2,))
-            out_BH, new = cell.step(like.new_zeros(2, cell.input_size), state)
-            check_step(cell, state, out_BH, new)
-    except RnnexpError:
-        raise
-    except Exception as error:  # whatever a plugin raises
-        raise PluginError(
-            f"The cell '{name}' fails at its first step. {type(error).__name__}: {error}. "
-            f"More of it: rnnexp check {name}"
-        ) from error
+    with blaming("cell", name, "fails at its first step"), torch.no_grad():
+        like = next(cell.parameters(), torch.zeros(())).real  # inputs are, whatever the weights
+        check_recurrent_weight(cell)
+        state = cell.initial_state((2,))
+        out_BH, new = cell.step(like.new_zeros(2, cell.input_size), state)
+        check_step(cell, state, out_BH, new)
 
 
 def check_precision(name: str, cell: Cell, precision: str) -> None:

@@ -23,6 +23,8 @@ from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.team import team
 from rnnexp.app.run.threads import TAG, threads_of
+from rnnexp.discovery import place_in_plugin
+from rnnexp.errors import RnnexpError, describe
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.tasks.record import facts_of
@@ -93,7 +95,7 @@ def _go(
         outcome.status, outcome.error = "KILLED", reason or str(error)
         raise
     except (Exception, SystemExit) as error:  # sys.exit in a plugin is no success either
-        outcome.error = describe(error)
+        outcome.error = _with_place(error)
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
     finally:
         outcome.seconds = log.seconds_before + time.perf_counter() - begun
@@ -104,10 +106,12 @@ def _go(
                 _close(outcome, folder, log)
 
 
-def describe(error: BaseException) -> str:
-    """Say an error in one line: its type, unless it is one of ours, and its message."""
-    own = type(error).__module__.startswith("rnnexp.")
-    return str(error) if own else f"{type(error).__name__}: {error}".rstrip(": ")
+def _with_place(error: BaseException) -> str:
+    if isinstance(error, RnnexpError):
+        return describe(error)
+    place = place_in_plugin(error)
+    at = f", at {place}" if place else ""
+    return f"{describe(error)}{at}; the traceback is in error.txt of its folder"
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, str]:

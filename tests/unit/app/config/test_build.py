@@ -1,5 +1,7 @@
 """What a plan refuses before anything is built, and what the built thing then is."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,9 +9,11 @@ import pytest
 from rnnexp.app.config.build import Plan, build_network
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.config.figures import figures_of
+from rnnexp.app.config.probe import made
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import PluginError, RnnexpError
 from rnnexp.registry import Registry
+from rnnexp.tasks import Task
 
 
 def plan_of(*words: str) -> Plan:
@@ -48,6 +52,27 @@ class Raises(PointwiseCell):
         raise ZeroDivisionError("one by nothing")
 
 
+class Unmade(Raises):
+    def __init__(self, input_size, *, hidden_size=64):
+        raise RuntimeError("inconsistent tensor size")  # line of the fault
+
+
+class Exits(Raises):
+    def __init__(self, input_size, **options):
+        super().__init__(input_size, **options)
+        sys.exit(0)
+
+
+class ExitsLater(Raises):
+    def update(self, wx_BGH, rh_BGH, state):
+        sys.exit(0)
+
+
+class Orphan(Raises):
+    def __init__(self, input_size, *, hidden_size=64):
+        self.hidden_size = hidden_size
+
+
 class Unwritten(PointwiseCell):
     num_gates = 1
 
@@ -57,12 +82,18 @@ class Unwritten(PointwiseCell):
     [
         (Grows, r"expected shape \(2, 64\), got \(2, 2, 64\)"),
         (Raises, "The cell 'mine' fails at its first step. ZeroDivisionError: one by nothing"),
+        (Unmade, "The cell 'mine' cannot be made. RuntimeError: .* size. Look at {fault}. More"),
+        (Exits, "The cell 'mine' cannot be made. SystemExit: 0. Look at .*test_build.py:[0-9]+"),
+        (ExitsLater, "The cell 'mine' fails at its first step. SystemExit: 0. Look at .*py:[0-9]"),
+        (Orphan, "The cell 'mine' fails .* AttributeError: .* Look at Orphan in .*test_build.py"),
         (Unwritten, "The cell 'mine' lacks update: write it in Unwritten in .*test_build.py"),
     ],
 )
 def test_a_cell_that_cannot_step_is_refused(registry: Registry, cls: type[Cell], said: str) -> None:
     registry.add("cell", "mine", cls)
-    with pytest.raises(PluginError, match=said):
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+    fault = next(n for n, line in enumerate(lines, 1) if line.endswith("# line of the fault"))
+    with pytest.raises(PluginError, match=said.replace("{fault}", f"{__file__}:{fault}")):
         plan_of("cell=mine")
 
 
@@ -75,6 +106,29 @@ def test_a_task_that_is_made_with_patterns_there_are_not_is_refused(registry: Re
     registry.add("task", "mine", Odd)
     with pytest.raises(PluginError, match=r"The task 'mine': patterns names 'lats', .*'last'"):
         plan_of("task=mine")
+
+
+def test_a_keyboard_interrupt_in_a_constructor_is_no_failure_of_the_cell(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry.get("cell", "gru").cls, "__init__", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        made("cell", "gru", 2, options={})
+
+
+def test_a_task_without_a_size_is_refused(registry: Registry) -> None:
+    class Endless(registry.get("task", "adding").cls):
+        length = property(lambda self: self.steps)
+
+        def __init__(self, seed: int = 0, **options: object) -> None:
+            Task.__init__(self, seed)
+
+    registry.add("task", "endless", Endless)
+    with pytest.raises(PluginError, match=r"The task 'endless' does not say its length\. Attrib"):
+        plan_of("task=endless")
 
 
 def test_the_figures_of_a_run_are_known_beforehand() -> None:
