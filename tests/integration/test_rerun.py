@@ -64,6 +64,17 @@ def test_a_run_is_made_again_to_the_last_bit(
         assert other.code == 0, other.err
         first, last = (re.findall(r"test loss ([\d.e-]+)", out) for out in (done.out, other.out))
         assert first != last
+        told = rnnexp("compare", "--seeds")
+        _check_compared(told.out, told.err)
+
+
+def _check_compared(table: str, said: str) -> None:
+    # The rerun is no second sample, and the edited cell is another one.
+    assert "a run repeats another with the same config, sources and seed" in said
+    assert re.search(r"Left out: outputs/\S*-rerun-\S*$", said.strip()), said
+    head, *rows = [line.split() for line in table.splitlines() if line.strip(" ─")]
+    assert head[:2] == ["source.cell", "runs"]
+    assert [row[1] for row in rows] == ["1", "1"]
 
 
 def test_figures_that_differ_are_told(rnnexp, workdir: Path, store_uri: str) -> None:

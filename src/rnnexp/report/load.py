@@ -1,7 +1,7 @@
 """Find finished runs by their ``summary.json``."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from rnnexp.errors import UserError
@@ -21,16 +21,21 @@ class Summary:
     run_id: str | None
     error: str | None
     pruned: bool = False
+    job: str | None = None
+    sources: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def load_summaries(root: Path) -> list[Summary]:
-    """Load every run at or below a folder, oldest first.
+def load_summaries(*roots: Path) -> list[Summary]:
+    """Load every run at or below some folders once, the oldest of each folder first.
 
     Raises:
         UserError: a ``summary.json`` cannot be read.
     """
-    files = sorted(root.rglob("summary.json"), key=lambda file: file.stat().st_mtime)
-    return [_load(file) for file in files]
+    found: dict[Path, Path] = {}
+    for root in roots:
+        for file in sorted(root.rglob("summary.json"), key=lambda file: file.stat().st_mtime):
+            found.setdefault(file.resolve(), file)
+    return [_load(file) for file in found.values()]
 
 
 def _load(file: Path) -> Summary:

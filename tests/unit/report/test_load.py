@@ -25,6 +25,16 @@ def test_runs_are_loaded_oldest_first(tmp_path: Path) -> None:
     assert load_summaries(tmp_path / "none") == []
 
 
+def test_a_folder_that_is_named_twice_is_loaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path / "a" / "deep", "first", 1)
+    _write(tmp_path / "b", "second", 2)
+    monkeypatch.chdir(tmp_path)
+    roots = [Path("a/deep"), tmp_path, Path(), Path("b/../a")]
+    assert [run.name for run in load_summaries(*roots)] == ["first", "second"]
+
+
 def test_moved_folder_is_where_it_is(tmp_path: Path) -> None:
     _write(tmp_path / "old", "x", 1)
     (tmp_path / "old").rename(tmp_path / "new")

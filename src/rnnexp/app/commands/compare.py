@@ -1,11 +1,14 @@
 """``rnnexp compare``: finished runs side by side."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of, picture
 from rnnexp.errors import ConfigError
 from rnnexp.report.columns import print_columns
-from rnnexp.report.load import load_summaries
+from rnnexp.report.load import Summary, load_summaries
+from rnnexp.report.repeats import once_each, with_sources
 from rnnexp.report.seeds import columns_over_seeds
 from rnnexp.report.table import columns_of
 
@@ -19,14 +22,27 @@ def main(command: str, arguments: list[str]) -> int:
     )
     parser.add_argument("--plot", type=picture, metavar="FILE.png", help="draw their curves too")
     args = parser.parse_args(arguments)
-    runs = [run for folder in args.folders for run in load_summaries(folder)]
+    runs = with_sources(load_summaries(*args.folders))
     if not runs:
         places = ", ".join(map(str, args.folders))
         raise ConfigError(f"No finished run in {places}. Start one: rnnexp train")
-    print_columns(columns_over_seeds(runs) if args.seeds else columns_of(runs))
+    jobs = once_each(runs)
+    if len(jobs) < len(runs) and (args.seeds or args.plot):
+        print(f"rnnexp: {_left_out(runs, jobs)}", file=sys.stderr)
+    print_columns(columns_over_seeds(jobs) if args.seeds else columns_of(runs))
     if args.plot is not None:
         from rnnexp.report.curves import draw_curves
 
-        draw_curves(runs, args.plot)
+        draw_curves(jobs, args.plot)
         print(f"Drawn: {args.plot}")
     return 0
+
+
+def _left_out(runs: Sequence[Summary], jobs: Sequence[Summary]) -> str:
+    kept = {run.folder for run in jobs}
+    others = [run.folder for run in runs if run.folder not in kept]
+    many = f"{len(others)} runs repeat others" if len(others) > 1 else "a run repeats another"
+    return (
+        f"{many} with the same config, sources and seed, which says nothing new of a setting; "
+        f"over seeds each counts once. Left out: {', '.join(others)}"
+    )

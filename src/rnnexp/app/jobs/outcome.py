@@ -25,6 +25,8 @@ class Outcome:
         run_id: MLflow's, if the store has answered.
         error: why it failed.
         pruned: whether a search ended it, because others do better; its status is KILLED.
+        job: key of what it computes; runs of one key are the same run, made again.
+        sources: hashes of the sources of its plugins, by kind; of callbacks by name, too.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Outcome:
     run_id: str | None = None
     error: str | None = None
     pruned: bool = False
+    job: str | None = None
+    sources: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def well(self) -> bool:

@@ -13,8 +13,8 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 
 from rnnexp.app.config.build import Plan, run_name
-from rnnexp.app.config.identity import identity
-from rnnexp.app.config.sources import keep_sources, source_tags
+from rnnexp.app.config.identity import identity, job_key
+from rnnexp.app.config.sources import digests, keep_sources, source_tags
 from rnnexp.app.jobs.folder import pruned_at
 from rnnexp.app.jobs.outcome import Outcome, describe_outcome
 from rnnexp.app.run.changes import changes_since
@@ -64,7 +64,7 @@ def run(
     Raises:
         Stopped: a signal ended it, or what comes after it; checkpoint and record are complete.
     """
-    outcome = Outcome(run_name(plan.values), str(folder), config=flatten(plan.values))
+    outcome = _unknown(plan, folder)
     log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent))
     _store_config(plan, folder, log)
     keep_sources(plan.values, folder, log)
@@ -80,6 +80,16 @@ def run(
         raise
     outcome.write()
     return outcome
+
+
+def _unknown(plan: Plan, folder: Path) -> Outcome:
+    return Outcome(
+        run_name(plan.values),
+        str(folder),
+        config=flatten(plan.values),
+        job=job_key(plan),
+        sources=digests(plan.values),
+    )
 
 
 def _go(

@@ -39,7 +39,7 @@ def judge(
     complete = (item.folder / COMPLETE).is_file()
     if complete or (outcome is not None and outcome.error and not timed_out):
         return outcome or item.outcome
-    outcome = outcome or Outcome(item.name, str(item.folder))
+    outcome = outcome or Outcome(item.name, str(item.folder), job=item.key)
     outcome.config = flatten(item.job.plan.values)
     stopped = stopped or (code in STOPPED and not timed_out)
     outcome.status = "KILLED" if stopped else "FAILED"

@@ -1,0 +1,46 @@
+"""Which of several runs are the same one made again, and which only look like it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rnnexp.report.load import Summary
+
+
+def once_each(runs: Sequence[Summary]) -> list[Summary]:
+    """Leave out runs that were made again: the same config, plugin sources, seed, first weights.
+
+    Args:
+        runs: any.
+
+    Returns:
+        One of each, a finished one where there is one; in the order of the first of each.
+    """
+    kept: dict[str, Summary] = {}
+    for run in runs:
+        job = run.job or run.folder
+        known = kept.setdefault(job, run)
+        if known.status != "FINISHED" and run.status == "FINISHED":
+            kept[job] = run
+    return list(kept.values())
+
+
+def with_sources(runs: Sequence[Summary]) -> list[Summary]:
+    """Put the source of each plugin that was edited between the runs into the configs.
+
+    Args:
+        runs: any.
+
+    Returns:
+        The runs; where cells of one name have several sources, the key ``source.cell`` tells which.
+    """
+    versions: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        for plugin, digest in run.sources.items():
+            versions.setdefault((plugin, run.config.get(f"{plugin}.name", "")), set()).add(digest)
+    edited = {plugin for (plugin, _), digests in versions.items() if len(digests) > 1}
+    return [replace(run, config=run.config | _sources_of(run, edited)) for run in runs]
+
+
+def _sources_of(run: Summary, plugins: set[str]) -> dict[str, str]:
+    own = sorted(plugins & set(run.sources))
+    return {f"source.{plugin}": run.sources[plugin][:8] for plugin in own}
