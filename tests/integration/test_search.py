@@ -229,6 +229,10 @@ def test_an_objective_that_no_trial_has(copied, workdir: Path) -> None:
         (["optimizer.lr=0.1,0.2", "cell=gru,lstmm"], "Did you mean 'lstm'?"),
         (["optimizer.lr=0.1,0.2", "hydra/launcher=basic"], "Use hydra/launcher=local"),
         (["optimizer.lr=0.1,0.2", "hydra/launcher=submitit_slurm"], "as hydra.launcher.jobs=8"),
+        (
+            ["optimizer.lr=0.1,0.2", "hydra/launcher=submitit_local", "sweep.timeout=9"],
+            "Use hydra.launcher.timeout_min",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_before_the_first_trial(

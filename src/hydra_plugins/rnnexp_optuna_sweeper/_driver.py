@@ -65,11 +65,13 @@ class Driver:
                 self._interrupted.append(Trial(study, number))
             elif frozen.state.is_finished() and frozen.params.keys() == self.distributions.keys():
                 self._remember(frozen)
+        self._expect()
 
     def supply(self) -> Task | None:
         """Make the next task; None while there is none to be made."""
         while (trial := self._next_trial()) is not None:
             run = self._prepare(trial)
+            self._expect()
             if run is not None:
                 self._runs.append(run)
                 return run.task
@@ -105,6 +107,9 @@ class Driver:
             return None
         self.left -= 1
         return self.study.ask(self.distributions)
+
+    def _expect(self) -> None:
+        self.trials.expect(max(0, self.left) + len(self._interrupted))
 
     def _prepare(self, trial: Trial) -> _Run | None:
         overrides = self._overrides(_completed(trial, self.distributions))

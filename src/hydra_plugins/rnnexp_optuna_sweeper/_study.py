@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import platform
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,8 +33,8 @@ from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings, hint
 from hydra_plugins.rnnexp_optuna_sweeper._space import Choice, Dimension, SearchError
 
 FILE = "study.jsonl"
-_OWNER = "folder"
-"""Attribute of a study in a database: the folder whose search it is."""
+_OWNER, _HOST = "folder", "host"
+"""Attributes of a study in a database: the folder whose search it is, and its machine."""
 _SAMPLERS: dict[str, type[BaseSampler]] = {
     "tpe": TPESampler,
     "cmaes": CmaEsSampler,
@@ -58,23 +59,34 @@ def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> 
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with quiet():
-        study = optuna.create_study(
-            storage=_storage(settings, folder),
-            study_name=folder.name,
-            directions=list(settings.directions),  # type: ignore[arg-type]  # checked already
-            load_if_exists=True,
-        )
+        _sampler(settings, 0)  # refused before anything is written, as the pruner is
+        pruner = _made(_PRUNERS[settings.pruner], settings.pruner_options, "pruner")
+        study = _opened(settings, folder)
         if settings.storage is not None:
             _check_owner(study, settings.storage, folder)
-        done = len(study.trials)
-        study.sampler = _sampler(settings, done)
-        study.pruner = _made(_PRUNERS[settings.pruner], settings.pruner_options, "pruner")
         _check_objectives(study, settings)
         _check_space(study, distributions_of(space))
+        study.sampler = _sampler(settings, len(study.trials))
+        study.pruner = pruner
+        if settings.storage is not None:
+            _own(study, folder)
         study.set_metric_names(list(settings.objectives))
     if settings.sampler == "grid":
         _enqueue_grid(study, settings, space)
     return study
+
+
+def _opened(settings: Settings, folder: Path) -> optuna.Study:
+    storage = _storage(settings, folder)
+    try:
+        return optuna.load_study(study_name=folder.name, storage=storage)
+    except KeyError:
+        return optuna.create_study(
+            storage=storage,
+            study_name=folder.name,
+            directions=list(settings.directions),  # type: ignore[arg-type]  # checked already
+            load_if_exists=True,  # another process may have been quicker
+        )
 
 
 @contextmanager
@@ -180,15 +192,34 @@ def _made(cls: type[Any], options: Mapping[str, Any], what: str) -> Any:
 
 def _check_owner(study: optuna.Study, storage: str, folder: Path) -> None:
     # A database knows searches by their names alone, and other folders may have one of this name.
-    here = str(folder.resolve())
-    owner = study.user_attrs.get(_OWNER)
-    if owner is None:
-        study.set_user_attr(_OWNER, here)
-    elif owner != here:
-        raise SearchError(
-            f"hydra.sweeper.storage={storage}: its search '{folder.name}' is that of {owner}. "
-            "Give this one another name (sweep.name), or a storage of its own."
-        )
+    owner, host = study.user_attrs.get(_OWNER), study.user_attrs.get(_HOST, platform.node())
+    if owner is None or owner == str(folder.resolve()):
+        return
+    elsewhere = host != platform.node()  # whose folders this machine cannot look up
+    if not elsewhere and not _stands(Path(owner), folder):
+        return
+    moved = f" If that folder has moved here, go on with it on {host} once." if elsewhere else ""
+    raise SearchError(
+        f"hydra.sweeper.storage={storage}: its search '{folder.name}' is that of {owner}"
+        f"{f' on {host}' if elsewhere else ''}. "
+        f"Give this one another name (sweep.name), or a storage of its own.{moved}"
+    )
+
+
+def _stands(owner: Path, folder: Path) -> bool:
+    # Not one that was moved or renamed, nor this one under another name.
+    try:
+        return not owner.samefile(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # of somebody else, who lets nobody look
+        return True
+
+
+def _own(study: optuna.Study, folder: Path) -> None:
+    for key, value in ((_OWNER, str(folder.resolve())), (_HOST, platform.node())):
+        if study.user_attrs.get(key) != value:
+            study.set_user_attr(key, value)
 
 
 def _check_objectives(study: optuna.Study, settings: Settings) -> None:

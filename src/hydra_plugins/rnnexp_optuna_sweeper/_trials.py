@@ -42,6 +42,13 @@ class Trials(Protocol):
         """Take note of a trial that an earlier command has ended."""
         ...
 
+    def expect(self, left: int) -> None:
+        """Take note of how many trials have not been asked of `prepare` yet.
+
+        The first call begins the search: it comes after `remember`, when nothing refuses it.
+        """
+        ...
+
     def started(self, task: Task) -> None:
         """Take note of a start."""
         ...
@@ -99,6 +106,9 @@ class HydraTrials:
         """Count it."""
         del number, overrides
         self.lines.done += 1
+
+    def expect(self, left: int) -> None:
+        """Say nothing."""
 
     def started(self, task: Task) -> None:
         """Say nothing."""

@@ -1,5 +1,6 @@
 """The study on disk: torn, gone on with, counted."""
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -121,11 +122,41 @@ def test_a_database_keeps_the_trials_too(tmp_path: Path) -> None:
 def test_a_database_keeps_searches_of_two_folders_apart(tmp_path: Path) -> None:
     settings, space = asked(storage=f"sqlite:///{tmp_path}/trials.db")
     mine, yours = tmp_path / "mine" / "search", tmp_path / "yours" / "search"
+    for folder in (mine, yours):
+        folder.mkdir(parents=True)
     open_study(settings, space, mine)
     with pytest.raises(SearchError, match=f"its search 'search' is that of {mine}. Give this one"):
         open_study(settings, space, yours)
     open_study(settings, space, yours.with_name("other"))
     assert open_study(settings, space, mine).trials == []
+
+
+def test_a_search_in_a_database_goes_with_its_folder(tmp_path: Path) -> None:
+    settings, space = asked(storage=f"sqlite:///{tmp_path}/trials.db")
+    here, there = tmp_path / "here" / "search", tmp_path / "there" / "search"
+    here.mkdir(parents=True)
+    study = open_study(settings, space, here)
+    study.tell(study.ask(distributions_of(space)), 1.0)
+    here.parent.rename(there.parent)
+    assert len(open_study(settings, space, there).trials) == 1, "the project was moved"
+    here.mkdir(parents=True)
+    with pytest.raises(SearchError, match=f"is that of {there}"):
+        open_study(settings, space, here)
+
+
+def test_a_folder_that_another_machine_has_is_not_taken_for_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, space = asked(storage=f"sqlite:///{tmp_path}/trials.db")
+    theirs, mine = tmp_path / "theirs" / "search", tmp_path / "mine" / "search"
+    mine.mkdir(parents=True)
+    with monkeypatch.context() as there:
+        there.setattr(platform, "node", lambda: "alpha")
+        open_study(settings, space, theirs)
+    with pytest.raises(SearchError, match=f"is that of {theirs} on alpha.*on alpha once"):
+        open_study(settings, space, mine)
+    theirs.mkdir(parents=True)
+    assert open_study(settings, space, theirs).trials == [], "the same path is the same folder"
 
 
 def test_reports_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import hydra_words, only_informs, plain
-from rnnexp.app.jobs.folder import FROZEN, STATUS, SWEEPS, State, outcome_of, state_of
+from rnnexp.app.jobs.folder import ENDS, FROZEN, STATUS, SWEEPS, State, outcome_of, state_of
 from rnnexp.app.jobs.lease import holder_of
 from rnnexp.app.sweep.definition import DEFINITION, earlier_in, folders_in
 from rnnexp.app.sweep.items import Item
@@ -86,14 +86,15 @@ def _plan_jobs(sweep: Sweep) -> tuple[list[Path], int]:
 
 def _plan_search(sweep: Sweep) -> tuple[list[Path], int]:
     # Which trials it will have is not known before they are suggested.
-    begun = (sweep.folder / DEFINITION).is_file()
-    folders = folders_in(sweep.folder) if begun else []
+    folders = folders_in(sweep.folder)
     states: list[State] = [state_of(folder) for folder in folders]
-    ends = {"done", "pruned"} | (set() if sweep.options["retry_failed"] else {"failed"})
-    over = sum(state in ends for state in states)
     print(f"{sweep.name}: {sweep.describe()}")
     print(f"{_counts(states) or 'none begun'} | {sweep.folder}")
-    return folders, max(0, sweep.total - over)
+    again = states.count("failed") if sweep.options["retry_failed"] else 0
+    begun = states[len(earlier_in(sweep.folder)) :]
+    suggested = read_json(sweep.folder / DEFINITION).get("suggested", len(begun))
+    unended = sum(state not in ENDS for state in begun)
+    return folders, max(0, sweep.total - suggested) + unended + again
 
 
 def status(arguments: list[str]) -> int:

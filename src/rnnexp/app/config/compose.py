@@ -119,10 +119,10 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
         settings, launcher, found = _expand(whole["hydra"], overrides)
         composed = Composer(_compose).of if len(found) > 1 else _compose
         if settings is not None:
-            corners: list[Job] = [Corner(job, _check(job, composed), settings) for job in found]
-            check_objectives(settings.objectives, corners[0].plan)
-            return corners
-        jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in found]
+            jobs: list[Job] = [Corner(job, _check(job, composed), settings) for job in found]
+            check_objectives(settings.objectives, jobs[0].plan)
+        else:
+            jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in found]
         for job in jobs:
             check_timeout(launcher, job.plan.values["sweep"]["timeout"])
         return jobs

@@ -18,6 +18,8 @@ PRUNED = "pruned.json"
 """Written by a search that is about to end a job; the job finds it when it is asked to end."""
 SWEEPS = Path("outputs", "sweeps")
 State = Literal["new", "interrupted", "done", "failed", "running", "pruned"]
+ENDS: tuple[State, ...] = ("done", "pruned", "failed")
+"""States of a job that no command goes on with unless it is asked to."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A search: a sweep whose jobs Optuna suggests, one at a time."""
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -10,9 +11,9 @@ from hydra_plugins.rnnexp_local_launcher._processes import Task
 from hydra_plugins.rnnexp_optuna_sweeper._trials import Result
 from hydra_plugins.rnnexp_optuna_sweeper.report import read_reports
 from rnnexp.app.config.build import Plan, run_name
-from rnnexp.app.config.compose import Corner, Job, compose_trial
+from rnnexp.app.config.compose import Corner, compose_trial
 from rnnexp.app.config.identity import job_key
-from rnnexp.app.jobs.folder import PRUNED, state_of
+from rnnexp.app.jobs.folder import ENDS, PRUNED, State, state_of
 from rnnexp.app.jobs.lease import BUSY
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.definition import DEFINITION
@@ -50,6 +51,7 @@ class Search(Sweep):
         self.settings = corners[0].settings
         self.items, self.all_items = [], []
         self.refused: list[Outcome] = []
+        self.unsuggested = self.settings.trials
         self.words = ""
         if self.settings.pruner != "none":
             self.reports = self.settings.objectives[0]
@@ -59,19 +61,26 @@ class Search(Sweep):
 
     @property
     def total(self) -> int:
-        """How many trials there will be."""
-        return self.settings.trials
+        """How many jobs there will be: trials of one config are one job."""
+        return len(self.items) + len(self.refused) + self.unsuggested
 
     @property
     def whole(self) -> int:
-        """How many they are with those that this search has not asked for."""
-        # Trials of an earlier command count as such until the study has told of them.
-        return max(self.total, len(self.items) + len(self.earlier))
+        """How many they are with those that have ended under commands of other overrides."""
+        return self.total + sum(state_of(folder) in ENDS for folder in self.earlier)
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """How each trial ended, also where its config could not be run."""
+        """How each job ended, also where its config could not be run."""
         return [*super().outcomes, *self.refused]
+
+    def states(self) -> dict[str, State]:
+        """Tell how far each job has come; one whose config could not be run has failed."""
+        return {**super().states(), **{outcome.name: "failed" for outcome in self.refused}}
+
+    def count(self, running: Collection[str] = ()) -> dict[str, int]:
+        """Count all jobs, since the trials of all commands are those of one study."""
+        return self.count_whole(running)
 
     def describe(self) -> str:
         """Say in a line how many trials are made, how, and for what."""
@@ -79,11 +88,12 @@ class Search(Sweep):
         aims = zip(how.directions, how.objectives, strict=True)
         pruned = "" if how.pruner == "none" else f", pruned by {how.pruner}"
         wanted = ", ".join(" ".join(aim) for aim in aims)
-        return f"a search of {self.total} trials by {how.sampler}{pruned}, to {wanted}"
+        return f"a search of {how.trials} trials by {how.sampler}{pruned}, to {wanted}"
 
     def definition(self) -> dict[str, Any]:
-        """Say what it is, and how many trials it is to have."""
-        return {**super().definition(), "trials": self.total}
+        """Say what it is, how many trials it is to have, and how many of them there are."""
+        trials = self.settings.trials
+        return {**super().definition(), "trials": trials, "suggested": trials - self.unsuggested}
 
     @property
     def aim(self) -> tuple[str, str]:
@@ -96,20 +106,32 @@ class Search(Sweep):
             return super().best(outcomes)
         return {"rnnexp.sweep.best": self.words} if self.words else {}
 
-    def add(self, job: Job) -> Item:
+    def add(self, item: Item) -> Item:
         """Take note of a trial; one of the same config is the same job."""
-        key = job_key(job.plan)
-        for item in self.items:
-            if item.key == key:
-                return item
-        self.items.append(Item(job, key, self.folder / key))
-        write_json(self.folder / DEFINITION, self.definition(), indent=1)
-        return self.items[-1]
+        for known in self.items:
+            if known.key == item.key:
+                return known
+        self.items.append(item)
+        return item
+
+    def expect(self, left: int) -> None:
+        """Take note of how many trials are still to be suggested; the first time, begin.
+
+        Args:
+            left: how many.
+        """
+        self.unsuggested = left
+        if self.opened:
+            self.define()
+        else:
+            self.open()
+            print(f"rnnexp: {self.name}: {self.describe()}", file=sys.stderr)
 
     def refuse(self, overrides: Sequence[str], error: UserError) -> None:
         """Take note of a trial whose config cannot work."""
         name = f"{self.name} {' '.join(overrides)}"
-        self.refused.append(Outcome(name, str(self.folder), error=str(error)))
+        if all(outcome.name != name for outcome in self.refused):
+            self.refused.append(Outcome(name, str(self.folder), error=str(error)))
 
 
 class SearchTrials:
@@ -137,9 +159,10 @@ class SearchTrials:
 
     def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:
         """Freeze the job of a trial, unless what came of it is known."""
-        item = self._item(number, overrides)
-        if item is None:
+        suggested = self._item(number, overrides)
+        if suggested is None:
             return Result("failed")
+        item = self.search.add(suggested)
         state = state_of(item.folder)
         if state == "done":
             return Result("complete", _figures(item.outcome))
@@ -152,8 +175,14 @@ class SearchTrials:
         return JobTask(item)
 
     def remember(self, number: int, overrides: Sequence[str]) -> None:
-        """Count a trial that an earlier command has ended."""
-        self._item(number, overrides)
+        """Count a trial that an earlier command has ended, if what it ran is still this job."""
+        item = self._item(number, overrides)
+        if item is not None and state_of(item.folder) in ENDS:
+            self.search.add(item)
+
+    def expect(self, left: int) -> None:
+        """Hand it on."""
+        self.search.expect(left)
 
     def started(self, task: Task) -> None:
         """Hand it on."""
@@ -194,7 +223,9 @@ class SearchTrials:
     def _item(self, number: int, overrides: Sequence[str]) -> Item | None:
         try:
             job = compose_trial([*self.common, *overrides])
-            return self.search.add(replace(job, plan=_named(job.plan, number)))
+            job = replace(job, plan=_named(job.plan, number))
+            key = job_key(job.plan)
+            return Item(job, key, self.search.folder / key)
         except UserError as error:
             self.search.refuse(overrides, error)
             self.watcher.say(f"{' '.join(overrides)}: {error}")

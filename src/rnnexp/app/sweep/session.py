@@ -143,8 +143,7 @@ class Session:
         """Make the trials that ``hydra/sweeper=optuna`` asks for."""
         del settings  # the search has them from its corners
         assert isinstance(self.sweep, Search)
-        self.sweep.open()
-        print(f"rnnexp: {self.sweep.name}: {self.sweep.describe()}", file=sys.stderr)
+        self.sweep.hold()  # its record is opened when the study has taken what is asked for
         self._watcher = self._watch(self.sweep)
         found = [o for o in self.overrides if o.startswith("hydra.searchpath=")]
         common = found or search_path(self.overrides)
@@ -164,7 +163,7 @@ class Session:
             self._draw(self.sweep)
             self.sweep.close(self.stopped)
         say_undelivered(self.tracking, self.tracking.close(self.wait))
-        if self.sweep is not None and self.sweep.lease is not None:
+        if self.sweep is not None and self.sweep.opened:
             self._sum_up(self.sweep)
 
     def heard(self, error: Stopped) -> None:
@@ -184,7 +183,7 @@ class Session:
             return (
                 f"the sweep is over; only delivery was interrupted. Deliver: rnnexp sync {folder}"
             )
-        if self.sweep.lease is None:
+        if not self.sweep.opened:
             return "the sweep had not begun. Start it by the same command again."
         return "checkpoints and records are saved. Go on: the same command again."
 
@@ -257,7 +256,7 @@ class Session:
 
     def _draw(self, sweep: Sweep) -> None:
         name = sweep.options["picture"] or self.jobs[0].plan.task.sweep_picture
-        if name is None or self.stopped or sweep.lease is None:
+        if name is None or self.stopped or not sweep.opened:
             return
         for file in draw_sweep_picture(name, self.outcomes, sweep.folder):
             sweep.open().artifact(file)

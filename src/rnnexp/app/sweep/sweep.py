@@ -9,23 +9,16 @@ from typing import Any
 from rnnexp.app.config.compose import Job
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import write_sources
-from rnnexp.app.jobs.folder import (
-    SWEEPS,
-    Frozen,
-    State,
-    counted,
-    default_name,
-    state_of,
-)
-from rnnexp.app.jobs.lease import Lease, acquire, holder_of
+from rnnexp.app.jobs.folder import SWEEPS, Frozen, State, counted, default_name, state_of
+from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.outcome import Outcome, best_by
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
+from rnnexp.app.sweep.held import take, taken_over
 from rnnexp.app.sweep.items import Item, ended_in, own_words, varied_by, without_lost
 from rnnexp.app.sweep.judge import judge
 from rnnexp.app.sweep.others import Others
-from rnnexp.errors import ConfigError, RunError
 from rnnexp.tracking import (
     Comparison,
     RunHeader,
@@ -88,6 +81,11 @@ class Sweep:
         return len(self.items)
 
     @property
+    def opened(self) -> bool:
+        """Whether this command has begun its record, or gone on with it."""
+        return self._parent is not None
+
+    @property
     def earlier(self) -> list[Path]:
         """The folders of jobs that earlier commands have begun, and this one does not ask for."""
         own = {item.folder for item in self.items}
@@ -118,6 +116,10 @@ class Sweep:
         read_with = {"overrides": self.overrides, "config_dir": self.config_dir}
         earlier = [folder.name for folder in self.earlier]
         return {"name": self.name, **read_with, "jobs": keys, "earlier": earlier}
+
+    def define(self) -> None:
+        """Write down what the sweep is."""
+        write_json(self.folder / DEFINITION, self.definition(), indent=1)
 
     def best(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
         """Name the best job, as tags."""
@@ -150,18 +152,20 @@ class Sweep:
         over = [i.folder for i in self.items if i not in left and states[i.key] != "running"]
         return [f for f in over if (f / JOURNAL).is_file() and not delivered(f)]
 
+    def hold(self) -> None:
+        """Keep other commands off the sweep.
+
+        Raises:
+            ConfigError: another has it.
+        """
+        self.lease = self.lease or take(self.folder)
+
     def open(self) -> RunLog:
         """Begin the record of the sweep, or go on with it if the sweep was started before."""
         if self._parent is None:
-            self.lease = acquire(self.folder)
-            if self.lease is None:
-                status = f"rnnexp sweep status {shlex.quote(self.name)}"
-                raise ConfigError(
-                    f"The sweep {self.name} is running already: {holder_of(self.folder)}. See how "
-                    f"it does: {status}; or give this one a sweep.name."
-                )
+            self.hold()
             self._begun = begun_in(self.folder)
-            write_json(self.folder / DEFINITION, self.definition(), indent=1)
+            self.define()
             # No thread of its own: this process is copied for every job.
             self._parent = self.tracking.open_run(self.folder, self._header(), background=False)
             self._parent.artifact(self.folder / DEFINITION)
@@ -179,11 +183,7 @@ class Sweep:
             RunError: it is lost.
         """
         if self.lost:
-            who = holder_of(self.folder) or "another process"
-            raise RunError(
-                f"The sweep {self.name} has been taken over by {who} while this command stood "
-                "still, and goes on there. This command ends, and asks its jobs to end, too."
-            )
+            raise taken_over(self.folder)
         if self.lease is not None:
             self.lease.beat()
 
@@ -228,13 +228,16 @@ class Sweep:
         """
         return counted(self.states(), running, self.total)
 
-    def tell(self, running: Collection[str] = ()) -> None:
-        """Put the counts, of earlier commands' jobs too, into the record of the sweep."""
-        parent = self.open()
+    def count_whole(self, running: Collection[str] = ()) -> dict[str, int]:
+        """Count the jobs of earlier commands, too; see `count`."""
         states = self.states()
         states.update((folder.name, state_of(folder)) for folder in self.earlier)
-        counts = counted(states, running, self.whole)
-        parent.tags({f"rnnexp.sweep.{k}": str(v) for k, v in counts.items()})
+        return counted(states, running, self.whole)
+
+    def tell(self, running: Collection[str] = ()) -> None:
+        """Put the counts, of earlier commands' jobs too, into the record of the sweep."""
+        counts = self.count_whole(running)
+        self.open().tags({f"rnnexp.sweep.{k}": str(v) for k, v in counts.items()})
 
     def close(self, stopped: bool) -> None:
         """End the record: counts, the best job, a summary of all; of earlier commands', too.
@@ -242,26 +245,31 @@ class Sweep:
         Args:
             stopped: whether a signal has ended the command.
         """
-        if self._parent is None or self.lost:
+        if self.lost:
             return
+        if self._parent is not None:
+            self._end(self._parent, stopped)
+        if self.lease is not None:
+            self.lease.release()
+
+    def _end(self, parent: RunLog, stopped: bool) -> None:
         self.tell()
         # First who is still at work, then what came out: a job may end in between.
         self.elsewhere = {item.key for item in self.items if self.others.have(item.folder)}
         outcomes = self.outcomes
-        self._summarise(self._parent, outcomes)
+        self._summarise(parent, outcomes)
         done = sum(outcome.well for outcome in outcomes)
         others = sum(not o.well and Path(o.folder).name in self.elsewhere for o in outcomes)
         whole = done + others >= self.total
         self.status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
-        self._parent.end(self.status, None if whole else f"{done} of {self.total} runs finished")
-        if self.lease is not None:
-            self.lease.release()
+        parent.end(self.status, None if whole else f"{done} of {self.total} runs finished")
 
     def _summarise(self, parent: RunLog, own: Sequence[Outcome]) -> None:
         earlier = [*filter(None, map(ended_in, self.earlier))]
         outcomes = [*without_lost(earlier, self.tracking.uri), *own]
         finished = f"{sum(outcome.well for outcome in outcomes)} of {self.whole}"
-        parent.tags({"rnnexp.sweep.finished": finished, **self.best(outcomes)})
+        tags = {"rnnexp.sweep.finished": finished, "rnnexp.sweep.jobs": str(self.whole)}
+        parent.tags({**tags, **self.best(outcomes)})
         file = self.folder / "sweep_summary.json"
         write_json(file, [outcome.__dict__ for outcome in outcomes], indent=1)
         parent.artifact(file)

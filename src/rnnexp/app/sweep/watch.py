@@ -172,7 +172,7 @@ class SweepWatcher:
         """Say a line, after how far the sweep has come."""
         counts = self.sweep.count(self._at_work())
         done = counts["done"] + counts["failed"] + counts.get("pruned", 0)
-        text = f"[{done}/{self.sweep.total}] {line}"
+        text = f"[{done}/{sum(counts.values())}] {line}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _picture(self, waiting: int) -> Group:
