@@ -222,9 +222,9 @@ class PointwiseCell(MatrixCell):
         return state[0], state
 
 
-def has_own_step(cell: PointwiseCell) -> bool:
-    """Tell whether a cell overrides `step`, so that no run may be derived from its `update`."""
-    return type(cell).step is not PointwiseCell.step
+def has_own_step(cell: Cell) -> bool:
+    """Tell whether a `PointwiseCell` overrides `step`: its `update` alone then tells no run."""
+    return isinstance(cell, PointwiseCell) and type(cell).step is not PointwiseCell.step
 
 
 def still_holds(cell: Cell, name: str, *of: str) -> bool:

@@ -146,7 +146,7 @@ def _against_vendor(cell: Cell) -> str | None:
     twin = cell.twin()
     if twin is None:
         return "torch.nn has no such recurrence."
-    if isinstance(cell, PointwiseCell) and has_own_step(cell):
+    if has_own_step(cell):
         return OWN_STEP
     if not still_holds(cell, "twin", *_OF_A_TWIN):
         return "torch.nn has the recurrence of the class that it overrides, not its own."

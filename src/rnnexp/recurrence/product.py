@@ -33,10 +33,7 @@ def product_with(y_NxK: Tensor, rows: int) -> Product:
         rows: M of the matrices x that come.
     """
     if not _suits_onednn(y_NxK, rows):
-        y_KxN = y_NxK.t()
-        return lambda x, plus, out: (
-            torch.mm(x, y_KxN, out=out) if plus is None else torch.addmm(plus, x, y_KxN, out=out)
-        )
+        return _by_mm(y_NxK)
     return lambda x, plus, out: _added(_by_onednn(x, y_NxK), plus, out)
 
 
@@ -62,10 +59,7 @@ class _Linear(torch.autograd.Function):
         rows, wide = x_BI.shape[0], weight_OxI.shape[0]
         if _suits_onednn(weight_OxI, rows) and rows * wide * x_BI.element_size() <= _LARGEST:
             return _by_onednn(x_BI, weight_OxI, bias_O)
-        out = buffer(x_BI, (rows, wide))
-        if bias_O is None:
-            return torch.mm(x_BI, weight_OxI.t(), out=out)
-        return torch.addmm(bias_O, x_BI, weight_OxI.t(), out=out)
+        return _by_mm(weight_OxI)(x_BI, bias_O, buffer(x_BI, (rows, wide)))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -100,6 +94,13 @@ def refuse_second_derivative(backend: str = "pointwise") -> None:
             f"unroll.backend={backend} has no second derivatives, which create_graph=True asks "
             "for. Use unroll.backend=loop."
         )
+
+
+def _by_mm(y_NxK: Tensor) -> Product:
+    y_KxN = y_NxK.t()
+    return lambda x, plus, out: (
+        torch.mm(x, y_KxN, out=out) if plus is None else torch.addmm(plus, x, y_KxN, out=out)
+    )
 
 
 def _by_onednn(x_MxK: Tensor, y_NxK: Tensor, plus_N: Tensor | None = None) -> Tensor:

@@ -256,8 +256,7 @@ def _check_omega(plan: Plan, cell: Cell) -> None:
     unroll = values["unroll"]
     reasons = {
         f"cell={name}, whose recurrent matrix is none that is trained": not _has_matrix(cell),
-        f"cell={name}, whose step is its own": isinstance(cell, PointwiseCell)
-        and has_own_step(cell),
+        f"cell={name}, whose step is its own": has_own_step(cell),
         f"unroll.checkpoint_every={unroll['checkpoint_every']}": bool(unroll["checkpoint_every"]),
         f"unroll.feed={unroll['feed']} under feedback": plan.feedback
         and unroll["feed"] != "teacher",
