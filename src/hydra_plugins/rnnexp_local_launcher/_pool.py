@@ -10,6 +10,8 @@ from typing import Protocol
 from hydra_plugins.rnnexp_local_launcher._processes import Running, Start, Task
 
 POLL_SECONDS = 0.02
+STOPPED = {128 + signum: signum for signum in (signal.SIGINT, signal.SIGTERM)}
+"""Exit codes of a task that was asked to end, and did so in order; and the signal."""
 GRACE_SECONDS = 20.0
 """How long a job that is asked to end may take to save its state."""
 
@@ -25,6 +27,7 @@ class Ended:
         seconds: from its start to its end.
         timed_out: whether it was ended for its time.
         asked: whether the pool had asked it to end.
+        preemptible: whether others than the pool may ask it to end, so that it goes on later.
     """
 
     task: Task
@@ -33,12 +36,15 @@ class Ended:
     seconds: float
     timed_out: bool = False
     asked: bool = False
+    preemptible: bool = False
 
     @property
     def was_stopped(self) -> bool:
-        """Whether a signal has ended it that somebody meant: of the pool, or to stop it."""
-        meant = self.asked or self.signum in (signal.SIGTERM, signal.SIGINT)
-        return self.code is None and meant and not self.timed_out
+        """Whether it was ended so that it goes on later; a stranger's SIGTERM ends it for good."""
+        signum = self.signum or STOPPED.get(self.code or 0)
+        strangers = (signal.SIGINT, signal.SIGTERM) if self.preemptible else (signal.SIGINT,)
+        meant = self.asked or signum in strangers
+        return signum is not None and meant and not self.timed_out
 
     @property
     def succeeded(self) -> bool:
@@ -106,6 +112,7 @@ class Pool:
         limits: of all tasks.
         poll_seconds: between two looks at them.
         supply: makes a further task when there is a place for it; None is for: not now.
+        preemptible: whether others than the pool may ask its tasks to end, as a cluster does.
     """
 
     slots: Sequence[dict[str, str]]
@@ -114,6 +121,7 @@ class Pool:
     limits: Limits = field(default_factory=Limits)
     poll_seconds: float = POLL_SECONDS
     supply: Callable[[], Task | None] | None = None
+    preemptible: bool = False
 
     def run(self, tasks: Sequence[Task]) -> list[Ended]:
         """Run all tasks; whatever ends this call ends their processes first.
@@ -166,7 +174,7 @@ class Pool:
                 continue
             self._running.remove(running)
             self._free.append(running.slot)
-            ended = _ended(running, code)
+            ended = self._end_of(running, code)
             self._ended.append(ended)
             if not self.watcher.ended(ended) and self.limits.fail_fast:
                 self._waiting.clear()
@@ -199,18 +207,18 @@ class Pool:
             self._hurry()
             time.sleep(self.poll_seconds)
 
+    def _end_of(self, running: _Place, code: int) -> Ended:
+        exited, signum = (None, -code) if code < 0 else (code, None)
+        return Ended(
+            task=running.task,
+            code=exited,
+            signum=signum,
+            seconds=time.monotonic() - running.since,
+            timed_out=running.timed_out,
+            asked=running.asked is not None,
+            preemptible=self.preemptible,
+        )
+
 
 MakePool = Callable[[Sequence[Task], Watcher, Limits], Pool]
 """Makes the pool for some tasks; a pool with a supply gets further ones like them."""
-
-
-def _ended(running: _Place, code: int) -> Ended:
-    exited, signum = (None, -code) if code < 0 else (code, None)
-    return Ended(
-        task=running.task,
-        code=exited,
-        signum=signum,
-        seconds=time.monotonic() - running.since,
-        timed_out=running.timed_out,
-        asked=running.asked is not None,
-    )

@@ -23,7 +23,8 @@ def pools(launcher: LocalLauncher) -> Generator[MakePool]:
         timeout = own.timeout if own.timeout is not None else options["timeout"]
         limits = Limits(timeout=timeout, fail_fast=own.fail_fast or options["fail_fast"])
         slots: list[dict[str, str]] = [{}] * cluster.room(tasks)
-        return Pool(slots, cluster.starting(), watcher, limits, POLL_SECONDS)
+        start = cluster.starting()
+        return Pool(slots, start, watcher, limits, POLL_SECONDS, preemptible=True)
 
     if options["address"] is not None:  # an address that leads nowhere is said before all else
         cluster.connect()

@@ -215,7 +215,8 @@ def _pool(queue: Queue, tasks: Sequence[Task], watcher: Any, own: Limits) -> Poo
     at_once = int(options["jobs"] or (len(tasks) if on_slurm else 1))
     whole = on_slurm and at_once >= len(tasks)
     start = _starting(queue, queue.submit_arrays(tasks) if whole else {})
-    return Pool([{}] * at_once, start, watcher, limits, float(options["poll_seconds"]))
+    poll = float(options["poll_seconds"])
+    return Pool([{}] * at_once, start, watcher, limits, poll, preemptible=True)
 
 
 def _starting(queue: Queue, submitted: Mapping[Path, SubmittedJob]) -> Start:

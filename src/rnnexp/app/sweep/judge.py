@@ -1,8 +1,8 @@
 """What has become of a job whose process has ended, in whatever way."""
 
-import signal
 from collections.abc import Callable
 
+from hydra_plugins.rnnexp_local_launcher._pool import STOPPED
 from rnnexp.app.jobs.folder import COMPLETE, outcome_of, pruned_at
 from rnnexp.app.jobs.log import LOG, log_tail
 from rnnexp.app.jobs.outcome import Outcome
@@ -11,8 +11,7 @@ from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.items import Item
 from rnnexp.tracking import RunLog, close_journal
 
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
-"""Exit codes of a job that was asked to end, and did so in order."""
+_NOT_SENT = ", which its sweep has not sent; `rnnexp sweep retry` goes on with it"
 
 
 def judge(
@@ -32,24 +31,31 @@ def judge(
         code: its exit code; None where a signal ended it.
         open_record: opens the job's record, where its process has not come so far.
         timed_out: whether it was ended for its time.
-        stopped: whether a signal that was meant has ended it, so that it goes on next time; any
-            other is a failure, of memory or in a library.
+        stopped: whether its sweep has ended it, or a cluster that wanted the machine, so that it
+            goes on next time; any other signal is a failure: of memory, a library, a stranger.
     """
     outcome = outcome_of(item.folder)
-    complete = (item.folder / COMPLETE).is_file()
-    if complete or (outcome is not None and outcome.error and not timed_out):
+    if (item.folder / COMPLETE).is_file() or (outcome and _holds(outcome, timed_out, stopped)):
         return outcome or item.outcome
     outcome = outcome or Outcome(item.name, str(item.folder), job=item.key)
     outcome.config = flatten(item.job.plan.values)
-    stopped = stopped or (code in STOPPED and not timed_out)
     outcome.status = "KILLED" if stopped else "FAILED"
-    outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
+    if code in STOPPED and not (stopped or timed_out):
+        outcome.error = f"{outcome.error or how}{_NOT_SENT}"
+    else:
+        outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
     reason = pruned_at(item.folder)
     if reason is not None:
         outcome.pruned, outcome.status, outcome.error = True, "KILLED", reason
-    _end_record(item, outcome, code in STOPPED, open_record)
+    _end_record(item, outcome, stopped, open_record)
     outcome.write()
     return outcome
+
+
+def _holds(outcome: Outcome, timed_out: bool, stopped: bool) -> bool:
+    """Whether what the job has written of its end is so: it takes every signal for a meant one."""
+    told = outcome.error is not None and not timed_out
+    return told and (stopped or outcome.pruned or outcome.status != "KILLED")
 
 
 def _end_record(

@@ -11,13 +11,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from hydra_plugins.rnnexp_local_launcher._pool import Ended
+from hydra_plugins.rnnexp_local_launcher._pool import STOPPED, Ended
 from hydra_plugins.rnnexp_local_launcher._processes import Task
 from rnnexp.app.jobs.folder import STATUS
 from rnnexp.app.jobs.lease import BUSY, LEASE_SECONDS
 from rnnexp.app.jobs.log import LOG, cap_log, log_tail
 from rnnexp.app.sweep.items import Item
-from rnnexp.app.sweep.judge import STOPPED
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.worker import PATIENCE_SECONDS, main, run_folder
 from rnnexp.tracking.files import read_json

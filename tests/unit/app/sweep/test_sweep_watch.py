@@ -129,7 +129,8 @@ SIGNALS = {  # and whether the pool had asked the job to end; what its run is th
     "memory ran out": (signal.SIGKILL, False, "FAILED"),
     "a library broke": (signal.SIGSEGV, False, "FAILED"),
     "it took too long to save": (signal.SIGKILL, True, "KILLED"),
-    "it was stopped as it began": (signal.SIGTERM, False, "KILLED"),
+    "it was stopped as it began": (signal.SIGTERM, True, "KILLED"),
+    "a stranger stopped it as it began": (signal.SIGTERM, False, "FAILED"),
 }
 
 
@@ -149,3 +150,23 @@ def test_a_signal_that_nobody_meant_is_a_failure(how: str, workdir: Path) -> Non
     assert f"killed by {signum.name}" in record["reason"]
     assert (task.item in sweep.left()) == (status == "KILLED"), "what was stopped goes on"
     sweep.close(stopped=False)
+
+
+ASKED = {  # exit code, signal, whether the pool asked, whether a cluster may; whether it goes on
+    "the sweep ends": (143, None, True, False, True),
+    "a stranger ends it": (143, None, False, False, False),
+    "a cluster wants its machine": (143, None, False, True, True),
+    "Ctrl-C": (130, None, False, False, True),
+    "it fails as it is asked": (1, None, True, True, False),
+    "memory runs out on a cluster": (None, signal.SIGKILL, False, True, False),
+}
+
+
+@pytest.mark.parametrize("how", ASKED)
+def test_what_goes_on_later_was_stopped_by_who_may(how: str, workdir: Path) -> None:
+    code, signum, asked, preemptible, goes_on = ASKED[how]
+    sweep = opened()
+    task = JobTask(sweep.items[0])
+    sweep.close(stopped=True)
+    ended = Ended(task, code, signum, 1.0, asked=asked, preemptible=preemptible)
+    assert ended.was_stopped == goes_on
