@@ -232,7 +232,8 @@ def test_a_run_that_was_stopped_early_and_killed_trains_no_more(
     killed = rnnexp("train", "-m", "seed=0", "sweep.name=mine", *words)
     assert killed.code == 1
     for name in ("mine", "control"):
-        done = rnnexp("train", "-m", "seed=0", f"sweep.name={name}", *words)
+        again = [f"sweep.name={name}", "sweep.retry_failed=true"]
+        done = rnnexp("train", "-m", "seed=0", *again, *words)
         assert done.code == 0, done.err
     mine, control = (
         next((workdir / "outputs" / "sweeps" / name).glob("*/journal.jsonl")).parent

@@ -25,7 +25,7 @@ def once_each(runs: Sequence[Summary]) -> list[Summary]:
 
 
 def with_sources(runs: Sequence[Summary]) -> list[Summary]:
-    """Put the source of each plugin that was edited between the runs into the configs.
+    """Put the source of what was edited between the runs, plugin or file, into the configs.
 
     Args:
         runs: any.
@@ -36,7 +36,8 @@ def with_sources(runs: Sequence[Summary]) -> list[Summary]:
     versions: dict[tuple[str, str], set[str]] = {}
     for run in runs:
         for plugin, digest in run.sources.items():
-            versions.setdefault((plugin, run.config.get(f"{plugin}.name", "")), set()).add(digest)
+            name = run.config.get(f"{plugin}.name", run.config.get(plugin, ""))
+            versions.setdefault((plugin, name), set()).add(digest)
     edited = {plugin for (plugin, _), digests in versions.items() if len(digests) > 1}
     return [replace(run, config=run.config | _sources_of(run, edited)) for run in runs]
 

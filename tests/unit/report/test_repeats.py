@@ -51,6 +51,16 @@ def test_plugins_of_different_names_are_told_by_their_names() -> None:
     assert told_apart(*runs, of("gru", cell="3")) == ["cell.name", "source.cell"]
 
 
+def reading(file: str, digest: str) -> Summary:
+    found = of(task__path=digest)
+    return replace(found, config={**found.config, "task.path": file})
+
+
+def test_a_file_is_edited_only_where_two_have_its_name() -> None:
+    assert told_apart(reading("a", "1"), reading("a", "2")) == ["source.task.path"]
+    assert told_apart(reading("a", "1"), reading("b", "2")) == ["task.path"]
+
+
 def test_a_callback_is_edited_only_where_two_have_it() -> None:
     one, two, without = of(callback__norm="1"), of(callback__norm="2"), of()
     assert told_apart(one, without) == []

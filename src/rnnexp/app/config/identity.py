@@ -1,4 +1,4 @@
-"""What makes a run this run: its config, plugins and first weights. Same key, same figures."""
+"""What makes a run this run: config, plugins, data, first weights. Same key, same figures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ def _inside(values: Mapping[str, Any], group: str = "") -> dict[str, Any]:
 
 
 def job_key(plan: Plan) -> str:
-    """Hash a run: its identity, its plugins' sources, the checkpoint file that it starts from.
+    """Hash a run: its config, plugins' sources, files that options name, and first checkpoint.
 
     Args:
         plan: of the run.

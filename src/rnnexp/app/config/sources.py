@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from rnnexp.app.config.data_files import file_digests
 from rnnexp.discovery import load_file, load_plugins, module_name
 from rnnexp.errors import PluginError
 from rnnexp.registry import REGISTRY, Entry, Kind
@@ -29,11 +30,20 @@ def named(values: Values) -> list[tuple[Kind, str]]:
 
 
 def digests(values: Values) -> dict[str, str]:
-    """Hash the sources of the plugins that a config names, by kind; of callbacks by name, too."""
-    return {
+    """Hash what a run is made of beside its config.
+
+    Args:
+        values: the config.
+
+    Returns:
+        The sha256 of the sources of its plugins by kind, of callbacks by name, too; and of the
+        files that options name, by their keys: ``cell``, ``callback.decay``, ``task.path``.
+    """
+    plugins = {
         f"callback.{name}" if kind == "callback" else kind: digest(REGISTRY.get(kind, name).content)
         for kind, name in named(values)
     }
+    return plugins | file_digests(values)
 
 
 def digest(content: bytes) -> str:
@@ -81,7 +91,7 @@ def keep_sources(values: Values, folder: Path, log: RunLog) -> None:
 
 
 def source_tags(values: Values) -> dict[str, str]:
-    """Hash the sources of a run's plugins, as the tags of its record."""
+    """Hash the sources of a run's plugins and its files, as the tags of its record."""
     return {f"rnnexp.source.{kind}": value for kind, value in digests(values).items()}
 
 

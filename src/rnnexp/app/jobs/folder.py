@@ -17,6 +17,8 @@ COMPLETE, FROZEN, STATUS = "COMPLETE", "job.json", "status.json"
 PRUNED = "pruned.json"
 """Written by a search that is about to end a job; the job finds it when it is asked to end."""
 SWEEPS = Path("outputs", "sweeps")
+JOB_KEY = "rnnexp.job_key"
+"""The tag of a run that names its job."""
 State = Literal["new", "interrupted", "done", "failed", "running", "pruned"]
 ENDS: tuple[State, ...] = ("done", "pruned", "failed")
 """States of a job that no command goes on with unless it is asked to."""
@@ -41,6 +43,11 @@ class Frozen:
     parent: str | None
     threads: int
     reports: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """Hash of what the job was when it was frozen; None where it is no job of a sweep."""
+        return self.tags.get(JOB_KEY)
 
     def write(self, folder: Path) -> None:
         """Keep it in the job's folder."""

@@ -1,4 +1,4 @@
-"""What has changed since a checkpoint was written: versions, sources of plugins, devices."""
+"""What has changed since a checkpoint was written: versions, sources of plugins, files, devices."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +46,8 @@ def _words(key: str, then: str, now: str) -> str:
         )
     kind = key.removeprefix("rnnexp.source.")
     if kind != key:
-        return f"The source of the {kind} has changed since the checkpoint."
+        plugin = kind in ("cell", "task") or kind.startswith("callback.")
+        what = f"The source of the {kind}" if plugin else f"What the file of {kind} holds"
+        return f"{what} has changed since the checkpoint."
     name = key.removeprefix("version.").removeprefix("rnnexp.")
     return f"{name} is {now}, and was {then} when the checkpoint was written."

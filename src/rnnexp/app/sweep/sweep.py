@@ -9,7 +9,7 @@ from typing import Any
 from rnnexp.app.config.compose import Job
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import write_sources
-from rnnexp.app.jobs.folder import SWEEPS, Frozen, State, counted, default_name, state_of
+from rnnexp.app.jobs.folder import JOB_KEY, SWEEPS, Frozen, State, counted, default_name, state_of
 from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.outcome import Outcome, best_by
 from rnnexp.app.run.resume import JOURNAL
@@ -192,7 +192,7 @@ class Sweep:
 
         The sources of its plugins too: their files may have been edited when the job begins.
         """
-        tags = {**self.tags, "rnnexp.job_key": item.key, "rnnexp.sweep.name": self.name}
+        tags = {**self.tags, JOB_KEY: item.key, "rnnexp.sweep.name": self.name}
         tags["rnnexp.overrides"] = shlex.join(item.job.overrides)
         values = dict(item.job.plan.values)
         values["tracking"] = {**values["tracking"], "name": item.name}

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.rnnexp_local_launcher._processes import hear_of_ends, tie_to_launcher
 from rnnexp.app.config.compose import prepare
+from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import load_as_recorded
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, outcome_of
@@ -24,6 +25,10 @@ from rnnexp.training.interrupt import Stopped, StopRequest
 
 PATIENCE_SECONDS = 30.0
 """How long to wait for a process whose sweep was killed: it is saving its state."""
+_CHANGED = (
+    "a file that its options or `resume` name has changed since the sweep began, so that it is "
+    "another job now. The sweep's command, started again, runs it as that."
+)
 
 
 def run_folder(
@@ -83,6 +88,9 @@ def _run(folder: Path, stop: StopRequest) -> Outcome:
     frozen = Frozen.read(folder)
     plan = validate(OmegaConf.create(frozen.values))
     torch.set_num_threads(frozen.threads)  # a number in the config is set later, and wins
+    if frozen.key not in (None, job_key(plan)):
+        name = str(frozen.values["tracking"]["name"] or folder.name)
+        return Outcome(name, str(folder), error=_CHANGED)
     origin = origin_of(frozen.values["resume"], folder, own=True)
     journals = Journals(frozen.uri, artifact_root(frozen.uri))
     return run(plan, folder, journals, stop, tags=frozen.tags, origin=origin, parent=frozen.parent)

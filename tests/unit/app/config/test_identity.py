@@ -1,8 +1,10 @@
 """Which runs of a sweep are the same job."""
 
+import hashlib
 from pathlib import Path
 
 from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.config.data_files import file_digests
 from rnnexp.app.config.identity import identity, job_key
 from rnnexp.app.config.sources import digests
 from rnnexp.tracking import config_hash
@@ -29,3 +31,24 @@ def test_the_key_without_a_file_is_of_config_and_sources(workdir: Path) -> None:
     plan = check_jobs([], multirun=False, config_dir=None)[0].plan
     made_of = {"config": identity(plan.values), "sources": digests(plan.values)}
     assert job_key(plan) == config_hash(made_of)
+
+
+def test_a_file_that_an_option_names_is_part_of_the_job(workdir: Path) -> None:
+    text = workdir / "corpus.txt"
+    text.write_text("abc " * 9000)
+    words = ("task=char_lm", "task.path=corpus.txt")
+    (before,) = keys(*words)
+    assert keys(*words) == [before]
+    (plan,) = (job.plan for job in check_jobs(words, multirun=False, config_dir=None))
+    assert digests(plan.values)["task.path"] == hashlib.sha256(text.read_bytes()).hexdigest()
+    text.write_text("abd " * 9000)
+    assert keys(*words) != [before]
+
+
+def test_only_files_are_looked_into(workdir: Path) -> None:
+    (workdir / "adding").write_text("named like the task")
+    (workdir / "folder").mkdir()
+    options = {"name": "adding", "a": "folder", "b": "gone.txt", "c": "x\0y", "d": "", "e": 3}
+    assert file_digests({"task": options, "trainer": {"name": "adding"}}) == {}
+    several = {"task": {"paths": ["gone", "adding"], "more": {"deep": "adding"}}}
+    assert set(file_digests(several)) == {"task.paths.1", "task.more.deep"}

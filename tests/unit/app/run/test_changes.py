@@ -17,6 +17,7 @@ HEADER = RunHeader("a", "b", PARAMS, THEN)
 def origin(tmp_path: Path) -> Origin:
     log = Journals("sqlite:///none.db", None).open_run(tmp_path, HEADER)
     log.tags({"rnnexp.source.cell": "aa", "rnnexp.source.task": "bb"})
+    log.tags({"rnnexp.source.task.path": "aa"})
     log.end("FINISHED")
     return Origin(tmp_path / "checkpoints" / "last.ckpt", folder=tmp_path)
 
@@ -30,8 +31,10 @@ def test_nothing_has_changed(origin: Origin) -> None:
 
 def test_what_has_changed_is_named(origin: Origin) -> None:
     now = {**NOW, "version.torch": "2.13.0", "rnnexp.source.cell": "cc"}
+    now["rnnexp.source.task.path"] = "bb"
     assert changes_since(origin, now) == [
         "The source of the cell has changed since the checkpoint.",
+        "What the file of task.path holds has changed since the checkpoint.",
         "torch is 2.13.0, and was 2.12.0 when the checkpoint was written.",
     ]
 

@@ -1,0 +1,52 @@
+"""The files that options of plugins name: what they hold is part of what a run is."""
+
+from collections.abc import Generator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rnnexp.training.checkpoints import digest_of
+
+_GROUPS = ("cell", "task", "callbacks")
+
+
+def file_digests(values: Mapping[str, Any]) -> dict[str, str]:
+    """Hash the files that the options of cell, task and callbacks name.
+
+    Args:
+        values: a config.
+
+    Returns:
+        The sha256 of each file by the key that names it, such as ``task.path``; a folder, and a
+        file that is not there, has none.
+    """
+    named = [pair for group in _GROUPS for pair in _texts(values.get(group), group)]
+    found = {key: _digest(Path(text).expanduser()) for key, text in named if text}
+    return {key: digest for key, digest in found.items() if digest is not None}
+
+
+def _texts(value: Any, key: str) -> Generator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from _texts(part, f"{key}.{name}") if name != "name" else ()
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _texts(part, f"{key}.{number}")
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        if not file.is_file():
+            return None
+        seen = file.stat()
+        return _digest_of(file.resolve(), seen.st_mtime_ns, seen.st_size)
+    except (OSError, ValueError):  # it may not be read, or the text can be no path
+        return None
+
+
+@lru_cache(maxsize=256)
+def _digest_of(file: Path, changed: int, size: int) -> str:
+    del changed, size  # with them, the jobs of a sweep read a file once
+    return digest_of(file)
