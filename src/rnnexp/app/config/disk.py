@@ -4,14 +4,18 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnexp.app.config.build import Plan, build_cell
+from rnnexp.app.config.build import Plan, build_network
 from rnnexp.errors import ConfigError
 
 _CHECKPOINTS, _COPIES = 5, 4
 """Last, the one before, best, one that is being written, the artifact; each of weights, gradients
 and two moments of the optimizer."""
-_STEP_BYTES, _RUN_BYTES = 700, 1 << 20
-"""A line of the journal and its points in the store; config, pictures, logs."""
+_STEP_BYTES, _STORED_BYTES = 500, 2500
+"""Of a step: a line of the journal and of `norms.csv`; eight figures in a store that is here."""
+_NORM_BYTES = 60
+"""Of ||dL/dh_t|| at one t: in the journal, and twice in `flow.csv`."""
+_RUN_BYTES = 1 << 20
+"""Config, pictures, logs."""
 
 
 def check_disk(plans: Sequence[Plan], folder: Path) -> None:
@@ -24,7 +28,8 @@ def check_disk(plans: Sequence[Plan], folder: Path) -> None:
     Raises:
         ConfigError: says how much is needed and how much is free.
     """
-    needed = sum(map(bytes_of, plans))
+    weights: dict[str, int] = {}
+    needed = sum(bytes_of(plan, weights) for plan in plans)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise ConfigError(
@@ -33,15 +38,29 @@ def check_disk(plans: Sequence[Plan], folder: Path) -> None:
         )
 
 
-def bytes_of(plan: Plan) -> int:
-    """Estimate from above what a run writes: checkpoints of its weights, a record of its steps."""
-    values, task = plan.values, plan.task
-    cell = build_cell(values, task.input_size + (task.output_size if plan.feedback else 0))
-    directions = 2 if values["model"]["bidirectional"] else 1
-    weights = sum(p.numel() for p in cell.parameters()) * values["model"]["layers"] * directions
-    weights += cell.hidden_size * directions * (task.output_size + 1)
-    steps = int(values["trainer"]["max_steps"])
-    return 4 * weights * _CHECKPOINTS * _COPIES + steps * _STEP_BYTES + _RUN_BYTES
+def bytes_of(plan: Plan, weights: dict[str, int]) -> int:
+    """Estimate from above what a run writes: checkpoints of its weights, a record of its steps.
+
+    Args:
+        plan: of the run.
+        weights: how many weights networks have that were made before, by what they were made from.
+    """
+    values, steps = plan.values, int(plan.values["trainer"]["max_steps"])
+    made_from = repr([values["cell"], values["model"], values["task"], values["unroll"]])
+    if made_from not in weights:
+        weights[made_from] = sum(p.numel() for p in build_network(plan).parameters())
+    size = 8 if values["trainer"]["precision"].startswith("64") else 4
+    kept = weights[made_from] * size * _CHECKPOINTS * _COPIES
+    return kept + int(steps * _bytes_a_step(plan)) + _RUN_BYTES
+
+
+def _bytes_a_step(plan: Plan) -> float:
+    values = plan.values
+    here = _STORED_BYTES if values["tracking"]["uri"].startswith("sqlite:") else 0
+    cells = values["model"]["layers"] * (2 if values["model"]["bidirectional"] else 1)
+    every = values["monitor"]["flow_every"]
+    norms = plan.task.length * cells / every if every else 0
+    return _STEP_BYTES + here + norms * _NORM_BYTES
 
 
 def _megabytes(count: int) -> str:
