@@ -48,7 +48,6 @@ class WindowedDetector:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        # Checkpoints of before there were places hold one detector.
-        self._course = state.get("course", "calm")
-        for place, kept in state.get("places", {"0": state}).items():
+        self._course = state["course"]
+        for place, kept in state["places"].items():
             self.at(int(place)).load_state_dict(kept)

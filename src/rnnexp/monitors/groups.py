@@ -10,7 +10,6 @@ from rnnexp.recurrence import RecurrentNetwork
 
 _KINDS = {"weight_ih": "input", "weight_hh": "recurrent", "bias": "bias"}
 """What a parameter's name begins with, and the group that it belongs to; ``cell`` for others."""
-KINDS = (*_KINDS.values(), "cell")
 READOUT = "readout"
 _REVERSE = "_reverse"
 

@@ -1,6 +1,5 @@
 """The picture of the loss along one direction."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from rnnexp.report.curves import COLOURS
+from rnnexp.report.series import write_csv
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,5 @@ def draw_slice(along: Slice, file: Path) -> list[Path]:
     axes.legend(fontsize="small")
     figure.savefig(file, dpi=130)
     plt.close(figure)
-    numbers = file.with_suffix(".csv")
-    with numbers.open("w", newline="", encoding="utf-8") as lines:
-        rows = zip(along.distances, along.losses, strict=True)
-        csv.writer(lines).writerows([("distance", "loss"), *rows])
-    return [file, numbers]
+    rows = zip(along.distances, along.losses, strict=True)
+    return [file, write_csv(file.with_suffix(".csv"), ("distance", "loss"), rows)]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import hydra
 import torch
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -138,8 +137,3 @@ def _check_jobs_exist(jobs: list[Job], overrides: list[str]) -> None:
 def _check_stores(jobs: list[Job]) -> None:
     for uri in {str(job.plan.values["tracking"]["uri"]) for job in jobs}:
         check_store(uri)
-
-
-def output_dir() -> Path:
-    """Return the folder that Hydra made for the running job."""
-    return Path(HydraConfig.get().runtime.output_dir)
