@@ -65,12 +65,3 @@ def test_goes_on_from_what_was_learned() -> None:
     two.load_state_dict(json.loads(json.dumps(one.state_dict())))
     assert two.state_dict() == one.state_dict()
     assert two.observe(151, norms[151], 25) is None, "it began before"
-
-
-def test_goes_on_from_a_checkpoint_of_one_detector() -> None:
-    norms, plain, again = turns()[::3], CliffDetector(), WindowedDetector()
-    for step, norm in enumerate(norms):
-        plain.observe(step, norm)
-    again.load_state_dict(plain.state_dict())
-    assert again.at(0).median == plain.median
-    assert again.observe(100, 50 * norms[-1]) == plain.observe(100, 50 * norms[-1]) is not None
