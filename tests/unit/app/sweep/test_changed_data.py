@@ -10,6 +10,13 @@ from rnnexp.app.sweep.worker import run_folder
 from rnnexp.tracking import Tracking
 
 
+class Unforwarded(Tracking):
+    """Keeps records, and starts no process that forwards them."""
+
+    def forward(self, folder: Path) -> None:
+        del folder
+
+
 def test_it_does_not_run_under_the_old_key(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -17,7 +24,7 @@ def test_it_does_not_run_under_the_old_key(
     words = ["task=char_lm", "task.path=corpus.txt", "seed=0,1"]
     prepare(words)
     jobs = check_jobs(words, multirun=True, config_dir=None)
-    sweep = Sweep(jobs, words, Tracking("sqlite:///x.db", None), {})
+    sweep = Sweep(jobs, words, Unforwarded("sqlite:///x.db", None), {})
     sweep.open()
     item = sweep.items[0]
     sweep.freeze(item, 1)
