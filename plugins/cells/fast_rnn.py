@@ -15,19 +15,21 @@ class FastRNN(PointwiseCell):
         n   = tanh(W x_t + R h_{t-1} + b)
         h_t = sigmoid(alpha) * n + sigmoid(beta) * h_{t-1}
 
+    The initial shares add up to 1 where beta = -alpha; with a larger sum gradients can grow.
+
     Args:
         alpha: initial logit of the share of the new.
         beta: initial logit of the share of the past.
 
     Source: Kusupati et al. 2018, "FastGRNN: a fast, accurate, stable and tiny kilobyte sized gated
-        recurrent neural network", arXiv:1901.02358.
+        recurrent neural network", arXiv:1901.02358; the initial logits as in the authors' EdgeML.
     """
 
     family = "timescale"
     num_gates = 1
 
     def __init__(
-        self, input_size: int, *, alpha: float = -1.0, beta: float = 2.0, **options: Any
+        self, input_size: int, *, alpha: float = -3.0, beta: float = 3.0, **options: Any
     ) -> None:
         super().__init__(input_size, **options)
         self.alpha = filled(1, alpha)

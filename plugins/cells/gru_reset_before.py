@@ -13,7 +13,8 @@ class GRUResetBefore(MatrixCell):
         n    = tanh(W x_t + R (r * h_{t-1}) + b)
         h_t  = (1 - z) * n + z * h_{t-1}
 
-    Another network than `gru`, which resets after the product: no weights make the two equal.
+    Another network than `gru`, which resets after the product: the two are equal for special
+    weights, such as a diagonal R of the candidate (without `gru`'s b_r), and not in general.
 
     Source: Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder" (arXiv
         1406.1078). Gate order r, z, n.

@@ -3,7 +3,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import Formula, PointwiseCell, Twin, register_cell
+from rnnexp.cells import Formula, PointwiseCell, Twin, register_cell, require
+from rnnexp.cells.init import chrono_bias
 from rnnexp.types import State
 
 
@@ -17,18 +18,32 @@ class LSTM(PointwiseCell):
 
     Args:
         forget_bias: initial bias of the forget gate; above 0 the cell remembers at first.
+        chrono: T_max, the longest lag that is expected, in steps, at least 2: instead, the bias is
+            drawn as log U(1, T_max - 1), and that of i is its negative. null for none.
 
-    Source: Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000. Gate order i, f, g, o as
-        in torch.nn.LSTM.
+    Source: Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000; chrono: Tallec & Ollivier
+        2018, arXiv:1804.11188. Gate order i, f, g, o as in torch.nn.LSTM.
     """
 
     family = "lstm"
     num_gates = 4
     num_states = 2
 
-    def __init__(self, input_size: int, *, forget_bias: float = 1.0, **options: Any) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        forget_bias: float = 1.0,
+        chrono: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(input_size, **options)
         self.gate_bias(1).fill_(forget_bias)
+        if chrono is not None:
+            unused = "left at 1 under cell.chrono, which sets the bias"
+            require(forget_bias == 1.0, "forget_bias", unused, forget_bias)
+            self.gate_bias(1).copy_(chrono_bias(self.hidden_size, chrono))
+            self.gate_bias(0).copy_(-self.gate_bias(1))
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Write through i, keep through f, show through o."""

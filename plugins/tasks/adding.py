@@ -15,7 +15,8 @@ class Adding(GeneratedTask):
 
     Always answering 1 gives a mean squared error of 2 * 1/12 = 0.1667, the baseline. That is the
     average over all sequences: on the few of a split it may be some per cent more or less, and
-    their own figure is what a loss there is divided by.
+    their own figure is what a loss there is divided by. An answer is right by the bound of 1997, an
+    absolute error below 0.04 where the target is (u_i + u_j) / 2; always answering 1 gets 15 %.
 
     Source: Hochreiter & Schmidhuber 1997; this variant as in Bai et al. 2018.
     """
@@ -70,5 +71,5 @@ class Adding(GeneratedTask):
         return nn.functional.mse_loss(outputs, targets)
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Share of answers within 0.04 squared error, the usual bound for a right one."""
-        return {"accuracy": ((outputs - targets) ** 2 < 0.04).float().mean()}
+        """Share of answers less than 0.08 from the sum; always answering 1 gets 1 - 0.92^2."""
+        return {"accuracy": ((outputs - targets).abs() < 0.08).float().mean()}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import Feed, NetworkState, RecurrentNetwork
 from rnnexp.tasks import (
+    IGNORED,
     Batch,
     Split,
     Task,
@@ -36,7 +37,9 @@ class CharLM(Task):
     step of training; the state is carried on, the gradient is cut (truncated BPTT). By default the
     text is Python's own documentation of its language, 0.37 million characters, which every
     installation of Python holds; paragraphs that its sections repeat are read once, so that none
-    that is tested was trained on. The first 90 % train, then 5 % validate and 5 % test. The
+    that is tested was trained on. The first 90 % train, then 5 % validate and 5 % test: each
+    character of these is judged once, whatever the options are, but for the first, which follows
+    on nothing. In each of the ``batch_size`` rows the network begins without a past. The
     baseline predicts each character by its frequency in the training text.
 
     Args:
@@ -65,7 +68,8 @@ class CharLM(Task):
         self.length = length
         self.inputs = inputs
         self._text = _read(path)
-        least = math.ceil(batch_size * (length + 1) / min(SHARES.values()))
+        row = {"train": length + 1, "val": 2, "test": 2}
+        least = max(math.ceil(batch_size * row[split] / SHARES[split]) for split in SHARES)
         if len(self._text) < least:
             raise ConfigError(
                 f"task.path: {len(self._text)} characters are too few for batches of {batch_size} "
@@ -88,10 +92,10 @@ class CharLM(Task):
         return self.baseline_of("val")
 
     def baseline_of(self, split: Split) -> float:
-        """Say the cross-entropy of a split under the character frequencies of training.
+        """Say the cross-entropy of what is judged of a split by the character frequencies.
 
         Args:
-            split: whose characters.
+            split: whose characters; those of ``train`` give the frequencies.
         """
         return self._baselines[split]
 
@@ -99,7 +103,7 @@ class CharLM(Task):
     def _baselines(self) -> dict[str, float]:
         counts_V = torch.bincount(self._codes["train"], minlength=self.output_size) + 1.0
         costs_V = -(counts_V / counts_V.sum()).log()
-        return {split: float(costs_V[codes_N].mean()) for split, codes_N in self._codes.items()}
+        return {split: float(costs_V[codes_N[1:]].mean()) for split, codes_N in self._codes.items()}
 
     @property
     def facts(self) -> dict[str, str]:
@@ -111,16 +115,15 @@ class CharLM(Task):
         }
 
     def num_batches(self, split: Split) -> int:
-        """Count the windows in a row of the text."""
-        return (len(self._codes[split]) // self.batch_size - 1) // self.length
+        """Count the windows in a row of the text; of training they are whole ones."""
+        if split == "train":
+            return (len(self._codes[split]) // self.batch_size - 1) // self.length
+        return math.ceil(self._judged(split) / self.length)
 
     def batch(self, split: Split, index: int) -> Batch:
         """Take a window of every row; each training epoch begins at another character."""
         epoch, number = divmod(index, self.num_batches(split))
-        codes_N = self._codes[split]
-        if split == "train":
-            codes_N = codes_N.roll(batch_seed(self.seed, split, epoch) % len(codes_N))
-        rows_BN = codes_N[: self._used(split)].view(self.batch_size, -1)
+        rows_BN = self._rolled_rows(epoch) if split == "train" else self._judged_rows(split)
         begin = number * self.length
         window_TB = rows_BN[:, begin : begin + self.length + 1].T
         return Batch(self._shown(window_TB[:-1]), window_TB[1:], fresh=number == 0)
@@ -173,8 +176,20 @@ class CharLM(Task):
         own_BO = one_hot(code, self.output_size).to(state.fed_back_BO)
         return NetworkState(state.layers, own_BO)
 
-    def _used(self, split: Split) -> int:
-        return len(self._codes[split]) // self.batch_size * self.batch_size
+    def _rolled_rows(self, epoch: int) -> Tensor:
+        codes_N = self._codes["train"]
+        codes_N = codes_N.roll(batch_seed(self.seed, "train", epoch) % len(codes_N))
+        used = len(codes_N) // self.batch_size * self.batch_size
+        return codes_N[:used].view(self.batch_size, -1)
+
+    def _judged_rows(self, split: Split) -> Tensor:
+        # A row ends with the character that the next begins with: it is judged here, read there.
+        codes_N, steps = self._codes[split], self._judged(split)
+        missing = self.batch_size * steps + 1 - len(codes_N)
+        return nn.functional.pad(codes_N, (0, missing), value=IGNORED).unfold(0, steps + 1, steps)
+
+    def _judged(self, split: Split) -> int:
+        return math.ceil((len(self._codes[split]) - 1) / self.batch_size)
 
     @cached_property
     def _alphabet(self) -> list[str]:

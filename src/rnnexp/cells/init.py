@@ -1,9 +1,12 @@
-"""Initial values of recurrent weights, by name."""
+"""Initial values of weights and biases."""
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from rnnexp.cells.limits import require
 
 RecurrentInit = Literal["orthogonal", "identity", "uniform", "zeros"]
 
@@ -49,6 +52,24 @@ def uniform(*shape: int, low: float = -1.0, high: float = 1.0) -> nn.Parameter:
 def filled(size: int, value: float) -> nn.Parameter:
     """Make a trainable vector of one value."""
     return nn.Parameter(torch.full((size,), value))
+
+
+def chrono_bias(size: int, longest: float) -> Tensor:
+    """Draw biases for gates that keep the past, so that units remember for 2 to T_max steps.
+
+        b = log u,   u ~ U(1, T_max - 1)        sigmoid(b) = 1 - 1 / (u + 1)
+
+    Args:
+        size: how many units.
+        longest: T_max, the value of ``cell.chrono``.
+
+    Raises:
+        ConfigError: T_max is below 2, or not finite.
+
+    Source: Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", arXiv:1804.11188.
+    """
+    require(2 <= longest < math.inf, "chrono", "null or a number of steps from 2", longest)
+    return torch.empty(size).uniform_(1.0, longest - 1.0).log_()
 
 
 def antisymmetric(weight_HxH: Tensor, damping: float) -> Tensor:

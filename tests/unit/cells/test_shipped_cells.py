@@ -80,6 +80,16 @@ def test_open_forget_gate_remembers(plugins: Registry) -> None:
     torch.testing.assert_close(last, c, rtol=0, atol=1e-12)
 
 
+def test_fast_rnn_begins_with_shares_that_add_up_to_one(plugins: Registry) -> None:
+    cell = _make(plugins, "fast_rnn")
+    shares = [torch.sigmoid(cell.alpha).item(), torch.sigmoid(cell.beta).item()]
+    assert shares == pytest.approx([0.0474, 0.9526], abs=1e-4)
+    h = torch.randn(B, H, dtype=torch.float64, requires_grad=True)
+    last = unroll(cell, torch.randn(400, B, I, dtype=torch.float64), (h,)).state[0]
+    grad = torch.autograd.grad(last, h, torch.ones_like(last))[0]
+    assert grad.norm() < torch.ones_like(last).norm(), "it does not explode"
+
+
 def test_hidden_size_below_one_is_refused(plugins: Registry) -> None:
     for entry in plugins.all("cell"):
         with pytest.raises(ConfigError, match=r"cell\.hidden_size: must be at least 1, got 0\."):

@@ -8,6 +8,7 @@ import torch
 
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.tasks import IGNORED
 
 TEXT = "".join(chr(97 + (i * i) % 7) + " "[: i % 3 == 0] for i in range(4000))
 
@@ -24,31 +25,48 @@ def path(tmp_path: Path) -> str:
     return str(file)
 
 
+PARTS = {
+    "train": TEXT[: round(len(TEXT) * 0.9)] * 2,  # an epoch begins anywhere and wraps round
+    "val": TEXT[round(len(TEXT) * 0.9) : round(len(TEXT) * 0.95)],
+    "test": TEXT[round(len(TEXT) * 0.95) :],
+}
+
+
 def read_on(task, split: str) -> list[str]:
-    rows: list[list[int]] = [[] for _ in range(task.batch_size)]
-    for index in range(task.num_batches(split)):
-        batch = task.batch(split, index)
-        assert batch.fresh == (index == 0)
-        for row, shown in zip(rows, batch.inputs_TBI.argmax(-1).T.tolist(), strict=True):
-            row += shown
+    """Put the targets of each row together, window after window."""
+    batches = [task.batch(split, index) for index in range(task.num_batches(split))]
+    assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
     alphabet = sorted(set(TEXT))
-    return ["".join(alphabet[code] for code in row) for row in rows]
+    rows = torch.cat([batch.targets for batch in batches]).T.tolist()
+    return ["".join(alphabet[code] for code in row if code != IGNORED) for row in rows]
 
 
-def test_rows_go_on_from_window_to_window(char_lm, path: str) -> None:
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_rows_go_on_from_window_to_window(char_lm, path: str, split: str) -> None:
     task = char_lm(path=path, length=10, batch_size=4)
-    test_text = TEXT[round(len(TEXT) * 0.95) :]
-    for row in read_on(task, "test"):
-        assert len(row) == 10 * task.num_batches("test")
-        assert row in test_text
-    val_text = TEXT[round(len(TEXT) * 0.9) : round(len(TEXT) * 0.95)]
-    assert all(row in val_text for row in read_on(task, "val"))
-    doubled = TEXT[: round(len(TEXT) * 0.9)] * 2  # an epoch begins anywhere and wraps round
-    assert all(row in doubled for row in read_on(task, "train"))
+    assert all(row in PARTS[split] for row in read_on(task, split))
 
 
-def test_the_target_is_the_next_character(char_lm, path: str) -> None:
-    batch = char_lm(path=path, length=12, batch_size=3).batch("train", 2)
+def test_windows_of_training_are_whole(char_lm, path: str) -> None:
+    task = char_lm(path=path, length=10, batch_size=4)
+    assert {len(row) for row in read_on(task, "train")} == {10 * task.num_batches("train")}
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize(("size", "length"), [(1, 50), (4, 10), (3, 66), (7, 13), (4, 500)])
+def test_each_character_is_judged_once(
+    char_lm, path: str, split: str, size: int, length: int
+) -> None:
+    task = char_lm(path=path, length=length, batch_size=size)
+    assert "".join(read_on(task, split)) == PARTS[split][1:], "nothing says what the first is"
+    batches = [task.batch(split, index) for index in range(task.num_batches(split))]
+    assert sum(task.weight_of(batch) for batch in batches) == len(PARTS[split]) - 1
+    assert all(len(batch.targets) == length for batch in batches[:-1])
+
+
+@pytest.mark.parametrize(("split", "index"), [("train", 2), ("val", 0)])
+def test_the_target_is_the_next_character(char_lm, path: str, split: str, index: int) -> None:
+    batch = char_lm(path=path, length=12, batch_size=3).batch(split, index)
     assert torch.equal(batch.inputs_TBI.argmax(-1)[1:], batch.targets[:-1])
 
 
@@ -79,7 +97,7 @@ def test_each_split_has_a_baseline_of_its_own(char_lm) -> None:
     for split in ("val", "test"):
         logits = counts_V.log().expand(*codes[split].shape, -1)
         cost = float(task.loss(logits, codes[split]))
-        assert task.baseline_of(split) == pytest.approx(cost, rel=2e-3), "but for the last rows"
+        assert task.baseline_of(split) == pytest.approx(cost, rel=2e-3), "training leaves out some"
     assert task.baseline_of("val") > 1.02 * task.baseline_of("test"), "other sections"
 
 
@@ -103,6 +121,16 @@ def test_bits_are_nats_over_ln_2(char_lm, path: str) -> None:
     even = torch.zeros(*targets.shape, task.output_size)
     bits = float(task.metrics(even, targets)["bits_per_character"])
     assert bits == pytest.approx(math.log2(len(set(TEXT))))
+
+
+@pytest.mark.parametrize(("size", "length"), [(1, 50), (7, 13)])
+def test_the_baseline_is_the_cost_of_what_is_judged(char_lm, path: str, size, length) -> None:
+    task = char_lm(path=path, length=length, batch_size=size)
+    counts_V = torch.bincount(task._codes["train"], minlength=task.output_size) + 1.0
+    batches = [task.batch("test", index) for index in range(task.num_batches("test"))]
+    targets = torch.cat([batch.targets for batch in batches])
+    cost = float(task.loss(counts_V.log().expand(*targets.shape, -1), targets))
+    assert task.baseline_of("test") == pytest.approx(cost, rel=1e-5)
 
 
 @pytest.mark.parametrize("inputs", ["characters", "none"])
@@ -134,6 +162,11 @@ def test_what_cannot_be_read_is_refused(char_lm, tmp_path: Path) -> None:
     (tmp_path / "short").write_text("too short")
     with pytest.raises(ConfigError, match="9 characters are too few for batches of 32"):
         char_lm(path=str(tmp_path / "short"))
+    (tmp_path / "least").write_text("a" * 1814)
+    assert char_lm(path=str(tmp_path / "least")).num_batches("train") == 1
+    (tmp_path / "less").write_text("a" * 1813)
+    with pytest.raises(ConfigError, match=r"1813 characters are too few .* 1814 are needed"):
+        char_lm(path=str(tmp_path / "less"))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00" * 50)
     with pytest.raises(ConfigError, match="not a text in UTF-8"):
         char_lm(path=str(tmp_path / "binary"))

@@ -63,10 +63,15 @@ def test_the_baseline_of_a_split_is_drawn_once(plugins: Registry, monkeypatch) -
     assert task.baseline_of("train") == 1 / 6
 
 
-def test_accuracy_counts_answers_within_a_fifth(task: Task) -> None:
+def test_an_answer_is_right_by_the_bound_of_1997(task: Task) -> None:
     targets = torch.zeros(4, 1)
-    outputs = torch.tensor([[0.0], [0.19], [0.21], [-0.19]])
+    outputs = torch.tensor([[0.0], [0.079], [0.081], [-0.079]])
     assert task.metrics(outputs, targets)["accuracy"].item() == 0.75
+
+
+def test_always_answering_one_is_seldom_right(task: Task, batch: Batch) -> None:
+    share = task.metrics(torch.ones_like(batch.targets), batch.targets)["accuracy"].item()
+    assert share == pytest.approx(1 - 0.92**2, abs=0.01)
 
 
 def test_sequence_of_two_steps_marks_both(plugins: Registry) -> None:
