@@ -15,6 +15,7 @@ from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Sc
 from rnnexp.tasks import Batch, Split, Task
 from rnnexp.tasks.record import metrics_of
 from rnnexp.tasks.stream import windows_of
+from rnnexp.training.accumulate import batches_of_step
 from rnnexp.training.team import all_rows, own_rows
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -92,6 +93,15 @@ class RecurrentModule(LightningModule):
         feed = self.recipe.feed(self.global_step)
         judged = self._carry_to_targets(batch, feed)
         return self.task.loss(self._run(judged, "train", feed, self.traces), judged.targets)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Back-propagate the share that the loss of a batch has in its step.
+
+        Lightning has divided it by the batches of a full step; the last step of an epoch may have
+        fewer.
+        """
+        full, size = self.trainer.accumulate_grad_batches, batches_of_step(self.trainer)
+        super().backward(loss if size == full else loss * (full / size), *args, **kwargs)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss and metrics of the validation split."""

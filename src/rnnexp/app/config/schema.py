@@ -113,7 +113,8 @@ class TrainerOptions:
             task.batch_size sequences is shared between them, so that the gradient stays the same.
         strategy: auto, or ddp and its kinds, as in Lightning; for several devices.
         precision: as in Lightning.
-        accumulate: batches whose gradients are added up for one optimizer step.
+        accumulate: batches whose gradients are averaged for one optimizer step; the last of an
+            epoch takes what is left of it.
         deterministic: refuse operations that do not repeat bit for bit.
         early_stop_after: validations without improvement of val/loss that end the run; null never.
         progress: how far it is; auto takes the bar on a terminal and lines elsewhere.
