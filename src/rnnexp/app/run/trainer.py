@@ -28,6 +28,7 @@ from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
+from rnnexp.training.last_validation import ValidateLast
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import RecordFirst, ResumePoint
 from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
@@ -55,7 +56,7 @@ def make_trainer(
     trainer = Trainer(
         max_steps=options["max_steps"],
         max_epochs=options["max_epochs"] or -1,
-        val_check_interval=min(options["val_every"], options["max_steps"] * options["accumulate"]),
+        val_check_interval=options["val_every"],
         check_val_every_n_epoch=None,
         accelerator=options["accelerator"],
         devices=place.size,
@@ -105,7 +106,8 @@ def _callbacks(
     callbacks += [*_plugged_in(plan.values), monitor]
     if log is not None:
         callbacks += _recording(plan, folder, log, monitor)
-    return [*callbacks, _best(folder), *_changing(plan.values)]
+    last = ValidateLast(plan.values["trainer"]["max_steps"])
+    return [*callbacks, last, _best(folder), *_changing(plan.values)]
 
 
 def _limits(values: Values) -> str:
