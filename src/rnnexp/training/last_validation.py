@@ -25,5 +25,6 @@ class ValidateLast(Callback):
 
 
 def _ends_last_epoch(trainer: Trainer) -> bool:
-    done, wanted = trainer.fit_loop.epoch_progress.current.processed, trainer.max_epochs
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    done, wanted = progress.processed, trainer.max_epochs
     return bool(wanted) and trainer.is_last_batch and 0 < wanted <= done + 1

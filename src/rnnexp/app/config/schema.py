@@ -116,7 +116,8 @@ class TrainerOptions:
         accumulate: batches whose gradients are averaged for one optimizer step; the last of an
             epoch takes what is left of it.
         deterministic: refuse operations that do not repeat bit for bit.
-        early_stop_after: validations without improvement of val/loss that end the run; null never.
+        early_stop_after: validations without improvement of val/loss that end the run, or of
+            val/loss_free under unroll=scheduled or free; null never.
         progress: how far it is; auto takes the bar on a terminal and lines elsewhere.
     """
 

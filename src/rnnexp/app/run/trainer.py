@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from rnnexp.app.config.build import Plan, Values, run_name
+from rnnexp.app.config.figures import selected_by
 from rnnexp.app.jobs.folder import STATUS, Frozen, is_frozen
 from rnnexp.app.run.backends import BackendTags
 from rnnexp.app.run.progress import RunProgress
@@ -107,7 +108,8 @@ def _callbacks(
     if log is not None:
         callbacks += _recording(plan, folder, log, monitor)
     last = ValidateLast(plan.values["trainer"]["max_steps"])
-    return [*callbacks, last, _best(folder), *_changing(plan.values)]
+    judged = selected_by([plan])
+    return [*callbacks, last, _best(folder, judged), *_changing(plan.values, judged)]
 
 
 def _limits(values: Values) -> str:
@@ -135,11 +137,11 @@ def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> l
     return callbacks
 
 
-def _changing(values: Values) -> list[Callback]:
+def _changing(values: Values, judged: str) -> list[Callback]:
     callbacks: list[Callback] = []
     options = values["trainer"]
     if options["early_stop_after"] is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
+        callbacks.append(EarlyStopping(judged, patience=options["early_stop_after"]))
     term = omega_term(values)
     if term is not None:
         callbacks.append(OmegaRegulariser(term))
@@ -181,11 +183,11 @@ def _watch(plan: Plan, monitor: StepMonitor, folder: Path, log: RunLog) -> Cliff
     return CliffWatch(monitor, watched, WindowedDetector(rule))
 
 
-def _best(folder: Path) -> Callback:
+def _best(folder: Path, judged: str) -> Callback:
     return ModelCheckpoint(
         folder / "checkpoints",
         filename="best",
-        monitor="val/loss",
+        monitor=judged,
         save_top_k=1,
         enable_version_counter=False,
     )
