@@ -12,7 +12,7 @@ def size_of_step(batch_idx: int, batches: int | float, accumulate: int) -> int:
         accumulate: how many a step takes at most.
     """
     begin = batch_idx - batch_idx % accumulate
-    return int(min(accumulate, batches - begin))
+    return int(max(1, min(accumulate, batches - begin)))
 
 
 def batches_of_step(trainer: Trainer) -> int:

@@ -64,3 +64,10 @@ def test_a_run_with_more_steps_goes_on_from_there(tmp_path: Path) -> None:
     words = ["trainer.max_steps=10", "trainer.val_every=3"]
     assert trained(tmp_path, checkpoint, *words) == [3, 6, 7, 9, 10]
     assert trained(tmp_path, checkpoint, *words) == [3, 6, 7, 9, 10], "it was over"
+
+
+def test_a_run_with_more_epochs_goes_on_from_there(tmp_path: Path) -> None:
+    words = ["task.train_batches=4", "trainer.max_steps=99", "trainer.val_every=3"]
+    assert trained(tmp_path, None, *words, "trainer.max_epochs=1") == [3, 4]
+    checkpoint = tmp_path / "checkpoints" / LAST
+    assert trained(tmp_path, checkpoint, *words, "trainer.max_epochs=2") == [3, 4, 6, 8]
