@@ -31,6 +31,7 @@ TASKS = {
     "windows": ["task=copy_memory", "unroll.window=7"],
     "ends": ["task=adding", "unroll.window=4"],
     "text": ["task=char_lm", "trainer.accumulate=2"],
+    "left": ["trainer.accumulate=3", "task.train_batches=2"],
     "odd": ["task=digits", "task.batch_size=30"],  # validated on 269 rows
     "few": ["task=digits", "task.order=rows", "task.batch_size=4"],  # the last batch has 1 row
 }

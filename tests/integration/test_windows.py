@@ -121,7 +121,9 @@ def train_by_hand(network: RecurrentNetwork, task: Task, make: Callable, accumul
     optimizer = make(network.parameters())
     schedule, steps = falling(optimizer), 0
     for index in range(BATCHES):
-        (loss_by_hand(network, task, index) / accumulate).backward()
+        left = BATCHES - index // accumulate * accumulate
+        size = min(accumulate, left)  # of the step: the mean is over the batches that it has
+        (loss_by_hand(network, task, index) / size).backward()
         if (index + 1) % accumulate == 0 or index + 1 == BATCHES:
             torch.nn.utils.clip_grad_norm_(network.parameters(), 0.05)
             optimizer.step()

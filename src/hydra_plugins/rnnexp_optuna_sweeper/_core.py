@@ -77,6 +77,7 @@ def search(sweeper: "OptunaSweeper", arguments: Sequence[str]) -> dict[str, Any]
     folder.mkdir(parents=True, exist_ok=True)
     with launcher.pools() as make:
         trials = _trials(sweeper, launcher, settings)
+        settings = replace(settings, objectives=trials.objectives)
         with _held(folder):
             return _run(make, trials, (settings, fixed, space), folder)
 

@@ -10,6 +10,8 @@ from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 SAMPLERS = ("tpe", "cmaes", "random", "grid")
 PRUNERS = ("none", "median", "hyperband")
 DIRECTIONS = ("minimize", "maximize")
+USUAL = ("val/loss",)
+"""The objectives where none are given, and the program has none of its own."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     Raises:
         SearchError: a name is unknown, or they do not fit together.
     """
-    objectives = [str(name) for name in options["objectives"]]
+    given = options["objectives"]
+    objectives = [str(name) for name in (USUAL if given is None else given)]
     directions = [str(d) for d in options["directions"] or ["minimize"] * len(objectives)]
     _known("sampler", options["sampler"], SAMPLERS)
     _known("pruner", options["pruner"], PRUNERS)

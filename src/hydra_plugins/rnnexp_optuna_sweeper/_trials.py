@@ -33,6 +33,7 @@ class Trials(Protocol):
     """Makes the trials of a program, and says what came of them."""
 
     limits: Limits
+    objectives: Sequence[str]
 
     def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:
         """Make the task of a trial; or say what came of it, if that is known."""

@@ -7,10 +7,6 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 
-def _first_objective() -> list[str]:
-    return ["val/loss"]
-
-
 @dataclass
 class OptunaSweeperConf:
     """What is searched, how, and for what; ``hydra.launcher.jobs`` says how many trials at once.
@@ -22,7 +18,8 @@ class OptunaSweeperConf:
         pruner_options: arguments of Optuna's class; a step of theirs is one report of a trial.
         trials: how many in all; more of them later go on from those that are done.
         seed: of the sampler; null takes another one every time.
-        objectives: what a trial is judged by, by name.
+        objectives: what a trial is judged by, by name; null leaves it to the program, whose is
+            val/loss where it has no other.
         directions: minimize | maximize, for each objective; null minimizes all.
         storage: URL of a database; null keeps a file in the sweep's folder.
         params: dimensions by key, as on the command line, which wins.
@@ -35,7 +32,7 @@ class OptunaSweeperConf:
     pruner_options: dict[str, Any] = field(default_factory=dict[str, Any])
     trials: int = 20
     seed: int | None = 0
-    objectives: list[str] = field(default_factory=_first_objective)
+    objectives: list[str] | None = None
     directions: list[str] | None = None
     storage: str | None = None
     params: dict[str, Any] = field(default_factory=dict[str, Any])

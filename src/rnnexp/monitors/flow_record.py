@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rnnexp.monitors.flow import half_life, vanishing_ratio
-from rnnexp.monitors.groups import suffix_of
+from rnnexp.monitors.groups import is_reverse, suffix_of
 from rnnexp.monitors.passes import Flow, Norms
 
 NOTHING_ARRIVES = -45.0
@@ -99,7 +99,8 @@ def _figures(norms: Norms) -> dict[str, float]:
     figures: dict[str, float] = {}
     for cell, norms_T in norms.items():
         suffix = suffix_of(cell, norms)
-        ratio, life = vanishing_ratio(norms_T), half_life(norms_T)
+        own_T = norms_T[::-1] if is_reverse(cell) else norms_T  # its first step is the last one
+        ratio, life = vanishing_ratio(own_T), half_life(own_T)
         if not math.isnan(ratio):
             figures[f"flow/vanishing_log10{suffix}"] = max(ratio, NOTHING_ARRIVES)
         if math.isfinite(life):

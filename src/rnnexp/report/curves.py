@@ -1,6 +1,7 @@
 """Loss and gradient norms over training, drawn from the runs' journals."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -19,7 +20,7 @@ from rnnexp.report.load import Summary
 from rnnexp.report.seeds import alike, told_apart_by
 from rnnexp.report.series import Point, Series, drawable, marker_of, window_maxima, windows
 from rnnexp.report.table import differing, headings
-from rnnexp.tracking import load_run
+from rnnexp.tracking import FREE, load_run, selection_loss_of
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -45,13 +46,14 @@ def draw_curves(runs: Sequence[Summary], file: Path) -> None:
     """
     keys = told_apart_by(runs) or differing(run.config for run in runs)
     groups = _labelled(runs, keys)
+    by = selection_loss_of(run.config for run in runs)
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
     for index, (label, members) in enumerate(groups):
         metrics = [load_run(Path(run.folder)).metrics for run in members]
         look = LOOKS[index % len(LOOKS)]
-        for axes, curve in ((above, _losses), (below, _norms)):
+        for axes, curve in ((above, partial(_losses, by)), (below, _norms)):
             _lines(axes, metrics, curve, look, label)
-    _label(above, "validation loss")
+    _label(above, f"validation loss{', free-running' if by.endswith(FREE) else ''}")
     _label(below, "raw gradient norm,\nlargest of each window")
     below.set_xlabel("optimizer step")
     tick_whole_numbers(below.xaxis)
@@ -100,9 +102,9 @@ def _lines(
     )  # fmt: skip
 
 
-def _losses(metrics: Metrics, alone: bool) -> Series:
+def _losses(by: str, metrics: Metrics, alone: bool) -> Series:
     del alone
-    return drawable(metrics.get("val/loss", ()))
+    return drawable(metrics.get(f"val/{by}", ()))
 
 
 def _norms(metrics: Metrics, alone: bool) -> Series:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from rnnexp.report.columns import Column, print_columns
-from rnnexp.tracking import is_outside_identity
+from rnnexp.tracking import FREE, is_outside_identity, selection_loss_of
 
 FIGURES = {
     "test/loss": "test loss",
@@ -12,11 +12,16 @@ FIGURES = {
     "test/accuracy": "test accuracy",
     "test/bits_per_character": "test bits/char",
     "test/loss_free": "loss running free",
+    "test/accuracy_free": "accuracy running free",
     "grad/largest_raw_norm": "largest |grad|",
     "grad/clipped_fraction": "clipped",
 }
 _OWN = ("cell", "task", "run")
-PERCENT = ("test/loss_relative", "test/accuracy", "grad/clipped_fraction")
+PERCENT = (
+    *("test/loss_relative", "test/accuracy", "test/accuracy_free", "test/loss_relative_free"),
+    "grad/clipped_fraction",
+)
+_SUMMARY = ("test/loss", "test/loss_relative", "test/accuracy", "test/bits_per_character")
 
 
 class Run(Protocol):
@@ -129,9 +134,21 @@ def show(key: str, value: float | None) -> str:
 
 def summary_line(run: Run, ui: str) -> str:
     """Sum a run up in one line that says where to look."""
-    keys = ("test/loss", "test/loss_relative", "test/accuracy", "test/bits_per_character")
-    shown = [f"{FIGURES[k]} {show(k, run.metrics[k])}" for k in keys if k in run.metrics]
-    figures = ", ".join(shown) or run.status
+    figures = _tested(run) or run.status
     return (
         f"{run.name}: {figures} | run {run.run_id or 'not yet in the store'} | {run.folder} | {ui}"
     )
+
+
+def _tested(run: Run) -> str:
+    """List the test figures, those by which the run is judged first."""
+    forced = _listed(run, "")
+    if selection_loss_of([run.config]) == "loss":
+        return forced
+    parts = {"free-running": _listed(run, FREE), "teacher-forced": forced}
+    return "; ".join(f"{how}: {figures}" for how, figures in parts.items() if figures)
+
+
+def _listed(run: Run, end: str) -> str:
+    known = [(head, key + end) for key, head in FIGURES.items() if key in _SUMMARY]
+    return ", ".join(f"{h} {show(k, run.metrics[k])}" for h, k in known if k in run.metrics)

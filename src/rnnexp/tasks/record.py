@@ -9,7 +9,7 @@ from torch import Tensor
 from rnnexp.errors import PluginError
 from rnnexp.tasks.contract import Task
 
-ENGINES_OWN = ("loss", "loss_relative", "loss_free")
+ENGINES_OWN = ("loss", "loss_relative", "loss_free", "loss_relative_free")
 """The figures that the engine records itself under ``val/`` and ``test/``."""
 
 
@@ -29,8 +29,9 @@ def metrics_of(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, Tensor
         if _is_taken(name, figures):
             raise PluginError(
                 f"The task {type(task).__name__}: metrics gives a figure '{name}', and under this "
-                f"name the engine records its own ({', '.join(ENGINES_OWN)}, and each figure at "
-                f"another length as NAME_T50). Call it otherwise, such as 'own_{name}'."
+                f"name the engine records its own ({', '.join(ENGINES_OWN)}, and each figure "
+                "running free as NAME_free, at another length as NAME_T50). "
+                f"Call it otherwise, such as 'own_{name}'."
             )
     return figures
 
@@ -45,7 +46,7 @@ def facts_of(task: Task) -> dict[str, str]:
 
 
 def _is_taken(name: str, figures: Mapping[str, Tensor]) -> bool:
-    stem = re.sub(r"_T\d+$", "", name)
+    stem = re.sub(r"(_T\d+|_free)$", "", name)
     return stem in ENGINES_OWN or (stem != name and stem in figures)
 
 

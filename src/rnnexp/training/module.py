@@ -15,6 +15,8 @@ from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Sc
 from rnnexp.tasks import Batch, Split, Task
 from rnnexp.tasks.record import metrics_of
 from rnnexp.tasks.stream import windows_of
+from rnnexp.tracking import FREE
+from rnnexp.training.accumulate import batches_of_step
 from rnnexp.training.team import all_rows, own_rows
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -93,12 +95,21 @@ class RecurrentModule(LightningModule):
         judged = self._carry_to_targets(batch, feed)
         return self.task.loss(self._run(judged, "train", feed, self.traces), judged.targets)
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Back-propagate the share that the loss of a batch has in its step.
+
+        Lightning has divided it by the batches of a full step; the last step of an epoch may have
+        fewer.
+        """
+        full, size = self.trainer.accumulate_grad_batches, batches_of_step(self.trainer)
+        super().backward(loss if size == full else loss * (full / size), *args, **kwargs)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss and metrics of the validation split."""
         del batch_idx
-        self._evaluate(batch, "val", "")
+        self._evaluate(batch, "val")
         if self.network.feedback:
-            self._evaluate_free(batch, "val")
+            self._evaluate(batch, "val", FREE)
 
     def on_validation_end(self) -> None:
         """Log the means of the validation split at the number of steps done."""
@@ -111,7 +122,7 @@ class RecurrentModule(LightningModule):
         del batch_idx
         self._evaluate(batch, "test", self._length_suffix(dataloader_idx))
         if self.network.feedback and dataloader_idx == 0:
-            self._evaluate_free(batch, "test")
+            self._evaluate(batch, "test", FREE)
 
     def configure_optimizers(self) -> Any:
         """Make the optimizer, and the schedule if there is one."""
@@ -206,20 +217,16 @@ class RecurrentModule(LightningModule):
             return ""
         return f"_T{self.task.test_tasks()[dataloader_idx - 1].stated_length}"
 
-    def _evaluate(self, batch: Batch, split: Split, suffix: str) -> None:
-        outputs = self._run_in_windows(batch, split + suffix, Feed.teacher())
+    def _evaluate(self, batch: Batch, split: Split, suffix: str = "") -> None:
+        # Running free shows what the network does when it must live with its errors.
+        feed = Feed.free() if suffix == FREE else Feed.teacher()
+        outputs = self._run_in_windows(batch, split + suffix, feed)
         loss = self.task.loss(outputs, batch.targets)
         figures = {"loss": loss, **metrics_of(self.task, outputs, batch.targets)}
-        baseline = None if suffix else self.task.baseline_of(split)
+        baseline = self.task.baseline_of(split) if suffix in ("", FREE) else None
         if baseline:
             figures["loss_relative"] = loss / baseline
         self._log_means(batch, {f"{split}/{name}{suffix}": v for name, v in figures.items()})
-
-    def _evaluate_free(self, batch: Batch, split: str) -> None:
-        # Beside the teacher-forced loss: what the network does when it must live with its errors.
-        outputs = self._run_in_windows(batch, f"{split}_free", Feed.free())
-        loss = self.task.loss(outputs, batch.targets)
-        self._log_means(batch, {f"{split}/loss_free": loss})
 
     def _log_means(self, batch: Batch, figures: dict[str, Tensor]) -> None:
         weight = 0 if batch.spare else self.task.weight_of(batch)

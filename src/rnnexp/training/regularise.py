@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.recurrence import FullTrace, RecurrentNetwork, Trace
+from rnnexp.training.accumulate import batches_of_step
 from rnnexp.training.omega import WEIGHTS, Flavour, omega
 
 
@@ -64,7 +65,7 @@ class OmegaRegulariser(Callback):
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the gradient, averaged over processes as that of the loss is."""
         network = cast(RecurrentNetwork, pl_module.network)
-        weight = self.term.weight_at(trainer.global_step) / trainer.accumulate_grad_batches
+        weight = self.term.weight_at(trainer.global_step) / batches_of_step(trainer)
         traces = cast(Any, pl_module).traces
         self._value = add_omega(
             network,

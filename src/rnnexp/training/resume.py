@@ -125,6 +125,7 @@ class ResumePoint(Callback):
     ) -> None:
         """Take the gradients back; train no more where this very run was over."""
         del pl_module
+        _end_epoch(checkpoint["loops"]["fit_loop"])
         self._gradients = checkpoint.get("gradients", {})
         own = Path(str(trainer.ckpt_path)).resolve().parent == self.checkpoint.resolve().parent
         trainer.should_stop = own and checkpoint.get("ended_by") == self.limits
@@ -149,6 +150,18 @@ class RecordFirst(Callback):
         """Flush."""
         del trainer, pl_module, checkpoint
         self.flush()
+
+
+def _end_epoch(loop: dict[str, Any]) -> None:
+    # Lightning would take a batch of the next epoch for one more of an epoch that is complete, and
+    # count the rest as an epoch of its own.
+    batches, epochs = loop["epoch_loop.batch_progress"], loop["epoch_progress"]
+    if not batches["is_last_batch"]:
+        return
+    batches["is_last_batch"] = False
+    batches["current"] = dict.fromkeys(batches["current"], 0)
+    for count in (epochs["total"], epochs["current"]):
+        count.update(dict.fromkeys(count, count["ready"]))
 
 
 def _put_back(loop: dict[str, Any]) -> None:

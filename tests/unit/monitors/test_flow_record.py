@@ -52,6 +52,18 @@ def test_its_figures_are_those_of_the_window_with_the_largest_norm() -> None:
     assert figures["flow/half_life"] == pytest.approx(1 / math.log2(100))
 
 
+def test_the_figures_of_a_reverse_cell_are_in_its_own_direction_of_time() -> None:
+    kept = Kept(1)
+    falling = [1e-2, 1e-1, 1.0]
+    assert kept.record.wants(0, 0)
+    norms = {"layer0": falling, "layer0_reverse": falling[::-1]}  # in the order of the sequence
+    figures = kept.record.add([Flow(0, 0, 0, norms)], 1)
+    for cell in norms:
+        assert figures[f"flow/vanishing_log10_{cell}"] == pytest.approx(-2)
+        assert figures[f"flow/half_life_{cell}"] == pytest.approx(1 / math.log2(10))
+    assert kept.written == [(1, norms)]
+
+
 def test_what_was_joined_survives_a_resume() -> None:
     whole, before, after = Kept(7), Kept(7), Kept(7)
     whole.run(range(40), windows=3)

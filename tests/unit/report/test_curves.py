@@ -59,6 +59,26 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
+@pytest.mark.parametrize(
+    ("feeds", "label"),
+    [
+        (("free", "scheduled"), "validation loss, free-running"),
+        (("free", "teacher"), "validation loss"),
+    ],
+)
+def test_runs_trained_on_their_own_outputs_are_drawn_running_free(
+    tmp_path: Path, drawn: list[Figure], feeds: tuple[str, ...], label: str
+) -> None:
+    losses = {"val/loss": [1.0, 2.0], "val/loss_free": [3.0, 4.0]}
+    draw_curves(
+        [_run(tmp_path / feed, losses, **{"unroll.feed": feed}) for feed in feeds], tmp_path / "p"
+    )
+    above = drawn[0].axes[0]
+    assert above.get_ylabel() == label
+    wanted = losses["val/loss_free" if "free-running" in label else "val/loss"]
+    assert list(above.lines[0].get_ydata()) == wanted
+
+
 def test_seeds_share_a_colour_and_a_median(tmp_path: Path, drawn: list[Figure]) -> None:
     runs = [
         _run(tmp_path / f"{cell}{seed}", {"val/loss": values}, **{"cell.name": cell, "seed": seed})

@@ -133,6 +133,13 @@ def test_summary_line_says_where_to_look() -> None:
     assert line == (
         "a-run: test loss 0.5, test accuracy 100.0% | run 0123456789abcdef | outputs/x | rnnexp ui"
     )
+    both = {"test/loss": 0.5, "test/loss_free": 2.0, "test/accuracy_free": 0.25}
+    line = summary_line(Row(config={"unroll.feed": "free"}, metrics=both), "rnnexp ui")
+    assert line.startswith(
+        "a-run: free-running: test loss 2, test accuracy 25.0%; teacher-forced: test loss 0.5 |"
+    )
+    line = summary_line(Row(config={"unroll.feed": "teacher"}, metrics=both), "rnnexp ui")
+    assert line.startswith("a-run: test loss 0.5 |")
     failed = summary_line(Row(status="FAILED", run_id=None), "rnnexp ui")
     assert failed == "a-run: FAILED | run not yet in the store | outputs/x | rnnexp ui"
 

@@ -21,7 +21,9 @@ def task(plugins: Registry, monkeypatch: pytest.MonkeyPatch):
     return make
 
 
-@pytest.mark.parametrize("name", [*ENGINES_OWN, "loss_T20", "loss_free_T5", "hits_T20"])
+@pytest.mark.parametrize(
+    "name", [*ENGINES_OWN, "loss_T20", "loss_free_T5", "hits_T20", "hits_free"]
+)
 def test_a_figure_under_a_name_of_the_engines_is_refused(task, name: str) -> None:
     given = task({"hits": torch.ones(()), name: torch.ones(())})
     with pytest.raises(PluginError, match=f"OneUnitTask: metrics gives a figure '{name}', and "):

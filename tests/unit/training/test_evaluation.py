@@ -88,6 +88,25 @@ def test_each_judged_target_counts_as_much_as_another(make) -> None:
         assert found[f"val/{name}"] == pytest.approx(float(wanted), rel=1e-5)
 
 
+def test_running_free_has_the_same_figures(plugins: Registry) -> None:
+    task = plugins.get("task", "char_lm").cls(inputs="none", batch_size=400, length=10)
+    cls = plugins.get("cell", "elman").cls
+    torch.manual_seed(0)
+    network = RecurrentNetwork(
+        lambda size: cls(size, hidden_size=4),
+        task.input_size,
+        task.output_size,
+        feedback=True,
+        encode_output=task.encode_output,
+    )
+    found = evaluate(RecurrentModule(network, task, SGD), "validate")
+    names = {name for name in found if not name.endswith("_free")}
+    assert {f"{name}_free" for name in names} == found.keys() - names
+    assert found["val/loss_free"] != found["val/loss"]
+    wanted = found["val/loss_free"] / task.baseline_of("val")
+    assert found["val/loss_relative_free"] == pytest.approx(wanted, rel=1e-5)
+
+
 def test_a_split_that_judges_nothing_has_no_figure(make) -> None:
     task = Padded(length=10, batch_size=4, val_batches=1)
     task.judged = (0,)

@@ -17,9 +17,11 @@ from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from ...quiet import QUIET
 
 
-def module_of(plugins, length: int = 8, layers: int = 2, lr: float = 1.0) -> RecurrentModule:
+def module_of(
+    plugins, length: int = 8, layers: int = 2, lr: float = 1.0, **counts: int
+) -> RecurrentModule:
     torch.manual_seed(0)
-    task = plugins.get("task", "adding").cls(length=length, batch_size=4)
+    task = plugins.get("task", "adding").cls(length=length, batch_size=4, **counts)
     elman = plugins.get("cell", "elman").cls
     network = RecurrentNetwork(
         lambda size: elman(size, hidden_size=5, recurrent_init="uniform"),
@@ -76,16 +78,19 @@ def omega_by_hand(matrix, outputs, grads, flavour: Flavour) -> Tensor:
 
 
 @pytest.mark.parametrize(("flavour", "weight"), [("paper", None), ("code", None), ("paper", 0.5)])
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_one_step_moves_by_both_gradients(plugins, flavour, weight, accumulate: int) -> None:
-    module = module_of(plugins)
+@pytest.mark.parametrize(("accumulate", "epoch"), [(1, 5), (2, 5), (3, 2)])
+def test_one_step_moves_by_both_gradients(
+    plugins, flavour, weight, accumulate: int, epoch: int
+) -> None:
+    module = module_of(plugins, train_batches=epoch)
     before = deepcopy(module)
     fit(module, OmegaTerm(flavour, weight), 1, accumulate)
     used = weight if weight is not None else {"paper": 4.0, "code": 2.0}[flavour]
-    batches = [before.task.batch("train", n) for n in range(accumulate)]
+    size = min(accumulate, epoch)  # the last step of an epoch takes what is left of it
+    batches = [before.task.batch("train", n) for n in range(size)]
     steps = [by_hand(before, batch, flavour, used) for batch in batches]
     for layer, cell in enumerate(module.network.layers):
-        wanted = sum(step[layer] for step in steps) / accumulate
+        wanted = sum(step[layer] for step in steps) / size
         moved = before.network.layers[layer].weight_hh - cell.weight_hh
         torch.testing.assert_close(moved, wanted, rtol=1e-4, atol=1e-6)
 

@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -17,7 +17,7 @@ from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
 from rnnexp.app.config.family import Composer
-from rnnexp.app.config.figures import check_objectives
+from rnnexp.app.config.figures import check_objectives, selected_by
 from rnnexp.app.config.idle import refuse_idle
 from rnnexp.app.config.launchers import (
     LauncherChoice,
@@ -119,8 +119,12 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
         settings, launcher, found = _expand(whole["hydra"], overrides)
         composed = Composer(_compose).of if len(found) > 1 else _compose
         if settings is not None:
-            jobs: list[Job] = [Corner(job, _check(job, composed), settings) for job in found]
-            check_objectives(settings.objectives, jobs[0].plan)
+            plans = [_check(job, composed) for job in found]
+            if whole["hydra"].sweeper.objectives is None:
+                settings = replace(settings, objectives=[selected_by(plans)])
+            check_objectives(settings.objectives, plans[0])
+            pairs = zip(found, plans, strict=True)
+            jobs: list[Job] = [Corner(job, plan, settings) for job, plan in pairs]
         else:
             jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in found]
         for job in jobs:

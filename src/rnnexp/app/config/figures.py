@@ -1,12 +1,13 @@
 """The figures that a run of a plan will have, known before it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
 from rnnexp.app.config.build import Plan
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.tasks.record import metrics_of
+from rnnexp.tracking import FREE, selection_loss
 
 
 def check_objectives(objectives: Sequence[str], plan: Plan) -> None:
@@ -29,6 +30,11 @@ def check_objectives(objectives: Sequence[str], plan: Plan) -> None:
             )
 
 
+def selected_by(plans: Iterable[Plan]) -> str:
+    """Name the figure of the validation split by which runs are compared, see `selection_loss`."""
+    return f"val/{selection_loss(plan.values['unroll']['feed'] for plan in plans)}"
+
+
 def figures_of(plan: Plan) -> list[str]:
     """List the figures of the validation and test splits, and ``seconds``."""
     task = plan.task
@@ -38,7 +44,7 @@ def figures_of(plan: Plan) -> list[str]:
     outputs = torch.zeros(*lead, task.output_size)
     everywhere = ["loss", *metrics_of(task, outputs, batch.targets)]
     own = [*everywhere, *(["loss_relative"] if task.baseline_of("val") else [])]
-    own += ["loss_free"] if plan.feedback else []
+    own += [f"{name}{FREE}" for name in own] if plan.feedback else []
     lengths = [other.stated_length for other in task.test_tasks()]
     longer = [f"{name}_T{length}" for length in lengths for name in everywhere]
     tested = [f"test/{name}" for name in (*own, *longer)]

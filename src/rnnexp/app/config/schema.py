@@ -107,15 +107,17 @@ class TrainerOptions:
     Args:
         max_steps: optimizer steps.
         max_epochs: epochs, where the task has a natural one; null leaves it to max_steps.
-        val_every: training batches between two validations.
+        val_every: training batches between two validations; the last step is validated, too.
         accelerator: the kind of device, as in Lightning; auto takes the fastest there is.
         devices: how many devices train this one network, a process each; every batch of
             task.batch_size sequences is shared between them, so that the gradient stays the same.
         strategy: auto, or ddp and its kinds, as in Lightning; for several devices.
         precision: as in Lightning.
-        accumulate: batches whose gradients are added up for one optimizer step.
+        accumulate: batches whose gradients are averaged for one optimizer step; the last of an
+            epoch takes what is left of it.
         deterministic: refuse operations that do not repeat bit for bit.
-        early_stop_after: validations without improvement of val/loss that end the run; null never.
+        early_stop_after: validations without improvement of val/loss that end the run, or of
+            val/loss_free under unroll=scheduled or free; null never.
         progress: how far it is; auto takes the bar on a terminal and lines elsewhere.
     """
 

@@ -18,6 +18,7 @@ from rnnexp.monitors.passes import Flow, Pass, flows_of
 from rnnexp.recurrence import FullTrace, Trace
 from rnnexp.tasks import Batch
 from rnnexp.tracking import RunHeader, RunLog, load_run
+from rnnexp.training.accumulate import size_of_step
 from rnnexp.training.checkpoints import is_whole
 from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import StopRequest
@@ -48,11 +49,11 @@ class Rebuilt:
     @property
     def share(self) -> float:
         """What a batch's loss counts in the step, whose gradient is that of their sum."""
-        return _share(self.plan)
+        return _share(self.batches)
 
 
-def _share(plan: Plan) -> float:
-    return 1 / plan.values["trainer"]["accumulate"]
+def _share(batches: Sequence[Batch]) -> float:
+    return 1 / len(batches)
 
 
 def rebuild(folder: Path, step: int) -> Rebuilt:
@@ -101,7 +102,7 @@ def positions_of(step: int, batches: int, accumulate: int) -> range:
     """
     epoch, before = divmod(step - 1, -(-batches // accumulate))
     begin = epoch * batches + before * accumulate
-    return range(begin, min(begin + accumulate, (epoch + 1) * batches))
+    return range(begin, begin + size_of_step(before * accumulate, batches, accumulate))
 
 
 def _rate_at(step: int, points: Sequence[tuple[int, float]], values: Values) -> float:
@@ -139,7 +140,7 @@ def _nearest(folder: Path, steps: int) -> Path | None:
 def _take_gradient(
     plan: Plan, module: RecurrentModule, batches: Sequence[Batch], step: int
 ) -> tuple[float, list[Flow]]:
-    term, share = omega_term(plan.values), _share(plan)
+    term, share = omega_term(plan.values), _share(batches)
     module.train()
     module.zero_grad()
     if module.network.backend == "vendor":  # it shows no dL/dh_t

@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from rnnexp.app.config.build import Plan, Values, run_name
+from rnnexp.app.config.figures import selected_by
 from rnnexp.app.jobs.folder import STATUS, Frozen, is_frozen
 from rnnexp.app.run.backends import BackendTags
 from rnnexp.app.run.progress import RunProgress
@@ -28,6 +29,7 @@ from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
+from rnnexp.training.last_validation import ValidateLast
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import RecordFirst, ResumePoint
 from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
@@ -55,7 +57,7 @@ def make_trainer(
     trainer = Trainer(
         max_steps=options["max_steps"],
         max_epochs=options["max_epochs"] or -1,
-        val_check_interval=min(options["val_every"], options["max_steps"] * options["accumulate"]),
+        val_check_interval=options["val_every"],
         check_val_every_n_epoch=None,
         accelerator=options["accelerator"],
         devices=place.size,
@@ -105,7 +107,9 @@ def _callbacks(
     callbacks += [*_plugged_in(plan.values), monitor]
     if log is not None:
         callbacks += _recording(plan, folder, log, monitor)
-    return [*callbacks, _best(folder), *_changing(plan.values)]
+    last = ValidateLast(plan.values["trainer"]["max_steps"])
+    judged = selected_by([plan])
+    return [*callbacks, last, _best(folder, judged), *_changing(plan.values, judged)]
 
 
 def _limits(values: Values) -> str:
@@ -133,11 +137,11 @@ def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> l
     return callbacks
 
 
-def _changing(values: Values) -> list[Callback]:
+def _changing(values: Values, judged: str) -> list[Callback]:
     callbacks: list[Callback] = []
     options = values["trainer"]
     if options["early_stop_after"] is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=options["early_stop_after"]))
+        callbacks.append(EarlyStopping(judged, patience=options["early_stop_after"]))
     term = omega_term(values)
     if term is not None:
         callbacks.append(OmegaRegulariser(term))
@@ -179,11 +183,11 @@ def _watch(plan: Plan, monitor: StepMonitor, folder: Path, log: RunLog) -> Cliff
     return CliffWatch(monitor, watched, WindowedDetector(rule))
 
 
-def _best(folder: Path) -> Callback:
+def _best(folder: Path, judged: str) -> Callback:
     return ModelCheckpoint(
         folder / "checkpoints",
         filename="best",
-        monitor="val/loss",
+        monitor=judged,
         save_top_k=1,
         enable_version_counter=False,
     )

@@ -153,6 +153,7 @@ class SearchTrials:
     ) -> None:
         self.search, self.watcher, self.threads_of = search, watcher, threads_of
         self.common = list(common)
+        self.objectives = search.settings.objectives
         options = search.options
         self.limits = Limits(timeout=options["timeout"], fail_fast=options["fail_fast"])
         self.retry_failed = bool(options["retry_failed"])

@@ -27,6 +27,7 @@ from rnnexp.tracking import (
     Tracking,
     delivered,
     provenance,
+    selection_loss_of,
 )
 from rnnexp.tracking.files import write_json
 
@@ -104,7 +105,9 @@ class Sweep:
     @property
     def aim(self) -> tuple[str, str]:
         """The figure by which jobs are compared, and whether to minimize or maximize it."""
-        return "val/loss", "minimize"
+        configs = [outcome.config for outcome in filter(None, map(ended_in, self.earlier))]
+        configs += [flatten(item.job.plan.values) for item in self.items]
+        return f"val/{selection_loss_of(configs)}", "minimize"
 
     def describe(self) -> str:
         """Say in a line what is asked for."""

@@ -16,9 +16,11 @@ from hydra_plugins.rnnexp_local_launcher._processes import Task
 from rnnexp.app.jobs.folder import STATUS
 from rnnexp.app.jobs.lease import BUSY, LEASE_SECONDS
 from rnnexp.app.jobs.log import LOG, cap_log, log_tail
+from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.worker import PATIENCE_SECONDS, main, run_folder
+from rnnexp.tracking import FREE, selection_loss_of
 from rnnexp.tracking.files import read_json
 
 _REFRESH_SECONDS = 0.5
@@ -118,9 +120,7 @@ class SweepWatcher:
         )
         if outcome.status == "FINISHED":
             self._seconds.append(ended.seconds)
-            loss = outcome.metrics.get("test/loss")
-            figure = "" if loss is None else f"  test loss {loss:.4g}"
-            self.say(f"{item.name}  FINISHED in {ended.seconds:.1f} s{figure}")
+            self.say(f"{item.name}  FINISHED in {ended.seconds:.1f} s{_tested(outcome)}")
             return True
         if outcome.pruned:
             self.say(f"{item.name}  {outcome.error}")
@@ -192,6 +192,12 @@ class SweepWatcher:
         at_once = max(1, len(self._running))
         seconds = mean * (waiting + len(self._running) / 2) / at_once
         return f"  about {seconds / 60:.1f} min left"
+
+
+def _tested(outcome: Outcome) -> str:
+    by = selection_loss_of([outcome.config])
+    loss, how = outcome.metrics.get(f"test/{by}"), "free-running " if by.endswith(FREE) else ""
+    return "" if loss is None else f"  {how}test loss {loss:.4g}"
 
 
 def _progress_of(item: Item) -> str:

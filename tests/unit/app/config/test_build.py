@@ -138,4 +138,7 @@ def test_the_figures_of_a_run_are_known_beforehand() -> None:
     assert named == both | rest
     copying = figures_of(plan_of("task=copy_memory", "task.test_lengths=[200]"))
     assert "test/loss_T200" in copying, "the T asked for, not the 220 steps of a sequence"
-    assert "val/loss_free" in figures_of(plan_of("task=char_lm", "cell=jordan"))
+    fed = figures_of(plan_of("task=char_lm", "cell=jordan"))
+    free = {"loss_free", "loss_relative_free", "accuracy_free", "bits_per_character_free"}
+    assert {name[5:] for name in fed if name.startswith("test/") and name.endswith("_free")} == free
+    assert {name[4:] for name in fed if name.startswith("val/") and name.endswith("_free")} == free

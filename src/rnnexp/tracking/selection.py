@@ -1,0 +1,24 @@
+"""The figure by which runs, and the weights within one, are compared and the best is kept."""
+
+from collections.abc import Iterable, Mapping
+
+FREE = "_free"
+"""Ends the names of figures that are measured running free, on the network's own outputs."""
+
+
+def selection_loss(feeds: Iterable[str]) -> str:
+    """Name the loss that says how good runs are: that of what they are trained to do.
+
+        teacher          ->  loss         judged with the targets fed back
+        scheduled, free  ->  loss_free    judged running free
+
+    Args:
+        feeds: ``unroll.feed`` of each run. If they differ, all are compared by ``loss``.
+    """
+    modes = {feed == "teacher" for feed in feeds}
+    return f"loss{FREE}" if modes == {False} else "loss"
+
+
+def selection_loss_of(configs: Iterable[Mapping[str, str]]) -> str:
+    """Name the same loss for flattened configs; a record without ``unroll.feed`` is teacher's."""
+    return selection_loss(config.get("unroll.feed", "teacher") for config in configs)

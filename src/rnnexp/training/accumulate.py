@@ -1,0 +1,21 @@
+"""The batches that make up one optimizer step, whose gradient is the mean of theirs."""
+
+from pytorch_lightning import Trainer
+
+
+def size_of_step(batch_idx: int, batches: int | float, accumulate: int) -> int:
+    """Count the batches of a step; the last one of an epoch takes what is left of it.
+
+    Args:
+        batch_idx: of any of them, in its epoch, from 0.
+        batches: of an epoch.
+        accumulate: how many a step takes at most.
+    """
+    begin = batch_idx - batch_idx % accumulate
+    return int(max(1, min(accumulate, batches - begin)))
+
+
+def batches_of_step(trainer: Trainer) -> int:
+    """Count the batches of the step that a training batch belongs to, while it runs."""
+    batch_idx = trainer.fit_loop.batch_idx
+    return size_of_step(batch_idx, trainer.num_training_batches, trainer.accumulate_grad_batches)

@@ -1,0 +1,73 @@
+"""The weights that training ends with are validated, once, wherever the last step falls."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.run.fit import BEST, fit
+from rnnexp.tracking import RunHeader, RunLog, load_run
+from rnnexp.training.checkpoints import LAST
+from rnnexp.training.interrupt import StopRequest
+
+WORDS = ["task.length=8", "cell.hidden_size=4", "cell=elman", "task.val_batches=1"]
+WORDS += ["optimizer.lr=1e-4", "trainer.progress=none", "monitor.flow_every=null"]
+
+
+def trained(folder: Path, checkpoint: Path | None, *words: str) -> list[int]:
+    """Train, and list the steps of the validations on record."""
+    prepare([])
+    plan = check_jobs([*WORDS, *words], multirun=False, config_dir=None)[0].plan
+    torch.set_num_threads(1)
+    header = RunHeader("last", "test", {}, {}, continues=checkpoint is not None)
+    log = RunLog(folder, header, "none", None)
+    fit(plan, folder, log, StopRequest(), checkpoint)
+    log.end("FINISHED")
+    return [step for step, _ in load_run(folder).metrics["val/loss"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "validated"),
+    [
+        ("max_steps=7 val_every=3", [3, 6, 7]),
+        ("max_steps=6 val_every=3", [3, 6]),
+        ("max_steps=2 val_every=9", [2]),
+        ("max_steps=5 val_every=4 accumulate=2", [2, 4, 5]),
+        ("max_steps=5 val_every=4 early_stop_after=9", [4, 5]),
+        ("max_steps=99 val_every=4 max_epochs=2", [4, 8, 12, 14]),
+        ("max_steps=99 val_every=50 max_epochs=1", [7]),
+        ("max_steps=5 val_every=50 accumulate=3", [5]),
+    ],
+)
+def test_the_last_step_is_validated_once(tmp_path: Path, words: str, validated: list[int]) -> None:
+    options = [f"trainer.{word}" for word in words.split()]
+    assert trained(tmp_path, None, "task.train_batches=7", *options) == validated
+
+
+def test_windows_of_a_sequence_count_as_steps(tmp_path: Path) -> None:
+    words = ["task=copy_memory", "unroll=truncated", "unroll.window=5"]
+    assert trained(tmp_path, None, *words, "trainer.max_steps=5", "trainer.val_every=3") == [3, 5]
+
+
+def test_the_best_may_be_of_the_last_step(tmp_path: Path) -> None:
+    trained(tmp_path, None, "trainer.max_steps=7", "trainer.val_every=3")
+    best, last = (
+        torch.load(tmp_path / "checkpoints" / name, weights_only=True) for name in (BEST, LAST)
+    )
+    assert best["global_step"] == last["global_step"] == 7
+
+
+def test_a_run_with_more_steps_goes_on_from_there(tmp_path: Path) -> None:
+    trained(tmp_path, None, "trainer.max_steps=7", "trainer.val_every=3")
+    checkpoint = tmp_path / "checkpoints" / LAST
+    words = ["trainer.max_steps=10", "trainer.val_every=3"]
+    assert trained(tmp_path, checkpoint, *words) == [3, 6, 7, 9, 10]
+    assert trained(tmp_path, checkpoint, *words) == [3, 6, 7, 9, 10], "it was over"
+
+
+def test_a_run_with_more_epochs_goes_on_from_there(tmp_path: Path) -> None:
+    words = ["task.train_batches=4", "trainer.max_steps=99", "trainer.val_every=3"]
+    assert trained(tmp_path, None, *words, "trainer.max_epochs=1") == [3, 4]
+    checkpoint = tmp_path / "checkpoints" / LAST
+    assert trained(tmp_path, checkpoint, *words, "trainer.max_epochs=2") == [3, 4, 6, 8]
