@@ -113,7 +113,7 @@ def test_what_does_badly_is_ended_and_marked(
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["rnnexp.sweep.finished"] == "4 of 4"
     assert parent.data.tags["rnnexp.sweep.pruned"] == "2"
-    assert "val/loss" in parent.data.tags["rnnexp.sweep.best"]
+    assert "val/loss_best" in parent.data.tags["rnnexp.sweep.best"]
     by_rate = {run.data.params["optimizer.lr"]: run for run in children}
     assert len(by_rate) == 4
     for rate in ("0.01", "0.02"):
@@ -132,7 +132,7 @@ def test_what_does_badly_is_ended_and_marked(
     assert "mine: 2 done, 2 pruned" in capsys.readouterr().out
     assert rnnexp_here(["sweep", "plan", *LONG, *words, "optimizer.lr=0.01,0.02,1e-7,1e-6,1"]) == 0
     planned = capsys.readouterr().out
-    assert "a search of 5 trials by grid, pruned by median, to minimize val/loss" in planned
+    assert "a search of 5 trials by grid, pruned by median, to minimize val/loss_best" in planned
     assert "1 jobs left, about" in planned
 
 

@@ -97,7 +97,7 @@ def test_nothing_is_run_twice_and_more_values_add_jobs(
     assert {r.info.status for r in (parent, *children)} == {"FINISHED"}
     assert parent.data.tags["rnnexp.sweep.finished"] == "3 of 3"
     assert parent.data.tags["rnnexp.sweep.done"] == "3"
-    assert "val/loss" in parent.data.tags["rnnexp.sweep.best"]
+    assert "val/loss_best" in parent.data.tags["rnnexp.sweep.best"]
     artifacts = {f.path for f in MlflowClient(store_uri).list_artifacts(parent.info.run_id)}
     assert artifacts >= {"sweep.json", "sweep_summary.json"}
 

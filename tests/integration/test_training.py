@@ -101,6 +101,9 @@ def test_a_run_leaves_a_comparable_record(rnnexp, workdir: Path, store_uri: str)
         assert steps_of(key) == [*range(1, 7)]
     for key, steps in {"val/loss": [3, 6], "train/lr": [1], "grad/clipped_fraction": [6]}.items():
         assert steps_of(key) == steps
+    losses = [m.value for m in client.get_metric_history(run.info.run_id, "val/loss")]
+    best = [m.value for m in client.get_metric_history(run.info.run_id, "val/loss_best")]
+    assert best == [losses[0], min(losses)]
     assert run.data.metrics["test/loss"] > 0
     kept = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert kept >= {"config.yaml", "packages.txt", "checkpoints", "pictures"}

@@ -18,12 +18,13 @@ from rnnexp.tracking.lookup import (
 )
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
 from rnnexp.tracking.records import RunHeader, Status
-from rnnexp.tracking.selection import FREE, selection_loss, selection_loss_of
+from rnnexp.tracking.selection import BEST, FREE, selection_loss, selection_loss_of
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
 from rnnexp.tracking.sqlite_points import experiments_in, lost_from, sweeps_in
 from rnnexp.tracking.views import Comparison
 
 __all__ = [
+    "BEST",
     "BEST_KEY",
     "FREE",
     "LATEST",

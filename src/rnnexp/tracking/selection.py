@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 
 FREE = "_free"
 """Ends the names of figures that are measured running free, on the network's own outputs."""
+BEST = "_best"
+"""Ends the name of that loss at the best validation so far: what the weights that are kept have."""
 
 
 def selection_loss(feeds: Iterable[str]) -> str:

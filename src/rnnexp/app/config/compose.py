@@ -44,6 +44,7 @@ from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.options import null_refused
 from rnnexp.paths import conf_dir
 from rnnexp.registry import Failure
+from rnnexp.tracking import BEST
 
 CONFIG_NAME = "train"
 _SEARCHES = "hydra_plugins.rnnexp_optuna_sweeper."
@@ -121,7 +122,7 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
         if settings is not None:
             plans = [_check(job, composed) for job in found]
             if whole["hydra"].sweeper.objectives is None:
-                settings = replace(settings, objectives=[selected_by(plans)])
+                settings = replace(settings, objectives=[selected_by(plans) + BEST])
             check_objectives(settings.objectives, plans[0])
             pairs = zip(found, plans, strict=True)
             jobs: list[Job] = [Corner(job, plan, settings) for job, plan in pairs]

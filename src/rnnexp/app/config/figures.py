@@ -7,7 +7,7 @@ import torch
 from rnnexp.app.config.build import Plan
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.tasks.record import metrics_of
-from rnnexp.tracking import FREE, selection_loss
+from rnnexp.tracking import BEST, FREE, selection_loss
 
 
 def check_objectives(objectives: Sequence[str], plan: Plan) -> None:
@@ -31,7 +31,7 @@ def check_objectives(objectives: Sequence[str], plan: Plan) -> None:
 
 
 def selected_by(plans: Iterable[Plan]) -> str:
-    """Name the figure of the validation split by which runs are compared, see `selection_loss`."""
+    """Name the figure by which the validations of runs are compared, see `selection_loss`."""
     return f"val/{selection_loss(plan.values['unroll']['feed'] for plan in plans)}"
 
 
@@ -48,4 +48,5 @@ def figures_of(plan: Plan) -> list[str]:
     lengths = [other.stated_length for other in task.test_tasks()]
     longer = [f"{name}_T{length}" for length in lengths for name in everywhere]
     tested = [f"test/{name}" for name in (*own, *longer)]
-    return [*(f"val/{name}" for name in own), *tested, "seconds"]
+    validated = [*(f"val/{name}" for name in own), f"{selected_by([plan])}{BEST}"]
+    return [*validated, *tested, "seconds"]

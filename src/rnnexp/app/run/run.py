@@ -29,6 +29,7 @@ from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.tasks.record import facts_of
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
+from rnnexp.training.best import KeepBest
 from rnnexp.training.interrupt import Stopped, StopRequest
 from rnnexp.training.resume import ResumePoint
 
@@ -214,6 +215,7 @@ def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, fl
     trainer = fitted.trainer
     at_end = {key: float(value) for key, value in trainer.callback_metrics.items()}
     at_end = {**_callback(trainer, ResumePoint).figures, **at_end}
+    at_end |= _callback(trainer, KeepBest).figures
     step = trainer.global_step
     tested = test_best(fitted, folder)
     figures = {key: float(value) for key, value in trainer.callback_metrics.items()}

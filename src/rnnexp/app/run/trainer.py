@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping
 
 from rnnexp.app.config.build import Plan, Values, run_name
 from rnnexp.app.config.figures import selected_by
@@ -26,6 +26,7 @@ from rnnexp.options import arguments_of
 from rnnexp.registry import REGISTRY
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
+from rnnexp.training.best import KeepBest
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
@@ -109,7 +110,8 @@ def _callbacks(
         callbacks += _recording(plan, folder, log, monitor)
     last = ValidateLast(plan.values["trainer"]["max_steps"])
     judged = selected_by([plan])
-    return [*callbacks, last, _best(folder, judged), *_changing(plan.values, judged)]
+    best = KeepBest(folder / "checkpoints", judged)
+    return [*callbacks, last, best, *_changing(plan.values, judged)]
 
 
 def _limits(values: Values) -> str:
@@ -181,16 +183,6 @@ def _watch(plan: Plan, monitor: StepMonitor, folder: Path, log: RunLog) -> Cliff
     )
     rule = CliffOptions(ratio=options["cliff_ratio"], deviations=options["cliff_deviations"])
     return CliffWatch(monitor, watched, WindowedDetector(rule))
-
-
-def _best(folder: Path, judged: str) -> Callback:
-    return ModelCheckpoint(
-        folder / "checkpoints",
-        filename="best",
-        monitor=judged,
-        save_top_k=1,
-        enable_version_counter=False,
-    )
 
 
 def _quiet() -> None:

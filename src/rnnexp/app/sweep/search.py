@@ -21,7 +21,7 @@ from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.errors import UserError
-from rnnexp.tracking import Tracking
+from rnnexp.tracking import BEST, Tracking
 from rnnexp.tracking.files import write_json
 
 PICTURES = "search"
@@ -54,7 +54,7 @@ class Search(Sweep):
         self.unsuggested = self.settings.trials
         self.words = ""
         if self.settings.pruner != "none":
-            self.reports = self.settings.objectives[0]
+            self.reports = self.settings.objectives[0].removesuffix(BEST)
         self.tags["rnnexp.search.sampler"] = self.settings.sampler
         self.tags["rnnexp.search.pruner"] = self.settings.pruner
         self.tags["rnnexp.search.objectives"] = ", ".join(self.settings.objectives)

@@ -20,6 +20,7 @@ from rnnexp.app.sweep.items import Item, ended_in, own_words, varied_by, without
 from rnnexp.app.sweep.judge import judge
 from rnnexp.app.sweep.others import Others
 from rnnexp.tracking import (
+    BEST,
     Comparison,
     RunHeader,
     RunLog,
@@ -107,7 +108,7 @@ class Sweep:
         """The figure by which jobs are compared, and whether to minimize or maximize it."""
         configs = [outcome.config for outcome in filter(None, map(ended_in, self.earlier))]
         configs += [flatten(item.job.plan.values) for item in self.items]
-        return f"val/{selection_loss_of(configs)}", "minimize"
+        return f"val/{selection_loss_of(configs)}{BEST}", "minimize"
 
     def describe(self) -> str:
         """Say in a line what is asked for."""

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping
 
 from rnnexp.app.config.compose import Corner, Job, check_jobs, prepare
 from rnnexp.app.run.trainer import make_trainer
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.tracking import Tracking
+from rnnexp.training.best import KeepBest
 from rnnexp.training.interrupt import StopRequest
 
 WORDS = ["task=char_lm", "task.inputs=none", "cell.hidden_size=4", "trainer.progress=none"]
@@ -27,7 +28,7 @@ def test_the_best_weights_and_an_early_stop(tmp_path: Path, unroll: str, judged:
     words = [f"unroll={unroll}", "trainer.early_stop_after=2"]
     (job,) = jobs_of(*words, multirun=False)
     trainer = make_trainer(job.plan, tmp_path, None, StopRequest())
-    kinds = (EarlyStopping, ModelCheckpoint)
+    kinds = (EarlyStopping, KeepBest)
     watching = [callback for callback in trainer.callbacks if isinstance(callback, kinds)]
     assert [callback.monitor for callback in watching] == [judged] * 2
 
@@ -38,14 +39,14 @@ def test_the_best_weights_and_an_early_stop(tmp_path: Path, unroll: str, judged:
 def test_the_runs_of_a_sweep(workdir: Path, unroll: str, judged: str) -> None:
     words = [f"unroll={unroll}", "seed=0,1", "sweep.name=mine"]
     sweep = Sweep(jobs_of(*words), words, Tracking("sqlite:///x.db", None), {})
-    assert sweep.aim == (judged, "minimize")
+    assert sweep.aim == (f"{judged}_best", "minimize")
 
 
 @pytest.mark.parametrize(
     ("words", "judged"),
     [
-        *((f"unroll={unroll}", figure) for unroll, figure in JUDGED),
-        ("unroll=full,free", "val/loss"),
+        *((f"unroll={unroll}", f"{figure}_best") for unroll, figure in JUDGED),
+        ("unroll=full,free", "val/loss_best"),
         ("unroll=free hydra.sweeper.objectives=[val/loss]", "val/loss"),
         ("unroll=free hydra.sweeper.objectives=[val/accuracy_free]", "val/accuracy_free"),
     ],

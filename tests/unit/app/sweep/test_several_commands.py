@@ -32,7 +32,7 @@ LOSSES = {0: 3.0, 1: 4.0, 2: 2.0, 3: 1.0}
 def end(item: Item, failed: Sequence[int]) -> None:
     seed = int(item.job.plan.values["seed"])
     item.folder.mkdir(exist_ok=True)
-    outcome = Outcome(item.name, str(item.folder), metrics={"val/loss": LOSSES[seed]})
+    outcome = Outcome(item.name, str(item.folder), metrics={"val/loss_best": LOSSES[seed]})
     if seed not in failed:
         outcome.status = "FINISHED"
         (item.folder / COMPLETE).touch()
@@ -74,7 +74,7 @@ def test_the_record_of_a_sweep_is_of_all_its_commands(
     sweep = command("0,1")
     assert sweep.count()["done"] == 2, "of the command"
     tags = tags_of(sweep)
-    assert tags["best"].startswith("adding-lstm-clip_norm-s3, val/loss 1")
+    assert tags["best"].startswith("adding-lstm-clip_norm-s3, val/loss_best 1")
     assert tags["best_key"] == key_of(best.folder)
     assert (tags["jobs"], tags["done"], tags["left"]) == ("4", "4", "0")
     assert tags["finished"] == "4 of 4"
