@@ -106,6 +106,25 @@ def test_two_blocks_share_the_units(machine: Machine, name: str, units: int) -> 
     assert machine.used[0] == 2  # all rows in one cluster
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("forward.cu", "(int)sizeof(real)", "(int)sizeof(real) + 4"),
+        ("backward.cu", "(int)sizeof(real)", "(int)sizeof(real) - 8"),
+        ("forward.cu", "(t - 1) / 2", "t / 2"),
+        ("backward.cu", "done / 2", "t / 2"),
+    ],
+)
+def test_a_wrong_hand_over_between_blocks_is_seen(
+    machine: Machine, name: str, old: str, new: str
+) -> None:
+    machine.limits = SMALL_BLOCKS
+    machine.edit(name, old, new)
+    machine.edit("device.cu", "PATIENCE(20)", "PATIENCE(1)")
+    with pytest.raises(AssertionError, match="bytes"):
+        results(cell_of("elman", 2, 39), "emulated", (5, 3))
+
+
 @pytest.mark.parametrize(("shape", "units"), [((1, 1), 1), ((2, 9), 7), ((3, 2, 3), 4)])
 def test_shapes(machine: Machine, shape: tuple[int, ...], units: int) -> None:
     assert_equal(cell_of("lstm", 2, units), shape)
