@@ -50,6 +50,18 @@ def buffer(like: Tensor, shape: Sequence[int]) -> Tensor:
     return fresh.view(*shape)
 
 
+def after_first(h_TBH: Tensor) -> Tensor:
+    """Give h_1..h_T, the outputs, shape (T, B, H), in the memory in which h_0 lies before them.
+
+    A Function that returns them has to save them, too: autograd sees by what it has saved whether
+    somebody has changed it.
+    """
+    # The same memory, yet no view: of a view that a Function returns, autograd forbids changes.
+    shape = (h_TBH.shape[0] - 1, *h_TBH.shape[1:])
+    empty = h_TBH.new_empty(0)
+    return empty.set_(h_TBH.untyped_storage(), h_TBH.stride(0), shape, h_TBH.stride())
+
+
 def _keep(fresh: Tensor) -> None:
     kept = [*_SHELF.buffers[-_KEPT + 1 :], fresh]
     spare = sum(tensor.nbytes for tensor in kept) - _MOST_BYTES

@@ -191,11 +191,3 @@ def _room_for_gradients(
     hh = new_zeros(shape.units, layout.kernel.recurrent, layout.filled) if wanted.hh else None
     call.d_x, call.d_weight_ih, call.d_weight_hh = pointer(x), pointer(ih), pointer(hh)
     return x, ih, hh
-
-
-def after_first(h_TBH: Tensor) -> Tensor:
-    """Give h_1..h_T, the outputs, shape (T, B, H), before which h_0 lies."""
-    # The same memory, yet no view: of a view that a Function returns, autograd forbids changes.
-    shape = (h_TBH.shape[0] - 1, *h_TBH.shape[1:])
-    empty = h_TBH.new_empty(0)
-    return empty.set_(h_TBH.untyped_storage(), h_TBH.stride(0), shape, h_TBH.stride())

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.inside_torch import graph_is_kept, saved_tensors_are_hooked
-from rnnexp.recurrence.native.call import Weights, after_first, run_backward, run_forward
+from rnnexp.recurrence.native.call import Weights, run_backward, run_forward
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout, layout_of
 from rnnexp.recurrence.native.sources import unroll_by, wanted_of
 from rnnexp.recurrence.native.workspace import Workspace, copy_of
 from rnnexp.recurrence.product import refuse_second_derivative
 from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.workspace import after_first
 from rnnexp.types import State
 
 
