@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rnnexp.recurrence.native.cuda import kernel, plan, steps
+from rnnexp.recurrence.native.cuda.compiler import CudaError
 from rnnexp.recurrence.native.cuda.geometry import Limits
 
 _HERE = Path(__file__).with_name("gpu")
@@ -32,6 +33,8 @@ class Machine:
         self.limits, self.multiprocessors = limits, multiprocessors
         self.used = (0, 0, 0)
         """Blocks, threads and bytes of shared memory of what was made ready last."""
+        self.refused: str | None = None
+        """What no source may have in it."""
         self.folder = folder
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +63,8 @@ class Machine:
 
     def _load(self, source: str, device: int) -> "tuple[_Function, _Function]":
         del device
+        if self.refused is not None and self.refused in source:
+            raise CudaError(f"it cannot load {self.refused}.")
         return _Function(self, source, "run_forward"), _Function(self, source, "run_backward")
 
 
