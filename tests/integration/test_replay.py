@@ -125,6 +125,11 @@ def test_bars_stand_for_orders_of_magnitude() -> None:
     assert [line.count("#") for line in lines] == [1, 21, 40, 0]
 
 
+def test_a_norm_that_is_not_finite_is_shown_wherever_it_stands() -> None:
+    for pair in ([1.0, math.nan], [math.nan, 1.0]):
+        assert [line.split()[-1] for line in profile_lines(pair * 25)] == ["nan"] * 25
+
+
 def test_omega_is_in_the_gradient_of_a_step_made_again(
     rnnexp, workdir: Path, store_uri: str
 ) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rnnexp.cells import Cell
+from rnnexp.recurrence.generators import generators_kept
 from rnnexp.types import State
 
 _EDGE = 0.1
@@ -58,7 +59,7 @@ def dynamics(cell: Cell, inputs_TBI: Tensor, state: State, seed: int = 0) -> Dyn
     Source: saturation: Karpathy, Johnson, Fei-Fei 2015, section 4.2. Growth with renormalisation:
         Benettin et al. 1980; of driven recurrent networks: Engelken, Wolf, Abbott 2023.
     """
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+    with torch.inference_mode(False), generators_kept(inputs_TBI):
         before, norm_T = _forward(cell, inputs_TBI, state)
         saturated_T, growth_T = _backward(cell, inputs_TBI, before, seed)
     return Dynamics(norm_T, saturated_T, growth_T)

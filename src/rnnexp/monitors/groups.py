@@ -80,8 +80,17 @@ def dominating(norms: Mapping[str, float]) -> str:
 
     Nothing where there are no norms: what ended the step came before its gradient.
     """
-    finite = {group: n if math.isfinite(n) else math.inf for group, n in norms.items()}
-    return max(finite, key=finite.__getitem__, default="")
+    return max(norms, key=lambda group: size_of(norms[group]), default="")
+
+
+def size_of(norm: float, nonfinite: float = math.inf) -> float:
+    """Give what norms are compared by: to `max` it would matter where among them a NaN stands.
+
+    Args:
+        norm: any.
+        nonfinite: what one counts as that is NaN or infinite.
+    """
+    return norm if math.isfinite(norm) else nonfinite
 
 
 class GroupNorms:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from rnnexp.monitors.groups import cell_name, is_reverse
+from rnnexp.monitors.groups import cell_name, is_reverse, size_of
 from rnnexp.recurrence import Trace
 from rnnexp.tasks import Batch
 
@@ -104,4 +104,4 @@ def _peak(norms: Norms) -> float:
 
 def peak_of(norms_T: Sequence[float]) -> float:
     """Give the largest of some norms; one that is not finite counts as infinite."""
-    return max((n if math.isfinite(n) else math.inf for n in norms_T), default=0.0)
+    return max(map(size_of, norms_T), default=0.0)

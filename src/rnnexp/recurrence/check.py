@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.generators import generators_kept
 from rnnexp.recurrence.inside_torch import saved_tensors_are_hooked
 from rnnexp.types import State
 
@@ -207,7 +208,7 @@ def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: Pointwise
         run: takes inputs_TBI and the initial state, gives outputs and the last state.
         cell: whose steps are right.
     """
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+    with torch.inference_mode(False), torch.enable_grad(), generators_kept(cell.weight_ih):
         inputs_TBI, state = _random_inputs(cell)
         leaves = [inputs_TBI, *state, *(p for p in cell.parameters() if p.requires_grad)]
         outputs, last = run(inputs_TBI, state)

@@ -25,6 +25,7 @@ from rnnexp.recurrence.roll import formula_of, roll
 from rnnexp.recurrence.stand_in import update_of
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
 from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.workspace import after_first
 from rnnexp.types import State
 
 
@@ -105,7 +106,13 @@ def _run(cell: PointwiseCell, trace: Trace | None, wx_TBGH: Tensor, state: State
     if torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in arguments):
         return _Recurrence.apply(cell, trace, *arguments)  # type: ignore[no-any-return]
     columns = roll(cell, weight_hh, wx_TBGH, state, saving=False).states
-    return (columns[0][1:], *(column[-1].clone() for column in columns))
+    return _given(columns)
+
+
+def _given(columns: State) -> State:
+    """Take the outputs and the last state from s_0..s_T of each tensor."""
+    # The last state is copied, so that to keep it is not to keep all states.
+    return (after_first(columns[0]), *(column[-1].clone() for column in columns))
 
 
 class _Recurrence(torch.autograd.Function):
@@ -131,20 +138,21 @@ class _Recurrence(torch.autograd.Function):
         columns, left_TBGH, formula = roll(cell, weight_hh, wx_TBGH, state, saving=True)
         # A formula has all that is needed of wx in what it has left.
         kept = wx_TBGH if formula is None else None
-        ctx.save_for_backward(kept, left_TBGH, weight_hh, *columns, *rest[cell.num_states :])
+        outputs_TBH, *last = _given(columns)
+        parameters = rest[cell.num_states :]
+        ctx.save_for_backward(outputs_TBH, kept, left_TBGH, weight_hh, *columns, *parameters)
         if trace is not None:
             trace.note_states(tuple(column[:-1] for column in columns))
         ctx.set_materialize_grads(False)
         ctx.cell, ctx.trace, ctx.buffers = cell, trace, tuple(cell.buffers())
         ctx.formula = formula
-        # The last state is copied, so that to keep it is not to keep all states.
-        return (columns[0][1:], *(column[-1].clone() for column in columns))
+        return outputs_TBH, *last
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Compute the gradient of each argument from those of the outputs and the last state."""
         refuse_second_derivative()
-        wx_TBGH, left_TBGH, weight_hh, *rest = ctx.saved_tensors
+        _, wx_TBGH, left_TBGH, weight_hh, *rest = ctx.saved_tensors
         columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]
         update = update_of(ctx.cell, parameters, ctx.buffers)
         tape = Tape(wx_TBGH, left_TBGH, tuple(columns), weight_hh, update, ctx.formula)

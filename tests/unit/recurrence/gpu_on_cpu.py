@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rnnexp.recurrence.native.cuda import kernel, plan, steps
+from rnnexp.recurrence.native.cuda.compiler import CudaError
 from rnnexp.recurrence.native.cuda.geometry import Limits
 
 _HERE = Path(__file__).with_name("gpu")
@@ -32,6 +33,8 @@ class Machine:
         self.limits, self.multiprocessors = limits, multiprocessors
         self.used = (0, 0, 0)
         """Blocks, threads and bytes of shared memory of what was made ready last."""
+        self.refused: str | None = None
+        """What no source may have in it."""
         self.folder = folder
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,12 +50,21 @@ class Machine:
         monkeypatch.setattr(plan, "facts_of", self._facts)
         plan.plan_of.cache_clear()
 
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change one of the texts of its loops."""
+        file = self.folder / "text" / name
+        text = file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
     def _facts(self, device: int, number: int) -> tuple[Limits, int]:
         del device
         return replace(self.limits, number=number), self.multiprocessors
 
     def _load(self, source: str, device: int) -> "tuple[_Function, _Function]":
         del device
+        if self.refused is not None and self.refused in source:
+            raise CudaError(f"it cannot load {self.refused}.")
         return _Function(self, source, "run_forward"), _Function(self, source, "run_backward")
 
 
@@ -71,7 +83,12 @@ class _Function:
 
         def start(call: ctypes.Structure, step: ctypes.c_longlong | None = None) -> None:
             run = getattr(_built(self.source, self.machine.folder), self.name)
-            run(ctypes.byref(call), ctypes.c_longlong(blocks) if step is None else step)
+            if step is not None:
+                run(ctypes.byref(call), step)
+                return
+            run.restype = ctypes.c_char_p
+            wrong = run(ctypes.byref(call), ctypes.c_longlong(blocks))
+            assert wrong is None, wrong.decode()
 
         return start
 

@@ -12,6 +12,7 @@ from rnnexp.recurrence import Trace
 from rnnexp.recurrence.backends import BACKENDS
 from rnnexp.recurrence.native import reason_against
 from rnnexp.recurrence.native.build import BuildError
+from rnnexp.recurrence.native.cuda import run
 from rnnexp.recurrence.native.cuda.compiler import compile_source
 from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
 from rnnexp.recurrence.native.cuda.geometry import Limits, ways_to_share
@@ -106,6 +107,25 @@ def test_two_blocks_share_the_units(machine: Machine, name: str, units: int) -> 
     assert machine.used[0] == 2  # all rows in one cluster
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("forward.cu", "(int)sizeof(real)", "(int)sizeof(real) + 4"),
+        ("backward.cu", "(int)sizeof(real)", "(int)sizeof(real) - 8"),
+        ("forward.cu", "(t - 1) / 2", "t / 2"),
+        ("backward.cu", "done / 2", "t / 2"),
+    ],
+)
+def test_a_wrong_hand_over_between_blocks_is_seen(
+    machine: Machine, name: str, old: str, new: str
+) -> None:
+    machine.limits = SMALL_BLOCKS
+    machine.edit(name, old, new)
+    machine.edit("device.cu", "PATIENCE(20)", "PATIENCE(1)")
+    with pytest.raises(AssertionError, match="bytes"):
+        results(cell_of("elman", 2, 39), "emulated", (5, 3))
+
+
 @pytest.mark.parametrize(("shape", "units"), [((1, 1), 1), ((2, 9), 7), ((3, 2, 3), 4)])
 def test_shapes(machine: Machine, shape: tuple[int, ...], units: int) -> None:
     assert_equal(cell_of("lstm", 2, units), shape)
@@ -115,7 +135,7 @@ def test_shapes(machine: Machine, shape: tuple[int, ...], units: int) -> None:
 
 @pytest.mark.parametrize(("units", "fits"), [(64, True), (256, True), (300, False)])
 def test_a_large_cell_goes_step_by_step(machine: Machine, units: int, fits: bool) -> None:
-    machine.limits = HOPPER
+    machine.limits, machine.multiprocessors = HOPPER, 132
     kernel = make_gpu_kernel(cell_of("lstm", 1, units).float())
     assert is_in_one_start(units, 4, torch.float32, device=0) is fits
     assert isinstance(plan_of(kernel, 3, 0), Clusters if fits else Steps)
@@ -125,6 +145,32 @@ def test_without_clusters_one_block_has_all_units() -> None:
     ampere = Limits.of_gpu((8, 0), 163 << 10, 4)
     assert {way.cluster for way in ways_to_share(64, 4, ampere)} == {1}
     assert ways_to_share(128, 4, ampere) == ()
+
+
+def test_where_no_cluster_fits_it_goes_step_by_step(machine: Machine) -> None:
+    machine.limits, machine.multiprocessors = SMALL_BLOCKS, 1
+    assert_equal(cell_of("elman", 2, 39), (3, 4))
+    assert machine.used[2] == 0
+
+
+@pytest.mark.parametrize(("refused", "rows"), [("#define ROWS 8", 6), ("#define CLUSTER", None)])
+def test_what_cannot_be_built_is_done_otherwise(
+    machine: Machine, refused: str, rows: int | None
+) -> None:
+    machine.refused, machine.multiprocessors = refused, 1
+    assert_equal(cell_of("elman", 2, 4), (3, 8))
+    blocks, _, shared = machine.used
+    assert (shared == 0) if rows is None else (blocks == -(-8 // rows))
+
+
+def test_a_cell_is_tried_with_the_way_that_all_rows_can_go(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "reason_against_gpu", lambda: None)
+    machine.refused = step_sizes(make_gpu_kernel(cell_of("elman", 2, 7)))
+    assert "cannot load" in str(run.reason_against(cell_of("elman", 2, 7)))
+    machine.refused = None
+    assert run.reason_against(cell_of("elman", 2, 7)) is None
 
 
 def test_a_batch_without_rows(machine: Machine) -> None:

@@ -1,6 +1,7 @@
 """How functions are started on a GPU, before a driver that only notes what it is told."""
 
 import ctypes
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,17 +9,19 @@ from typing import Any
 import pytest
 import torch
 
+from rnnexp.recurrence.native.build import BuildError
 from rnnexp.recurrence.native.cuda import compiler, program
 from rnnexp.recurrence.native.cuda.program import load_functions
 
 
 class Driver:
-    """Succeeds in all it is asked, and remembers it."""
+    """Succeeds in all it is asked but what it refuses, and remembers it."""
 
     CUfunction_attribute = SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES="shared")
     CUlaunchConfig = SimpleNamespace
 
-    def __init__(self) -> None:
+    def __init__(self, refused: str | None = None) -> None:
+        self.refused = refused
         self.asked: list[tuple[str, tuple[Any, ...]]] = []
         self.seen: list[int] = []
 
@@ -29,7 +32,8 @@ class Driver:
                 self.seen = _argument_values(arguments[9])
             results = {"cuOccupancyMaxActiveClusters": 15, "cuModuleGetFunction": arguments[-1:]}
             results["cuOccupancyMaxActiveBlocksPerMultiprocessor"] = 2
-            return _Status(0), results.get(name, name)
+            results |= {"nvrtcGetCUBINSize": 4, "nvrtcGetProgramLogSize": 4}
+            return _Status(name == self.refused), results.get(name, name)
 
         function.__name__ = name
         return function
@@ -102,6 +106,28 @@ def test_a_refusal_is_said() -> None:
         compiler.CudaError, match=r"cuSomething failed with CUDA_ERROR_INVALID_VALUE"
     ):
         compiler.checked(cuSomething, 1)
+
+
+def test_a_start_that_is_refused_is_said(driver: Driver) -> None:
+    forward, _ = load_functions("source", 1)
+    start = forward.starter(blocks=24, threads=96)
+    driver.refused = "cuLaunchKernel"
+    with pytest.raises(
+        BuildError, match=r"GPU 1 .* cuLaunchKernel failed with .* unroll\.backend=pointwise"
+    ):
+        start(ctypes.c_longlong(11), ctypes.c_longlong(22))
+    assert driver.asked[-1][0] == "cuCtxPopCurrent"
+
+
+@pytest.mark.parametrize("refused", [None, "nvrtcCompileProgram", "nvrtcGetCUBIN"])
+def test_a_program_does_not_outlive_its_compilation(
+    monkeypatch: pytest.MonkeyPatch, refused: str | None
+) -> None:
+    nvrtc = Driver(refused)
+    monkeypatch.setattr(compiler, "bindings", lambda: (None, nvrtc))
+    with pytest.raises(BuildError) if refused else nullcontext():
+        compiler.compile_source("text", "sm_90")
+    assert nvrtc.asked[-1] == ("nvrtcDestroyProgram", ("nvrtcCreateProgram",))
 
 
 @pytest.mark.parametrize("error", [ImportError("no cuda"), RuntimeError("no\nlibnvrtc")])

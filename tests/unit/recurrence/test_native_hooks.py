@@ -1,6 +1,5 @@
 """The native backend where hooks replace the tensors that a node of the graph saves."""
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -12,8 +11,8 @@ from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 from rnnexp.discovery import load_plugins
-from rnnexp.recurrence import Trace, unroll
-from rnnexp.recurrence.native import reason_against, workspace
+from rnnexp.recurrence import Trace, unroll, workspace
+from rnnexp.recurrence.native import reason_against
 from rnnexp.recurrence.native.build import find_compiler
 from rnnexp.registry import REGISTRY
 
@@ -112,7 +111,8 @@ def bytes_between_the_passes(cell: Any, backend: str, every: int | None) -> int:
 def test_segments_hold_as_little_as_the_loop_does(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workspace, "_free", deque[Tensor](maxlen=0))
+    monkeypatch.setattr(workspace, "_SHELF", workspace._Shelf())
+    monkeypatch.setattr(workspace, "_MOST_BYTES", 0)
     cell = make(name, units=16)
     whole, cut = (bytes_between_the_passes(cell, "native", every) for every in (None, 16))
     assert cut < whole / 4

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from rnnexp.recurrence import workspace
+from rnnexp.recurrence import unroll, workspace
+from rnnexp.recurrence.backends import reason_against
 from rnnexp.recurrence.workspace import buffer
+from rnnexp.registry import Registry
 
 LIKE = torch.zeros((), dtype=torch.float32)
 SHAPE = (3, 1 << 20)
@@ -27,14 +29,31 @@ def test_old_shapes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "_KEPT", 2)
     for rows in range(2, 9):
         buffer(LIKE, (rows, 1 << 20))
-    assert [kept.numel() >> 20 for kept in workspace._SHELF.buffers] == [7, 8]
+    assert [size >> 20 for _, size, _ in workspace._SHELF.buffers] == [7, 8]
 
 
 def test_no_more_than_so_many_bytes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "_MOST_BYTES", 40 << 20)
     for rows in range(2, 9):
         buffer(LIKE, (rows, 1 << 20))
-    assert [kept.nbytes >> 20 for kept in workspace._SHELF.buffers] == [32]
+    assert [kept.nbytes >> 20 for *_, kept in workspace._SHELF.buffers] == [32]
+
+
+def test_native_runs_use_it_again_and_share_the_bound_with_others(
+    plugins: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = plugins.get("cell", "lstm").cls(3, hidden_size=32)
+    if (reason := reason_against("native", cell)) is not None:
+        pytest.skip(reason)
+    places: list[set[int]] = []
+    for backend in ("native", "native", "pointwise"):
+        unroll(cell, torch.randn(64, 16, 3), backend=backend).outputs_TBH.sum().backward()
+        places.append({kept.data_ptr() for *_, kept in workspace._SHELF.buffers})
+    assert places[0]
+    assert places[1] == places[0] <= places[2]
+    monkeypatch.setattr(workspace, "_MOST_BYTES", 1 << 20)
+    unroll(cell, torch.randn(64, 32, 3), backend="native").outputs_TBH.sum().backward()
+    assert sum(kept.nbytes for *_, kept in workspace._SHELF.buffers) <= 1 << 20
 
 
 def test_who_holds_the_storage_alone_counts() -> None:

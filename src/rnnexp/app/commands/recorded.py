@@ -9,7 +9,8 @@ from pathlib import Path
 from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.run.resume import OUTPUTS
 from rnnexp.errors import ConfigError, StoreError
-from rnnexp.monitors.events import CliffEvent, load_events
+from rnnexp.monitors.events import load_events
+from rnnexp.monitors.groups import size_of
 from rnnexp.tracking import add_artifacts, find_run
 
 WHICH = "MLflow run id or its first characters, the run's folder, or latest"
@@ -40,12 +41,7 @@ def asked_for(
     events = load_events(folder)
     if not events:
         raise ConfigError(f"{folder} has no recorded cliff. Name a step.")
-    return folder, max(events, key=lambda event: _size(event, nonfinite)).step
-
-
-def _size(event: CliffEvent, nonfinite: float) -> float:
-    # max() would take any of several events where one norm is NaN.
-    return event.raw_norm if math.isfinite(event.raw_norm) else nonfinite
+    return folder, max(events, key=lambda event: size_of(event.raw_norm, nonfinite)).step
 
 
 def keep(folder: Path, files: Iterable[Path]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rnnexp.app.commands.recorded import asked_for, keep
 from rnnexp.app.run.rebuild import Rebuilt, rebuild
-from rnnexp.monitors.groups import GroupNorms, total
+from rnnexp.monitors.groups import GroupNorms, size_of, total
 
 BAR = 40
 ROWS = 25
@@ -45,7 +45,7 @@ def profile_lines(norms: Sequence[float], begin: int = 0) -> list[str]:
     """
     width = -(-len(norms) // ROWS)
     stretches = [norms[at : at + width] for at in range(0, len(norms), width)]
-    peaks = [max(stretch) for stretch in stretches]
+    peaks = [max(stretch, key=size_of) for stretch in stretches]
     usable = [norm for norm in peaks if norm > 0 and math.isfinite(norm)]
     low, high = (math.log10(min(usable)), math.log10(max(usable))) if usable else (0.0, 0.0)
     return [

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class BuildError(RnnexpError):
-    """What keeps this machine from compiling, as a sentence."""
+    """What keeps this machine from compiling or starting loops, as a sentence."""
 
 
 def cache_dir() -> Path:

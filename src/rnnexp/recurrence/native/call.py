@@ -10,7 +10,7 @@ from torch import Tensor
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout
 from rnnexp.recurrence.native.sources import Wanted, pointer
-from rnnexp.recurrence.native.workspace import Workspace
+from rnnexp.recurrence.workspace import buffer
 
 
 class Weights(NamedTuple):
@@ -88,7 +88,7 @@ class Gradients(NamedTuple):
 
 
 def run_forward(
-    layout: Layout, memory: Workspace, weights: Weights, inputs_TBI: Tensor, state: Sequence[Tensor]
+    layout: Layout, memory: Tensor, weights: Weights, inputs_TBI: Tensor, state: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:
     """Run forward in time; the memory then holds what the way back needs.
 
@@ -109,15 +109,15 @@ def run_forward(
     call.first[:] = [s.data_ptr() for s in state]
     call.last[:] = [s.data_ptr() for s in last]
     if shape.projected:
-        memory.held()[: layout.gates].view_as(inputs_TBI).copy_(inputs_TBI)
+        memory[: layout.gates].view_as(inputs_TBI).copy_(inputs_TBI)
     layout.kernel.forward(ctypes.byref(call))
-    scratch.release()
+    del scratch
     return h_TBH, last
 
 
 def run_backward(
     layout: Layout,
-    memory: Workspace,
+    memory: Tensor,
     weights: Weights,
     inputs_TBI: Tensor,
     h: int,
@@ -154,20 +154,20 @@ def run_backward(
     norm_T = new_empty(shape.steps) if traced else None
     call.sums, call.squares, call.norms = sums.data_ptr(), pointer(squares), pointer(norm_T)
     kernel.backward(ctypes.byref(call))
-    scratch.release()
+    del scratch
     return Gradients(kernel, sums[0], x, ih, hh, own, carry, norm_T)
 
 
 def _call(
-    layout: Layout, memory: Workspace, weights: Weights, inputs_TBI: Tensor, h: int
-) -> tuple[Any, Workspace]:
+    layout: Layout, memory: Tensor, weights: Weights, inputs_TBI: Tensor, h: int
+) -> tuple[Any, Tensor]:
     """Fill what both loops need of the structure `Call`, and take their scratch memory."""
     call = layout.new_call()
-    begin = memory.address
+    begin = memory.data_ptr()
     call.gates, call.extra = begin, begin + layout.extra_at
     call.states[:] = [h, *(begin + place for place in layout.states_at)]
-    scratch = Workspace(layout.scratch, layout.shape.dtype)
-    room = scratch.address
+    scratch = buffer(memory, (layout.scratch,))
+    room = scratch.data_ptr()
     call.packed_hh, call.packed_ih = room, room + layout.packed_ih_at
     if weights.ih is not None:
         call.x, call.weight_ih = inputs_TBI.data_ptr(), weights.ih.data_ptr()
@@ -191,11 +191,3 @@ def _room_for_gradients(
     hh = new_zeros(shape.units, layout.kernel.recurrent, layout.filled) if wanted.hh else None
     call.d_x, call.d_weight_ih, call.d_weight_hh = pointer(x), pointer(ih), pointer(hh)
     return x, ih, hh
-
-
-def after_first(h_TBH: Tensor) -> Tensor:
-    """Give h_1..h_T, the outputs, shape (T, B, H), before which h_0 lies."""
-    # The same memory, yet no view: of a view that a Function returns, autograd forbids changes.
-    shape = (h_TBH.shape[0] - 1, *h_TBH.shape[1:])
-    empty = h_TBH.new_empty(0)
-    return empty.set_(h_TBH.untyped_storage(), h_TBH.stride(0), shape, h_TBH.stride())

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.inside_torch import graph_is_kept, saved_tensors_are_hooked
-from rnnexp.recurrence.native.call import Weights, after_first, run_backward, run_forward
+from rnnexp.recurrence.native.call import Weights, run_backward, run_forward
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout, layout_of
 from rnnexp.recurrence.native.sources import unroll_by, wanted_of
-from rnnexp.recurrence.native.workspace import Workspace, copy_of
 from rnnexp.recurrence.product import refuse_second_derivative
 from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.workspace import after_first, buffer, copy_of
 from rnnexp.types import State
 
 
@@ -76,15 +76,15 @@ class _Unroll(torch.autograd.Function):
             torch.get_num_threads(),
         )
         # Hooks replace what is saved, to take it elsewhere or to drop it: then all is saved that
-        # the way back needs, in memory of its own. Without them nothing is handed through autograd.
+        # the way back needs. Without them nothing is handed through autograd.
         hooked = saving and saved_tensors_are_hooked()
-        memory = Workspace(layout.memory, layout.shape.dtype, pooled=not hooked)
+        memory = buffer(inputs_TBI, (layout.memory,))
         h_TBH, last = run_forward(layout, memory, weights, inputs_TBI, state)
         outputs = after_first(h_TBH)
         if saving:
             ctx.set_materialize_grads(False)
             ctx.layout, ctx.memory, ctx.trace = layout, None if hooked else memory, trace
-            kept = (h_TBH, memory.held()) if hooked else (outputs, None)
+            kept = (h_TBH, memory) if hooked else (outputs, None)
             ctx.save_for_backward(inputs_TBI, *kept, *weights[:_WEIGHTS], *weights.own)
         return outputs, *last
 
@@ -101,8 +101,7 @@ class _Unroll(torch.autograd.Function):
             trace.note_norms(done.grad_norm_T)
         d_x = done.x
         if layout.shape.projected:
-            d_x = memory.held()[: layout.gates].clone().view_as(inputs_TBI)
-        memory.release()
+            d_x = memory[: layout.gates].clone().view_as(inputs_TBI)
         return (*_NO_GRADIENTS, d_x, *done.of_weights(wanted), *done.state)
 
 
@@ -115,7 +114,7 @@ def _weights(tensors: Sequence[Any]) -> Weights:
     return Weights(ih, bias_ih, hh, bias_hh, tuple(own))
 
 
-def _saved_by(ctx: Any) -> tuple[Tensor, Weights, Tensor, Workspace]:
+def _saved_by(ctx: Any) -> tuple[Tensor, Weights, Tensor, Tensor]:
     """Give the inputs, the weights, h of all steps or without the first, and the memory."""
     inputs_TBI, h_TBH, numbers, *weights = ctx.saved_tensors
     if numbers is None:
@@ -134,9 +133,9 @@ def _bytes_before(layout: Layout, h_TBH: Tensor) -> int:
     return row * h_TBH.element_size()
 
 
-def _taken_from(ctx: Any) -> Workspace:
+def _taken_from(ctx: Any) -> Tensor:
     # The backward pass overwrites what was saved; a graph that is kept may need it again.
     if graph_is_kept():
-        return copy_of(ctx.memory.held())
+        return copy_of(ctx.memory)
     memory, ctx.memory = ctx.memory, None
-    return memory
+    return memory  # type: ignore[no-any-return]

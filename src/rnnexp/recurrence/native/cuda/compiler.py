@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ _FLAGS = ("--std=c++17", "-default-device", "--fmad=true")
 _SHOWN_LINES = 5
 
 
-class CudaError(RuntimeError):
+class CudaError(BuildError):
     """What the driver or the compiler refuses, by its own name."""
 
 
@@ -28,7 +28,7 @@ def reason_against_gpu() -> str | None:
     try:
         _, nvrtc = bindings()
         checked(nvrtc.nvrtcVersion)
-    except (ImportError, RuntimeError) as error:  # no package, or no library
+    except (ImportError, RuntimeError, CudaError) as error:  # no package, or no library
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return (
             f"NVIDIA's compiler NVRTC cannot be loaded ({lines[0]}); "
@@ -91,13 +91,20 @@ def compile_source(source: str, architecture: str) -> bytes:
     program = checked(nvrtc.nvrtcCreateProgram, source.encode(), b"rnnexp.cu", 0, [], [])
     flags = [f"--gpu-architecture={architecture}".encode(), *(f.encode() for f in _FLAGS)]
     try:
+        return _binary_of(program, flags)
+    finally:
+        checked(nvrtc.nvrtcDestroyProgram, program)
+
+
+def _binary_of(program: Any, flags: Sequence[bytes]) -> bytes:
+    _, nvrtc = bindings()
+    try:
         checked(nvrtc.nvrtcCompileProgram, program, len(flags), flags)
     except CudaError as error:
         raise BuildError(f"{error} {_log_of(program)}") from None
     size = checked(nvrtc.nvrtcGetCUBINSize, program)
     binary = _room(size)
     checked(nvrtc.nvrtcGetCUBIN, program, binary)
-    checked(nvrtc.nvrtcDestroyProgram, program)
     return binary[:size]
 
 

@@ -19,6 +19,7 @@ from rnnexp.recurrence.native.cuda.plan import Plan, plan_of
 from rnnexp.recurrence.native.sources import Wanted, unroll_by, wanted_of
 from rnnexp.recurrence.product import refuse_second_derivative
 from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.workspace import after_first
 from rnnexp.types import State
 
 
@@ -73,20 +74,21 @@ class _Unroll(torch.autograd.Function):
         if weight_ih is not None:
             wx = torch.nn.functional.linear(x, weight_ih, bias_ih)
         record = run_forward(plan, Weights(hh, bias_hh, own), wx.contiguous(), first, saving)
+        h_TBH = record.states[0]
+        assert h_TBH is not None
+        outputs = after_first(h_TBH)
         if saving:
             ctx.set_materialize_grads(False)
             ctx.plan, ctx.trace, ctx.projected = plan, trace, weight_ih is None
-            kept = (None if ctx.projected else x, weight_ih, hh, bias_hh)
+            kept = (outputs, None if ctx.projected else x, weight_ih, hh, bias_hh)
             ctx.save_for_backward(*kept, *own, record.saved, *record.states)
-        outputs = record.states[0]
-        assert outputs is not None
-        return outputs[1:], *record.last
+        return outputs, *record.last
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_second_derivative("native")
         plan, trace = ctx.plan, ctx.trace
-        x, ih, *kept = ctx.saved_tensors
+        _, x, ih, *kept = ctx.saved_tensors
         # What hooks for saved tensors give is laid out as they like.
         hh, bias_hh, *rest = (None if t is None else t.contiguous() for t in kept)
         assert hh is not None

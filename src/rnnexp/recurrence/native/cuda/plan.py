@@ -7,8 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from rnnexp.recurrence.native.build import BuildError
-from rnnexp.recurrence.native.cuda.compiler import CudaError
+from rnnexp.recurrence.native.build import BuildError, say_once
 from rnnexp.recurrence.native.cuda.geometry import Geometry, Limits, ways_to_share
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel
 from rnnexp.recurrence.native.cuda.program import load_functions
@@ -80,37 +79,40 @@ class Clusters:
 
 @lru_cache(maxsize=256)
 def plan_of(kernel: GpuKernel, rows: int, device: int) -> Plan:
-    """Compile a kernel for a number of rows.
+    """Compile a kernel for a number of rows: step by step where no clusters of blocks can run.
 
     Raises:
         BuildError: it cannot be compiled, or not be loaded.
     """
-    try:
-        return _plan(kernel, rows, device)
-    except CudaError as error:
-        raise BuildError(str(error)) from error
-
-
-def _plan(kernel: GpuKernel, rows: int, device: int) -> Plan:
     limits, multiprocessors = facts_of(device, kernel.dtype.itemsize)
     ways = ways_to_share(kernel.units, kernel.recurrent, limits)
-    if not ways:
-        return Steps(kernel, rows, device)
-    return _narrowest(kernel, ways, rows, device, limits.threads * multiprocessors)
+    narrowest = _narrowest(kernel, ways, rows, device, limits.threads * multiprocessors)
+    return narrowest or Steps(kernel, rows, device)
 
 
 def _narrowest(
     kernel: GpuKernel, ways: Sequence[Geometry], rows: int, device: int, threads: int
-) -> Plan:
-    """Choose as few rows for each block as all run at once with."""
-    for geometry in ways[:-1]:
+) -> Clusters | None:
+    """Choose as few rows for each block as all run at once with; None where no block can run."""
+    chosen = None
+    for geometry in ways:
         # Compiling takes half a second, so that hopeless ones are not: at best all threads run
         # that the GPU has registers for.
-        if threads // geometry.threads // geometry.cluster * geometry.rows >= rows:
-            plan = Clusters(kernel, geometry, rows, device)
-            if plan.at_once >= rows:
-                return plan
-    return Clusters(kernel, ways[-1], rows, device)
+        at_best = threads // geometry.threads // geometry.cluster * geometry.rows
+        if at_best >= rows or geometry is ways[-1]:
+            chosen = _clusters(kernel, geometry, rows, device) or chosen
+        if chosen is not None and chosen.at_once >= rows:
+            break
+    return chosen
+
+
+def _clusters(kernel: GpuKernel, geometry: Geometry, rows: int, device: int) -> Clusters | None:
+    try:
+        plan = Clusters(kernel, geometry, rows, device)
+    except BuildError as error:
+        say_once(str(error))
+        return None
+    return plan if plan.at_once else None
 
 
 def is_in_one_start(units: int, recurrent: int, dtype: torch.dtype, device: int) -> bool:

@@ -59,8 +59,14 @@ class Function:
         def start(*arguments: Any) -> None:
             places = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
             place = ctypes.addressof(places)
-            with _current(device):
-                checked(launch, handle, *sizes, current_stream(device), place, 0)
+            try:
+                with _current(device):
+                    checked(launch, handle, *sizes, current_stream(device), place, 0)
+            except CudaError as error:
+                raise CudaError(
+                    f"GPU {device} does not start a native loop: {error} "
+                    "unroll.backend=pointwise needs none."
+                ) from error
 
         return start
 

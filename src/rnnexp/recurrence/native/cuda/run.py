@@ -9,6 +9,7 @@ from rnnexp.recurrence.native.build import say_once
 from rnnexp.recurrence.native.cuda.compiler import reason_against_gpu
 from rnnexp.recurrence.native.cuda.function import unroll_on_gpu
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel, make_gpu_kernel
+from rnnexp.recurrence.native.cuda.steps import Steps
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -33,7 +34,15 @@ def reason_against(cell: PointwiseCell) -> str | None:
 
 
 def _made(cell: PointwiseCell) -> GpuKernel | str:
-    return made_or_reason(cell, make_gpu_kernel, unroll_on_gpu)
+    return made_or_reason(cell, _make, unroll_on_gpu)
+
+
+def _make(cell: PointwiseCell) -> GpuKernel:
+    kernel = make_gpu_kernel(cell)
+    # Other numbers of rows may need other programs than the rows that it is tried on: then the one
+    # that suits all of them is there.
+    Steps(kernel, 0, cell.weight_ih.get_device())
+    return kernel
 
 
 _kernels = Remembered(_made, lasting=lambda found: isinstance(found, GpuKernel))
