@@ -66,8 +66,6 @@ def run(
     """
     outcome = _unknown(plan, folder)
     log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent))
-    _store_config(plan, folder, log)
-    keep_sources(plan.values, folder, log)
     try:
         _go(plan, outcome, log, stop, origin, alone=parent is None)
         # A job of a sweep waits for no store: the next one begins instead.
@@ -97,6 +95,8 @@ def _go(
 ) -> None:
     folder, begun = Path(outcome.folder), time.perf_counter()
     try:
+        _store_config(plan, folder, log)
+        keep_sources(plan.values, folder, log)
         outcome.metrics = _train(plan, outcome, log, stop, origin)
         outcome.status = "FINISHED"
     except Stopped as error:

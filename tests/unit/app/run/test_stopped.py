@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -215,6 +216,26 @@ def test_a_signal_after_training_leaves_the_ending(
     assert outcome.status == "FINISHED"
     *_, last = read_all(workdir / "run" / "journal.jsonl")
     assert (last["kind"], last["status"]) == ("end", "FINISHED")
+
+
+@pytest.mark.parametrize("error", [Stopped(signal.SIGINT), OSError("no space left")])
+def test_what_ends_a_run_before_training_is_on_record(
+    error: BaseException, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended() -> str:
+        raise error
+
+    monkeypatch.setattr("rnnexp.app.run.run.package_list", ended)
+    prepare([])
+    plan = check_jobs(SMALL, multirun=False, config_dir=None)[0].plan
+    status = "KILLED" if isinstance(error, Stopped) else "FAILED"
+    with pytest.raises(Stopped) if isinstance(error, Stopped) else nullcontext():
+        run(plan, workdir / "run", Journals("sqlite:///no.db", None), StopRequest(), tags={})
+    outcome = outcome_of(workdir / "run")
+    assert outcome is not None
+    assert outcome.status == status
+    *_, last = read_all(workdir / "run" / "journal.jsonl")
+    assert (last["kind"], last["status"]) == ("end", status)
 
 
 def test_a_job_that_had_finished_is_complete(
