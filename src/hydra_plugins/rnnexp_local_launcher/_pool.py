@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hydra_plugins.rnnexp_local_launcher._processes import Running, Start, Task
+from hydra_plugins.rnnexp_local_launcher._processes import GRACE_SECONDS, Running, Start, Task
 
 POLL_SECONDS = 0.02
 STOPPED = {128 + signum: signum for signum in (signal.SIGINT, signal.SIGTERM)}
 """Exit codes of a task that was asked to end, and did so in order; and the signal."""
-GRACE_SECONDS = 20.0
-"""How long a job that is asked to end may take to save its state."""
 
 
 @dataclass(frozen=True)
