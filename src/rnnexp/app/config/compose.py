@@ -21,6 +21,7 @@ from rnnexp.app.config.figures import check_objectives
 from rnnexp.app.config.idle import refuse_idle
 from rnnexp.app.config.launchers import (
     LauncherChoice,
+    check_devices,
     check_folders,
     check_launcher_options,
     check_overrides,
@@ -120,6 +121,7 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
         composed = Composer(_compose).of if len(found) > 1 else _compose
         if settings is not None:
             jobs: list[Job] = [Corner(job, _check(job, composed), settings) for job in found]
+            check_devices([job.plan.values["trainer"] for job in jobs])
             check_objectives(settings.objectives, jobs[0].plan)
         else:
             jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in found]
