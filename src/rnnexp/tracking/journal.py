@@ -6,6 +6,7 @@ most every second. A killed owner can leave half a line: it is cut when the jour
 
 import json
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -69,9 +70,9 @@ class JournalWriter:
         """Write and sync what has been taken so far; a full disk is noted, not raised."""
         with self._writing:
             # Appends go on meanwhile, at the other end.
-            taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            taken = [self._encoded(self._waiting.popleft()) for _ in range(len(self._waiting))]
             try:
-                self._write(b"".join(_line(t) if isinstance(t, dict) else t for t in taken))
+                self._write(b"".join(taken))
                 self.error = None
             except OSError as error:
                 self._waiting.extendleft(reversed(taken))  # tried again at the next turn
@@ -92,6 +93,15 @@ class JournalWriter:
             self.flush()
             if self._turn is not None:
                 self._turn()
+
+    def _encoded(self, taken: bytes | Record) -> bytes:
+        if isinstance(taken, bytes):
+            return taken
+        try:
+            return _line(taken)
+        except (TypeError, ValueError) as error:  # nobody is there to catch it, and others wait
+            print(f"rnnexp: {self.path}: a record is left out: {error}", file=sys.stderr)
+            return b""
 
     def _write(self, lines: bytes) -> None:
         if not lines:

@@ -195,7 +195,7 @@ class SweepWatcher:
 
 
 def _progress_of(item: Item) -> str:
-    status = read_json(item.folder / STATUS)
+    status = read_json(item.folder / STATUS, synced=False)
     if not status:
         return f"  {item.name}  starting"
     loss = "" if status["loss"] is None else f"  loss {status['loss']:.4g}"
