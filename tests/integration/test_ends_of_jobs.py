@@ -1,6 +1,13 @@
 """A job that is asked to end does, at whatever moment; and none outlives its launcher."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from hydra_plugins.rnnexp_local_launcher import _pool
+from hydra_plugins.rnnexp_local_launcher._core import Lines
 
 from ..waiting import comes_true, is_alive
 
@@ -60,3 +67,30 @@ def test_a_job_deaf_to_sigterm_ends_with_a_killed_launcher(python, workdir: Path
     assert done.code == -9, done.err
     pids = [int(pid) for pid in (workdir / "pids.txt").read_text().split()]
     assert comes_true(lambda: not any(map(is_alive, pids)), 20)
+
+
+class Dying:
+    """A job that needs some seconds to die, as in a queue."""
+
+    def __init__(self) -> None:
+        self.kills = 0
+        self.polls = 0
+
+    def poll(self) -> int | None:
+        self.polls += 1
+        return 1 if self.polls > 40 else None
+
+    def ask(self) -> None: ...
+
+    def kill(self) -> None:
+        self.kills += 1
+
+
+def test_a_job_is_not_killed_at_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pool, "GRACE_SECONDS", 0.1)
+    job = Dying()
+    limits = _pool.Limits(timeout=0.0)
+    pool = _pool.Pool([{}], lambda task, slot: job, Lines(1), limits, poll_seconds=0.01)
+    (ended,) = pool.run([cast(Any, SimpleNamespace(name="a job"))])
+    assert ended.timed_out
+    assert 1 <= job.kills <= 5

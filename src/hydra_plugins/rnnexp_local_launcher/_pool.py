@@ -81,6 +81,7 @@ class _Place:
     work: Running
     since: float
     asked: float | None = None
+    killed: float | None = None
     timed_out: bool = False
 
 
@@ -186,7 +187,9 @@ class Pool:
             if running.asked is None and limit is not None and now - running.since > limit:
                 running.timed_out = True
                 self._ask(running)
-            if running.asked is not None and now - running.asked > GRACE_SECONDS:
+            latest = running.killed or running.asked
+            if latest is not None and now - latest > GRACE_SECONDS:
+                running.killed = now  # of a queue it takes a command, and a while
                 running.work.kill()
 
     def _ask(self, running: _Place) -> None:
