@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rnnexp.tracking.files import hold
+from rnnexp.tracking.files import hold, replaced
 from rnnexp.tracking.records import Record
 
 FILE = "journal.jsonl"
@@ -166,10 +166,26 @@ def read_from(
     return records, offset
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a record to a file beside the journal, at once."""
+    cut_torn_tail(path)  # half a line of a killed run would swallow this one
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(line + "\n")
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Remove the records of later steps: a run that goes on from a checkpoint writes them again."""
+    records = list(read_all(path))
+    kept = [record for record in records if record["step"] <= step]
+    if len(kept) < len(records):
+        with replaced(path) as file:
+            file.writelines(_line(record).decode() for record in kept)
+
+
 def read_all(path: Path) -> Iterator[Record]:
-    """Read every whole record of a journal."""
+    """Read every whole record of a journal; none where there is no file."""
     offset = 0
-    while True:
+    while path.is_file():
         records, offset = read_from(path, offset)
         if not records:
             return

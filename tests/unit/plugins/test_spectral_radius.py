@@ -53,7 +53,7 @@ def test_a_matrix_that_is_kept_orthogonal_has_the_radius_1(plugins: Registry) ->
 def test_a_step_between_two_records_is_one_at_least(plugins: Registry, every: int) -> None:
     words = [f"+callbacks.spectral_radius.every={every}"]
     prepare(words)
-    with pytest.raises(ConfigError, match=f"spectral_radius.every: must be at least 1, got {every}"):
+    with pytest.raises(ConfigError, match=f"every: must be at least 1, got {every}"):
         check_jobs(words, multirun=False, config_dir=None)
 
 

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnexp.tracking.files import claimed
-from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all, read_from
+from rnnexp.tracking.journal import (
+    FILE,
+    JournalWriter,
+    append_line,
+    cut_torn_tail,
+    forget_after,
+    read_all,
+    read_from,
+)
 
 
 def _write(folder: Path, count: int) -> Path:
@@ -235,3 +243,19 @@ def test_kill_leaves_a_readable_journal(start_python, tmp_path: Path) -> None:
     numbers = _numbers(tmp_path / FILE)
     assert len(numbers) >= 500
     assert numbers == list(range(len(numbers)))
+
+
+def test_lines_of_later_steps_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    forget_after(path, 3)
+    assert not path.exists()
+    for step in (1, 3, 4):
+        append_line(path, json.dumps({"step": step, "i": step}))
+    before = path.read_bytes()
+    forget_after(path, 4)
+    assert path.read_bytes() == before
+    with path.open("a") as file:
+        file.write('{"step": 5')
+    forget_after(path, 3)
+    assert _numbers(path) == [1, 3]
+    assert list(tmp_path.iterdir()) == [path]
