@@ -73,13 +73,13 @@ def hold(file: IO[bytes]) -> None:
         file: opened for reading, be it among other things: NFS shares no lock on another.
     """
     with suppress(OSError):  # some network file systems know no locks
-        if not _shared_at_once(file):
+        if not _shared_soon(file):
             words = "is waiting for `rnnexp sync`, which delivers it at this moment"
             print(f"rnnexp: the record in {Path(file.name).parent} {words}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_SH)
 
 
-def _shared_at_once(file: IO[bytes]) -> bool:
+def _shared_soon(file: IO[bytes]) -> bool:
     until = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < until:
         with suppress(BlockingIOError):
