@@ -4,6 +4,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.errors import ConfigError
 from rnnexp.monitors.groups import cell_names, suffix_of
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import register_callback
@@ -30,6 +31,8 @@ class SpectralRadius(Callback):
     """
 
     def __init__(self, *, every: int = 50) -> None:
+        if every < 1:
+            raise ConfigError(f"callbacks.spectral_radius.every: must be at least 1, got {every}.")
         self.every = every
 
     def on_train_batch_end(

@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,9 @@ def gpus_of(options: dict[str, Any], wanted: bool) -> list[str]:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [gpu for gpu in visible.split(",") if gpu]
+        # As CUDA reads it: what stands behind an entry that names none is not seen.
+        names = (name.strip() for name in visible.split(","))
+        return list(takewhile(lambda name: name and not name.startswith("-"), names))
     try:  # not through torch: a CUDA context here would be a burden to every job
         query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
         return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()

@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hydra_plugins.rnnexp_local_launcher._processes import Running, Start, Task
+from hydra_plugins.rnnexp_local_launcher._processes import GRACE_SECONDS, Running, Start, Task
 
 POLL_SECONDS = 0.02
 STOPPED = {128 + signum: signum for signum in (signal.SIGINT, signal.SIGTERM)}
 """Exit codes of a task that was asked to end, and did so in order; and the signal."""
-GRACE_SECONDS = 20.0
-"""How long a job that is asked to end may take to save its state."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,7 @@ class _Place:
     work: Running
     since: float
     asked: float | None = None
+    killed: float | None = None
     timed_out: bool = False
 
 
@@ -188,7 +187,9 @@ class Pool:
             if running.asked is None and limit is not None and now - running.since > limit:
                 running.timed_out = True
                 self._ask(running)
-            if running.asked is not None and now - running.asked > GRACE_SECONDS:
+            latest = running.killed or running.asked
+            if latest is not None and now - latest > GRACE_SECONDS:
+                running.killed = now  # of a queue it takes a command, and a while
                 running.work.kill()
 
     def _ask(self, running: _Place) -> None:

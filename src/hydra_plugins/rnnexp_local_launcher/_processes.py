@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,6 +16,9 @@ from typing import Protocol, TextIO
 
 LIFELINE = "RNNEXP_LIFELINE"
 """Number of the pipe that ends when the launcher does, in a new interpreter."""
+GRACE_SECONDS = 20.0
+"""How long a job that is asked to end may take to save its state."""
+_ASKING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Task(Protocol):
@@ -73,7 +77,10 @@ class LauncherError(Exception):
 
 @dataclass(frozen=True)
 class Process:
-    """A child of this process that leads a group of its own: nothing it started is left over."""
+    """A child of this process that leads a group of its own.
+
+    Nothing that it started is left over when it has ended, as long as this process lives.
+    """
 
     pid: int
 
@@ -82,7 +89,8 @@ class Process:
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid == 0:
             return None
-        self.kill()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
         return os.waitstatus_to_exitcode(status)
 
     def ask(self) -> None:
@@ -95,7 +103,10 @@ class Process:
 
     def _signal(self, signum: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signum)
+            try:
+                os.killpg(self.pid, signum)
+            except ProcessLookupError:  # a fresh copy does not lead its group yet
+                os.kill(self.pid, signum)
 
 
 class Lifeline:
@@ -111,11 +122,13 @@ class Lifeline:
 
 
 def end_with(pipe: int) -> None:
-    """Send this process SIGTERM when a pipe ends, then SIGKILL."""
+    """Send this process SIGTERM when a pipe ends; what is left of its group later, SIGKILL."""
 
     def wait() -> None:
         os.read(pipe, 1)
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_SECONDS)
+        os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
@@ -170,9 +183,10 @@ def forking(lifeline: Lifeline) -> Start:
     def start(task: Task, slot: dict[str, str]) -> Running:
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            _be_child(task, slot, lifeline)
+        with unheard(*_ASKING):  # until the copy takes them itself, not as this process does
+            pid = os.fork()
+            if pid == 0:
+                _be_child(task, slot, lifeline)
         return Process(pid)
 
     return start
@@ -208,8 +222,9 @@ def _be_child(task: Task, slot: dict[str, str], lifeline: Lifeline) -> None:
     code = 1
     try:
         os.setsid()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for signum in _ASKING:
+            signal.signal(signum, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
         _redirect(task.log)
         lifeline.tie()
         for name in set(os.environ) - set(_without_ranks(os.environ)):

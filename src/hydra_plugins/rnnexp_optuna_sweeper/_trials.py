@@ -96,7 +96,7 @@ class HydraTrials:
         self.objectives = objectives
         self.limits = Limits()
         self.lines = Lines(total)
-        self._pruned: set[int] = set()
+        self._pruned: set[Path] = set()
 
     def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:
         """Make a job in a folder of its own."""
@@ -121,12 +121,14 @@ class HydraTrials:
     def prune(self, task: Task, step: int, value: float) -> None:
         """Remember it."""
         del step, value
-        self._pruned.add(id(task))
+        self._pruned.add(task.log)  # each has its own, which outlives it
 
     def ended(self, ended: Ended) -> Result:
         """Say what the function has returned."""
         task = cast(HydraTask, ended.task)
-        if id(task) in self._pruned and not ended.succeeded:
+        pruned = task.log in self._pruned
+        self._pruned.discard(task.log)
+        if pruned and not ended.succeeded:
             self.lines.say(task, "pruned")
             return Result("pruned")
         self.lines.ended(ended)

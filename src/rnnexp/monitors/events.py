@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rnnexp.errors import ConfigError
-from rnnexp.tracking.journal import cut_torn_tail, read_all
+from rnnexp.tracking.journal import append_line, read_all
 
 FILE = "cliffs.jsonl"
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -89,29 +89,13 @@ def append_event(folder: Path, event: CliffEvent) -> Path:
         The file.
     """
     file = folder / FILE
-    cut_torn_tail(file)  # half a line of a killed run would swallow this one
-    with file.open("a", encoding="utf-8") as lines:
-        lines.write(event.to_json() + "\n")
+    append_line(file, event.to_json())
     return file
-
-
-def forget_events_after(folder: Path, step: int) -> None:
-    """Remove the events of later steps: a run that goes on from a checkpoint meets them again."""
-    events = load_events(folder)
-    kept = [event for event in events if event.step <= step]
-    if len(kept) < len(events):
-        text = "".join(event.to_json() + "\n" for event in kept)
-        beside = folder / f"{FILE}.tmp"
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(folder / FILE)
 
 
 def load_events(folder: Path) -> list[CliffEvent]:
     """Load the events of a run, in order; none where it had no cliff."""
-    file = folder / FILE
-    if not file.is_file():
-        return []
-    return [CliffEvent.from_json(json.dumps(record)) for record in read_all(file)]
+    return [CliffEvent.from_json(json.dumps(record)) for record in read_all(folder / FILE)]
 
 
 def _to_word(value: Any) -> Any:

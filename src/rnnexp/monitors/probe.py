@@ -15,7 +15,7 @@ from rnnexp.monitors.dynamics import Dynamics, dynamics
 from rnnexp.monitors.groups import cell_names, is_reverse, suffix_of
 from rnnexp.recurrence import InputTrace, RecurrentNetwork, Trace
 from rnnexp.tasks import Batch
-from rnnexp.tracking.journal import cut_torn_tail, read_all
+from rnnexp.tracking.journal import append_line, forget_after, read_all
 
 FILE = "dynamics.jsonl"
 
@@ -42,7 +42,7 @@ class DynamicsProbe(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget what a checkpoint does not know of."""
         del pl_module
-        forget_dynamics_after(self.folder, trainer.global_step)
+        forget_after(self.folder / FILE, trainer.global_step)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -115,25 +115,12 @@ def means(found: Mapping[str, Dynamics]) -> dict[str, float]:
 def append_dynamics(folder: Path, step: int, found: Mapping[str, Dynamics]) -> None:
     """Append a line of strict JSON to ``dynamics.jsonl``: by layer, lists over t."""
     layers = {cell: _lists(seen, is_reverse(cell)) for cell, seen in found.items()}
-    cut_torn_tail(folder / FILE)  # half a line of a killed run would swallow this one
-    with (folder / FILE).open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps({"step": step, "layers": layers}, allow_nan=False) + "\n")
+    append_line(folder / FILE, json.dumps({"step": step, "layers": layers}, allow_nan=False))
 
 
 def load_dynamics(folder: Path) -> list[dict[str, Any]]:
     """Load what `append_dynamics` wrote, in order; None stands for what is no number."""
-    file = folder / FILE
-    return list(read_all(file)) if file.is_file() else []
-
-
-def forget_dynamics_after(folder: Path, step: int) -> None:
-    """Remove the lines of later steps: a run that goes on from a checkpoint writes them again."""
-    records = load_dynamics(folder)
-    kept = [record for record in records if record["step"] <= step]
-    if len(kept) < len(records):
-        beside = folder / f"{FILE}.tmp"
-        beside.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
-        beside.replace(folder / FILE)
+    return list(read_all(folder / FILE))
 
 
 def _look(cell: Cell, trace: Trace, seed: int) -> Dynamics | None:

@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rnnexp.errors import ConfigError, NonFiniteError
 from rnnexp.monitors.cliffs import Cliff
 from rnnexp.monitors.cliffs_by_window import WindowedDetector
-from rnnexp.monitors.events import CliffEvent, append_event, forget_events_after
+from rnnexp.monitors.events import FILE, CliffEvent, append_event
 from rnnexp.monitors.flow import peak_step
 from rnnexp.monitors.flow_record import FlowRecord, Profile
 from rnnexp.monitors.gradients import StepMonitor
@@ -19,6 +19,7 @@ from rnnexp.monitors.groups import dominating, is_reverse, layer_of, split_group
 from rnnexp.monitors.passes import Flow, Pass, flows_of, peak_of
 from rnnexp.recurrence import RecurrentNetwork, Trace, choose_backend
 from rnnexp.tasks import Batch
+from rnnexp.tracking.journal import forget_after
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class CliffWatch(Callback):
         """See whether a trace costs another backend; forget what a checkpoint does not know."""
         # The event that waits for the loss after it is written once that is known.
         waiting = [] if self._pending is None else [self._pending.step - 1]
-        forget_events_after(self.options.folder, min([trainer.global_step, *waiting]))
+        forget_after(self.options.folder / FILE, min([trainer.global_step, *waiting]))
         network = _network_of(pl_module)
         self._traced_anyway = self.options.flow_every is not None and _costs_nothing(network)
 

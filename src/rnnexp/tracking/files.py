@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,42 +12,81 @@ from typing import IO, Any
 
 CURSOR = "cursor.json"
 RUN = "run.json"
+_PATIENCE_SECONDS = 1.0
+"""How long a claim may take before it is said: most only ask whether anybody writes."""
 
 
-def write_json(path: Path, value: Any, indent: int | None = None) -> None:
-    """Replace a file in one step: write beside it, sync, rename."""
+@contextmanager
+def replaced(path: Path, *, sync: bool = True) -> Generator[IO[str]]:
+    """Replace a file in one step at the end of the block; an error in it leaves the old one.
+
+    Args:
+        path: the file.
+        sync: wait for the disk; without, a power cut can leave an empty file.
+
+    Yields:
+        The new one, open for text, beside the old.
+    """
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any, indent: int | None = None, *, sync: bool = True) -> None:
+    """Replace a file as `replaced` does."""
     text = json.dumps(value, indent=indent)
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    with beside.open("w", encoding="utf-8") as file:
+    with replaced(path, sync=sync) as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
-def replace_json(path: Path, value: Any) -> None:
-    """Replace a file in one step, without waiting for the disk: for what nobody will miss."""
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    beside.write_text(json.dumps(value), encoding="utf-8")
-    beside.replace(path)
+def read_json(path: Path, *, synced: bool = True) -> dict[str, Any]:
+    """Read a file of `write_json`; an empty mapping where there is none.
 
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file of `write_json`; an empty mapping where there is none."""
+    Args:
+        path: the file.
+        synced: how it was written; one that was not may be torn, which counts as none.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        return {}
+    except ValueError:
+        if synced:
+            raise
         return {}
 
 
 def hold(file: IO[bytes]) -> None:
     """Say that an open journal is in use, until it is closed or its process has died.
 
+    Waits for the end of a claim, and says so where that takes long.
+
     Args:
         file: opened for reading, be it among other things: NFS shares no lock on another.
     """
     with suppress(OSError):  # some network file systems know no locks
-        fcntl.flock(file, fcntl.LOCK_SH)
+        if not _shared_soon(file):
+            words = "is waiting for `rnnexp sync`, which delivers it at this moment"
+            print(f"rnnexp: the record in {Path(file.name).parent} {words}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_SH)
+
+
+def _shared_soon(file: IO[bytes]) -> bool:
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < until:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return True
+        time.sleep(_PATIENCE_SECONDS / 20)
+    return False
 
 
 def is_held_by_others(file: IO[bytes]) -> bool | None:

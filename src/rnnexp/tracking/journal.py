@@ -6,12 +6,13 @@ most every second. A killed owner can leave half a line: it is cut when the jour
 
 import json
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rnnexp.tracking.files import hold
+from rnnexp.tracking.files import hold, replaced
 from rnnexp.tracking.records import Record
 
 FILE = "journal.jsonl"
@@ -69,9 +70,9 @@ class JournalWriter:
         """Write and sync what has been taken so far; a full disk is noted, not raised."""
         with self._writing:
             # Appends go on meanwhile, at the other end.
-            taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            taken = [self._encoded(self._waiting.popleft()) for _ in range(len(self._waiting))]
             try:
-                self._write(b"".join(_line(t) if isinstance(t, dict) else t for t in taken))
+                self._write(b"".join(taken))
                 self.error = None
             except OSError as error:
                 self._waiting.extendleft(reversed(taken))  # tried again at the next turn
@@ -92,6 +93,15 @@ class JournalWriter:
             self.flush()
             if self._turn is not None:
                 self._turn()
+
+    def _encoded(self, taken: bytes | Record) -> bytes:
+        if isinstance(taken, bytes):
+            return taken
+        try:
+            return _line(taken)
+        except (TypeError, ValueError) as error:  # nobody is there to catch it, and others wait
+            print(f"rnnexp: {self.path}: a record is left out: {error}", file=sys.stderr)
+            return b""
 
     def _write(self, lines: bytes) -> None:
         if not lines:
@@ -156,10 +166,26 @@ def read_from(
     return records, offset
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a record to a file beside the journal, at once."""
+    cut_torn_tail(path)  # half a line of a killed run would swallow this one
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(line + "\n")
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Remove the records of later steps: a run that goes on from a checkpoint writes them again."""
+    records = list(read_all(path))
+    kept = [record for record in records if record["step"] <= step]
+    if len(kept) < len(records):
+        with replaced(path) as file:
+            file.writelines(_line(record).decode() for record in kept)
+
+
 def read_all(path: Path) -> Iterator[Record]:
-    """Read every whole record of a journal."""
+    """Read every whole record of a journal; none where there is no file."""
     offset = 0
-    while True:
+    while path.is_file():
         records, offset = read_from(path, offset)
         if not records:
             return

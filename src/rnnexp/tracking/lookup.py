@@ -61,6 +61,8 @@ def load_run(folder: Path) -> RunRecord:
         raise StoreError(f"{folder} is no run: it has no {FILE}.")
     run = RunRecord(run_id=read_json(folder / RUN).get("run_id"))
     for record in read_all(path):
+        if _begins_anew(record):  # another run in the same folder: the earlier one is over
+            run = RunRecord(run_id=run.run_id)
         _add(run, record)
     return run
 
@@ -222,14 +224,14 @@ def check_store(uri: str) -> None:
         raise StoreError(f"tracking.uri={uri}: {target.resolve()} cannot be written.")
 
 
+def _begins_anew(record: Record) -> bool:
+    return record["kind"] == "start" and record["run_id"] is None and not record.get("continues")
+
+
 def _add(run: RunRecord, record: Record) -> None:
     kind = record["kind"]
     if kind == "start":
         run.status, run.reason = None, None
-        if record["run_id"] is None and not record.get(
-            "continues"
-        ):  # another run in the same folder: the earlier one is over
-            run.metrics = {}
         run.name, run.params, run.tags = record["name"], record["params"], dict(record["tags"])
     elif kind == "tags":
         run.tags |= record["values"]

@@ -48,10 +48,12 @@ class Sink:
 
     def listen(self, lines: Iterator[str]) -> None:
         """Take folders until the owner is gone."""
-        for line in lines:
-            self._folders.put(Path(json.loads(line)["folder"]))
-        self._latest_success = time.monotonic()  # the minute counts from the owner's end
-        self.orphaned.set()
+        try:
+            for line in lines:
+                self._folders.put(Path(json.loads(line)["folder"]))
+        finally:  # an owner that dies within a line leaves half of it
+            self._latest_success = time.monotonic()  # the minute counts from the owner's end
+            self.orphaned.set()
 
     def run(self) -> int:
         """Forward until the owner is gone and everything is delivered.

@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from rnnexp.errors import StoreError
+from rnnexp.tracking.files import replaced
 
 LAST, PREVIOUS = "last.ckpt", "last.previous.ckpt"
 SUFFIX = ".sha256"
@@ -24,6 +25,10 @@ class SafeCheckpointIO(TorchCheckpointIO):
     Lightning's own way goes through the system's temporary folder without a sync: a full disk
     there can cost the good checkpoint.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: dict[Path, str] = {}
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -39,13 +44,15 @@ class SafeCheckpointIO(TorchCheckpointIO):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _write(checkpoint, beside)
-            _note_digests(target, beside)
+            new, before = digest_of(beside), self._digest_at(target)
+            _note_digests(target, new, before)
         except (OSError, RuntimeError) as error:  # torch's writer turns the one into the other
             beside.unlink(missing_ok=True)
             raise _refused(target, error) from error
-        if target.name == LAST and target.exists():
+        if target.name == LAST and before is not None:  # a damaged one replaces no whole one
             target.replace(target.with_name(PREVIOUS))
         beside.replace(target)
+        self._written[target] = new
         if target.name == LAST:  # after a power failure another may be an older one, whole as well
             _sync_folder(target.parent)
 
@@ -55,6 +62,12 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """Load plain tensors, numbers and text only: a checkpoint cannot run code."""
         del weights_only
         return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+
+    def _digest_at(self, target: Path) -> str | None:
+        # Of what an earlier process has left the notes do not tell how far it has come.
+        if not target.is_file():
+            return None
+        return self._written.get(target) or _digest_if_whole(target)
 
 
 @dataclass(frozen=True)
@@ -87,8 +100,13 @@ def find_checkpoint(run_folder: Path) -> Found:
 
 def is_whole(path: Path) -> bool:
     """Tell whether a file is what was written: its digest is one of those noted for it."""
+    return _digest_if_whole(path) is not None
+
+
+def _digest_if_whole(path: Path) -> str | None:
     noted = _noted(path.with_name(LAST if path.name == PREVIOUS else path.name))
-    return digest_of(path) in noted.values() if noted else _is_archive(path)
+    digest = digest_of(path)
+    return digest if (digest in noted.values() if noted else _is_archive(path)) else None
 
 
 def load_whole(path: Path) -> dict[str, Any] | None:
@@ -126,20 +144,16 @@ def _refused(target: Path, error: Exception) -> StoreError:
     )
 
 
-def _note_digests(target: Path, beside: Path) -> None:
+def _note_digests(target: Path, new: str, before: str | None) -> None:
     # Old and new stand together, so that at every moment of the exchange the file fits one.
-    digests = {target.name: digest_of(beside)}
-    old = _noted(target).get(target.name)
-    if old is not None:
-        digests[PREVIOUS if target.name == LAST else f"{target.name}.before"] = old
-    note = target.with_name(target.name + SUFFIX)
-    fresh = note.with_name(f"{note.name}.tmp")
-    with fresh.open("w", encoding="ascii") as file:
-        file.write("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
-        file.flush()
-        if target.name == LAST:
-            os.fsync(file.fileno())
-    fresh.replace(note)
+    is_last = target.name == LAST
+    name = PREVIOUS if is_last else f"{target.name}.before"
+    older = target.with_name(PREVIOUS)
+    if before is None and is_last and older.is_file():  # it stays where it is
+        before = _digest_if_whole(older)
+    digests = {target.name: new, name: before}
+    with replaced(target.with_name(target.name + SUFFIX), sync=is_last) as file:
+        file.writelines(f"{digest}  {name}\n" for name, digest in digests.items() if digest)
 
 
 def _noted(target: Path) -> Mapping[str, str]:

@@ -158,11 +158,11 @@ class RecurrentModule(LightningModule):
             self._carried["train"] = NetworkState(layers, kept["fed_back"]).map(own_rows)
 
     def forget_lost_state(self) -> None:
-        """Set the rows of the carried state that are not finite to zero: no later step would be."""
+        """Let rows of the carried state that are not finite begin afresh: no later step would."""
         carried = self._carried.get("train")
-        if carried is None:
+        tensors = [] if carried is None else _tensors_of(carried)
+        if carried is None or not tensors:  # a cell need not have a state
             return
-        tensors = [s for state in carried.layers for s in state]
         whole_B = torch.stack([s.isfinite().flatten(1).all(1) for s in tensors]).all(0)
 
         def kept(rows_B: Tensor) -> Tensor:
@@ -241,3 +241,8 @@ class RecurrentModule(LightningModule):
             sync_dist=processes > 1,
             logger=False,  # Lightning would log them at the step before; see on_validation_end
         )
+
+
+def _tensors_of(state: NetworkState) -> list[Tensor]:
+    fed_back = [] if state.fed_back_BO is None else [state.fed_back_BO]
+    return [tensor for layer in state.layers for tensor in layer] + fed_back

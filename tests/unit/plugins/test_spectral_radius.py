@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.discovery import load_plugins
+from rnnexp.errors import ConfigError
 from rnnexp.registry import REGISTRY, Registry
 
 load_plugins()
@@ -45,6 +47,14 @@ def test_it_is_that_of_the_matrix_in_the_loop(plugins: Registry, name: str) -> N
 
 def test_a_matrix_that_is_kept_orthogonal_has_the_radius_1(plugins: Registry) -> None:
     assert radii(plugins, made(plugins, "exp_rnn"))["flow/spectral_radius"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("every", [0, -1])
+def test_a_step_between_two_records_is_one_at_least(plugins: Registry, every: int) -> None:
+    words = [f"+callbacks.spectral_radius.every={every}"]
+    prepare(words)
+    with pytest.raises(ConfigError, match=f"every: must be at least 1, got {every}"):
+        check_jobs(words, multirun=False, config_dir=None)
 
 
 @pytest.mark.parametrize(("directions", "last"), [(1, "layer1"), (2, "layer0_reverse")])

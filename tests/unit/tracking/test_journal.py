@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all, read_from
+from rnnexp.tracking.files import claimed
+from rnnexp.tracking.journal import (
+    FILE,
+    JournalWriter,
+    append_line,
+    cut_torn_tail,
+    forget_after,
+    read_all,
+    read_from,
+)
 
 
 def _write(folder: Path, count: int) -> Path:
@@ -115,6 +124,40 @@ def test_what_json_cannot_hold_is_refused_at_once(tmp_path: Path) -> None:
     assert _numbers(writer.path) == [1]
 
 
+def test_figures_that_json_cannot_hold_take_no_others_along(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turned = threading.Event()
+    writer = JournalWriter(tmp_path, turn=turned.set)
+    for value in (0, object(), 2):
+        writer.append_figures({"i": value})
+    assert turned.wait(5), "its thread goes on"
+    writer.close()
+    assert _numbers(writer.path) == [0, 2]
+    said = capsys.readouterr().err
+    assert f"{writer.path}: a record is left out: Object of type object is not JSON" in said
+
+
+def test_a_writer_says_what_it_waits_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnnexp.tracking.files._PATIENCE_SECONDS", 0.1)
+    path = _write(tmp_path, 1)
+    assert capsys.readouterr().err == ""
+    said = ""
+    with claimed(path) as free:
+        assert free
+        waiting = threading.Thread(target=_write, args=(tmp_path, 1))
+        waiting.start()
+        until = time.monotonic() + 5
+        while not said and time.monotonic() < until:
+            said += capsys.readouterr().err
+        assert waiting.is_alive()
+    waiting.join(5)
+    assert f"the record in {tmp_path} is waiting for `rnnexp sync`" in said
+    assert _numbers(path) == [0, 0]
+
+
 def test_nan_and_infinity_survive(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path)
     writer.append({"values": [float("inf"), float("-inf")]})
@@ -200,3 +243,19 @@ def test_kill_leaves_a_readable_journal(start_python, tmp_path: Path) -> None:
     numbers = _numbers(tmp_path / FILE)
     assert len(numbers) >= 500
     assert numbers == list(range(len(numbers)))
+
+
+def test_lines_of_later_steps_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    forget_after(path, 3)
+    assert not path.exists()
+    for step in (1, 3, 4):
+        append_line(path, json.dumps({"step": step, "i": step}))
+    before = path.read_bytes()
+    forget_after(path, 4)
+    assert path.read_bytes() == before
+    with path.open("a") as file:
+        file.write('{"step": 5')
+    forget_after(path, 3)
+    assert _numbers(path) == [1, 3]
+    assert list(tmp_path.iterdir()) == [path]

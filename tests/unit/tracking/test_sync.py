@@ -156,3 +156,13 @@ def test_second_run_in_a_folder_is_a_run_of_its_own(tmp_path: Path, store_uri: s
     assert len(runs_in(client)) == 2
     assert sorted(run.info.status for run in runs_in(client)) == ["FAILED", "FINISHED"]
     assert log.run_id(timeout=0.1) == read_json(tmp_path / RUN)["run_id"]
+
+
+def test_profiles_of_the_run_before_in_a_folder_are_not_those_of_the_next(
+    tmp_path: Path, store_uri: str
+) -> None:
+    for norms in ([1.0] * 60, [2.0] * 20):
+        log = record_run(tmp_path, store_uri, 1)
+        log.profile({"layer0": norms}, 1)
+        log.end("FINISHED")
+    assert load_run(tmp_path).profiles == {"layer0": [(1, [2.0] * 20)]}

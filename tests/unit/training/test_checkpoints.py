@@ -2,6 +2,7 @@
 
 import os
 import resource
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from rnnexp.errors import StoreError
-from rnnexp.training.checkpoints import LAST, PREVIOUS, SafeCheckpointIO, find_checkpoint
+from rnnexp.training.checkpoints import LAST, PREVIOUS, SafeCheckpointIO, find_checkpoint, is_whole
 
 
 def save(folder: Path, value: int, name: str = LAST) -> Path:
@@ -60,29 +61,57 @@ def test_when_all_are_damaged_it_is_said(tmp_path: Path) -> None:
     assert found.notes[-1] == "No whole checkpoint is left: the run begins anew."
 
 
-@pytest.mark.parametrize("step", range(4))
-def test_a_kill_between_two_steps_of_saving_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    save(tmp_path, 1)
-    save(tmp_path, 2)
-    renames = 0
-    rename = Path.replace
+def save_until(folder: Path, value: int, step: int, name: str = LAST) -> bool:
+    """Save, and be killed before a renaming of that number, from 0; tell whether all was done."""
+    rename, left = Path.replace, step
 
     def replace(self: Path, target: Path) -> Path:
-        nonlocal renames
-        renames += 1
-        if renames > step:
+        nonlocal left
+        left -= 1
+        if left < 0:
             raise KeyboardInterrupt  # stands for the kill
         return rename(self, target)
 
-    monkeypatch.setattr(Path, "replace", replace)
-    try:
-        save(tmp_path, 3)
-    except KeyboardInterrupt:
-        assert step < 3
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        try:
+            save(folder, value, name)
+        except KeyboardInterrupt:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_kill_between_two_steps_of_saving_costs_nothing(tmp_path: Path, step: int) -> None:
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    assert save_until(tmp_path, 3, step) == (step == 3)
     assert value_of(find_checkpoint(tmp_path).path) == (3 if step == 3 else 2)
+
+
+@pytest.mark.parametrize("steps", list(product(range(3), repeat=3)))
+def test_nor_do_several(tmp_path: Path, steps: tuple[int, ...]) -> None:
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    newest = 2
+    for value, step in enumerate(steps, start=3):
+        newest = value if save_until(tmp_path, value, step) else newest
+        assert value_of(find_checkpoint(tmp_path).path) == newest
+
+
+def test_nor_do_several_of_the_best(tmp_path: Path) -> None:
+    path = save(tmp_path, 1, "best.ckpt")
+    for value in (2, 3, 4):
+        assert not save_until(tmp_path, value, 1, "best.ckpt")
+        assert is_whole(path)
+        assert value_of(path) == 1
+
+
+def test_a_damaged_one_does_not_replace_the_one_before(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    save(tmp_path, 2).write_bytes(b"no checkpoint")
+    save(tmp_path, 3).write_bytes(b"no checkpoint")
+    assert value_of(find_checkpoint(tmp_path).path) == 1
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:

@@ -145,6 +145,25 @@ def test_rows_of_a_lost_state_begin_afresh(make, batch: Batch, cell: str) -> Non
     assert module.training_step(second, 1).isfinite()
 
 
+def test_rows_whose_fed_back_output_is_lost_begin_afresh(make, batch: Batch) -> None:
+    module = make("elman", feedback=True)
+    first, second = _windows(batch, 4)
+    module.training_step(first, 0)
+    module._carried["train"].fed_back_BO[1] = math.nan
+    module.forget_lost_state()
+    carried = module._carried["train"]
+    assert carried.fed_back_BO.isfinite().all()
+    assert [bool(row.any()) for row in carried.layers[0][0]] == [True, False]
+    assert module.training_step(second, 1).isfinite()
+
+
+def test_a_cell_without_a_state_has_none_to_lose(make, batch: Batch) -> None:
+    module = make("jordan")
+    module.forget_lost_state()
+    module.training_step(batch, 0)
+    module.forget_lost_state()
+
+
 @pytest.mark.parametrize("cell", ["lstm", "qrnn", "mlstm", "md_rnn"])
 def test_the_rows_of_each_process_are_those_it_gave(
     make, batch: Batch, cell: str, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,7 @@ from rnnexp.app.config.figures import check_objectives, selected_by
 from rnnexp.app.config.idle import refuse_idle
 from rnnexp.app.config.launchers import (
     LauncherChoice,
+    check_devices,
     check_folders,
     check_launcher_options,
     check_overrides,
@@ -123,14 +124,18 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
             plans = [_check(job, composed) for job in found]
             if whole["hydra"].sweeper.objectives is None:
                 settings = replace(settings, objectives=[selected_by(plans) + BEST])
-            check_objectives(settings.objectives, plans[0])
-            pairs = zip(found, plans, strict=True)
-            jobs: list[Job] = [Corner(job, plan, settings) for job, plan in pairs]
+            jobs: list[Job] = _corners(found, plans, settings)
         else:
             jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in found]
         for job in jobs:
             check_timeout(launcher, job.plan.values["sweep"]["timeout"])
         return jobs
+
+
+def _corners(found: Sequence[list[str]], plans: Sequence[Plan], settings: Settings) -> list[Job]:
+    check_devices([plan.values["trainer"] for plan in plans])
+    check_objectives(settings.objectives, plans[0])
+    return [Corner(job, plan, settings) for job, plan in zip(found, plans, strict=True)]
 
 
 def compose_trial(overrides: list[str]) -> Job:

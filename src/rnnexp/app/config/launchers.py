@@ -1,6 +1,6 @@
 """What a command says of its launcher, checked before the first job."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,25 @@ def check_timeout(launcher: DictConfig, timeout: float | None) -> None:
             f"sweep.timeout={timeout:g}: a job that runs in the process of the command itself, as "
             "under hydra/launcher=basic, cannot be ended for it. Use hydra/launcher=local."
         )
+
+
+def check_devices(trials: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a search among devices: its first trial says what places all of them get.
+
+    Args:
+        trials: the section ``trainer`` of configs at the edges of what is searched.
+
+    Raises:
+        ConfigError: they differ in what they run on.
+    """
+    for key in ("devices", "accelerator"):
+        found = list(dict.fromkeys(str(trial[key]) for trial in trials))
+        if len(found) > 1:
+            raise ConfigError(
+                f"trainer.{key}={','.join(found)}: the trials of a search take turns in the same "
+                f"places, so that all of them run on the same devices. Give trainer.{key} one "
+                "value; for another start another search."
+            )
 
 
 def is_here(launcher: DictConfig) -> bool:

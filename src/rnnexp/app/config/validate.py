@@ -10,7 +10,7 @@ from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 
 from rnnexp.app.config.build import Plan, make_plan
-from rnnexp.app.config.probe import try_optimizer
+from rnnexp.app.config.probe import made, try_optimizer
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.options import REQUIRED, Option, check_options, options_of
@@ -137,6 +137,7 @@ def _check_callback(name: str, options: Any) -> None:
         if option.default == REQUIRED and option.name not in (options or {}):
             key = f"callbacks.{name}.{option.name}"
             raise ConfigError(f"{key}: a value is needed and none is given. Give +{key}=VALUE.")
+    made("callback", name, options=options or {})  # for what it refuses itself
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:

@@ -66,9 +66,7 @@ def run(
         Stopped: a signal ended it, or what comes after it; checkpoint and record are complete.
     """
     outcome = _unknown(plan, folder)
-    log = tracking.open_run(folder, _header(plan, folder, origin, tags, parent))
-    _store_config(plan, folder, log)
-    keep_sources(plan.values, folder, log)
+    log = _begin(outcome, tracking, _header(plan, folder, origin, tags, parent), stop)
     try:
         _go(plan, outcome, log, stop, origin, alone=parent is None)
         # A job of a sweep waits for no store: the next one begins instead.
@@ -93,11 +91,26 @@ def _unknown(plan: Plan, folder: Path) -> Outcome:
     )
 
 
+def _begin(outcome: Outcome, tracking: Journals, header: RunHeader, stop: StopRequest) -> RunLog:
+    folder, log = Path(outcome.folder), None
+    try:
+        with stop.closing():  # a signal amid it would leave a record without an ending
+            log = tracking.open_run(folder, header)
+        return log
+    except Stopped as error:
+        if log is not None:
+            outcome.status, outcome.error = "KILLED", str(error)
+            _close(outcome, folder, log)
+        raise
+
+
 def _go(
     plan: Plan, outcome: Outcome, log: RunLog, stop: StopRequest, origin: Origin | None, alone: bool
 ) -> None:
     folder, begun = Path(outcome.folder), time.perf_counter()
     try:
+        _store_config(plan, folder, log)
+        keep_sources(plan.values, folder, log)
         outcome.metrics = _train(plan, outcome, log, stop, origin)
         outcome.status = "FINISHED"
     except Stopped as error:

@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from hydra_plugins.rnnexp_optuna_sweeper.report import write_report
 from rnnexp.monitors.gradients import StepMonitor
-from rnnexp.tracking.files import replace_json
+from rnnexp.tracking.files import write_json
 
 _REFRESH_SECONDS = 0.5
 
@@ -38,9 +38,8 @@ class StatusFile(Callback):
         self._written = now
         loss = self.monitor.latest.get("train/loss")
         with suppress(OSError):  # a full disk: the next turn tries again, and training goes on
-            replace_json(
-                self.path, {"step": trainer.global_step, "of": trainer.max_steps, "loss": loss}
-            )
+            status = {"step": trainer.global_step, "of": trainer.max_steps, "loss": loss}
+            write_json(self.path, status, sync=False)
 
 
 class Reports(Callback):

@@ -44,6 +44,16 @@ def test_it_cannot_be_searched_either(workdir: Path, word: str) -> None:
     assert refused(*SEARCH, "cell=elman,gru", word).startswith(word)
 
 
+@pytest.mark.parametrize(
+    "word", ["trainer.devices=1,2", "trainer.devices=range(1,3)", "trainer.accelerator=auto,cpu"]
+)
+def test_what_trials_run_on_cannot_be_searched(workdir: Path, word: str) -> None:
+    said = refused(*SEARCH, "trainer.strategy=ddp", "cell=elman,gru", word)
+    key = word.partition("=")[0]
+    assert said.startswith(f"{key}={'1,2' if 'devices' in word else 'auto,cpu'}: the trials of a ")
+    assert f"Give {key} one value" in said
+
+
 def test_it_cannot_be_what_a_config_varies(workdir: Path) -> None:
     folder = workdir / "more" / "conf" / "experiment"
     folder.mkdir(parents=True)

@@ -2,8 +2,9 @@
 
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -16,7 +17,7 @@ from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, after_stop
 from rnnexp.app.sweep import session, worker
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import Journals, RunHeader, Tracking
+from rnnexp.tracking import Journals, RunHeader, RunLog, Tracking
 from rnnexp.tracking.files import CURSOR, write_json
 from rnnexp.tracking.journal import read_all
 from rnnexp.training.checkpoints import SafeCheckpointIO
@@ -215,6 +216,42 @@ def test_a_signal_after_training_leaves_the_ending(
     assert outcome.status == "FINISHED"
     *_, last = read_all(workdir / "run" / "journal.jsonl")
     assert (last["kind"], last["status"]) == ("end", "FINISHED")
+
+
+@pytest.mark.parametrize("error", [Stopped(signal.SIGINT), OSError("no space left")])
+def test_what_ends_a_run_before_training_is_on_record(
+    error: BaseException, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended() -> str:
+        raise error
+
+    monkeypatch.setattr("rnnexp.app.run.run.package_list", ended)
+    prepare([])
+    plan = check_jobs(SMALL, multirun=False, config_dir=None)[0].plan
+    status = "KILLED" if isinstance(error, Stopped) else "FAILED"
+    with pytest.raises(Stopped) if isinstance(error, Stopped) else nullcontext():
+        run(plan, workdir / "run", Journals("sqlite:///no.db", None), StopRequest(), tags={})
+    outcome = outcome_of(workdir / "run")
+    assert outcome is not None
+    assert outcome.status == status
+    *_, last = read_all(workdir / "run" / "journal.jsonl")
+    assert (last["kind"], last["status"]) == ("end", status)
+
+
+def test_a_signal_while_the_record_is_begun_ends_it(workdir: Path) -> None:
+    class Slow(Journals):
+        def open_run(self, *arguments: Any, **options: Any) -> RunLog:
+            log = super().open_run(*arguments, **options)
+            stop.receive(signal.SIGTERM, None)
+            return log
+
+    stop = StopRequest()
+    prepare([])
+    plan = check_jobs(SMALL, multirun=False, config_dir=None)[0].plan
+    with pytest.raises(Stopped):
+        run(plan, workdir / "run", Slow("sqlite:///no.db", None), stop, tags={})
+    *_, last = read_all(workdir / "run" / "journal.jsonl")
+    assert (last["kind"], last["reason"]) == ("end", "stopped by SIGTERM")
 
 
 def test_a_job_that_had_finished_is_complete(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_plugins.rnnexp_local_launcher._core import cores, slots_of
+from hydra_plugins.rnnexp_local_launcher._core import cores, gpus_of, slots_of
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_local_launcher.config import LocalLauncherConf
 from hydra_plugins.rnnexp_ray_launcher.config import RayLauncherConf
@@ -104,6 +104,17 @@ def test_what_is_named_wins() -> None:
     assert "16 CPUs and 4 GPUs each" in found.words
     with pytest.raises(ConfigError, match=r"gpus=1\.5: a job takes whole GPUs"):
         places("ray", RayLauncherConf(gpus=1.5), Job())
+
+
+@pytest.mark.parametrize(
+    ("visible", "ids"),
+    [("0,1", "01"), ("0, 1", "01"), ("-1", ""), ("", ""), ("2,-1,3", "2"), ("0,,1", "0")],
+)
+def test_gpus_that_are_seen_are_those_that_cuda_sees(
+    monkeypatch: pytest.MonkeyPatch, visible: str, ids: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus_of({"gpus": None}, wanted=True) == list(ids)
 
 
 def test_in_this_process() -> None:

@@ -1,0 +1,96 @@
+"""A job that is asked to end does, at whatever moment; and none outlives its launcher."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from hydra_plugins.rnnexp_local_launcher import _pool
+from hydra_plugins.rnnexp_local_launcher._core import Lines
+
+from ..waiting import comes_true, is_alive
+
+LAUNCHER = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from hydra_plugins.rnnexp_local_launcher import _processes
+
+class Job:
+    name, log, command, portable = "a job", Path("log.txt"), None, None
+
+    def run(self):
+        time.sleep(60)
+
+class Deaf(Job):
+    def run(self):
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        child = subprocess.Popen(["sleep", "60"])
+        Path("pids.tmp").write_text(f"{os.getpid()} {child.pid}")
+        Path("pids.tmp").rename("pids.txt")
+        while True:
+            time.sleep(1)
+
+def taken():
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGTERM, lambda *_: taken())
+start = _processes.forking(_processes.Lifeline())
+"""
+
+ASKED_AT_ONCE = """
+jobs = []
+for after in [0, 0.0005, 0.001, 0.002, 0.004] * 6:
+    jobs.append(start(Job(), {}))
+    time.sleep(after)
+    jobs[-1].ask()
+time.sleep(5)
+print([job.poll() for job in jobs])
+"""
+
+KILLED = """
+_processes.GRACE_SECONDS = 0.5
+start(Deaf(), {})
+while not Path("pids.txt").exists():
+    time.sleep(0.02)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_job_hears_what_is_asked_just_after_its_start(python, workdir: Path) -> None:
+    done = python("-c", LAUNCHER + ASKED_AT_ONCE, cwd=workdir)
+    assert done.out.strip() == str([-15] * 30), done.err
+
+
+def test_a_job_deaf_to_sigterm_ends_with_a_killed_launcher(python, workdir: Path) -> None:
+    done = python("-c", LAUNCHER + KILLED, cwd=workdir)
+    assert done.code == -9, done.err
+    pids = [int(pid) for pid in (workdir / "pids.txt").read_text().split()]
+    assert comes_true(lambda: not any(map(is_alive, pids)), 20)
+
+
+class Dying:
+    """A job that needs some seconds to die, as in a queue."""
+
+    def __init__(self) -> None:
+        self.kills = 0
+        self.polls = 0
+
+    def poll(self) -> int | None:
+        self.polls += 1
+        return 1 if self.polls > 40 else None
+
+    def ask(self) -> None: ...
+
+    def kill(self) -> None:
+        self.kills += 1
+
+
+def test_a_job_is_not_killed_at_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pool, "GRACE_SECONDS", 0.1)
+    job = Dying()
+    limits = _pool.Limits(timeout=0.0)
+    pool = _pool.Pool([{}], lambda task, slot: job, Lines(1), limits, poll_seconds=0.01)
+    (ended,) = pool.run([cast(Any, SimpleNamespace(name="a job"))])
+    assert ended.timed_out
+    assert 1 <= job.kills <= 5
