@@ -121,11 +121,10 @@ class CliffWatch(Callback):
     ) -> None:
         """Write the last event before the run ends; a gradient that was refused is one too."""
         if isinstance(exception, NonFiniteError):
+            refused = self.monitor.refused(trainer)
+            self._complete(refused.get("train/loss"))
             self._note_pass(pl_module)
-            place = _place_of(self._passes)
-            cliff = self.detector.observe(trainer.global_step + 1, math.nan, place)
-            if cliff is not None:
-                self._note(cliff, self._passes, {})  # the latest are of the step before
+            self._note_refused(trainer.global_step + 1, refused)
         self._complete(None)
 
     def summary(self) -> dict[str, float]:
@@ -157,6 +156,15 @@ class CliffWatch(Callback):
             directions = _network_of(pl_module).directions
             self._passes.append(Pass(self._batch, traces, directions, self._scale))
             self._batch = None
+
+    def _note_refused(self, step: int, refused: Mapping[str, float]) -> None:
+        # A loss that is not finite may have a gradient that is.
+        norm = refused.get("grad/raw_norm", math.nan)
+        seen = math.nan if math.isfinite(norm) else norm
+        cliff = self.detector.observe(step, seen, _place_of(self._passes))
+        if cliff is not None:
+            told = replace(cliff, norm=norm, ratio=norm / cliff.median)
+            self._note(told, self._passes, refused)
 
     def _widest(self, step: int, raw: float) -> dict[str, float]:
         self._window_max = max(self._window_max, raw)

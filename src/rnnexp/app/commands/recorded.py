@@ -25,7 +25,7 @@ def asked_for(
         command: how it was called.
         arguments: of it.
         doc: what its help says first.
-        nonfinite: what the norm of a NaN or infinite gradient counts as.
+        nonfinite: what the norm of a NaN or infinite loss or gradient counts as.
 
     Raises:
         ConfigError: there is no such run, or no step is named and no cliff recorded.
@@ -45,7 +45,7 @@ def asked_for(
 
 def _size(event: CliffEvent, nonfinite: float) -> float:
     # max() would take any of several events where one norm is NaN.
-    return event.raw_norm if math.isfinite(event.raw_norm) else nonfinite
+    return event.raw_norm if event.kind == "spike" else nonfinite
 
 
 def keep(folder: Path, files: Iterable[Path]) -> None:
