@@ -112,11 +112,11 @@ def _add_scale(figure: Figure, axes: Axes, mesh: QuadMesh, norms_NT: Matrix) -> 
 
 def _limits(norms_NT: Matrix) -> tuple[float, float]:
     arrived_NT = np.where(_vanished(norms_NT), 0.0, _finite(norms_NT))
-    top_N = np.sort(arrived_NT.max(1))
+    top_N = arrived_NT.max(1)
     top_N = top_N[top_N > 0]
-    # The usual column is in the middle of the scale, should a few explode.
-    usual = float(top_N[(len(top_N) - 1) // 2])
-    high = min(float(top_N[-1]), usual * 10.0 ** (DECADES / 2))
+    # What explodes does not push the others off the scale: most of the columns, or those before.
+    usual = float(min(top_N[0], np.sort(top_N)[(len(top_N) - 1) // 2]))
+    high = min(float(top_N.max()), usual * 10.0 ** (DECADES / 2))
     low = max(float(arrived_NT[arrived_NT > 0].min()), high * 10.0**-DECADES)
     return (low, high) if low < high else (low / 2, high * 2)
 

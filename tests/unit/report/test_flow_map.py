@@ -1,5 +1,6 @@
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -50,10 +51,12 @@ def test_what_vanished_is_black_and_the_scale_stays(tmp_path: Path) -> None:
     assert colours[0].max() > 0.8
 
 
-@pytest.mark.parametrize("exploded", [1, 10, 20])
-def test_columns_that_explode_leave_the_others_their_colours(tmp_path: Path, exploded: int) -> None:
+@pytest.mark.parametrize("exploded", [[0], range(30, N), [*range(1, 18), *range(32, N)]])
+def test_columns_that_explode_leave_the_others_their_colours(
+    tmp_path: Path, exploded: Sequence[int]
+) -> None:
     norms_NT = vanishing()
-    norms_NT[-exploded:] *= 1e20
+    norms_NT[exploded] *= 1e20
     draw_flow_map(range(N), norms_NT, tmp_path / "f.png")
     colours = column_of_colours(tmp_path / "f.png")
     assert (np.diff(colours @ (0.3, 0.6, 0.1)) <= 0.01).all()
