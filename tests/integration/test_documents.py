@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rnnexp.monitors.events import load_events
 from rnnexp.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +54,17 @@ def test_every_command_of_the_concepts_is_accepted(rnnexp) -> None:
         overrides = shlex.split(line)[2:]
         assert prepare(overrides) == []
         assert check_jobs(overrides, multirun=False, config_dir=None), line
+
+
+def test_the_command_that_shows_a_cliff_meets_one(rnnexp, workdir: Path, store_uri: str) -> None:
+    text = (ROOT / "docs" / "concepts.md").read_text()
+    (line,) = re.findall(r"^\| gradient cliffs \|.*`(rnnexp train [^`]*)` \|$", text, re.M)
+    done = rnnexp(*shlex.split(line)[1:], "hydra.run.dir=out", timeout=120)
+    assert done.code == 0, done.err
+    (event,) = load_events(workdir / "out")
+    assert event.kind == "spike"
+    assert event.ratio > 50, "far above what counts as one"
+    assert (workdir / "out" / "norms.png").stat().st_size > 10_000
 
 
 def test_the_zoo_has_every_cell_that_can_add(plugins: Registry) -> None:

@@ -25,6 +25,7 @@ from rnnexp.training.resume import ResumePoint
 from ..waiting import comes_true
 
 SIZE = ["task.length=12", "task.batch_size=4", "cell.hidden_size=5", "task.val_batches=2"]
+SIZE += ["monitor.flow_every=1"]
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,12 @@ def train(case: Case, folder: Path, at: int | None, log: RunLog, checkpoint: Pat
     return hashlib.sha256(content + optimizer.encode()).hexdigest()
 
 
-def series(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    found: dict[str, list[tuple[int, float]]] = {}
+def series(folder: Path) -> dict[str, list[tuple[int, Any]]]:
+    found: dict[str, list[tuple[int, Any]]] = {}
     for line in (folder / "journal.jsonl").read_text().splitlines():
         record = json.loads(line)
-        for key, value in record.get("values", {}).items() if record["kind"] == "metrics" else ():
+        told = record["kind"] in ("metrics", "profile")
+        for key, value in record.get("values", {}).items() if told else ():
             if key.startswith("time/"):
                 continue
             # Two validations can fall into one accumulated step: the same weights, logged once.

@@ -21,12 +21,12 @@ class CliffEvent:
 
     Args:
         step: the optimizer step, from 1.
-        kind: ``spike`` or ``nonfinite``.
+        kind: ``spike``, or ``nonfinite`` where the norm, or the loss, is NaN or infinite.
         loss_before: loss of the batch whose gradient it is.
         loss_after: loss of the batch after it, with the weights that the step left; None where
             there was none.
         raw_norm: global norm before clipping.
-        clipped_norm: global norm after clipping.
+        clipped_norm: global norm after clipping; NaN where the run ended before it.
         median: running median of the raw norm; NaN before the warm-up is over.
         ratio: raw norm over that median.
         group: the parameter group with the largest norm, such as ``recurrent``.

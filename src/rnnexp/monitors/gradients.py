@@ -47,7 +47,7 @@ class StepMonitor(Callback):
         self._untouched = False
         self._rate = 0.0
         self._rate_on_record: float | None = None
-        self._loss = 0.0
+        self._loss = self._judged = 0.0
         self._since = time.perf_counter()
         self._last_step = 0
 
@@ -72,10 +72,10 @@ class StepMonitor(Callback):
         self.groups = self._norms_of(pl_module).measure()
         self._raw = total(self.groups)
         self._untouched = _lies_below(self._raw, trainer.gradient_clip_val)
-        loss, self._loss = self._loss, 0.0
+        self._judged, self._loss = self._loss, 0.0
         self._rate = self.guard.rate.of(optimizer)  # the schedule moves on before the batch ends
         step = trainer.global_step
-        stands = self.guard.before_step(self._raw, step, pl_module, optimizer, loss)
+        stands = self.guard.before_step(self._raw, step, pl_module, optimizer, self._judged)
         cast(Any, pl_module).nothing_to_clip = self._untouched or not stands
         if not stands:
             _forget_lost_state(pl_module)
@@ -105,6 +105,14 @@ class StepMonitor(Callback):
         if self.logs and trainer.logger is not None:
             trainer.logger.log_metrics(self.news, step=trainer.global_step)
         self._raw = None
+
+    def refused(self, trainer: Trainer) -> dict[str, float]:
+        """Give the figures of a step that was refused and ended the run; none of another end."""
+        if self._raw is None:
+            return {}
+        losses = [*self._losses, self._judged * trainer.accumulate_grad_batches]
+        figures = {"train/loss": sum(losses) / len(losses), "train/lr": self._rate}
+        return {**figures, "grad/raw_norm": self._raw}
 
     def summary(self) -> dict[str, float]:
         """Sum the run up: largest raw norm, share of clipped steps, what the policy did."""

@@ -41,6 +41,16 @@ class Pass:
         return {c: (n_T.flip(0) if is_reverse(c) else n_T).tolist() for c, n_T in shown.items()}
 
     @property
+    def after(self) -> int:
+        """Steps of the sequence after the batch's."""
+        return self.batch.after
+
+    @property
+    def seed(self) -> int:
+        """The batch's."""
+        return self.batch.seed
+
+    @property
     def begin(self) -> int:
         """Steps of the sequence before the first of the norms."""
         steps = self.batch.inputs_TBI.shape[0]
@@ -71,25 +81,30 @@ class Flow:
         return _peak(self.norms)
 
 
-def flows_of(passes: Iterable[Pass]) -> list[Flow]:
+def flow_of(each: Pass | Flow) -> Flow:
+    """Give what one pass has shown, as numbers that a checkpoint can hold."""
+    return Flow(each.begin, each.after, each.seed, each.norms)
+
+
+def flows_of(passes: Iterable[Pass | Flow]) -> list[Flow]:
     """Join the passes of a step by their place in the sequence; none where nothing was shown.
 
         ||dL/dh_t||^2 = sum over the passes of the squares
 
     The step's batch is that of all its passes: each of them has rows of its own, and the loss of
-    each has been divided by their number.
+    each has been divided by their number. Those of before a resume are flows already.
     """
-    places: dict[int, list[Pass]] = {}
+    places: dict[int, list[Pass | Flow]] = {}
     for each in passes:
         if each.norms:
             places.setdefault(each.begin, []).append(each)
     return [_joined(begin, places[begin]) for begin in sorted(places)]
 
 
-def _joined(begin: int, passes: Sequence[Pass]) -> Flow:
+def _joined(begin: int, passes: Sequence[Pass | Flow]) -> Flow:
     largest = max(passes, key=lambda each: _peak(each.norms))
     norms = {cell: _root_of_squares([p.norms[cell] for p in passes]) for cell in largest.norms}
-    return Flow(begin, largest.batch.after, largest.batch.seed, norms)
+    return Flow(begin, largest.after, largest.seed, norms)
 
 
 def _root_of_squares(norms: Sequence[Sequence[float]]) -> Sequence[float]:

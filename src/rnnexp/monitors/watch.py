@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from rnnexp.monitors.flow import peak_step
 from rnnexp.monitors.flow_record import FlowRecord, Profile
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.groups import dominating, is_reverse, layer_of, split_group
-from rnnexp.monitors.passes import Flow, Pass, flows_of, peak_of
+from rnnexp.monitors.passes import Flow, Pass, flow_of, flows_of, peak_of
 from rnnexp.recurrence import RecurrentNetwork, Trace, choose_backend
 from rnnexp.tasks import Batch
 from rnnexp.tracking.journal import forget_after
@@ -66,7 +66,8 @@ class CliffWatch(Callback):
         self._traced_anyway = False
         self._batch: Batch | None = None
         self._scale = 1.0
-        self._passes: list[Pass] = []
+        self._passes: list[Pass | Flow] = []
+        self._place = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See whether a trace costs another backend; forget what a checkpoint does not know."""
@@ -103,7 +104,7 @@ class CliffWatch(Callback):
         figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
         if self.flow.is_open:
             figures |= self.flow.add(flows_of(passes), step)
-        cliff = self.detector.observe(step, raw, _place_of(passes))
+        cliff = self.detector.observe(step, raw, self._place)
         if cliff is not None:
             self._note(cliff, passes, self.monitor.latest)
             figures |= {"grad/cliff": raw, "cliffs/count": float(self.count)}
@@ -122,11 +123,10 @@ class CliffWatch(Callback):
     ) -> None:
         """Write the last event before the run ends; a gradient that was refused is one too."""
         if isinstance(exception, NonFiniteError):
+            refused = self.monitor.refused(trainer)
+            self._complete(refused.get("train/loss"))
             self._note_pass(pl_module)
-            place = _place_of(self._passes)
-            cliff = self.detector.observe(trainer.global_step + 1, math.nan, place)
-            if cliff is not None:
-                self._note(cliff, self._passes, {})  # the latest are of the step before
+            self._note_refused(trainer.global_step + 1, refused)
         self._complete(None)
 
     def summary(self) -> dict[str, float]:
@@ -138,7 +138,8 @@ class CliffWatch(Callback):
         """Keep what was learned of the norms, and the counts, over a resume."""
         counts = {"count": self.count, "largest": self._largest, "step": self._largest_step}
         pending = None if self._pending is None else self._pending.to_json()
-        rest = {"window": self._window_max, "pending": pending}
+        passes = [asdict(flow_of(each)) for each in self._passes]  # of a step that is half done
+        rest = {"window": self._window_max, "pending": pending, "passes": passes}
         parts = {"detector": self.detector.state_dict(), "flow": self.flow.state_dict()}
         return {**counts, **rest, **parts}
 
@@ -151,13 +152,24 @@ class CliffWatch(Callback):
         self.detector.load_state_dict(state_dict["detector"])
         if "flow" in state_dict:  # older checkpoints have none
             self.flow.load_state_dict(state_dict["flow"])
+        self._passes = [Flow(**each) for each in state_dict.get("passes", ())]
 
     def _note_pass(self, pl_module: LightningModule) -> None:
         if self._batch is not None:
             traces: list[Trace] = getattr(pl_module, "traces", [])
             directions = _network_of(pl_module).directions
             self._passes.append(Pass(self._batch, traces, directions, self._scale))
+            self._place = self._batch.before
             self._batch = None
+
+    def _note_refused(self, step: int, refused: Mapping[str, float]) -> None:
+        # A loss that is not finite may have a gradient that is.
+        norm = refused.get("grad/raw_norm", math.nan)
+        seen = math.nan if math.isfinite(norm) else norm
+        cliff = self.detector.observe(step, seen, self._place)
+        if cliff is not None:
+            told = replace(cliff, norm=norm, ratio=norm / cliff.median)
+            self._note(told, self._passes, refused)
 
     def _widest(self, step: int, raw: float) -> dict[str, float]:
         self._window_max = max(self._window_max, raw)
@@ -166,7 +178,9 @@ class CliffWatch(Callback):
         widest, self._window_max = self._window_max, 0.0
         return {"grad/raw_norm_max": widest}
 
-    def _note(self, cliff: Cliff, passes: Sequence[Pass], latest: Mapping[str, float]) -> None:
+    def _note(
+        self, cliff: Cliff, passes: Sequence[Pass | Flow], latest: Mapping[str, float]
+    ) -> None:
         self.count += 1
         if math.isfinite(cliff.norm) and cliff.norm > self._largest:
             self._largest, self._largest_step = cliff.norm, cliff.step
@@ -188,7 +202,7 @@ class CliffWatch(Callback):
             time_step=begin + peak_step(profile) + 1 if len(profile) else None,
             grad_norm_T=tuple(profile),
             lr=latest.get("train/lr", math.nan),
-            batch_seed=flow.seed if flow else next((p.batch.seed for p in reversed(passes)), 0),
+            batch_seed=flow.seed if flow else next((p.seed for p in reversed(passes)), 0),
             reverse=is_reverse(cell),
             begin=begin,
         )
@@ -197,10 +211,6 @@ class CliffWatch(Callback):
         if self._pending is not None:
             append_event(self.options.folder, replace(self._pending, loss_after=loss_after))
             self._pending = None
-
-
-def _place_of(passes: Sequence[Pass]) -> int:
-    return passes[-1].batch.before if passes else 0
 
 
 def _network_of(pl_module: LightningModule) -> RecurrentNetwork:

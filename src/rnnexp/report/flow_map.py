@@ -22,7 +22,10 @@ from rnnexp.report.series import write_csv
 Matrix = NDArray[np.float64]
 COLUMNS = 400
 DECADES = 16
-"""More are not told apart by eye: what lies lower is drawn as the lowest."""
+"""More are not told apart by eye: what lies lower is drawn as the lowest.
+
+A norm that lies lower than the largest of its own column has vanished.
+"""
 
 
 def draw_flow_map(
@@ -35,7 +38,8 @@ def draw_flow_map(
 ) -> list[Path]:
     """Draw the norm of dL/dh_t over time steps and training, colours on a log scale.
 
-    Where there are more recordings than columns, each column is the largest of its window.
+    Where there are more recordings than columns, each column is the largest of its window. Black is
+    what has vanished beside the largest of its own column, whatever the others hold.
 
     Args:
         steps: the N optimizer steps at which the norms were recorded, ascending.
@@ -53,7 +57,7 @@ def draw_flow_map(
     shown_steps, shown_NT = _thinned(*_checked(steps, grad_norm_NT))
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
     mesh = _draw_mesh(axes, shown_steps, shown_NT)
-    _add_scale(figure, axes, mesh, _is_cut(shown_NT))
+    _add_scale(figure, axes, mesh, shown_NT)
     _mark_cliffs(axes, cliff_steps)
     axes.set_xlabel("optimizer step", fontsize="large")
     axes.set_ylabel("time step t of the sequence", fontsize="large")
@@ -83,7 +87,8 @@ def _thinned(steps_N: Matrix, norms_NT: Matrix) -> tuple[Matrix, Matrix]:
 
 def _draw_mesh(axes: Axes, steps_N: Matrix, norms_NT: Matrix) -> QuadMesh:
     low, high = _limits(norms_NT)
-    drawn_NT = np.where(norms_NT < low, low * (1 - 1e-9), norms_NT)  # zeros are below the scale
+    below = low * (1 - 1e-9)
+    drawn_NT = np.where(_vanished(norms_NT), below, np.maximum(norms_NT, low))
     drawn_NT = np.ma.masked_invalid(drawn_NT)
     colours = plt.get_cmap("viridis").with_extremes(bad="white", under="black")
     t_edges = np.arange(norms_NT.shape[1] + 1) + 0.5
@@ -92,10 +97,13 @@ def _draw_mesh(axes: Axes, steps_N: Matrix, norms_NT: Matrix) -> QuadMesh:
     )
 
 
-def _add_scale(figure: Figure, axes: Axes, mesh: QuadMesh, is_cut: bool) -> None:
-    bar = figure.colorbar(mesh, ax=axes, pad=0.02, extend="min" if is_cut else "neither")
+def _add_scale(figure: Figure, axes: Axes, mesh: QuadMesh, norms_NT: Matrix) -> None:
+    below = bool(_vanished(norms_NT).any())
+    above = bool((_finite(norms_NT) > _limits(norms_NT)[1]).any())
+    extend = ("both" if above else "min") if below else ("max" if above else "neither")
+    bar = figure.colorbar(mesh, ax=axes, pad=0.02, extend=extend)
     bar.set_label(r"$\|\partial L\,/\,\partial h_t\|$  (loss per unit of h)", fontsize="large")
-    if is_cut:
+    if below:
         bar.ax.annotate(
             "vanished", (0.5, 0), xycoords="axes fraction", xytext=(0, -26),
             textcoords="offset points", horizontalalignment="center",
@@ -103,14 +111,23 @@ def _add_scale(figure: Figure, axes: Axes, mesh: QuadMesh, is_cut: bool) -> None
 
 
 def _limits(norms_NT: Matrix) -> tuple[float, float]:
-    usable = norms_NT[np.isfinite(norms_NT) & (norms_NT > 0)]
-    high = float(usable.max())
-    low = max(float(usable.min()), high * 10.0**-DECADES)
+    arrived_NT = np.where(_vanished(norms_NT), 0.0, _finite(norms_NT))
+    top_N = arrived_NT.max(1)
+    top_N = top_N[top_N > 0]
+    # What explodes does not push the others off the scale: most of the columns, or those before.
+    usual = float(min(top_N[0], np.sort(top_N)[(len(top_N) - 1) // 2]))
+    high = min(float(top_N.max()), usual * 10.0 ** (DECADES / 2))
+    low = max(float(arrived_NT[arrived_NT > 0].min()), high * 10.0**-DECADES)
     return (low, high) if low < high else (low / 2, high * 2)
 
 
-def _is_cut(norms_NT: Matrix) -> bool:
-    return bool((norms_NT < _limits(norms_NT)[0]).any())
+def _vanished(norms_NT: Matrix) -> NDArray[np.bool_]:
+    largest_N1 = _finite(norms_NT).max(1, keepdims=True)
+    return (norms_NT == 0) | (norms_NT < largest_N1 * 10.0**-DECADES)
+
+
+def _finite(norms_NT: Matrix) -> Matrix:
+    return np.where(np.isfinite(norms_NT), norms_NT, 0.0)
 
 
 def _edges(steps_N: Matrix) -> Matrix:

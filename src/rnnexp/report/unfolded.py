@@ -29,7 +29,8 @@ class Unfolded:
         sizes: input features I, hidden units H, output features O.
         length: time steps T of the task; the first few and the last are drawn.
         layers: how many cells are stacked.
-        every_step: whether there is an output at each step, or at the last one only.
+        every_step: whether there is an output at each step, or at the last one only, made of the
+            last state of each direction of time.
         hidden_path: whether h_{t-1} reaches h_t.
         feedback: whether y_{t-1} reaches h_t.
         window: steps per window of truncated BPTT, if it is truncated.
@@ -72,6 +73,8 @@ def draw_unfolded(graph: Unfolded, file: Path) -> None:
         _draw_step(axes, graph, column, t)
         if column:
             _draw_past(axes, graph, column, t)
+    for begin, end in _far_end(graph):
+        _arrow(axes, begin, end, GREEN, bend=-0.25)
     _explain(axes, graph)
     axes.set(xlim=(-1.9, columns - 0.3), ylim=(-0.75, height - 0.4), aspect="equal")
     axes.axis("off")
@@ -127,6 +130,13 @@ def _future(graph: Unfolded, column: int) -> Iterator[tuple[Place, Place]]:
             yield (column, layer - _APART), (column - 1, layer - _APART)
 
 
+def _far_end(graph: Unfolded) -> Iterator[tuple[Place, Place]]:
+    # The direction that reads from the end has seen the whole sequence at step 1.
+    last = len(graph.shown) - 1
+    if graph.bidirectional and not graph.every_step and last > 0:
+        yield (0, graph.layers), (last, graph.layers + 1)
+
+
 def _explain(axes: Axes, graph: Unfolded) -> None:
     inputs, hidden, outputs = graph.sizes
     rows = {0.0: f"input, {inputs}" if inputs else "", graph.layers + 1.0: f"output, {outputs}"}
@@ -149,12 +159,15 @@ def _node(axes: Axes, place: Place, label: str, kind: str) -> None:
     axes.text(*place, label, ha="center", va="center", fontsize=11, zorder=4)
 
 
-def _arrow(axes: Axes, begin: Place, end: Place, colour: str, style: str = "-") -> None:
+def _arrow(
+    axes: Axes, begin: Place, end: Place, colour: str, style: str = "-", bend: float = 0.0
+) -> None:
     points = 72 * _RADIUS * 1.08
     patch = FancyArrowPatch(
         begin,
         end,
         arrowstyle="-|>",
+        connectionstyle=f"arc3,rad={bend}",
         mutation_scale=11,
         shrinkA=points,
         shrinkB=points,

@@ -1,13 +1,15 @@
 """A cliff is located at the time step where it was planted, however the sequence is trained on."""
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
@@ -50,7 +52,15 @@ class Planted(GeneratedTask):
 
 
 def cliff_of(
-    plugins, folder: Path, at: int, *, window: int | None = None, accumulate: int = 1, **model: Any
+    plugins,
+    folder: Path,
+    at: int,
+    *,
+    window: int | None = None,
+    accumulate: int = 1,
+    before: Sequence[Callback] = (),
+    options: WatchOptions | None = None,
+    **model: Any,
 ) -> tuple[CliffEvent, Planted]:
     torch.manual_seed(0)
     make_cell = plugins.get("cell", "elman").cls
@@ -58,9 +68,10 @@ def cliff_of(
     task = Planted(0, at)
     module = RecurrentModule(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-9)), window)
     monitor = StepMonitor(NonFiniteGuard())
+    options = options or WatchOptions(folder, lambda norms, step: None)
     trainer = Trainer(
         max_steps=(PLANTED_BATCH + 5) * (STEPS // (window or STEPS)) // accumulate,
-        callbacks=[monitor, CliffWatch(monitor, WatchOptions(folder, lambda norms, step: None))],
+        callbacks=[*before, monitor, CliffWatch(monitor, options)],
         logger=False,
         accumulate_grad_batches=accumulate,
         limit_val_batches=0,
@@ -93,6 +104,40 @@ def test_of_the_batches_of_a_step_it_is_explained_by_the_right_one(
     assert event.step == PLANTED_BATCH // accumulate + 1
     assert event.time_step == 6
     assert event.batch_seed == task.batch("train", PLANTED_BATCH).seed
+
+
+class Reloaded(Callback):
+    """Has a new watch go on at every batch, which knows what a checkpoint holds and no more."""
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        callbacks = cast(Any, trainer).callbacks
+        old = callbacks[-1]
+        callbacks[-1] = CliffWatch(old.monitor, old.options)
+        callbacks[-1].load_state_dict(json.loads(json.dumps(old.state_dict())))
+        callbacks[-1].on_train_start(trainer, pl_module)
+
+
+@pytest.mark.parametrize(("window", "accumulate"), [(None, 2), (None, 3), (5, 3)])
+def test_a_resume_amid_an_accumulation_changes_nothing(
+    plugins, tmp_path: Path, window: int | None, accumulate: int
+) -> None:
+    found: list[tuple[CliffEvent, list[str]]] = []
+    for name, before in (("whole", []), ("reloaded", [Reloaded()])):
+        (folder := tmp_path / name).mkdir()
+        profiles: list[str] = []
+        note = partial(_note, profiles)
+        how = {"window": window, "accumulate": accumulate, "before": before}
+        options = WatchOptions(folder, note, flow_every=1)
+        event, _ = cliff_of(plugins, folder, 7, options=options, **how)
+        found.append((event, profiles))
+    assert found[0][1], "no profile was recorded"
+    assert found[0] == found[1]
+
+
+def _note(profiles: list[str], norms: Mapping[str, Sequence[float]], step: int) -> None:
+    profiles.append(f"{step} {norms}")  # as text, in which NaN is NaN
 
 
 def norms_of(traces: Sequence[Tensor], **options: Any) -> Mapping[str, Sequence[float]]:

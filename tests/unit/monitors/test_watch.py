@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,74 +9,15 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.loggers.logger import DummyLogger, Logger
+from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor
 
-from rnnexp.errors import NonFiniteError
 from rnnexp.monitors.events import load_events
-from rnnexp.monitors.gradients import StepMonitor
-from rnnexp.monitors.nonfinite import NonFiniteGuard
-from rnnexp.monitors.watch import CliffWatch, WatchOptions
+from rnnexp.monitors.watch import CliffWatch
 from rnnexp.recurrence import RecurrentNetwork
-from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
 
-from ...quiet import QUIET
-
-CLIFF = 60
-
-
-class Scaled(RecurrentModule):
-    """Its loss is a thousand times larger at one step: a cliff whose place is known."""
-
-    factor = 1000.0
-
-    def training_step(self, batch, batch_idx: int) -> Tensor:
-        loss = super().training_step(batch, batch_idx)
-        return loss * self.factor if self.global_step == CLIFF - 1 else loss
-
-
-class Log:
-    def __init__(self) -> None:
-        self.profiles: list[tuple[int, Mapping[str, Sequence[float]]]] = []
-        self.figures: dict[str, list[tuple[int, float]]] = {}
-
-    def profile(self, values: Mapping[str, Sequence[float]], step: int) -> None:
-        self.profiles.append((step, values))
-
-
-def watch_of(folder: Path, log: Log, **options) -> tuple[StepMonitor, CliffWatch]:
-    monitor = StepMonitor(NonFiniteGuard())
-    return monitor, CliffWatch(monitor, WatchOptions(folder, log.profile, **options))
-
-
-def train(
-    plugins,
-    folder: Path,
-    callbacks: Sequence[Callback],
-    steps: int,
-    factor: float = 1000.0,
-    window: int | None = None,
-    kind: type[Scaled] = Scaled,
-    cell: str = "elman",
-    logger: Logger | bool = False,
-) -> Scaled:
-    torch.manual_seed(0)
-    task = plugins.get("task", "adding").cls(length=12, batch_size=8)
-    make_cell = plugins.get("cell", cell).cls
-    network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=6), 2, 1, readout="last")
-    module = kind(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-6)), window)
-    module.factor = factor
-    trainer = Trainer(
-        max_steps=steps,
-        callbacks=list(callbacks),
-        logger=logger,
-        limit_val_batches=0,
-        **QUIET,
-        default_root_dir=folder,
-    )
-    trainer.fit(module, TaskData(task, "last", window))
-    return module
+from .watched import CLIFF, Log, train, watch_of
 
 
 def test_the_flow_is_that_of_the_window_with_the_target(plugins, tmp_path: Path) -> None:
@@ -150,35 +90,6 @@ def test_nothing_is_traced_where_no_flow_is_asked_for(plugins, tmp_path: Path) -
     module = train(plugins, tmp_path, watch_of(tmp_path, log, flow_every=None), steps=3)
     assert module.traces == []
     assert log.profiles == []
-
-
-def test_a_refused_gradient_is_kept_as_a_cliff_of_its_own_kind(plugins, tmp_path: Path) -> None:
-    callbacks = watch_of(tmp_path, Log())
-    with pytest.raises(NonFiniteError):
-        train(plugins, tmp_path, callbacks, steps=80, factor=math.inf)
-    (event,) = load_events(tmp_path)
-    assert (event.step, event.kind) == (CLIFF, "nonfinite")
-    assert not math.isfinite(event.raw_norm)
-    assert math.isnan(event.loss_before), "not that of the step before"
-    assert event.batch_seed != 0
-
-
-class Refusing(Scaled):
-    """Its forward pass refuses a number at one step, as check_finite does."""
-
-    def training_step(self, batch, batch_idx: int) -> Tensor:
-        if self.global_step == CLIFF - 1:
-            raise NonFiniteError("the state of layer 0 is nan at t=3.")
-        return super().training_step(batch, batch_idx)
-
-
-def test_a_number_that_is_refused_on_the_way_forward_is_told_as_it_was(
-    plugins, tmp_path: Path
-) -> None:
-    with pytest.raises(NonFiniteError, match="at t=3"):
-        train(plugins, tmp_path, watch_of(tmp_path, Log()), steps=80, kind=Refusing)
-    (event,) = load_events(tmp_path)
-    assert (event.kind, event.group, event.layer) == ("nonfinite", "", None)
 
 
 def test_what_was_learned_survives_a_resume(plugins, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -48,6 +49,30 @@ def test_what_vanished_is_black_and_the_scale_stays(tmp_path: Path) -> None:
     colours = column_of_colours(tmp_path / "f.png")
     assert colours[-1].max() < 0.01
     assert colours[0].max() > 0.8
+
+
+@pytest.mark.parametrize("exploded", [[0], range(30, N), [*range(1, 18), *range(32, N)]])
+def test_columns_that_explode_leave_the_others_their_colours(
+    tmp_path: Path, exploded: Sequence[int]
+) -> None:
+    norms_NT = vanishing()
+    norms_NT[exploded] *= 1e20
+    draw_flow_map(range(N), norms_NT, tmp_path / "f.png")
+    colours = column_of_colours(tmp_path / "f.png")
+    assert (np.diff(colours @ (0.3, 0.6, 0.1)) <= 0.01).all()
+    assert colours[0].max() > colours[-1].max() + 0.1, "the flow over t is seen still"
+    assert np.abs(colours[-1] - mpl.colormaps["viridis"](0.0)[:3]).max() < 0.05
+
+
+def test_what_arrives_within_its_own_column_is_never_black(tmp_path: Path) -> None:
+    norms_NT = vanishing()
+    norms_NT[:40] *= 1e-30  # of a loss that is next to nothing
+    norms_NT[40:] *= 1e30
+    draw_flow_map(range(N), norms_NT, tmp_path / "f.png")
+    assert column_of_colours(tmp_path / "f.png").max(-1).min() > 0.3
+    norms_NT = np.roll(norms_NT, N // 2, 0)  # now one of the few is in the middle
+    draw_flow_map(range(N), norms_NT, tmp_path / "f.png")
+    assert column_of_colours(tmp_path / "f.png").max(-1).min() > 0.3
 
 
 def test_a_spike_survives_thinning(tmp_path: Path) -> None:

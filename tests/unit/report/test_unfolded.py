@@ -60,17 +60,22 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
     return kept
 
 
-def test_two_directions_are_drawn(workdir: Path, drawn: list[Axes]) -> None:
-    assert run(["unfold", "cell=gru", "model.layers=2", "model.bidirectional=true"]) == 0
+@pytest.mark.parametrize(
+    ("task", "read"),
+    [("copy_memory", []), ("adding", [((0, 2), (3, 3))])],  # at every step; at the last
+)
+def test_two_directions_are_drawn(workdir: Path, drawn: list[Axes], task: str, read: list) -> None:
+    words = [f"task={task}", "cell=gru", "model.layers=2", "model.bidirectional=true"]
+    assert run(["unfold", *words]) == 0
     words = [text.get_text() for text in drawn[0].texts]
     assert words.count("hidden, 2 x 64") == 2
     assert "green: each layer reads the sequence from its end, too" in words
     arrows = [patch for patch in drawn[0].patches if isinstance(patch, FancyArrowPatch)]
-    back = [a for a in arrows if a.get_edgecolor() == to_rgba(GREEN)]
+    ends = [tuple(a._posA_posB) for a in arrows if a.get_edgecolor() == to_rgba(GREEN)]
+    back = [(begin, end) for begin, end in ends if end[1] == begin[1]]
     assert len(back) == 2 * 3  # layers, and steps between the four that are drawn
-    for arrow in back:
-        (begin, _), (end, _) = arrow._posA_posB
-        assert end == begin - 1
+    assert all(end[0] == begin[0] - 1 for begin, end in back)
+    assert [pair for pair in ends if pair not in back] == read, "of h'_1, which has seen it all"
 
 
 def test_a_wrong_config_is_refused(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:

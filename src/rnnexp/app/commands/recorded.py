@@ -9,8 +9,7 @@ from pathlib import Path
 from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.run.resume import OUTPUTS
 from rnnexp.errors import ConfigError, StoreError
-from rnnexp.monitors.events import load_events
-from rnnexp.monitors.groups import size_of
+from rnnexp.monitors.events import CliffEvent, load_events
 from rnnexp.tracking import add_artifacts, find_run
 
 WHICH = "MLflow run id or its first characters, the run's folder, or latest"
@@ -26,7 +25,7 @@ def asked_for(
         command: how it was called.
         arguments: of it.
         doc: what its help says first.
-        nonfinite: what the norm of a NaN or infinite gradient counts as.
+        nonfinite: what the norm of a NaN or infinite loss or gradient counts as.
 
     Raises:
         ConfigError: there is no such run, or no step is named and no cliff recorded.
@@ -41,7 +40,12 @@ def asked_for(
     events = load_events(folder)
     if not events:
         raise ConfigError(f"{folder} has no recorded cliff. Name a step.")
-    return folder, max(events, key=lambda event: size_of(event.raw_norm, nonfinite)).step
+    return folder, max(events, key=lambda event: _size(event, nonfinite)).step
+
+
+def _size(event: CliffEvent, nonfinite: float) -> float:
+    # max() would take any of several events where one norm is NaN.
+    return event.raw_norm if event.kind == "spike" else nonfinite
 
 
 def keep(folder: Path, files: Iterable[Path]) -> None:

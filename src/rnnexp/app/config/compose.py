@@ -17,7 +17,7 @@ from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
 from rnnexp.app.config.family import Composer
-from rnnexp.app.config.figures import check_objectives, selected_by
+from rnnexp.app.config.figures import check_objectives, usual_objective
 from rnnexp.app.config.idle import refuse_idle
 from rnnexp.app.config.launchers import (
     LauncherChoice,
@@ -45,7 +45,6 @@ from rnnexp.errors import ConfigError, RnnexpError, suggest
 from rnnexp.options import null_refused
 from rnnexp.paths import conf_dir
 from rnnexp.registry import Failure
-from rnnexp.tracking import BEST
 
 CONFIG_NAME = "train"
 _SEARCHES = "hydra_plugins.rnnexp_optuna_sweeper."
@@ -123,8 +122,8 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
         if settings is not None:
             plans = [_check(job, composed) for job in found]
             if whole["hydra"].sweeper.objectives is None:
-                settings = replace(settings, objectives=[selected_by(plans) + BEST])
-            jobs: list[Job] = _corners(found, plans, settings)
+                settings = replace(settings, objectives=[usual_objective(plans)])
+            jobs: list[Job] = _checked_corners(found, plans, settings)
         else:
             jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in found]
         for job in jobs:
@@ -132,7 +131,9 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
         return jobs
 
 
-def _corners(found: Sequence[list[str]], plans: Sequence[Plan], settings: Settings) -> list[Job]:
+def _checked_corners(
+    found: Sequence[list[str]], plans: Sequence[Plan], settings: Settings
+) -> list[Job]:
     check_devices([plan.values["trainer"] for plan in plans])
     check_objectives(settings.objectives, plans[0])
     return [Corner(job, plan, settings) for job, plan in zip(found, plans, strict=True)]

@@ -35,6 +35,11 @@ def selected_by(plans: Iterable[Plan]) -> str:
     return f"val/{selection_loss(plan.values['unroll']['feed'] for plan in plans)}"
 
 
+def usual_objective(plans: Iterable[Plan]) -> str:
+    """Name what runs are compared by: that figure at the best validation of each."""
+    return f"{selected_by(plans)}{BEST}"
+
+
 def figures_of(plan: Plan) -> list[str]:
     """List the figures of the validation and test splits, and ``seconds``."""
     task = plan.task
@@ -48,5 +53,5 @@ def figures_of(plan: Plan) -> list[str]:
     lengths = [other.stated_length for other in task.test_tasks()]
     longer = [f"{name}_T{length}" for length in lengths for name in everywhere]
     tested = [f"test/{name}" for name in (*own, *longer)]
-    validated = [*(f"val/{name}" for name in own), f"{selected_by([plan])}{BEST}"]
+    validated = [*(f"val/{name}" for name in own), usual_objective([plan])]
     return [*validated, *tested, "seconds"]

@@ -1,0 +1,92 @@
+"""What is kept of a step whose loss or gradient ended the run."""
+
+import math
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from torch import Tensor
+
+from rnnexp.errors import NonFiniteError
+from rnnexp.monitors.events import load_events
+
+from .watched import CLIFF, Log, Scaled, train, watch_of
+
+
+def test_a_refused_gradient_is_kept_as_a_cliff_of_its_own_kind(plugins, tmp_path: Path) -> None:
+    callbacks = watch_of(tmp_path, Log())
+    with pytest.raises(NonFiniteError):
+        train(plugins, tmp_path, callbacks, steps=80, factor=math.inf)
+    (event,) = load_events(tmp_path)
+    assert (event.step, event.kind) == (CLIFF, "nonfinite")
+    assert not math.isfinite(event.raw_norm)
+    assert event.loss_before == math.inf, "not that of the step before"
+    assert event.batch_seed != 0
+
+
+class Falling(Scaled):
+    """After its cliff the loss is finite still, but no float32 holds the gradient's norm."""
+
+    losses: ClassVar[list[float]] = []
+
+    def training_step(self, batch, batch_idx: int) -> Tensor:
+        loss = super().training_step(batch, batch_idx)
+        loss = loss * 1e30 if self.global_step == CLIFF else loss
+        self.losses.append(float(loss.detach()))
+        return loss
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_cliff_right_before_a_refused_gradient_is_kept(
+    plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    losses: list[float] = []
+    monkeypatch.setattr(Falling, "losses", losses)
+    callbacks = watch_of(tmp_path, Log())
+    with pytest.raises(NonFiniteError, match="gradient norm is inf"):
+        train(plugins, tmp_path, callbacks, steps=80, kind=Falling, accumulate=accumulate)
+    cliff, refused = load_events(tmp_path)
+    told = losses[-accumulate:]
+    assert (cliff.step, cliff.kind) == (CLIFF, "spike")
+    assert cliff.loss_after == pytest.approx(told[0])
+    assert (refused.step, refused.kind) == (CLIFF + 1, "nonfinite")
+    assert refused.loss_before == pytest.approx(sum(told) / accumulate)
+    assert (refused.raw_norm, refused.lr) == (math.inf, 1e-6)
+    assert refused.ratio == math.inf
+    assert math.isnan(refused.clipped_norm), "it was not clipped"
+
+
+class Unbounded(Scaled):
+    """Its loss is infinite at one step, and the gradient of it is as always."""
+
+    def training_step(self, batch, batch_idx: int) -> Tensor:
+        return super().training_step(batch, batch_idx) + (
+            math.inf if self.global_step == CLIFF - 1 else 0.0
+        )
+
+
+def test_of_a_refused_loss_the_finite_norm_is_kept(plugins, tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match="loss is inf"):
+        train(plugins, tmp_path, watch_of(tmp_path, Log()), steps=80, kind=Unbounded, factor=1)
+    (event,) = load_events(tmp_path)
+    assert (event.kind, event.loss_before) == ("nonfinite", math.inf)
+    assert event.raw_norm == pytest.approx(event.median * event.ratio)
+
+
+class Refusing(Scaled):
+    """Its forward pass refuses a number at one step, as check_finite does."""
+
+    def training_step(self, batch, batch_idx: int) -> Tensor:
+        if self.global_step == CLIFF - 1:
+            raise NonFiniteError("the state of layer 0 is nan at t=3.")
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_number_that_is_refused_on_the_way_forward_is_told_as_it_was(
+    plugins, tmp_path: Path
+) -> None:
+    with pytest.raises(NonFiniteError, match="at t=3"):
+        train(plugins, tmp_path, watch_of(tmp_path, Log()), steps=80, kind=Refusing)
+    (event,) = load_events(tmp_path)
+    assert (event.kind, event.group, event.layer) == ("nonfinite", "", None)
+    assert math.isnan(event.loss_before), "there is none"
