@@ -46,6 +46,11 @@ class Outcome:
         """Whether nothing went wrong."""
         return self.status == "FINISHED" or self.pruned
 
+    @property
+    def how(self) -> str:
+        """How it ended, in a line."""
+        return f"{self.name} {self.status}: {self.error}"
+
     def write(self) -> None:
         """Write ``summary.json``."""
         write_json(Path(self.folder, FILE), asdict(self), indent=1)

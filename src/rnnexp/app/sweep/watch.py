@@ -16,6 +16,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import Task
 from rnnexp.app.jobs.folder import STATUS
 from rnnexp.app.jobs.lease import BUSY, LEASE_SECONDS
 from rnnexp.app.jobs.log import LOG, cap_log, log_tail
+from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.worker import PATIENCE_SECONDS, main, run_folder
@@ -125,11 +126,15 @@ class SweepWatcher:
         if outcome.pruned:
             self.say(f"{item.name}  {outcome.error}")
             return True
-        self.say(f"{item.name}  {outcome.status}: {outcome.error}")
-        if ended.code not in STOPPED:  # else its log tells no more
-            for line in log_tail(item.folder, 5).splitlines():
-                self.say(f"    {line}")
+        self._say_failure(item, outcome, has_log=ended.code not in STOPPED)
         return False
+
+    def _say_failure(self, item: Item, outcome: Outcome, has_log: bool) -> None:
+        self.say(self.sweep.how(outcome))
+        if has_log:  # else it tells no more
+            lines = log_tail(item.folder, 5 + 1).splitlines()
+            for line in [line for line in lines if line != outcome.how][-5:]:
+                self.say(f"    {line}")
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
         """Hand new journals on; keep the logs short; move the display.
