@@ -12,6 +12,9 @@ from rnnexp.report.repeats import once_each, with_sources
 from rnnexp.report.seeds import columns_over_seeds
 from rnnexp.report.table import columns_of
 
+_FEW = 5
+"""So many folders are named of runs that are left out."""
+
 
 def main(command: str, arguments: list[str]) -> int:
     """Print a table of the runs in the folders given, of all in ``outputs`` by default."""
@@ -46,7 +49,7 @@ def _without_end(folders: Sequence[Path]) -> str:
     subject = "a run is" if one else f"{len(folders)} runs are"
     return (
         f"{subject} left out that {'has' if one else 'have'} no ending: at work still, or killed. "
-        f"{', '.join(map(str, folders))}"
+        f"{', '.join(map(str, folders[:_FEW]))}{', ...' * (len(folders) > _FEW)}"
     )
 
 
