@@ -90,6 +90,19 @@ def describe(error: BaseException) -> str:
     return str(error) if own else f"{type(error).__name__}: {error}".rstrip(": ")
 
 
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Find the known name that was probably meant, in whatever case; None where none is near.
+
+    Args:
+        name: what the user wrote.
+        known: the names that would have worked.
+        cutoff: how alike two names must be, from 0 to 1.
+    """
+    lowered = {one.lower(): one for one in known}
+    close = get_close_matches(name.lower(), lowered, n=1, cutoff=cutoff)
+    return lowered[close[0]] if close else None
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant; list them all where none is near, or few.
 
@@ -101,8 +114,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
         A text such as ``Did you mean 'gru'? Known: elman, gru, lstm.``
     """
     names = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean '{close[0]}'?" if close else ""
+    close = nearest(name, names)
+    hint = f"Did you mean '{close}'?" if close else ""
     if close and len(names) > _FEW:
         return hint
     return f"{hint} Known: {', '.join(names) or 'none'}.".lstrip()

@@ -133,7 +133,7 @@ def test_what_does_badly_is_ended_and_marked(
     assert rnnexp_here(["sweep", "plan", *LONG, *words, "optimizer.lr=0.01,0.02,1e-7,1e-6,1"]) == 0
     planned = capsys.readouterr().out
     assert "a search of 5 trials by grid, pruned by median, to minimize val/loss_best" in planned
-    assert "1 jobs left, about" in planned
+    assert "1 job left, about" in planned
 
 
 def test_a_killed_search_goes_on(rnnexp, start_copy, workdir: Path, store_uri: str) -> None:

@@ -270,7 +270,7 @@ def test_plan_status_and_retry(
     assert rnnexp("train", "-m", "tracking.wait=0", *words).code == 1
     planned = said("plan", "cell.fault=none,raise,exit", *trouble)
     assert "mine: 1 to run, 1 done, 1 failed" in planned
-    assert "1 jobs left, about" in planned
+    assert "1 job left, about" in planned
     assert "hydra/launcher=local: on this machine's" in planned
     assert "mine: 1 done, 1 failed" in said("status")
     told = said("status", "mine").splitlines()

@@ -19,6 +19,11 @@ def test_a_long_list_is_given_only_where_no_name_is_near() -> None:
     assert suggest("xyz", names) == f"Known: {', '.join(sorted(names))}."
 
 
+def test_a_name_is_known_in_any_case() -> None:
+    assert suggest("LSTM", ["lstm", "elman"]) == "Did you mean 'lstm'? Known: elman, lstm."
+    assert suggest("t_max", ["T_max", "gamma"]).startswith("Did you mean 'T_max'?")
+
+
 def test_nothing_near_is_not_suggested() -> None:
     assert suggest("xyz", ["lstm"]) == "Known: lstm."
     assert suggest("xyz", []) == "Known: none."

@@ -116,9 +116,12 @@ class StepMonitor(Callback):
 
     def summary(self) -> dict[str, float]:
         """Sum the run up: largest raw norm, share of clipped steps, what the policy did."""
-        return {
+        measured = {
             "grad/largest_raw_norm": self._largest,
             "grad/clipped_fraction": self._clipped / max(self._steps, 1),
+        }
+        return {
+            **(measured if self._steps else {}),
             "grad/skipped": float(self.guard.skipped),
             "grad/rollbacks": float(self.guard.rollbacks),
         }

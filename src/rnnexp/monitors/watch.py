@@ -130,9 +130,9 @@ class CliffWatch(Callback):
         self._complete(None)
 
     def summary(self) -> dict[str, float]:
-        """Sum the run up: how many cliffs, the largest, and its step."""
+        """Sum the run up: how many cliffs, the largest of a finite norm, and its step."""
         largest = {"cliffs/largest": self._largest, "cliffs/largest_step": self._largest_step}
-        return {"cliffs/count": float(self.count), **(largest if self.count else {})}
+        return {"cliffs/count": float(self.count), **(largest if self._largest else {})}
 
     def state_dict(self) -> dict[str, Any]:
         """Keep what was learned of the norms, and the counts, over a resume."""

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from rnnexp.report.load import Summary
 from rnnexp.report.seeds import alike, told_apart_by
@@ -67,6 +67,14 @@ def tick_whole_numbers(axis: Axis) -> None:
     """Tick an axis of steps at whole numbers only, however few they are."""
     steps = [1, 2, 2.5, 5, 10]  # as matplotlib's own
     axis.set_major_locator(MaxNLocator("auto", steps=steps, integer=True, min_n_ticks=1))
+
+
+def tick_plain_numbers(axis: Axis) -> None:
+    """Tick a log axis that spans less than a power of ten by plain numbers, without powers."""
+    low, high = sorted(axis.get_view_interval())
+    if low > 0 and high < 10 * low:
+        axis.set_major_formatter(FormatStrFormatter("%.4g"))
+        axis.set_minor_formatter(FormatStrFormatter("%.4g"))
 
 
 def _labelled(runs: Sequence[Summary], keys: Sequence[str]) -> list[tuple[str, list[Summary]]]:
@@ -146,3 +154,4 @@ def _label(axes: Axes, text: str) -> None:
     axes.set_yscale("log")
     axes.set_ylabel(text)
     axes.grid(alpha=0.3)
+    tick_plain_numbers(axes.yaxis)

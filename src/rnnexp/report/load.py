@@ -38,6 +38,13 @@ def load_summaries(*roots: Path) -> list[Summary]:
     return [_load(file) for file in found.values()]
 
 
+def runs_without_end(*roots: Path) -> list[Path]:
+    """List the folders of the runs that have a record, and no ``summary.json`` yet."""
+    records = sorted({file for root in roots for file in root.rglob("journal.jsonl")})
+    ends = ("summary.json", "sweep.json")  # a sweep has a record of its own, and is no run
+    return [f.parent for f in records if not any((f.parent / end).exists() for end in ends)]
+
+
 def _load(file: Path) -> Summary:
     known = {field.name for field in fields(Summary)}
     try:

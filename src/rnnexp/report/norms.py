@@ -12,13 +12,14 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from rnnexp.report.curves import COLOURS, tick_whole_numbers
+from rnnexp.report.curves import COLOURS, tick_plain_numbers, tick_whole_numbers
 from rnnexp.report.series import (
     Series,
     drawable,
     marker_of,
     window_maxima,
     window_minima,
+    window_width,
     write_csv,
 )
 
@@ -54,6 +55,8 @@ def draw_norms(
     _band(axes, drawable(raw), _RAW, "raw" if was_clipped else "raw (nothing was clipped)")
     if was_clipped:
         _band(axes, drawable(clipped), _CLIPPED, "clipped")
+    if (width := window_width(drawable(raw), POINTS)) > 1:
+        axes.fill([], [], "0.5", alpha=0.35, linewidth=0, label=f"range of {width} steps")
     if threshold is not None:
         _mark_threshold(axes, threshold)
     _mark_cliffs(axes, cliffs)
@@ -111,11 +114,13 @@ def _dress(axes: Axes, title: str) -> None:
     tick_whole_numbers(axes.xaxis)
     axes.set_ylabel("global gradient norm\n(loss per unit of weight)", fontsize="large")
     axes.grid(alpha=0.3)
+    tick_plain_numbers(axes.yaxis)
     axes.set_title(title, loc="left", fontsize="medium", pad=24)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(
-        handles, labels, ncols=4, fontsize="medium", frameon=False, loc="lower left",
-        bbox_to_anchor=(-0.01, 1), borderaxespad=0.2,
+        handles, labels, ncols=5, fontsize="medium", frameon=False, loc="lower left",
+        bbox_to_anchor=(-0.01, 1), borderaxespad=0.2, columnspacing=1.2,
+        handlelength=1.5,
     )  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """The pictures of one run, from its journal."""
 
+import json
+import math
+from contextlib import suppress
 from pathlib import Path
 
 from rnnexp.report.flow_map import draw_flow_map
@@ -25,12 +28,23 @@ def draw_run(folder: Path, threshold: float | None = None) -> list[Path]:
             run.metrics.get("grad/clipped_norm", ()),
             folder / "norms.png",
             threshold=threshold,
-            cliffs=run.metrics.get("grad/cliff", ()),
+            cliffs=[*run.metrics.get("grad/cliff", ()), *_refused(run, folder)],
             title=run.name,
         )
     for layer in run.profiles:
         files += _draw_flow(run, layer, folder)
     return files
+
+
+def _refused(run: RunRecord, folder: Path) -> list[tuple[int, float]]:
+    """Find the gradients for which the run ended: their steps have no figures of their own."""
+    file, known = folder / "cliffs.jsonl", {step for step, _ in run.metrics["grad/raw_norm"]}
+    steps: list[int] = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        with suppress(ValueError):  # half a line of a process that was killed
+            event = json.loads(line)
+            steps += [event["step"]] if event["kind"] == "nonfinite" else []
+    return [(step, math.inf) for step in steps if step not in known]
 
 
 def _draw_flow(run: RunRecord, layer: str, folder: Path) -> list[Path]:

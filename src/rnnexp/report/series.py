@@ -10,9 +10,14 @@ Point = tuple[int, float]
 Series = Sequence[Point]
 
 
+def window_width(series: Series, points: int) -> int:
+    """Tell how many steps a window of `windows` has."""
+    return max(1, math.ceil(len(series) / points))
+
+
 def windows(series: Series, points: int) -> Iterator[Series]:
     """Cut a series into windows of equal length, at most ``points`` of them."""
-    width = max(1, math.ceil(len(series) / points))
+    width = window_width(series, points)
     for begin in range(0, len(series), width):
         yield series[begin : begin + width]
 

@@ -19,6 +19,7 @@ from rnnexp.tracking.lookup import (
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.selection import BEST, FREE, selection_loss, selection_loss_of
+from rnnexp.tracking.server import viewed_at
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
 from rnnexp.tracking.sqlite_points import experiments_in, lost_from, sweeps_in
 from rnnexp.tracking.views import Comparison
@@ -53,4 +54,5 @@ __all__ = [
     "store_of",
     "sweeps_in",
     "sync",
+    "viewed_at",
 ]

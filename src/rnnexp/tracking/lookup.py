@@ -172,15 +172,16 @@ def _sync(folder: Path, uri: str | None, is_over: bool) -> str:
     try:
         return _deliver(folder, uri or own, cursor, is_over)
     except Exception as error:
-        kind = StoreAwayError if _is_away(error) else StoreError
+        kind = StoreAwayError if is_away(error) else StoreError
         raise kind(f"{uri or own}: {error}. Nothing is lost; try again later.") from error
 
 
-def _is_away(error: BaseException) -> bool:
+def is_away(error: BaseException) -> bool:
+    """Tell whether MLflow's client has failed because no server answered."""
     # MLflow's client wraps what its HTTP library raised in an error of its own.
     inner = error.__cause__ or error.__context__
     is_http = type(error).__module__.partition(".")[0] == "requests"
-    return is_http or (inner is not None and _is_away(inner))
+    return is_http or (inner is not None and is_away(inner))
 
 
 def _deliver(folder: Path, uri: str, cursor: str, is_over: bool) -> str:

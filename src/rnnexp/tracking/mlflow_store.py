@@ -43,7 +43,7 @@ class MlflowStore:
     def __init__(self, uri: str) -> None:
         for noisy in ("alembic", "mlflow"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
-        self._client = _open(uri)
+        self._client = open_client(uri)
         self._is_file = uri.startswith(SQLITE)
         self._points = _points_of(uri)
         self._experiments: dict[str, str] = {}  # of the runs opened here
@@ -237,7 +237,8 @@ def load_file_stores() -> None:
     load("mlflow.store.tracking.sqlalchemy_store")
 
 
-def _open(uri: str) -> MlflowClient:
+def open_client(uri: str) -> MlflowClient:
+    """Open MLflow's client of a store; a file that is not there is made."""
     if not uri.startswith(SQLITE):
         return MlflowClient(uri)
     path = Path(uri.removeprefix(SQLITE))

@@ -18,6 +18,8 @@ _METRICS = (
     *(f"metrics.`{key}`" for key in ("test/loss", "test/loss_relative", "val/loss")),
     *(f"metrics.`grad/{key}`" for key in ("largest_raw_norm", "clipped_fraction")),
 )
+_IN_SWEEP = "metrics.`test/loss`"
+"""Beside the figure that decides: metrics stand first, and what varies is to be in sight too."""
 _MOST_PARAMS = 30
 """Columns beyond them would help nobody, and a tag has its limits."""
 
@@ -27,7 +29,7 @@ class Comparison:
     """How the runs of a sweep are compared.
 
     Args:
-        varied: the parameters that differ from run to run, beside task, cell, clipping and seed.
+        varied: the parameters that differ from run to run.
         figure: the metric that says how good a run is.
         minimize: whether less of it is better.
     """
@@ -51,16 +53,16 @@ def view_of_all(before: str, varied: Sequence[str]) -> str:
 
 
 def view_of_sweep(run_id: str, compared: Mapping[str, Any]) -> str:
-    """Show the runs of one sweep, the best first.
+    """Show the runs of one sweep, the best first, with what varies and how good they are.
 
     Args:
         run_id: of the sweep.
         compared: the fields of its `Comparison`.
     """
     figure = f"metrics.`{compared['figure']}`"
-    others = [column for column in _METRICS if column != figure]
+    params = _with((), compared["varied"]) or _PARAMS
     view = {
-        "selectedColumns": [*_with(_PARAMS, compared["varied"]), figure, *others],
+        "selectedColumns": list(dict.fromkeys((*params, figure, _IN_SWEEP))),
         "searchFilter": f"tags.`mlflow.parentRunId` = '{run_id}'",
         "orderByKey": figure,
         "orderByAsc": compared["minimize"],

@@ -154,3 +154,18 @@ def test_run_without_journal_is_said(tmp_path: Path) -> None:
     summary = Summary("n", str(tmp_path), "FINISHED", {}, {}, 1.0, None, None)
     with pytest.raises(StoreError, match="is no run"):
         draw_curves([summary], tmp_path / "p.png")
+
+
+def test_less_than_a_power_of_ten_is_ticked_by_plain_numbers(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    norms = [0.001, 1.0]
+    draw_curves(
+        [_run(tmp_path / "a", {"val/loss": [0.1494, 0.1502], "grad/raw_norm": norms})],
+        tmp_path / "p.png",
+    )
+    above, below = drawn[0].axes
+    ticks = [text.get_text() for text in above.yaxis.get_ticklabels(which="both")]
+    assert any(ticks)
+    assert not any("^" in tick for tick in ticks), ticks
+    assert any("10^" in text.get_text() for text in below.yaxis.get_ticklabels())

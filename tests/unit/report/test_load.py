@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from rnnexp.__main__ import run
 from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.errors import UserError
-from rnnexp.report.load import load_summaries
+from rnnexp.report.load import load_summaries, runs_without_end
 from rnnexp.tracking.files import RUN
 
 
@@ -70,3 +71,17 @@ def test_summary_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(TypeError):
         outcome.write()
     assert load_summaries(tmp_path)[0].name == "x"
+
+
+def test_runs_without_an_ending_are_found_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _write(tmp_path / "done", "first", 1)
+    for name in ("done", "killed", "sweep"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "journal.jsonl").touch()
+    (tmp_path / "sweep" / "sweep.json").touch()
+    assert runs_without_end(tmp_path, tmp_path) == [tmp_path / "killed"]
+    assert run(["compare", str(tmp_path)]) == 0
+    told = f"a run is left out that has no ending: at work still, or killed. {tmp_path}/killed"
+    assert told in capsys.readouterr().err

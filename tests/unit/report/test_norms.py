@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.norms import draw_norms
+from rnnexp.report.run_pictures import draw_run
+from rnnexp.tracking import RunHeader, RunLog
 
 BLUE = np.array([0x56, 0xB4, 0xE9]) / 255
 
@@ -83,3 +85,36 @@ def test_a_short_run_is_ticked_at_whole_steps(
         ticks = axis.get_majorticklocs()
         assert len(ticks)
         assert all(tick == round(tick) for tick in ticks)
+
+
+def test_what_the_picture_shows_stands_in_its_legend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    draw_norms(noisy(10_000), noisy(10_000), tmp_path / "long.png")
+    draw_norms(noisy(500), noisy(500), tmp_path / "short.png")
+    words = [figure.axes[0].get_legend().get_texts() for figure in kept]
+    whole = "raw (nothing was clipped)"
+    assert [[text.get_text() for text in texts] for texts in words] == [
+        [whole, "range of 20 steps"],
+        [whole],
+    ]
+
+
+def test_the_step_that_a_run_failed_at_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    log = RunLog(tmp_path, RunHeader("n", "e", {}, {}), "sqlite:///x.db", None)
+    for step in (1, 2, 3):
+        log.metrics({"grad/raw_norm": 1.0 * step}, step)
+    log.metrics({"grad/cliff": 3.0}, 3)
+    log.end("FAILED")
+    events = ['{"step": 3, "kind": "spike"}', '{"step": 4, "kind": "nonfinite"}', '{"step": 5, "k']
+    (tmp_path / "cliffs.jsonl").write_text("\n".join(events))
+    draw_run(tmp_path)
+    marked = {line.get_label(): list(line.get_xdata()) for line in kept[0].axes[0].lines}
+    assert marked["not finite (1)"] == [4]
+    assert marked["cliff (1)"] == [3]

@@ -207,7 +207,8 @@ def test_what_a_sweep_varies_is_a_column(store, client, file: Path) -> None:
     assert len(columns()) < 50
     of_sweep = view(sweep)
     accuracy = "metrics.`val/accuracy`"
-    assert of_sweep.pop("selectedColumns") == [*before[:loss], *new, accuracy, *before[loss:]]
+    varied = [f"params.`{key}`" for key in lr.varied]
+    assert of_sweep.pop("selectedColumns") == [*varied, accuracy, "metrics.`test/loss`"]
     child = f"tags.`mlflow.parentRunId` = '{sweep}'"
     assert of_sweep == {"searchFilter": child, "orderByKey": accuracy, "orderByAsc": False}
     assert {sweep, wide} < {run_id for _, _, run_id in sweeps_in(file, 9)}

@@ -1,6 +1,8 @@
 """Kinds of values on command lines that several commands take."""
 
 import argparse
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from rnnexp.errors import ConfigError
@@ -17,6 +19,12 @@ def plain(text: str) -> str:
 def parser_of(command: str, doc: str | None) -> argparse.ArgumentParser:
     """Make the parser of a command, which its module's docstring describes."""
     return argparse.ArgumentParser(prog=f"rnnexp {command}", description=plain(doc or ""))
+
+
+def set_by_default(values: Mapping[str, str]) -> None:
+    """Set variables of the environment that the user has not set."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
 
 
 def picture(text: str) -> Path:

@@ -7,10 +7,13 @@ from pathlib import Path
 from rnnexp.app.commands.arguments import parser_of, picture
 from rnnexp.errors import ConfigError
 from rnnexp.report.columns import print_columns
-from rnnexp.report.load import Summary, load_summaries
+from rnnexp.report.load import Summary, load_summaries, runs_without_end
 from rnnexp.report.repeats import once_each, with_sources
 from rnnexp.report.seeds import columns_over_seeds
 from rnnexp.report.table import columns_of
+
+_FEW = 5
+"""So many folders are named of runs that are left out."""
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -26,6 +29,9 @@ def main(command: str, arguments: list[str]) -> int:
     if not runs:
         places = ", ".join(map(str, args.folders))
         raise ConfigError(f"No finished run in {places}. Start one: rnnexp train")
+    endless = runs_without_end(*args.folders)
+    if endless:
+        print(f"rnnexp: {_without_end(endless)}", file=sys.stderr)
     jobs = once_each(runs)
     if len(jobs) < len(runs) and (args.seeds or args.plot):
         print(f"rnnexp: {_left_out(runs, jobs)}", file=sys.stderr)
@@ -36,6 +42,15 @@ def main(command: str, arguments: list[str]) -> int:
         draw_curves(jobs, args.plot)
         print(f"Drawn: {args.plot}")
     return 0
+
+
+def _without_end(folders: Sequence[Path]) -> str:
+    one = len(folders) == 1
+    subject = "a run is" if one else f"{len(folders)} runs are"
+    return (
+        f"{subject} left out that {'has' if one else 'have'} no ending: at work still, or killed. "
+        f"{', '.join(map(str, folders[:_FEW]))}{', ...' * (len(folders) > _FEW)}"
+    )
 
 
 def _left_out(runs: Sequence[Summary], jobs: Sequence[Summary]) -> str:

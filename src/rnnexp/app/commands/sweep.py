@@ -185,13 +185,14 @@ def _counts(states: Sequence[State]) -> str:
 def _estimate(folders: Sequence[Path], left: int, at_once: int | None) -> str:
     outcomes = [outcome_of(folder) for folder in folders]
     seconds = [o.seconds for o in outcomes if o is not None and o.status == "FINISHED"]
+    jobs = "1 job" if left == 1 else f"{left} jobs"
     if not seconds:
-        return f"{left} jobs left; how long they take is not known before one is done."
+        return f"{jobs} left; how long they take is not known before one is done."
     each = sum(seconds) / len(seconds)
     if at_once is None:
-        return f"{left} jobs left, about {_time(left * each)} of one job after the other."
+        return f"{jobs} left, about {_time(left * each)} of one job after the other."
     rounds = math.ceil(left / at_once)
-    return f"{left} jobs left, about {_time(rounds * each)} with {at_once} at once."
+    return f"{jobs} left, about {_time(rounds * each)} with {at_once} at once."
 
 
 def _time(seconds: float) -> str:

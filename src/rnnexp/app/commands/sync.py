@@ -1,10 +1,9 @@
 """``rnnexp sync``: deliver to MLflow what an interrupted run left behind."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnexp.app.commands.arguments import parser_of
+from rnnexp.app.commands.arguments import parser_of, set_by_default
 from rnnexp.errors import ConfigError, StoreAwayError, StoreError
 from rnnexp.tracking import store_of, sync
 
@@ -24,8 +23,7 @@ def main(command: str, arguments: list[str]) -> int:
     runs = sorted({f.parent for root in args.folders for f in root.rglob("journal.jsonl")})
     if not runs:
         raise ConfigError(f"No run in {', '.join(map(str, args.folders))}.")
-    for name, value in _PATIENCE.items():
-        os.environ.setdefault(name, value)
+    set_by_default(_PATIENCE)
     left = _deliver(runs, args.uri)
     if left:
         raise StoreError(

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rnnexp.app.commands.arguments import parser_of, port
+from rnnexp.app.commands.arguments import parser_of, port, set_by_default
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import check_store, experiments_in, sweeps_in
+from rnnexp.tracking import check_store, experiments_in, sweeps_in, viewed_at
 from rnnexp.tracking.views import VIEW
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -18,27 +18,35 @@ _QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes for judging language models
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""Who asks for links sits before a terminal: MLflow's client would try for a quarter of an hour."""
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Become MLflow's server on 127.0.0.1, or say where the configured server is."""
+    """Become MLflow's server on 127.0.0.1, or print what a server elsewhere shows."""
     parser = parser_of(command, __doc__)
     parser.add_argument("uri", nargs="?", default=DEFAULT_URI, help="tracking.uri=URI or URI")
     parser.add_argument("--port", type=port, default=5000)
     args = parser.parse_args(arguments)
     uri = str(args.uri).removeprefix("tracking.uri=")
     if uri.startswith(("http://", "https://")):
-        print(f"The store is a server; its UI is at {uri.rstrip('/')}/#/experiments?{_TRAINING}")
-        return 0
+        return _show_server(uri.rstrip("/"))
     file = _require_store(uri)
     print(f"MLflow's UI over {uri} (Ctrl-C ends it), once the server is up:")
     address, sweeps = f"http://127.0.0.1:{args.port}", sweeps_in(file, _MOST)
     for line in links(address, experiments_in(file), sweeps):
         print(line, flush=True)
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    set_by_default(_QUIET)
     serve = ["mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--workers", "2"]
     os.execv(sys.executable, [sys.executable, "-m", *serve, "--port", str(args.port)])
+
+
+def _show_server(address: str) -> int:
+    set_by_default(_PATIENCE)
+    experiments, sweeps = viewed_at(address, _MOST)
+    print(f"The store is a server, with its UI at {address}:")
+    print(*links(address, experiments, sweeps), sep="\n")
+    return 0
 
 
 def links(

@@ -35,13 +35,15 @@ from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
 from rnnexp.app.config.words import (
     callbacks_refused,
+    chosen,
     key_of_no_mapping,
     of_a_sweep,
     unknown_callback_key,
     unknown_choice,
+    unknown_key,
 )
 from rnnexp.discovery import load_plugins
-from rnnexp.errors import ConfigError, RnnexpError, suggest
+from rnnexp.errors import ConfigError, RnnexpError
 from rnnexp.options import null_refused
 from rnnexp.paths import conf_dir
 from rnnexp.registry import Failure
@@ -232,9 +234,9 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
 def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     """Put an error of Hydra's composition into this project's words."""
     text = str(error)
-    choice = re.search(r"Could not find '([^']+)/([^'/]*)'", text)
+    choice = re.search(r"Could not find '([^']+/[^'/]*)'", text)
     if choice:
-        return unknown_choice(choice[1], choice[2], text)
+        return unknown_choice(*chosen(choice[1], overrides), text)
     sweep = of_a_sweep(text)
     if sweep:
         return sweep
@@ -247,17 +249,18 @@ def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
 def _unknown_key(key: str, overrides: Sequence[str]) -> RnnexpError:
     if key.startswith("callbacks."):
         return unknown_callback_key(key)
-    parent, _, name = key.rpartition(".")
+    parent = key.rpartition(".")[0]
     others = [o for o in overrides if not _names(o, key)]
     if len(others) == len(overrides):
         return ConfigError(f"Unknown key '{key}'.")
     node: Any = _compose(list(others), with_hydra=key.startswith("hydra."))
+    everything = OmegaConf.to_container(node)
     for part in parent.split(".") if parent else []:
         node = node.get(part) if isinstance(node, DictConfig) else None
     if not isinstance(node, DictConfig):
         return key_of_no_mapping(key, node)
-    known = (str(option) for option in node if not str(option).startswith("_"))
-    return ConfigError(f"Unknown key '{key}'. {suggest(name, known)}")
+    known = [str(option) for option in node if not str(option).startswith("_")]
+    return unknown_key(key, known, everything)
 
 
 def _names(override: str, key: str) -> bool:

@@ -12,6 +12,7 @@ from pytorch_lightning.strategies import StrategyRegistry
 from rnnexp.app.config.build import Plan, make_plan
 from rnnexp.app.config.probe import made, try_optimizer
 from rnnexp.app.config.schema import GROUPS, RootOptions
+from rnnexp.app.config.words import unknown_key
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.options import REQUIRED, Option, check_options, options_of
 from rnnexp.registry import REGISTRY, Kind
@@ -114,7 +115,7 @@ def _check_names(values: Mapping[str, Any]) -> None:
     known = {*_OTHERS, *GROUPS, *(option.name for option in options_of(RootOptions))}
     for name in values:
         if name not in known:
-            raise ConfigError(f"Unknown key '{name}'. {suggest(name, known)}")
+            raise unknown_key(name, known, values)
     for name in sorted(known.difference(values)):
         raise ConfigError(f"{name}: every run needs it. Leave ~{name} out of the command.")
 

@@ -1,11 +1,19 @@
 """What Hydra's texts say, for errors in this project's words."""
 
 import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
+from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.nearby import not_loaded
-from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, suggest
+from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, nearest, suggest
 from rnnexp.options import REQUIRED, Option, written
 from rnnexp.registry import REGISTRY, Kind
+
+_ALIKE = 0.8
+"""How alike the names of keys in different groups must be for a guess."""
+_MOST_PLACES = 3
+_TEXTS = "char_lm"
 
 
 def choices(group: str, text: str) -> list[str]:
@@ -26,6 +34,22 @@ def of_a_sweep(text: str) -> ConfigError | None:
     )
 
 
+def chosen(place: str, overrides: Sequence[str]) -> tuple[str, str]:
+    """Tell the group from the name in what Hydra has not found; either may have slashes in it.
+
+    Args:
+        place: such as cell/gruu, or task//home/me/text.txt.
+        overrides: as on the command line.
+    """
+    for word in overrides:
+        group, _, name = word.lstrip("+").partition("=")
+        name = name.strip("'\"")
+        if f"{group}/{name}" == place:
+            return group, name
+    group, _, name = place.rpartition("/")
+    return group, name
+
+
 def unknown_choice(group: str, name: str, text: str) -> RnnexpError:
     """Make the error for a choice that a group does not have.
 
@@ -39,6 +63,37 @@ def unknown_choice(group: str, name: str, text: str) -> RnnexpError:
     if group in ("cell", "task"):
         return _unknown_plugin("cell" if group == "cell" else "task", name)
     return ConfigError(f"Unknown {group}='{name}'. {suggest(name, choices(group, text))}")
+
+
+def unknown_key(key: str, known: Collection[str], config: object) -> ConfigError:
+    """Make the error for a key that there is not, with the one that was probably meant.
+
+    Args:
+        key: such as lr, or model.hidden_size.
+        known: the names beside it.
+        config: the whole of which it is no part; its groups are looked through, too.
+    """
+    name = key.rpartition(".")[2]
+    elsewhere = _elsewhere(name, config)
+    if elsewhere and ("." not in key or nearest(name, known) is None):
+        return ConfigError(f"Unknown key '{key}'. Did you mean {' or '.join(elsewhere)}?")
+    return ConfigError(f"Unknown key '{key}'. {suggest(name, known)}")
+
+
+def _elsewhere(name: str, config: object) -> list[str]:
+    # By the last part, which people remember: lr for optimizer.lr.
+    places = [key for key in _keys(config) if "." in key]
+    lasts = {key.rpartition(".")[2].lower() for key in places}
+    near = nearest(name, lasts, cutoff=_ALIKE)
+    found = [key for key in places if key.rpartition(".")[2].lower() == near]
+    return [f"'{key}'" for key in found] if len(found) <= _MOST_PLACES else []
+
+
+def _keys(config: object, prefix: str = "") -> Iterator[str]:
+    for name, value in config.items() if isinstance(config, Mapping) else ():
+        if not str(name).startswith("_"):
+            yield f"{prefix}{name}"
+            yield from _keys(value, f"{prefix}{name}.")
 
 
 def unknown_callback_key(key: str) -> RnnexpError:
@@ -93,7 +148,19 @@ def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
     try:
         REGISTRY.get(kind, name)
     except UnknownNameError as error:
-        return not_loaded(kind, name) or error
+        return not_loaded(kind, name) or _own_text(kind, name) or error
     except RnnexpError as error:
         return error
     return ConfigError(f"{kind}={name} has no config.")
+
+
+def _own_text(kind: Kind, name: str) -> UnknownNameError | None:
+    # A file as the task: of those that take one, this one has no other use for it.
+    file = Path(name)
+    is_text = file.suffix == ".txt" or (file.is_file() and file.suffix != ".py")
+    if kind != "task" or not is_text or ("task", _TEXTS) not in REGISTRY.entries:
+        return None
+    return UnknownNameError(
+        f"Unknown task '{name}'. Characters of a text of your own are predicted by task={_TEXTS} "
+        f"{key_value('task.path', name)}"
+    )

@@ -9,18 +9,28 @@ from typing import BinaryIO
 LOG = "log.txt"
 LOG_BYTES = 32 << 20
 """How much of what a job prints is kept."""
+_AGAIN = "[it is run again]"
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 
 
+def begin_log(folder: Path) -> None:
+    """Set what a job is about to print apart from what it printed when it ran before."""
+    path = folder / LOG
+    if path.is_file() and path.stat().st_size:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{_AGAIN}\n")
+
+
 def log_tail(folder: Path, lines: int = 20) -> str:
-    """Return the last lines that a job printed."""
+    """Return the last lines that a job printed, this time."""
     path = folder / LOG
     if not path.is_file():
         return ""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 16_384))
         text = file.read().decode("utf-8", "replace")
-    return "\n".join(text.splitlines()[-lines:])
+    printed = text.rpartition(f"{_AGAIN}\n")[2]
+    return "\n".join(printed.splitlines()[-lines:])
 
 
 def cap_log(folder: Path, limit: int = LOG_BYTES, *, at_work: bool = False) -> None:

@@ -1,6 +1,6 @@
 """How a run ended, kept as ``summary.json`` in its folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -46,6 +46,11 @@ class Outcome:
         """Whether nothing went wrong."""
         return self.status == "FINISHED" or self.pruned
 
+    @property
+    def how(self) -> str:
+        """How it ended, in a line."""
+        return f"{self.name} {self.status}: {self.error}"
+
     def write(self) -> None:
         """Write ``summary.json``."""
         write_json(Path(self.folder, FILE), asdict(self), indent=1)
@@ -57,12 +62,19 @@ def describe_outcome(outcome: Outcome) -> str:
     keys = ("task.name", "cell.name", "cell.hidden_size", "clip.by", "optimizer.lr", "seed")
     line = ", ".join(f"{key}={config[key]}" for key in keys if key in config)
     results = [f"{k} {v:.4g}" for k, v in metrics.items() if k.startswith("test/")]
-    cliffs = int(metrics.get("cliffs/count", 0))
-    largest = f", the largest {metrics['cliffs/largest']:.3g}" if cliffs else ""
-    at = f" at step {int(metrics['cliffs/largest_step'])}" if cliffs else ""
     lines = [f"**{outcome.status}**  {outcome.error or ''}".rstrip(), f"`{line}`"]
     lines += [", ".join(results)] if results else []
-    return "\n\n".join([*lines, f"Gradient cliffs: {cliffs}{largest}{at}."])
+    return "\n\n".join([*lines, *_cliffs(metrics)])
+
+
+def _cliffs(metrics: Mapping[str, float]) -> list[str]:
+    if "cliffs/count" not in metrics:  # it ended before its gradients were watched
+        return []
+    count = int(metrics["cliffs/count"])
+    if "cliffs/largest" not in metrics:  # there is none, or none of a finite norm
+        return [f"Gradient cliffs: {count}."]
+    largest, step = metrics["cliffs/largest"], int(metrics["cliffs/largest_step"])
+    return [f"Gradient cliffs: {count}, the largest {largest:.3g} at step {step}."]
 
 
 def best_of(outcomes: Sequence[Outcome], figure: str, direction: str) -> Outcome | None:

@@ -22,7 +22,7 @@ BEST = "best.ckpt"
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network and what trained it."""
+    """A network and what trains it."""
 
     trainer: Trainer
     module: RecurrentModule
@@ -47,13 +47,27 @@ def fit(
         checkpoint: what training goes on from.
         place: of this process.
     """
+    fitted = assemble(plan, folder, log, stop, place)
+    train(fitted, folder, checkpoint)
+    return fitted
+
+
+def assemble(
+    plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place = ALONE
+) -> Fitted:
+    """Make a network, its data and what trains it; see `fit`."""
     _prepare_torch(plan)
     module, data = build_module(plan), build_data(plan, place)
     trainer = make_trainer(plan, folder, log, stop, place)
     drop_empty_hooks([module])
-    trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint else None)
-    trainer.save_checkpoint(folder / "checkpoints" / LAST)
     return Fitted(trainer, module, data)
+
+
+def train(fitted: Fitted, folder: Path, checkpoint: Path | None) -> None:
+    """Train, and save the last checkpoint; see `fit`."""
+    at = str(checkpoint) if checkpoint else None
+    fitted.trainer.fit(fitted.module, fitted.data, ckpt_path=at)
+    fitted.trainer.save_checkpoint(folder / "checkpoints" / LAST)
 
 
 def test_best(fitted: Fitted, folder: Path) -> Path:

@@ -75,7 +75,10 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
         )
     found = find_checkpoint(folder)
     if found.path is None and not found.notes:
-        raise ConfigError(f"resume={resume}: the run left no checkpoint in {folder}.")
+        raise ConfigError(
+            f"resume={resume}: the run left no checkpoint in {folder}. It begins anew by: rnnexp "
+            f"rerun {shlex.quote(str(folder))}"
+        )
     return Origin(found.path, load_run(folder).run_id, folder, found.notes)
 
 

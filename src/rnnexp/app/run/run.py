@@ -18,7 +18,7 @@ from rnnexp.app.config.sources import digests, keep_sources, source_tags
 from rnnexp.app.jobs.folder import pruned_at
 from rnnexp.app.jobs.outcome import Outcome, describe_outcome
 from rnnexp.app.run.changes import changes_since
-from rnnexp.app.run.fit import Fitted, fit, test_best
+from rnnexp.app.run.fit import Fitted, assemble, test_best, train
 from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.team import team
@@ -220,8 +220,13 @@ def _train(
         _close(outcome, folder, log)
 
     with team(plan, folder, checkpoint, give_up) as place:
-        fitted = fit(plan, folder, log, stop, checkpoint, place)
-        return _test(plan, folder, log, fitted)
+        fitted = assemble(plan, folder, log, stop, place)
+        try:
+            train(fitted, folder, checkpoint)
+            return _test(plan, folder, log, fitted)
+        except BaseException:  # a signal, too: what was watched so far is known
+            outcome.metrics = _summary_of(fitted.trainer)
+            raise
 
 
 def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, float]:

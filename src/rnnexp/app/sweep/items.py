@@ -13,6 +13,8 @@ from rnnexp.tracking import lost_from
 from rnnexp.tracking.files import RUN, read_json
 
 NOT_RUN = "not run"
+_NAMES = ("", ".name", ".by", ".flavour", "._target_")
+"""Below the key of a group, what says which of its choices was taken."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ def own_words(job: Job, shared: Collection[str]) -> tuple[str, ...]:
 
 
 def varied_by(items: Sequence[Item]) -> tuple[str, ...]:
-    """List the parameters that tell the jobs apart, beside those that their names tell anyway."""
-    words = (word.lstrip("+").partition("=")[0] for item in items for word in item.own)
+    """List the parameters that tell the jobs apart; of a group that varies, its name."""
+    shared = set(items[0].job.overrides).intersection(*(item.job.overrides for item in items))
+    words = (word for item in items for word in item.job.overrides if word not in shared)
+    keys = dict.fromkeys(word.lstrip("+").partition("=")[0] for word in words)
     known = set().union(*(flatten(item.job.plan.values) for item in items))
-    return tuple(key for key in dict.fromkeys(words) if key in known)
+    named = (f"{key}{name}" for key in keys for name in _NAMES)
+    return tuple(key for key in named if key in known)

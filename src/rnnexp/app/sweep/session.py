@@ -237,6 +237,7 @@ class Session:
         sweep.judge(item, f"exit code {code}", code)
         sweep.tell()
         self._say(item.outcome)
+        sweep.told.add(item.folder)
         if code and sweep.options["fail_fast"]:
             raise RunError(f"{item.name} failed, and sweep.fail_fast ends the sweep with it.")
 
@@ -249,7 +250,7 @@ class Session:
         print(f"{sweep.name}: {counts} | {sweep.folder} | {self._ui_command()}")
         for outcome in self.outcomes:
             if not outcome.well and outcome.error != NOT_RUN:
-                print(f"rnnexp: {outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
+                print(f"rnnexp: {sweep.how(outcome)}", file=sys.stderr)
                 log = Path(outcome.folder, LOG)
                 if log.is_file():  # a job in this process has printed what would be in it
                     print(f"        its log: {log}", file=sys.stderr)
@@ -265,7 +266,7 @@ class Session:
 
     def _say(self, outcome: Outcome) -> None:
         if outcome.error:
-            print(f"rnnexp: {outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
+            print(f"rnnexp: {outcome.how}", file=sys.stderr)
         if outcome.error or len(self.jobs) == 1:
             print(summary_line(outcome, self._ui_command()))
 

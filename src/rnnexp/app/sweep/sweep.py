@@ -11,6 +11,7 @@ from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import write_sources
 from rnnexp.app.jobs.folder import JOB_KEY, SWEEPS, Frozen, State, counted, default_name, state_of
 from rnnexp.app.jobs.lease import Lease
+from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.jobs.outcome import Outcome, best_by
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
@@ -70,6 +71,7 @@ class Sweep:
         self.varied = varied_by(self.all_items)
         self.items = list({item.key: item for item in self.all_items}.values())
         self.elsewhere: set[str] = set()
+        self.told: set[Path] = set()  # folders of jobs whose failure has been said, and why
         self.others = Others()
         self.lease: Lease | None = None
         self.status: Status | None = None
@@ -109,6 +111,13 @@ class Sweep:
         configs = [outcome.config for outcome in filter(None, map(ended_in, self.earlier))]
         configs += [flatten(item.job.plan.values) for item in self.items]
         return f"val/{selection_loss_of(configs)}{BEST}", "minimize"
+
+    def how(self, outcome: Outcome) -> str:
+        """Say how a job ended; the reason is not said again."""
+        if Path(outcome.folder) in self.told:
+            return f"{outcome.name} {outcome.status}, as said above"
+        self.told.add(Path(outcome.folder))
+        return outcome.how
 
     def describe(self) -> str:
         """Say in a line what is asked for."""
@@ -203,6 +212,7 @@ class Sweep:
         key = self.open().key
         Frozen(values, tags, self.tracking.uri, key, threads, self.reports).write(item.folder)
         write_sources(values, item.folder)
+        begin_log(item.folder)
 
     def judge(
         self,

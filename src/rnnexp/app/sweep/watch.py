@@ -125,11 +125,15 @@ class SweepWatcher:
         if outcome.pruned:
             self.say(f"{item.name}  {outcome.error}")
             return True
-        self.say(f"{item.name}  {outcome.status}: {outcome.error}")
-        if ended.code not in STOPPED:  # else its log tells no more
-            for line in log_tail(item.folder, 5).splitlines():
-                self.say(f"    {line}")
+        self._say_failure(item, outcome, has_log=ended.code not in STOPPED)
         return False
+
+    def _say_failure(self, item: Item, outcome: Outcome, has_log: bool) -> None:
+        self.say(self.sweep.how(outcome))
+        if has_log:  # else it tells no more
+            lines = log_tail(item.folder, 5 + 1).splitlines()
+            for line in [line for line in lines if line != outcome.how][-5:]:
+                self.say(f"    {line}")
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
         """Hand new journals on; keep the logs short; move the display.

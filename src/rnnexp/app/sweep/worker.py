@@ -75,7 +75,7 @@ def _run_marked(folder: Path, stop: StopRequest, lease: Lease) -> int:
 def finish(outcome: Outcome, lease: Lease) -> int:
     """Mark a finished job COMPLETE, unless it was taken over meanwhile."""
     if outcome.status != "FINISHED":
-        print(f"{outcome.name} {outcome.status}: {outcome.error}", file=sys.stderr)
+        print(outcome.how, file=sys.stderr)
         return EXIT_FAILED
     if not lease.is_mine():
         print("another process has taken this job over; its result counts", file=sys.stderr)

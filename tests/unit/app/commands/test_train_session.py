@@ -59,6 +59,10 @@ def test_a_log_is_named_where_there_is_one(
     assert said.count("FAILED: it broke") == 2
     assert said.count("its log:") == 1
     assert f"its log: {with_log.folder}/{LOG}" in said
+    session._sum_up(session.sweep)
+    said = capsys.readouterr().err
+    assert "it broke" not in said, "a reason that has been said is not said again"
+    assert f"rnnexp: {without.name} FAILED, as said above" in said
 
 
 def test_a_plan_counts_the_failed_jobs_that_would_run_again(
@@ -70,8 +74,8 @@ def test_a_plan_counts_the_failed_jobs_that_would_run_again(
     for item in sessions[0].sweep.items[:2]:
         item.folder.mkdir(parents=True)
         Outcome(item.name, str(item.folder), error="it broke").write()
-    for more, left in (([], 1), (["sweep.retry_failed=true"], 3)):
+    for more, left in (([], "1 job"), (["sweep.retry_failed=true"], "3 jobs")):
         assert run(["sweep", "plan", "-m", *words, *more]) == 0
         said = capsys.readouterr().out
         assert "mine: 1 to run, 2 failed" in said
-        assert f"\n{left} jobs left;" in said
+        assert f"\n{left} left;" in said

@@ -54,3 +54,28 @@ def test_what_is_no_name_is_refused(workdir: object, word: str, said: str) -> No
     with pytest.raises(UserError) as refused:
         check_jobs(["model.layers=2", word], multirun=False, config_dir=None)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("lr=0.1", "Unknown key 'lr'. Did you mean 'optimizer.lr'?"),
+        ("+lr=0.1", "Unknown key 'lr'. Did you mean 'optimizer.lr'?"),
+        ("batch_size=32", "Unknown key 'batch_size'. Did you mean 'task.batch_size'?"),
+        ("hidden_sise=3", "Unknown key 'hidden_sise'. Did you mean 'cell.hidden_size'?"),
+        ("model.hidden_size=3", "Unknown key 'model.hidden_size'. Did you mean 'cell.hidden_size'"),
+        ("optimizer.weight=1", "Unknown key 'optimizer.weight'. Did you mean 'weight_decay'?"),
+        ("name=x", "Unknown key 'name'. Known: callbacks, cell,"),
+        ("Seed=3", "Unknown key 'Seed'. Did you mean 'seed'?"),
+        ("cell=LSTM", "Unknown cell 'LSTM'. Did you mean 'lstm'?"),
+        ("cell=a/b", "Unknown cell 'a/b'. Known: antisymmetric,"),
+        ("task=a/b", "Unknown task 'a/b'. Known: adding,"),
+        ("task=/home/me/x.txt", "'/home/me/x.txt'. Characters of a text of your own are predicted"),
+        ("task=x.txt", "are predicted by task=char_lm task.path=x.txt"),
+    ],
+)
+def test_what_was_meant_is_guessed(workdir: object, word: str, said: str) -> None:
+    prepare([word])
+    with pytest.raises(UserError) as refused:
+        check_jobs([word], multirun=False, config_dir=None)
+    assert said in str(refused.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnexp.app.jobs import log
-from rnnexp.app.jobs.log import LOG, cap_log, log_tail
+from rnnexp.app.jobs.log import LOG, begin_log, cap_log, log_tail
 
 WRITER = """
 for i in range(40_000):
@@ -61,3 +61,15 @@ def test_a_short_log_stays(tmp_path: Path) -> None:
     cap_log(tmp_path, limit=5)
     assert (tmp_path / LOG).read_text() == "short"
     cap_log(tmp_path / "none")
+
+
+def test_the_tail_is_of_the_latest_attempt(tmp_path: Path) -> None:
+    begin_log(tmp_path)
+    assert not (tmp_path / LOG).exists()
+    (tmp_path / LOG).write_text("it began\na-run FAILED: it broke\n")
+    begin_log(tmp_path)
+    assert log_tail(tmp_path, 5) == ""
+    with (tmp_path / LOG).open("a") as job:
+        job.write("it broke again\n")
+    assert log_tail(tmp_path, 5) == "it broke again"
+    assert (tmp_path / LOG).read_text().startswith("it began\n")

@@ -101,6 +101,16 @@ def test_the_optimizer_of_a_file_is_not_another(
     assert "Give optimizer.lr=0.002." in said
 
 
+def test_a_run_without_a_checkpoint_is_told_how_it_begins_anew(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(earlier / "checkpoints")
+    assert command(["train", "resume=run"]) == 2
+    assert (
+        "left no checkpoint in run. It begins anew by: rnnexp rerun run" in capsys.readouterr().err
+    )
+
+
 OFFERED = {
     "seed=7": ("Give seed=0, or leave seed= out.", True),
     "optimizer.lr=0.5": ("Give optimizer.lr=0.002, or leave optimizer.lr= out.", False),

@@ -18,3 +18,19 @@ def test_what_varies_is_in_the_names(workdir: Path) -> None:
     alone = Sweep(jobs[:1], words, Tracking("sqlite:///x.db", None), {})
     assert [item.name for item in alone.items] == ["adding-elman-clip_norm-s0"]
     assert alone.items[0].key == sweep.items[0].key  # the name is no part of what a job is
+
+
+def test_what_varies_is_named_by_its_keys(workdir: Path) -> None:
+    words = [
+        "cell=elman,gru",
+        "clip=norm",
+        "optimizer=adam,sgd",
+        "optimizer.lr=0.1,0.2",
+        "seed=1,2",
+    ]
+    prepare(words)
+    jobs = check_jobs(words, multirun=True, config_dir=None)
+    sweep = Sweep(jobs, words, Tracking("sqlite:///x.db", None), {})
+    assert sweep.varied == ("cell.name", "optimizer._target_", "optimizer.lr", "seed")
+    alone = Sweep(jobs[:1], words, Tracking("sqlite:///x.db", None), {})
+    assert alone.varied == ()

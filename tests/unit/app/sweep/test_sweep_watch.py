@@ -113,6 +113,25 @@ def test_one_that_was_ended_while_it_waited_is_left_to_the_other(
     sweep.close(stopped=True)
 
 
+def test_the_reason_of_a_failed_job_is_said_once(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = opened()
+    task = JobTask(sweep.items[0])
+    watcher = SweepWatcher(sweep, moving=False)
+    watcher.started(task)
+    task.item.folder.mkdir()
+    outcome = Outcome(task.name, str(task.item.folder), error="the cell broke")
+    outcome.write()
+    task.log.write_text(f"a warning\n{outcome.how}\n")
+    assert not watcher.ended(Ended(task, 1, None, 1.0, False))
+    said = capsys.readouterr().err
+    assert said.count("the cell broke") == 1
+    assert "a warning" in said
+    assert sweep.told == {task.item.folder}
+    sweep.close(stopped=False)
+
+
 def test_a_sweep_looks_after_its_sink_at_every_turn(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

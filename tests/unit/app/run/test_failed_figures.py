@@ -1,0 +1,67 @@
+"""What is said of the gradients of a run that has failed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.jobs.outcome import Outcome, describe_outcome
+from rnnexp.app.run.run import run
+from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.tracking import Journals, load_run
+from rnnexp.training.interrupt import StopRequest
+
+WORDS = ["cell=elman", "optimizer=sgd", "optimizer.lr=0.1", "clip=none", "task.length=20"]
+WORDS += ["trainer.max_steps=60", "monitor.pictures=never", "trainer.progress=none", "threads=1"]
+WORDS += ["flush_denormal=false"]  # as the processor stands for the tests that follow
+NOTE = "mlflow.note.content"
+
+
+@pytest.fixture(scope="module")
+def exploded(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A run whose gradient grows until it is not finite."""
+    prepare([])
+    folder = tmp_path_factory.mktemp("exploded")
+    plan = check_jobs(WORDS, multirun=False, config_dir=None)[0].plan
+    tracking = Journals(f"sqlite:///{folder}/mlflow.db", None)
+    return run(plan, folder, tracking, StopRequest(), tags={}, parent="a-sweep")
+
+
+def test_its_cliffs_and_norms_are_in_its_summary(exploded: Outcome) -> None:
+    assert exploded.status == "FAILED"
+    told = json.loads(Path(exploded.folder, "summary.json").read_text())["metrics"]
+    record = load_run(Path(exploded.folder))
+    counts = [value for _, value in record.metrics["cliffs/count"]]
+    norms = [value for _, value in record.metrics["grad/raw_norm"]]
+    assert told["cliffs/count"] >= counts[-1] > 1
+    assert told["grad/largest_raw_norm"] == max(norms)
+    assert told["grad/clipped_fraction"] == 0
+
+
+def test_its_description_counts_its_cliffs(exploded: Outcome) -> None:
+    count = int(exploded.metrics["cliffs/count"])
+    note = load_run(Path(exploded.folder)).tags[NOTE]
+    assert f"Gradient cliffs: {count}, the largest " in note
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({}, ""),
+        ({"cliffs/count": 0.0}, "Gradient cliffs: 0."),
+        ({"cliffs/count": 1.0}, "Gradient cliffs: 1."),
+        (
+            {"cliffs/count": 2.0, "cliffs/largest": 12.345, "cliffs/largest_step": 7.0},
+            "Gradient cliffs: 2, the largest 12.3 at step 7.",
+        ),
+    ],
+)
+def test_what_is_not_known_is_not_said(metrics: dict[str, float], said: str) -> None:
+    text = describe_outcome(Outcome("a", "b", "FAILED", {"seed": "0"}, metrics, error="it broke"))
+    assert text == "\n\n".join(filter(None, ["**FAILED**  it broke", "`seed=0`", said]))
+
+
+def test_a_run_without_a_step_has_no_largest_norm() -> None:
+    assert set(StepMonitor(NonFiniteGuard("raise")).summary()) == {"grad/skipped", "grad/rollbacks"}
