@@ -17,6 +17,7 @@ from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tasks.stream import Share
 from rnnexp.training.module import Recipe, RecurrentModule
 from rnnexp.training.optimizer import make_optimizer
+from rnnexp.training.precision import precision_of
 from rnnexp.training.ridge import Ridge, fit_readout
 from rnnexp.training.team import ALONE, Place
 
@@ -130,7 +131,10 @@ def build_module(plan: Plan) -> RecurrentModule:
     network = build_network(plan)
     if values["model"]["readout_fit"] == "ridge":
         fit_readout(network, plan.task, _ridge(values))
-    return RecurrentModule(network, plan.task, recipe, unroll["window"])
+    module = RecurrentModule(network, plan.task, recipe, unroll["window"])
+    # Now: Lightning converts after it has loaded a checkpoint, whose weights float32 would round.
+    precision_of(values["trainer"]["precision"]).convert_module(module)
+    return module
 
 
 def _ridge(values: Values) -> Ridge:

@@ -19,9 +19,7 @@ from rnnexp.recurrence import choose_backend
 from rnnexp.recurrence.shapes import check_recurrent_weight, check_step
 from rnnexp.registry import REGISTRY, Kind
 from rnnexp.tasks import Task
-
-_WEIGHTS = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
-"""What ``trainer.precision`` makes of the weights, where it does anything."""
+from rnnexp.training.precision import precision_of
 
 
 def made(kind: Kind, name: str, *arguments: Any, options: Mapping[str, Any]) -> Any:
@@ -143,7 +141,7 @@ def try_backend(cell: Cell, wanted: str, trainer: Mapping[str, Any]) -> None:
         return
     try:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision.endswith("mixed")):
-            choose_backend(cell.to(_WEIGHTS.get(precision)), wanted)
+            choose_backend(precision_of(precision).convert_module(cell), wanted)
     except ConfigError as error:
         raise ConfigError(
             f"{error} That comes of trainer.precision={precision}; use unroll.backend=auto with it."
