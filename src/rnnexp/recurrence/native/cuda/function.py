@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.inside_torch import not_compiled
 from rnnexp.recurrence.native.cuda.call import (
     GpuGradients,
     Weights,
@@ -83,6 +84,7 @@ class _Unroll(torch.autograd.Function):
         return outputs[1:], *record.last
 
     @staticmethod
+    @not_compiled
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_second_derivative("native")
         plan, trace = ctx.plan, ctx.trace
