@@ -69,6 +69,11 @@ class BreakOff(Callback):
         self.at, self.how, self.stop = at, how, stop
         self.draws: list[float] = []
 
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        pl_module.log("logged/batch", float(batch_idx))
+
     def on_before_backward(self, trainer: Trainer, *args: Any) -> None:
         import numpy as np
 
