@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -45,10 +45,10 @@ def not_compiled(function: F) -> F:
     names = ("set_code_exec_strategy", "_FrameExecStrategy", "_FrameAction")
     set_strategy, strategy, action = (_find(inside + name) for name in names)
     if set_strategy is None or strategy is None or action is None:
-        return torch.compiler.disable(function, reason=_WHY_NOT_COMPILED)
+        return cast("F", torch.compiler.disable(function, reason=_WHY_NOT_COMPILED))
     set_strategy(function.__code__, strategy(action.SKIP, action.SKIP))  # where it is called itself
-    function._torchdynamo_disable = True  # where its caller is compiled
-    function._torchdynamo_disable_msg = _WHY_NOT_COMPILED
+    # Where its caller is compiled.
+    vars(function).update(_torchdynamo_disable=True, _torchdynamo_disable_msg=_WHY_NOT_COMPILED)
     return function
 
 

@@ -159,7 +159,8 @@ class RecordFirst(Callback):
 def _count_logged_steps(trainer: Trainer) -> None:
     # Where it takes up a run right after a validation, Lightning counts the step before once more,
     # and what callbacks log would stand one step too late.
-    trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+    loop: Any = trainer.fit_loop.epoch_loop
+    loop._batches_that_stepped = trainer.global_step
 
 
 def _put_back(loop: dict[str, Any]) -> None:

@@ -139,7 +139,8 @@ def _try_backend(cell: Cell, wanted: str, trainer: Mapping[str, Any]) -> None:
         return
     try:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision.endswith("mixed")):
-            choose_backend(precision_of(precision).convert_module(cell), wanted)
+            precision_of(precision).convert_module(cell)
+            choose_backend(cell, wanted)
     except ConfigError as error:
         raise ConfigError(
             f"{error} That comes of trainer.precision={precision}; use unroll.backend=auto with it."
