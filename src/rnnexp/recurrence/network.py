@@ -174,8 +174,7 @@ class RecurrentNetwork(nn.Module):
             the state after the last step.
 
         Raises:
-            ConfigError: as `unroll` does; targets that are fed back were not given; the state is
-                that of more or fewer cells.
+            ConfigError: as `unroll` does; no targets to be fed back; a state of another depth.
         """
         state = state or self.initial_state(tuple(inputs_TBI.shape[1:-1]))
         if len(state.layers) != len(self.cells):

@@ -111,8 +111,7 @@ def build_network(plan: Plan) -> RecurrentNetwork:
 
 def build_module(plan: Plan) -> RecurrentModule:
     """Make the LightningModule around the network."""
-    values = plan.values
-    unroll = values["unroll"]
+    values, unroll = plan.values, plan.values["unroll"]
     schedule = Schedule(
         unroll["teacher_schedule"],
         unroll["teacher_share"],
