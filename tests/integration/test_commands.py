@@ -92,6 +92,26 @@ def test_words_are_completed(rnnexp) -> None:
     assert done.out.split() == ["compare"]
 
 
+def test_a_run_goes_on_with_its_config_dir(
+    rnnexp, workdir: Path, store_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workdir / "more" / "experiment").mkdir(parents=True)
+    own = "# @package _global_\ntask:\n  length: 9\n  val_batches: 1\n  test_batches: 1\n"
+    (workdir / "more" / "experiment" / "mine.yaml").write_text(own)
+    words = ["trainer.max_steps=4", "trainer.val_every=2", "tracking.wait=0", "hydra.run.dir=out"]
+    assert rnnexp("train", "--config-dir", "more", "experiment=mine", *words).code == 0
+    for steps in (6, 8):
+        done = rnnexp("train", "resume=out", f"trainer.max_steps={steps}")
+        assert done.code == 0, done.err
+    assert yaml.safe_load((workdir / "out" / "config.yaml").read_text())["task"]["length"] == 9
+    (workdir / "more").rename(workdir / "moved")
+    assert run(["train", "resume=out", "trainer.max_steps=9"]) == 2
+    assert f"were in {workdir / 'more'}, its --config-dir, which" in capsys.readouterr().err
+    again = ["train", "--config-dir", "moved", "resume=out", "trainer.max_steps=9"]
+    done = rnnexp(*again)
+    assert done.code == 0, done.err
+
+
 def test_config_dir_adds_configs(rnnexp, workdir: Path) -> None:
     folder = workdir / "more" / "experiment"
     folder.mkdir(parents=True)

@@ -71,6 +71,22 @@ def check_slice(along: Slice, event: CliffEvent) -> None:
     assert along.losses[middle] == pytest.approx(event.loss_before, rel=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_a_step_is_made_again_in_the_precision_of_its_run(
+    rnnexp, workdir: Path, store_uri: str, precision: str
+) -> None:
+    words = ["task.length=8", "trainer.max_steps=9", "trainer.val_every=4", "tracking.wait=0"]
+    options = [f"trainer.precision={precision}", "threads=1", "hydra.run.dir=out"]
+    done = rnnexp("train", "cell=lstm", "cell.hidden_size=8", *words, *options)
+    assert done.code == 0, done.err
+    recorded = dict(load_run(workdir / "out").metrics["train/loss"])
+    for step in (1, 7):  # from the seed, from a checkpoint
+        made = rebuild(workdir / "out", step)
+        assert made.loss == recorded[step]
+        along = slice_of(made, step)
+        assert along.losses[len(along.losses) // 2] == pytest.approx(made.loss, rel=1e-2)
+
+
 @pytest.mark.slow
 def test_the_step_whose_gradient_ended_the_run_is_made_again(
     rnnexp, workdir: Path, store_uri: str, capsys: pytest.CaptureFixture[str]

@@ -174,9 +174,14 @@ class RecurrentNetwork(nn.Module):
             the state after the last step.
 
         Raises:
-            ConfigError: as `unroll` does; targets that are fed back were not given.
+            ConfigError: as `unroll` does; no targets to be fed back; a state of another depth.
         """
         state = state or self.initial_state(tuple(inputs_TBI.shape[1:-1]))
+        if len(state.layers) != len(self.cells):
+            raise ConfigError(
+                f"state: it holds those of {len(state.layers)} cells, and this network has "
+                f"{len(self.cells)}. Give one that this network has returned, or none."
+            )
         if lengths_B is not None:
             lengths_B = checked_lengths(lengths_B, inputs_TBI)
         along = _Along(lengths_B, traces)

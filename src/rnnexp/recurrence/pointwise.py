@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.recurrence.check import NOT_EXAMINED, OWN_STEP, Remembered, agrees
 from rnnexp.recurrence.elementwise import reason_against_update
-from rnnexp.recurrence.inside_torch import is_transformed
+from rnnexp.recurrence.inside_torch import is_transformed, not_compiled
 from rnnexp.recurrence.product import gram, linear, refuse_second_derivative
 from rnnexp.recurrence.roll import formula_of, roll
 from rnnexp.recurrence.stand_in import update_of
@@ -149,6 +149,7 @@ class _Recurrence(torch.autograd.Function):
         return outputs_TBH, *last
 
     @staticmethod
+    @not_compiled
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Compute the gradient of each argument from those of the outputs and the last state."""
         refuse_second_derivative()

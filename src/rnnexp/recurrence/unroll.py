@@ -8,6 +8,7 @@ from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError, suggest
 from rnnexp.recurrence.backends import BACKENDS, BackendName, auto_order, reason_against
 from rnnexp.recurrence.finite import check_state, check_steps
+from rnnexp.recurrence.inside_torch import not_compiled
 from rnnexp.recurrence.lengths import blank, checked_lengths
 from rnnexp.recurrence.segments import run_segments
 from rnnexp.recurrence.trace import Shown, Trace
@@ -29,6 +30,7 @@ class Unrolled:
     backend: BackendName
 
 
+@not_compiled
 def unroll(
     cell: Cell,
     inputs_TBI: Tensor,

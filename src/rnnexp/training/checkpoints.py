@@ -1,5 +1,6 @@
 """Checkpoint files that are old or new, never half, and known to be whole."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -138,10 +139,22 @@ def _write(checkpoint: dict[str, Any], file: Path) -> None:
 def _refused(target: Path, error: Exception) -> StoreError:
     free = shutil.disk_usage(target.parent).free
     kept = f" {target} still holds the one before." if target.exists() else ""
+    again = "start again by the same command"
+    if find_checkpoint(target.parent.parent).path is not None:
+        again = "go on with resume="
     return StoreError(
         f"{target}: the checkpoint cannot be written ({error}); {free / 1e6:.0f} MB are free "
-        f"there.{kept} Free some space, and go on with resume=."
+        f"there.{kept} {_remedy(error)}, and {again}."
     )
+
+
+def _remedy(error: BaseException) -> str:
+    # What torch's writer raises has the system's own error before it.
+    while not isinstance(error, OSError) and error.__context__ is not None:
+        error = error.__context__
+    if getattr(error, "errno", None) == errno.EFBIG:
+        return "Raise the limit on the size of files (ulimit -f)"
+    return "Free some space"
 
 
 def _note_digests(target: Path, new: str, before: str | None) -> None:

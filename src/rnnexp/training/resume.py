@@ -43,6 +43,7 @@ class ResumePoint(Callback):
         self.figures: dict[str, float] = {}
         self._due = False
         self._before_batch = False
+        self._goes_on = False
         self._saved = time.monotonic()
         self._states: dict[str, Any] | None = None
         self._gradients: dict[str, Tensor] = {}
@@ -73,6 +74,9 @@ class ResumePoint(Callback):
     ) -> None:
         """Save if a checkpoint is due."""
         del pl_module, batch, batch_idx
+        if self._goes_on:
+            _count_logged_steps(trainer)
+            self._goes_on = False
         # Saving needs all processes of a run, whose clocks differ.
         old = time.monotonic() - self._saved >= self.seconds_between
         if self._due and word_of_first(trainer, old):
@@ -126,6 +130,7 @@ class ResumePoint(Callback):
         """Take the gradients back; train no more where this very run was over."""
         del pl_module
         _end_epoch(checkpoint["loops"]["fit_loop"])
+        self._goes_on = True
         self._gradients = checkpoint.get("gradients", {})
         own = Path(str(trainer.ckpt_path)).resolve().parent == self.checkpoint.resolve().parent
         trainer.should_stop = own and checkpoint.get("ended_by") == self.limits
@@ -162,6 +167,13 @@ def _end_epoch(loop: dict[str, Any]) -> None:
     batches["current"] = dict.fromkeys(batches["current"], 0)
     for count in (epochs["total"], epochs["current"]):
         count.update(dict.fromkeys(count, count["ready"]))
+
+
+def _count_logged_steps(trainer: Trainer) -> None:
+    # Where it takes up a run right after a validation, Lightning counts the step before once more,
+    # and what callbacks log would stand one step too late.
+    loop: Any = trainer.fit_loop.epoch_loop
+    loop._batches_that_stepped = trainer.global_step
 
 
 def _put_back(loop: dict[str, Any]) -> None:

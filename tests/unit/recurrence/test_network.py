@@ -55,6 +55,15 @@ def test_last_reads_the_last_step(plugins: Registry, x: Tensor) -> None:
     _same(last(x)[0], every(x)[0][-1])
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [(1, 2), (2, 1)])
+def test_a_state_of_another_depth_is_refused(
+    plugins: Registry, x: Tensor, ours: int, theirs: int
+) -> None:
+    _, state = _network(plugins, layers=theirs)(x)
+    with pytest.raises(ConfigError, match=f"of {theirs} cells, and this network has {ours}"):
+        _network(plugins, layers=ours)(x, state)
+
+
 @pytest.mark.parametrize("mode", ["teacher", "free"])
 def test_feedback_follows_its_equation(plugins: Registry, x: Tensor, y: Tensor, mode: str) -> None:
     network = _network(plugins, feedback=True)

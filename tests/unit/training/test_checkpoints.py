@@ -126,6 +126,18 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "canary").exists()
 
 
+def test_without_a_checkpoint_a_run_is_not_said_to_go_on(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(StoreError) as refused:
+            save(tmp_path, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = "Raise the limit on the size of files (ulimit -f), and start again by the same command."
+    assert str(refused.value).endswith(said)
+
+
 def test_a_full_disk_is_said_and_the_one_before_stands(tmp_path: Path) -> None:
     before = save(tmp_path, 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -19,7 +19,7 @@ from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, pre
 from rnnexp.app.config.disk import check_disk
 from rnnexp.app.config.searched import search_path
 from rnnexp.app.run.going_on import check_resumes
-from rnnexp.app.run.resume import with_earlier_overrides
+from rnnexp.app.run.resume import earlier_config_dir, with_earlier_overrides
 from rnnexp.app.sweep.session import Session
 from rnnexp.errors import EXIT_FAILED, ConfigError, RunError
 from rnnexp.paths import conf_dir
@@ -46,6 +46,7 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a process whose torch has a pool of threads cannot be copied
     with telling(failures):
+        args.config_dir = args.config_dir or earlier_config_dir(args.overrides)
         args.overrides = with_earlier_overrides(args.overrides)
         jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_jobs_exist(jobs, args.overrides)

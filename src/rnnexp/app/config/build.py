@@ -1,11 +1,11 @@
 """From a checked config to objects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
-from rnnexp.app.config.probe import check_precision, made, try_backend, try_step, try_task
+from rnnexp.app.config.probe import Kinds, kinds_of, made, try_cell, try_step, try_task
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.declared import fault_of_patterns
@@ -17,6 +17,7 @@ from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tasks.stream import Share
 from rnnexp.training.module import Recipe, RecurrentModule
 from rnnexp.training.optimizer import make_optimizer
+from rnnexp.training.precision import precision_of
 from rnnexp.training.ridge import Ridge, fit_readout
 from rnnexp.training.team import ALONE, Place
 
@@ -32,12 +33,14 @@ class Plan:
         task: the task, whose data is not loaded yet.
         pattern: where outputs are read and judged.
         feedback: whether y_{t-1} is part of the input of step t.
+        trained: the kinds of parameters that are trained.
     """
 
     values: Values
     task: Task
     pattern: Pattern
     feedback: bool
+    trained: Kinds = frozenset()
 
     @property
     def max_norm(self) -> float | None:
@@ -65,14 +68,13 @@ def make_plan(values: Values) -> Plan:
     try_step(values["cell"]["name"], probe)
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)
-    check_precision(values["cell"]["name"], probe, values["trainer"]["precision"])
-    try_backend(probe, values["unroll"]["backend"], values["trainer"])
+    try_cell(values, probe)
     if values["model"]["readout_fit"] == "ridge":
         _check_ridge(values)
     _check_dynamics(values)
     width = probe.hidden_size * (2 if values["model"]["bidirectional"] else 1)
-    make_head(values["model"]["head"], width, task.output_size)
-    return plan
+    head = make_head(values["model"]["head"], width, task.output_size)
+    return replace(plan, trained=kinds_of(probe, head))
 
 
 def build_task(values: Values) -> Task:
@@ -109,8 +111,7 @@ def build_network(plan: Plan) -> RecurrentNetwork:
 
 def build_module(plan: Plan) -> RecurrentModule:
     """Make the LightningModule around the network."""
-    values = plan.values
-    unroll = values["unroll"]
+    values, unroll = plan.values, plan.values["unroll"]
     schedule = Schedule(
         unroll["teacher_schedule"],
         unroll["teacher_share"],
@@ -130,7 +131,10 @@ def build_module(plan: Plan) -> RecurrentModule:
     network = build_network(plan)
     if values["model"]["readout_fit"] == "ridge":
         fit_readout(network, plan.task, _ridge(values))
-    return RecurrentModule(network, plan.task, recipe, unroll["window"])
+    module = RecurrentModule(network, plan.task, recipe, unroll["window"])
+    # Now: Lightning converts after it has loaded a checkpoint, whose weights float32 would round.
+    precision_of(values["trainer"]["precision"]).convert_module(module)
+    return module
 
 
 def _ridge(values: Values) -> Ridge:

@@ -2,13 +2,14 @@
 
 import inspect
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell
@@ -19,9 +20,10 @@ from rnnexp.recurrence import choose_backend
 from rnnexp.recurrence.shapes import check_recurrent_weight, check_step
 from rnnexp.registry import REGISTRY, Kind
 from rnnexp.tasks import Task
+from rnnexp.training.precision import precision_of
 
-_WEIGHTS = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
-"""What ``trainer.precision`` makes of the weights, where it does anything."""
+Kinds = frozenset[tuple[int, torch.dtype]]
+"""Of parameters: the number of axes and the type of each."""
 
 
 def made(kind: Kind, name: str, *arguments: Any, options: Mapping[str, Any]) -> Any:
@@ -98,17 +100,21 @@ def try_step(name: str, cell: Cell) -> None:
         check_step(cell, state, out_BH, new)
 
 
-def check_precision(name: str, cell: Cell, precision: str) -> None:
-    """Refuse weights of a type in which a cell cannot work.
+def try_cell(values: Mapping[str, Any], cell: Cell) -> None:
+    """Ask whether a cell can be run by the backend and in the precision of a config.
 
     Args:
-        name: of the cell, as the config names it.
-        cell: made for the occasion.
-        precision: ``trainer.precision``.
+        values: the config.
+        cell: made for the occasion; may be of another type afterwards.
 
     Raises:
-        ConfigError: says why.
+        ConfigError: it cannot; says why.
     """
+    _check_precision(values["cell"]["name"], cell, values["trainer"]["precision"])
+    _try_backend(cell, values["unroll"]["backend"], values["trainer"])
+
+
+def _check_precision(name: str, cell: Cell, precision: str) -> None:
     if precision != "bf16-true":
         return
     reason = None
@@ -122,17 +128,7 @@ def check_precision(name: str, cell: Cell, precision: str) -> None:
         )
 
 
-def try_backend(cell: Cell, wanted: str, trainer: Mapping[str, Any]) -> None:
-    """Ask whether a backend can run a cell, in the type of numbers that it is to be trained in.
-
-    Args:
-        cell: made for the occasion; may be of another type afterwards.
-        wanted: ``unroll.backend``.
-        trainer: the config's node.
-
-    Raises:
-        ConfigError: it cannot; says why.
-    """
+def _try_backend(cell: Cell, wanted: str, trainer: Mapping[str, Any]) -> None:
     # Training comes last: it is how a cell is made. What is found out here of the cell, the run
     # need not find out again; nor need a job of a sweep, whose process is a copy of this one.
     for training in (False, True):
@@ -143,46 +139,75 @@ def try_backend(cell: Cell, wanted: str, trainer: Mapping[str, Any]) -> None:
         return
     try:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision.endswith("mixed")):
-            choose_backend(cell.to(_WEIGHTS.get(precision)), wanted)
+            precision_of(precision).convert_module(cell)
+            choose_backend(cell, wanted)
     except ConfigError as error:
         raise ConfigError(
             f"{error} That comes of trainer.precision={precision}; use unroll.backend=auto with it."
         ) from error
 
 
-def try_optimizer(optimizer: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:
-    """Make an optimizer over one number, and its schedule.
+def kinds_of(*modules: nn.Module) -> Kinds:
+    """List the kinds of parameters that are trained in some modules."""
+    parameters = (p for module in modules for p in module.parameters())
+    return frozenset((p.dim(), p.dtype) for p in parameters if p.requires_grad)
+
+
+def try_optimizer(
+    optimizer: Mapping[str, Any],
+    scheduler: Mapping[str, Any],
+    trained: Kinds,
+    *,
+    steps: bool,
+) -> None:
+    """Make an optimizer over one number of each kind of parameter, and its schedule; try a step.
 
     Args:
         optimizer: the config's node.
         scheduler: likewise.
+        trained: the kinds of parameters.
+        steps: whether a step on this CPU tells what one in training will do.
 
     Raises:
-        ConfigError: the class is not allowed or unknown, or torch refuses a value.
+        ConfigError: the class is not allowed or unknown, or torch refuses a value, the parameters
+            or the step.
     """
-    makers = maker(optimizer, "optimizer"), maker(scheduler, "scheduler")
-    if makers[0] is None:
+    make, schedule = maker(optimizer, "optimizer"), maker(scheduler, "scheduler")
+    if make is None:
         raise ConfigError("optimizer._target_: one is needed, such as torch.optim.Adam.")
-    made_of: Any = [nn.Parameter(torch.zeros(1, 1))]  # a matrix: Muon takes nothing else
-    for make, key in zip(makers, ("optimizer", "scheduler"), strict=True):
-        if make is not None:
-            made_of = _refusing(make, made_of, key)
+    stand_ins = [nn.Parameter(torch.zeros((1,) * axes, dtype=dtype)) for axes, dtype in trained]
+    with _refusing(make, "optimizer"):
+        made_of = make(stand_ins)
+        if steps:
+            _step(made_of, stand_ins)
+    if schedule is not None:
+        with _refusing(schedule, "scheduler"):
+            schedule(made_of).step()  # some look at their numbers only here
 
 
-def _refusing(make: partial[Any], made_of: Any, key: str) -> Any:
+def _step(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+
+
+_NOT_TAKEN = {
+    "ReduceLROnPlateau": "waits for a figure, and schedules here count steps. Use "
+    "scheduler=cosine, step or warmup, or trainer.early_stop_after.",
+    "LBFGS": "computes the loss several times in a step, of which the record of a run knows one. "
+    "Use optimizer=adam, sgd or rmsprop.",
+}
+
+
+@contextmanager
+def _refusing(make: partial[Any], key: str) -> Generator[None]:
+    name = getattr(make.func, "__name__", "")
+    if name in _NOT_TAKEN:
+        raise ConfigError(f"{key}: {name} {_NOT_TAKEN[name]}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = make(made_of)
-            if key == "scheduler":
-                found.step()  # some look at their numbers only here
-            return found
+            yield
     except Exception as error:  # whatever torch says of a value
         given = ", ".join(f"{key}.{name}={value}" for name, value in make.keywords.items())
-        name = getattr(make.func, "__name__", "")
-        if name == "ReduceLROnPlateau":
-            raise ConfigError(
-                f"{key}: {name} waits for a figure, and schedules here count steps. Use "
-                "scheduler=cosine, step or warmup, or trainer.early_stop_after."
-            ) from error
         raise ConfigError(f"{key}: torch's {name} refuses {given or 'this'}. {error}") from error

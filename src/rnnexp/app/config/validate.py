@@ -91,8 +91,10 @@ def validate(config: DictConfig, *, here: bool = True) -> Plan:
     _check_strategy(values["trainer"])
     if here:
         _check_device(values["trainer"])
-    try_optimizer(values["optimizer"], values["scheduler"])
-    return make_plan(values)
+    plan = make_plan(values)
+    steps = values["trainer"]["accelerator"] == "cpu"  # elsewhere torch can do what it cannot here
+    try_optimizer(values["optimizer"], values["scheduler"], plan.trained, steps=steps)
+    return plan
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

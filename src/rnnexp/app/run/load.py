@@ -20,9 +20,8 @@ from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import REGISTRY
 from rnnexp.tracking import find_run
 from rnnexp.training.checkpoints import LAST, load_whole
+from rnnexp.training.precision import precision_of
 
-_DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
-"""What weights are computed with; under every other precision they are kept in float32."""
 _PREFIX = "network."
 
 
@@ -63,7 +62,7 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
     weights = _weights_in(kept.checkpoint)
     with _plugins_kept(), torch.random.fork_rng(devices=[]):
         network, values = _untrained(kept.folder)
-    network.to(_DTYPES.get(values["trainer"]["precision"], torch.float32))
+    precision_of(values["trainer"]["precision"]).convert_module(network.float())
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:  # torch's message lists names and shapes

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning import seed_everything
+from torch import Tensor
 
 from rnnexp.app.config.build import Plan, Values, build_data, build_module, make_plan
 from rnnexp.app.config.sources import recorded
@@ -23,6 +24,7 @@ from rnnexp.training.checkpoints import is_whole
 from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import StopRequest
 from rnnexp.training.module import RecurrentModule
+from rnnexp.training.precision import precision_of
 from rnnexp.training.regularise import add_omega
 
 
@@ -51,9 +53,19 @@ class Rebuilt:
         """What a batch's loss counts in the step, whose gradient is that of their sum."""
         return _share(self.batches)
 
+    def loss_of(self, batch: Batch) -> Tensor:
+        """Compute the loss of a batch in the run's precision."""
+        return _loss_of(self.plan, self.module, batch)
+
 
 def _share(batches: Sequence[Batch]) -> float:
     return 1 / len(batches)
+
+
+def _loss_of(plan: Plan, module: RecurrentModule, batch: Batch) -> Tensor:
+    precision = precision_of(plan.values["trainer"]["precision"])
+    with precision.forward_context():
+        return module.training_step(precision.convert_input(batch), 0)
 
 
 def rebuild(folder: Path, step: int) -> Rebuilt:
@@ -150,7 +162,7 @@ def _take_gradient(
     with module.keeping_state():
         for batch in batches:
             module.traces = [FullTrace() if term else Trace() for _ in module.network.layers]
-            loss = module.training_step(batch, 0)
+            loss = _loss_of(plan, module, batch)
             (loss * share).backward()
             if term is not None:
                 weight = term.weight_at(step - 1) * share

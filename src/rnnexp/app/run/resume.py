@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.types import Override
@@ -91,19 +92,48 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
         ConfigError: there is no such run, or it is a rerun, which was made by no overrides.
     """
     given = parse(_with_ids_as_text(overrides))
-    asked = [o for o in given if o.key_or_group == "resume" and not o.is_sweep_override()]
-    wanted = asked[-1].value() if asked else None
-    origin = locate(str(wanted)) if wanted else None
+    wanted = _wanted(given)
+    origin = locate(wanted) if wanted else None
     if origin is None or origin.folder is None:
         return [o.input_line or "" for o in given]
-    _check_no_rerun(str(wanted), origin.folder)
-    file = origin.folder / ".hydra" / "overrides.yaml"
-    earlier = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
+    _check_no_rerun(wanted, origin.folder)
+    earlier = _kept_by_hydra(origin.folder, "overrides.yaml")
     new = {o.key_or_group for o in given}
     kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
     if "hydra.run.dir" not in new:
         kept.append(f"hydra.run.dir={quoted(str(origin.folder.resolve()))}")
     return [*kept, *(_by_folder(o, origin.folder) for o in given)]
+
+
+def earlier_config_dir(overrides: Sequence[str]) -> str | None:
+    """Give the folder of configs, Hydra's ``--config-dir``, of the run that is resumed.
+
+    Raises:
+        ConfigError: there is no such run, or the folder has gone.
+    """
+    wanted = _wanted(parse(_with_ids_as_text(overrides)))
+    origin = locate(wanted) if wanted else None
+    if origin is None or origin.folder is None:
+        return None
+    kept = _kept_by_hydra(origin.folder, "hydra.yaml") or {}
+    sources = kept.get("hydra", {}).get("runtime", {}).get("config_sources", ())
+    folder = next((s["path"] for s in sources if s["provider"] == "command-line"), None)
+    if folder is not None and not Path(folder).is_dir():
+        raise ConfigError(
+            f"resume={wanted}: the configs of this run were in {folder}, its --config-dir, which "
+            "is not there any more. Put it back, or give --config-dir with its new place."
+        )
+    return folder
+
+
+def _wanted(given: Sequence[Override]) -> str:
+    asked = [o for o in given if o.key_or_group == "resume" and not o.is_sweep_override()]
+    return str(asked[-1].value() or "") if asked else ""
+
+
+def _kept_by_hydra(folder: Path, name: str) -> Any:
+    file = folder / ".hydra" / name
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _by_folder(override: Override, folder: Path) -> str:

@@ -7,7 +7,11 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
-from rnnexp.recurrence.inside_torch import graph_is_kept, saved_tensors_are_hooked
+from rnnexp.recurrence.inside_torch import (
+    graph_is_kept,
+    not_compiled,
+    saved_tensors_are_hooked,
+)
 from rnnexp.recurrence.native.call import Weights, run_backward, run_forward
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout, layout_of
@@ -89,6 +93,7 @@ class _Unroll(torch.autograd.Function):
         return outputs, *last
 
     @staticmethod
+    @not_compiled
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_second_derivative("native")
         inputs_TBI, weights, h_TBH, memory = _saved_by(ctx)

@@ -34,6 +34,34 @@ def test_the_plus_is_named(workdir: object, words: list[str], said: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["optimizer._target_=torch.optim.Muon"], "torch's Muon refuses optimizer.lr=0.002. Muon"),
+        (["optimizer._target_=torch.optim.SparseAdam"], "torch's SparseAdam refuses optimizer.lr"),
+        (["optimizer._target_=torch.optim.LBFGS"], "optimizer: LBFGS computes the loss several"),
+        (["+optimizer.capturable=true"], "optimizer.capturable=True. If capturable=True, params"),
+        (["+optimizer.differentiable=true"], "optimizer.differentiable=True. a leaf Variable"),
+        (["scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau"], "waits for a figure"),
+    ],
+)
+def test_an_optimizer_that_cannot_make_a_step_is_refused(
+    workdir: object, words: list[str], said: str
+) -> None:
+    prepare(words)
+    without = ["~optimizer.betas", "~optimizer.weight_decay"] if "_target_" in words[0] else []
+    with pytest.raises(UserError) as refused:
+        check_jobs([*words, *without], multirun=False, config_dir=None)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "RMSprop", "Adafactor", "NAdam"])
+def test_an_optimizer_that_can_is_taken(workdir: object, name: str) -> None:
+    words = [f"optimizer._target_=torch.optim.{name}", "~optimizer.betas"]
+    prepare(words)
+    assert check_jobs(words, multirun=False, config_dir=None)[0].plan.trained
+
+
+@pytest.mark.parametrize(
     ("word", "said"),
     [
         ("callbacks=spectral_radius", "with its options: +callbacks.spectral_radius={}."),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.inside_torch import not_compiled
 from rnnexp.recurrence.native.cuda.call import (
     GpuGradients,
     Weights,
@@ -85,6 +86,7 @@ class _Unroll(torch.autograd.Function):
         return outputs, *record.last
 
     @staticmethod
+    @not_compiled
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_second_derivative("native")
         plan, trace = ctx.plan, ctx.trace
