@@ -15,7 +15,7 @@ VIEW = "rnnexp"
 TAG = "mlflow.sharedViewState."
 _PARAMS = tuple(f"params.`{key}`" for key in ("task.name", "cell.name", "clip.by", "seed"))
 _METRICS = (
-    *(f"metrics.`{key}`" for key in ("test/loss", "test/loss_relative", "val/loss")),
+    *(f"metrics.`{key}`" for key in ("test/loss", "test/loss_relative", "val/loss_best")),
     *(f"metrics.`grad/{key}`" for key in ("largest_raw_norm", "clipped_fraction")),
 )
 _IN_SWEEP = "metrics.`test/loss`"

@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -13,15 +13,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
+from rnnexp.app.config.corners import corners_of, settled
 from rnnexp.app.config.family import Composer
-from rnnexp.app.config.figures import check_objectives, usual_objective
 from rnnexp.app.config.idle import refuse_idle
 from rnnexp.app.config.launchers import (
     LauncherChoice,
-    check_devices,
     check_folders,
     check_launcher_options,
     check_overrides,
@@ -123,22 +121,14 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
         composed = Composer(_compose).of if len(found) > 1 else _compose
         if settings is not None:
             plans = [_check(job, composed) for job in found]
-            if whole["hydra"].sweeper.objectives is None:
-                settings = replace(settings, objectives=[usual_objective(plans)])
-            jobs: list[Job] = _checked_corners(found, plans, settings)
+            settings = settled(settings, whole["hydra"].sweeper.objectives, plans)
+            pairs = zip(found, plans, strict=True)
+            jobs: list[Job] = [Corner(job, plan, settings) for job, plan in pairs]
         else:
             jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in found]
         for job in jobs:
             check_timeout(launcher, job.plan.values["sweep"]["timeout"])
         return jobs
-
-
-def _checked_corners(
-    found: Sequence[list[str]], plans: Sequence[Plan], settings: Settings
-) -> list[Job]:
-    check_devices([plan.values["trainer"] for plan in plans])
-    check_objectives(settings.objectives, plans[0])
-    return [Corner(job, plan, settings) for job, plan in zip(found, plans, strict=True)]
 
 
 def compose_trial(overrides: list[str]) -> Job:
@@ -189,29 +179,11 @@ def _expand(hydra: DictConfig, overrides: list[str]) -> _Expanded:
     merged = with_params(hydra.sweeper.get("params") or {}, overrides)
     check_varied(parse(merged))
     if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):
-        return _corners(hydra, overrides)
+        settings, corners = corners_of(hydra, overrides)
+        return settings, hydra.launcher, corners
     loader = GlobalHydra.instance().config_loader()  # for glob(*), which asks for the choices
     batches = BasicSweeper.split_arguments(parse(merged, loader), None)
     return None, hydra.launcher, [list(job) for batch in batches for job in batch]
-
-
-def _corners(hydra: DictConfig, overrides: list[str]) -> _Expanded:
-    # The first value of everything, and from there each other end of one dimension.
-    own = [o.input_line or "" for o in parse(overrides) if o.is_hydra_override()]
-    others = [o for o in overrides if o not in own]
-    options: Any = OmegaConf.to_container(hydra.sweeper, resolve=True)
-    try:
-        check_launcher(str(hydra.launcher.get("_target_")), hydra.launcher)
-        settings, fixed, space = check(options, others)
-    except HydraException as error:  # a `SearchError`, or params that cannot be parsed
-        raise ConfigError(str(error)) from error
-    fixed = [*own, *fixed]
-    first = [dimension.override(dimension.ends()[0]) for dimension in space]
-    corners = [[*fixed, *first]]
-    for i, dimension in enumerate(space):
-        for value in dimension.ends()[1:]:
-            corners.append([*fixed, *first[:i], dimension.override(value), *first[i + 1 :]])
-    return settings, hydra.launcher, corners
 
 
 def _check(
