@@ -214,18 +214,9 @@ class Sweep:
         write_sources(values, item.folder)
         begin_log(item.folder)
 
-    def judge(
-        self,
-        item: Item,
-        how: str,
-        code: int | None,
-        *,
-        timed_out: bool = False,
-        stopped: bool = False,
-    ) -> Outcome:
+    def judge(self, item: Item, how: str, code: int | None, **by: bool) -> Outcome:
         """Say how a job has ended, also where its process could not; see `judge`."""
-        record = partial(self._open_record, item)
-        return judge(item, how, code, record, timed_out=timed_out, stopped=stopped)
+        return judge(item, how, code, partial(self._open_record, item), **by)
 
     def _open_record(self, item: Item) -> RunLog:
         frozen = Frozen.read(item.folder)
