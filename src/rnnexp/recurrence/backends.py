@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, Twin, has_own_step, still_holds
 from rnnexp.recurrence.check import OWN_STEP
-from rnnexp.recurrence.inside_torch import is_transformed
+from rnnexp.recurrence.inside_torch import is_transformed, not_compiled
 from rnnexp.recurrence.native import is_slower_than_vendor, run_native
 from rnnexp.recurrence.native import reason_against as native_reason_against
 from rnnexp.recurrence.pointwise import reason_against as pointwise_reason_against
@@ -177,12 +177,19 @@ def _against_loop(cell: Cell) -> str | None:
 
 BACKENDS: dict[str, Backend] = {
     "parallel": Backend(run_parallel, _against_parallel),
-    "native": Backend(run_native, native_reason_against, shows="norms"),
-    "pointwise": Backend(run_pointwise, pointwise_reason_against),
-    "scan": Backend(run_scan, scan_reason_against, shows="norms"),
+    "native": Backend(not_compiled(run_native), not_compiled(native_reason_against), "norms"),
+    "pointwise": Backend(not_compiled(run_pointwise), not_compiled(pointwise_reason_against)),
+    "scan": Backend(not_compiled(run_scan), scan_reason_against, "norms"),
     "vendor": Backend(run_vendor, _against_vendor, shows="nothing"),
     "loop": Backend(run_loop, _against_loop),
 }
+
+
+@not_compiled
+def fastest(cell: Cell, needed: Shown = "nothing") -> BackendName:
+    """Name the fastest backend that runs a cell and shows what is needed of dL/dh_t."""
+    order = auto_order(cell)
+    return next(name for name in order if reason_against(name, cell, needed) is None)
 
 
 def auto_order(cell: Cell) -> Iterator[BackendName]:

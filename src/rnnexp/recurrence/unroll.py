@@ -6,9 +6,8 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.errors import ConfigError, suggest
-from rnnexp.recurrence.backends import BACKENDS, BackendName, auto_order, reason_against
+from rnnexp.recurrence.backends import BACKENDS, BackendName, fastest, reason_against
 from rnnexp.recurrence.finite import check_state, check_steps
-from rnnexp.recurrence.inside_torch import not_compiled
 from rnnexp.recurrence.lengths import blank, checked_lengths
 from rnnexp.recurrence.segments import run_segments
 from rnnexp.recurrence.trace import Shown, Trace
@@ -30,7 +29,6 @@ class Unrolled:
     backend: BackendName
 
 
-@not_compiled
 def unroll(
     cell: Cell,
     inputs_TBI: Tensor,
@@ -98,8 +96,7 @@ def choose_backend(cell: Cell, wanted: str = "auto", needed: Shown = "nothing") 
         ConfigError: the backend asked for cannot run it; says why.
     """
     if wanted == "auto":
-        order = auto_order(cell)
-        return next(name for name in order if reason_against(name, cell, needed) is None)
+        return fastest(cell, needed)
     if wanted not in BACKENDS:
         raise ConfigError(
             f"unroll.backend={wanted} is unknown. {suggest(wanted, ['auto', *BACKENDS])}"

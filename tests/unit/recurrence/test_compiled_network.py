@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
-from rnnexp.recurrence import Feed, RecurrentNetwork, inside_torch
+from rnnexp.recurrence import Feed, RecurrentNetwork, inside_torch, unroll
 from rnnexp.registry import Registry
 
 # Of torch's own compiler, which looks at every tensor.
@@ -67,6 +68,18 @@ def test_a_compiled_network_lives_with_its_own_output(plugins: Registry) -> None
     expected, _ = network(x_TBI, feed=Feed.free())
     given, _ = torch.compile(network, backend="eager")(x_TBI, feed=Feed.free())
     torch.testing.assert_close(given, expected)
+
+
+def test_the_loop_itself_is_compiled_where_it_is_asked_for(plugins: Registry) -> None:
+    cell = plugins.get("cell", "gru").cls(3, hidden_size=4)
+    counter, x_TBI = CompileCounter(), torch.randn(5, 2, 3)
+
+    def run(inputs_TBI: torch.Tensor) -> torch.Tensor:
+        return unroll(cell, inputs_TBI, backend="loop").outputs_TBH
+
+    given = torch.compile(run, backend=counter)(x_TBI)
+    torch.testing.assert_close(given, run(x_TBI))
+    assert counter.op_count > 10 * len(x_TBI)
 
 
 def test_a_torch_that_has_changed_inside_is_told_officially(
