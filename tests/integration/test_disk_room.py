@@ -10,10 +10,10 @@ WORDS = [
     *(
         "model.layers=2",
         "model.bidirectional=true",
-        "trainer.max_steps=200",
+        "trainer.max_steps=60",
         "monitor.flow_every=1",
     ),
-    *("trainer.val_every=100", "task.val_batches=1", "task.test_batches=1"),
+    *("trainer.val_every=30", "task.val_batches=1", "task.test_batches=1"),
 ]
 
 

@@ -227,7 +227,7 @@ def test_what_ends_a_run_before_training_is_on_record(
 
     monkeypatch.setattr("rnnexp.app.run.run.package_list", ended)
     prepare([])
-    plan = check_jobs(SMALL, multirun=False, config_dir=None)[0].plan
+    plan = check_jobs([*SMALL, "tracking.wait=0"], multirun=False, config_dir=None)[0].plan
     status = "KILLED" if isinstance(error, Stopped) else "FAILED"
     with pytest.raises(Stopped) if isinstance(error, Stopped) else nullcontext():
         run(plan, workdir / "run", Journals("sqlite:///no.db", None), StopRequest(), tags={})
