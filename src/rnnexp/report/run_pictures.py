@@ -1,13 +1,12 @@
 """The pictures of one run, from its journal."""
 
-import json
 import math
-from contextlib import suppress
 from pathlib import Path
 
 from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.norms import draw_norms
 from rnnexp.tracking import RunRecord, load_run
+from rnnexp.tracking.journal import read_all
 
 
 def draw_run(folder: Path, threshold: float | None = None) -> list[Path]:
@@ -38,12 +37,9 @@ def draw_run(folder: Path, threshold: float | None = None) -> list[Path]:
 
 def _refused(run: RunRecord, folder: Path) -> list[tuple[int, float]]:
     """Find the gradients for which the run ended: their steps have no figures of their own."""
-    file, known = folder / "cliffs.jsonl", {step for step, _ in run.metrics["grad/raw_norm"]}
-    steps: list[int] = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-        with suppress(ValueError):  # half a line of a process that was killed
-            event = json.loads(line)
-            steps += [event["step"]] if event["kind"] == "nonfinite" else []
+    known = {step for step, _ in run.metrics["grad/raw_norm"]}
+    events = read_all(folder / "cliffs.jsonl")
+    steps = [event["step"] for event in events if event["kind"] == "nonfinite"]
     return [(step, math.inf) for step in steps if step not in known]
 
 

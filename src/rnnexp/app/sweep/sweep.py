@@ -108,9 +108,9 @@ class Sweep:
     @property
     def aim(self) -> tuple[str, str]:
         """The figure by which jobs are compared, and whether to minimize or maximize it."""
-        configs = [outcome.config for outcome in filter(None, map(ended_in, self.earlier))]
-        configs += [flatten(item.job.plan.values) for item in self.items]
-        return f"val/{selection_loss_of(configs)}{BEST}", "minimize"
+        earlier = [outcome.config for outcome in filter(None, map(ended_in, self.earlier))]
+        own = [{"unroll.feed": item.job.plan.values["unroll"]["feed"]} for item in self.items]
+        return f"val/{selection_loss_of([*earlier, *own])}{BEST}", "minimize"
 
     def how(self, outcome: Outcome) -> str:
         """Say how a job ended; the reason is not said again."""
