@@ -46,8 +46,9 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a process whose torch has a pool of threads cannot be copied
     with telling(failures):
-        args.config_dir = args.config_dir or earlier_config_dir(args.overrides)
-        args.overrides = with_earlier_overrides(args.overrides)
+        given = args.overrides
+        args.overrides = with_earlier_overrides(given)
+        args.config_dir = args.config_dir or earlier_config_dir(given)
         jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
     _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)

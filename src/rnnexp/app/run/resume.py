@@ -65,15 +65,9 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
     Raises:
         ConfigError: there is no such run, or it left no checkpoint.
     """
-    path = Path(resume)
-    if path.is_file():
-        return Origin(path)
-    folder = path if path.is_dir() else find_run(resume, outputs)
+    folder = _folder_of(resume, outputs)
     if folder is None:
-        raise ConfigError(
-            f"resume={resume}: no such file, and no run with this id below {outputs.resolve()}. "
-            "Give the run's folder instead."
-        )
+        return Origin(Path(resume))
     found = find_checkpoint(folder)
     if found.path is None and not found.notes:
         raise ConfigError(
@@ -81,6 +75,20 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
             f"rerun {shlex.quote(str(folder))}"
         )
     return Origin(found.path, load_run(folder).run_id, folder, found.notes)
+
+
+def _folder_of(resume: str, outputs: Path = Path(OUTPUTS)) -> Path | None:
+    # Of a checkpoint file there is none.
+    path = Path(resume)
+    if path.is_file():
+        return None
+    folder = path if path.is_dir() else find_run(resume, outputs)
+    if folder is None:
+        raise ConfigError(
+            f"resume={resume}: no such file, and no run with this id below {outputs.resolve()}. "
+            "Give the run's folder instead."
+        )
+    return folder
 
 
 def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
@@ -112,10 +120,10 @@ def earlier_config_dir(overrides: Sequence[str]) -> str | None:
         ConfigError: there is no such run, or the folder has gone.
     """
     wanted = _wanted(parse(_with_ids_as_text(overrides)))
-    origin = locate(wanted) if wanted else None
-    if origin is None or origin.folder is None:
+    run_folder = _folder_of(wanted) if wanted else None  # its checkpoints need not be looked at
+    if run_folder is None:
         return None
-    kept = _kept_by_hydra(origin.folder, "hydra.yaml") or {}
+    kept = _kept_by_hydra(run_folder, "hydra.yaml") or {}
     sources = kept.get("hydra", {}).get("runtime", {}).get("config_sources", ())
     folder = next((s["path"] for s in sources if s["provider"] == "command-line"), None)
     if folder is not None and not Path(folder).is_dir():
