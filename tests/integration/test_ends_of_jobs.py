@@ -1,12 +1,15 @@
 """A job that is asked to end does, at whatever moment; and none outlives its launcher."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from hydra_plugins.rnnexp_local_launcher import _pool
+from hydra_plugins.rnnexp_local_launcher import _pool, _processes
 from hydra_plugins.rnnexp_local_launcher._core import Lines
 
 from ..waiting import comes_true, is_alive
@@ -94,3 +97,35 @@ def test_a_job_is_not_killed_at_every_look(monkeypatch: pytest.MonkeyPatch) -> N
     (ended,) = pool.run([cast(Any, SimpleNamespace(name="a job"))])
     assert ended.timed_out
     assert 1 <= job.kills <= 5
+
+
+def _process(code: str) -> _processes.Process:
+    child = subprocess.Popen([sys.executable, "-c", code])
+    child.returncode = 0  # the test waits for it
+    return _processes.Process(child.pid)
+
+
+def test_a_pause_ends_with_the_first_process_that_ends() -> None:
+    lasting, short = _process("import time; time.sleep(60)"), _process("")
+    begun = time.monotonic()
+    _processes.until_an_end([lasting, cast(Any, Dying()), short], 30.0)
+    assert time.monotonic() - begun < 20
+    assert (lasting.poll(), short.poll()) == (None, 0)
+    lasting.kill()
+
+
+@pytest.mark.parametrize("running", [[], [Dying()]])
+def test_a_pause_lasts_where_no_process_can_be_waited_for(running: list[Any]) -> None:
+    begun = time.monotonic()
+    _processes.until_an_end(running, 0.05)
+    assert time.monotonic() - begun >= 0.05
+
+
+def test_a_pause_without_handles_of_processes_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.pidfd_open", raising=False)
+    ended = _process("")
+    begun = time.monotonic()
+    _processes.until_an_end([ended], 0.05)
+    assert time.monotonic() - begun >= 0.05
+    while ended.poll() is None:
+        time.sleep(0.01)

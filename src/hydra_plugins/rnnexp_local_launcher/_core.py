@@ -27,6 +27,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import (
     forking,
     hear_of_ends,
     spawning,
+    until_an_end,
 )
 from hydra_plugins.rnnexp_local_launcher._remote import launch_own
 
@@ -68,7 +69,7 @@ def make_pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own:
     limits = Limits(options["stagger"], timeout, own.fail_fast or options["fail_fast"])
     start = _start(options["start"], bool(gpus), all(task.command for task in tasks))
     devices = max((getattr(task, "devices", 1) for task in tasks), default=1)
-    return Pool(slots_of(options, gpus, devices), start, watcher, limits)
+    return Pool(slots_of(options, gpus, devices), start, watcher, limits, pause=until_an_end)
 
 
 def slots_of(

@@ -100,6 +100,12 @@ class Limits:
     fail_fast: bool = False
 
 
+def sleep(running: Sequence[Running], seconds: float) -> None:
+    """Wait, whatever the running tasks do: of some engines' none can be waited for."""
+    del running
+    time.sleep(seconds)
+
+
 @dataclass
 class Pool:
     """Run tasks, one per free slot.
@@ -112,6 +118,7 @@ class Pool:
         poll_seconds: between two looks at them.
         supply: makes a further task when there is a place for it; None is for: not now.
         preemptible: whether others than the pool may ask its tasks to end, as a cluster does.
+        pause: waits between two looks, and may come back early when a task has ended.
     """
 
     slots: Sequence[dict[str, str]]
@@ -121,6 +128,7 @@ class Pool:
     poll_seconds: float = POLL_SECONDS
     supply: Callable[[], Task | None] | None = None
     preemptible: bool = False
+    pause: Callable[[Sequence[Running], float], None] = sleep
 
     def run(self, tasks: Sequence[Task]) -> list[Ended]:
         """Run all tasks; whatever ends this call ends their processes first.
@@ -140,7 +148,7 @@ class Pool:
                 self._fill()
                 self._hurry()
                 self.watcher.turn([r.task for r in self._running], len(self._waiting))
-                time.sleep(self.poll_seconds)
+                self.pause([r.work for r in self._running], self.poll_seconds)
         finally:
             self._end_all()
         return self._ended

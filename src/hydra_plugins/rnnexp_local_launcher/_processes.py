@@ -2,13 +2,14 @@
 
 import gc
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,19 @@ class Process:
                 os.killpg(self.pid, signum)
             except ProcessLookupError:  # a fresh copy does not lead its group yet
                 os.kill(self.pid, signum)
+
+
+def until_an_end(running: Sequence[Running], seconds: float) -> None:
+    """Wait for a time, or until one of some processes of this machine has ended."""
+    handles: list[int] = []
+    try:
+        handles.extend(os.pidfd_open(r.pid) for r in running if isinstance(r, Process))
+        select.select(handles, [], [], seconds)
+    except (AttributeError, OSError, ValueError):  # no Linux, or too many open files
+        time.sleep(seconds)
+    finally:
+        for handle in handles:
+            os.close(handle)
 
 
 class Lifeline:

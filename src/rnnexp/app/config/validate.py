@@ -73,7 +73,11 @@ def validate(config: DictConfig, *, here: bool = True) -> Plan:
     Raises:
         ConfigError, UnknownNameError, PluginError: says what is wrong, and what to do.
     """
-    values = plain(config)
+    return validate_plain(plain(config), here=here)
+
+
+def validate_plain(values: dict[str, Any], *, here: bool = True) -> Plan:
+    """Check what `plain` gave, be it long ago; see `validate`."""
     _check_names(values)
     for name, group in GROUPS.items():
         check_options(options_of(group), values[name], name)

@@ -35,6 +35,7 @@ from rnnexp.training.resume import ResumePoint
 
 C = TypeVar("C", bound=Callback)
 CONFIG_FILE = "config.yaml"
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's is not on every machine
 _NOT_EXACT = "The run goes on, but not bit for bit."
 
 
@@ -183,7 +184,7 @@ def _is_in(origin: Origin, folder: Path) -> bool:
 
 def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
     file = folder / CONFIG_FILE
-    file.write_text(yaml.safe_dump(plan.values, sort_keys=False), encoding="utf-8")
+    file.write_text(yaml.dump(plan.values, Dumper=_DUMPER, sort_keys=False), encoding="utf-8")
     log.artifact(file)
     packages = folder / "packages.txt"
     packages.write_text(package_list(), encoding="utf-8")

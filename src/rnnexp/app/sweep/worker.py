@@ -5,13 +5,12 @@ import sys
 from pathlib import Path
 
 import torch
-from omegaconf import OmegaConf
 
 from hydra_plugins.rnnexp_local_launcher._processes import hear_of_ends, tie_to_launcher
 from rnnexp.app.config.compose import prepare
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import load_as_recorded
-from rnnexp.app.config.validate import validate
+from rnnexp.app.config.validate import validate_plain
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, outcome_of
 from rnnexp.app.jobs.lease import BUSY, Lease, acquire
 from rnnexp.app.jobs.outcome import FILE as SUMMARY
@@ -86,7 +85,7 @@ def finish(outcome: Outcome, lease: Lease) -> int:
 
 def _run(folder: Path, stop: StopRequest) -> Outcome:
     frozen = Frozen.read(folder)
-    plan = validate(OmegaConf.create(frozen.values))
+    plan = validate_plain(frozen.values)
     torch.set_num_threads(frozen.threads)  # a number in the config is set later, and wins
     if frozen.key not in (None, job_key(plan)):
         name = str(frozen.values["tracking"]["name"] or folder.name)
