@@ -21,8 +21,9 @@ from rnnexp.errors import ConfigError
 from rnnexp.report.cliff_surface import Samples, Unit, Values, error_and_slope, pool, refine, wall
 from rnnexp.report.curves import COLOURS
 from rnnexp.report.series import write_csv
-from rnnexp.report.table import Run, differing
+from rnnexp.report.table import differing
 from rnnexp.tracking import load_run
+from rnnexp.tracking.outcome import Outcome
 
 WIDEST = ((0.0, 10.0), (-6.0, 3.0))
 """Limits of w and b; a path that leaves them leaves the picture."""
@@ -51,7 +52,7 @@ class _Scene:
     error_RC: Values
 
 
-def draw_cliff_surface(runs: Sequence[Run], folder: Path) -> list[Path]:
+def draw_cliff_surface(runs: Sequence[Outcome], folder: Path) -> list[Path]:
     """Draw the error surface over (w, b), its wall, and the path of every run on it.
 
     Args:
@@ -82,7 +83,7 @@ def _unit_of(config: Mapping[str, str]) -> Unit:
     return Unit(int(steps), x0, target)
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def _labels(runs: Sequence[Outcome]) -> list[str]:
     keys = differing(run.config for run in runs)
     named = [
         ", ".join(f"{key.rpartition('.')[0] or key}={run.config.get(key, '')}" for key in keys)
@@ -91,7 +92,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     return [name or run.name for name, run in zip(named, runs, strict=True)]
 
 
-def _descent(run: Run, label: str, unit: Unit) -> Descent:
+def _descent(run: Outcome, label: str, unit: Unit) -> Descent:
     metrics = load_run(Path(run.folder)).metrics
     if not all(metrics.get(key) for key in _WEIGHTS):
         raise ConfigError(f"{run.folder} has no {' and '.join(_WEIGHTS)}: no run of cell=one_unit.")

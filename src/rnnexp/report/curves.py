@@ -16,11 +16,11 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
-from rnnexp.report.load import Summary
 from rnnexp.report.seeds import alike, told_apart_by
 from rnnexp.report.series import Point, Series, drawable, marker_of, window_maxima, windows
 from rnnexp.report.table import differing, headings
 from rnnexp.tracking import FREE, load_run, selection_loss_of
+from rnnexp.tracking.outcome import Outcome
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -34,7 +34,7 @@ _ROW, _COLUMNS = 0.19, 3
 Metrics = Mapping[str, Series]
 
 
-def draw_curves(runs: Sequence[Summary], file: Path) -> None:
+def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
     """Draw validation loss and raw gradient norm of several runs into one picture.
 
     Runs that differ in their seed alone share a colour: each is a faint line, their median a
@@ -77,8 +77,8 @@ def tick_plain_numbers(axis: Axis) -> None:
         axis.set_minor_formatter(FormatStrFormatter("%.4g"))
 
 
-def _labelled(runs: Sequence[Summary], keys: Sequence[str]) -> list[tuple[str, list[Summary]]]:
-    groups: list[tuple[str, list[Summary]]] = []
+def _labelled(runs: Sequence[Outcome], keys: Sequence[str]) -> list[tuple[str, list[Outcome]]]:
+    groups: list[tuple[str, list[Outcome]]] = []
     for members in alike(runs, keys):
         first = members[0]
         label = ", ".join(first.config.get(key, "") for key in keys) or first.name

@@ -1,31 +1,12 @@
 """Find finished runs by their ``summary.json``."""
 
-import json
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from rnnexp.errors import UserError
-from rnnexp.tracking.files import RUN, read_json
+from rnnexp.tracking.outcome import Outcome
 
 
-@dataclass
-class Summary:
-    """What ``summary.json`` holds; see `rnnexp.app.jobs.outcome.Outcome`."""
-
-    name: str
-    folder: str
-    status: str
-    config: dict[str, str]
-    metrics: dict[str, float]
-    seconds: float
-    run_id: str | None
-    error: str | None
-    pruned: bool = False
-    job: str | None = None
-    sources: dict[str, str] = field(default_factory=dict[str, str])
-
-
-def load_summaries(*roots: Path) -> list[Summary]:
+def load_summaries(*roots: Path) -> list[Outcome]:
     """Load every run at or below some folders once, the oldest of each folder first.
 
     Raises:
@@ -45,16 +26,10 @@ def runs_without_end(*roots: Path) -> list[Path]:
     return [f.parent for f in records if not any((f.parent / end).exists() for end in ends)]
 
 
-def _load(file: Path) -> Summary:
-    known = {field.name for field in fields(Summary)}
+def _load(file: Path) -> Outcome:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        summary = Summary(**{key: value for key, value in values.items() if key in known})
+        return Outcome.read(file)
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{file} is no summary of a run: {error}. Remove it, or name other folders."
         ) from error
-    summary.folder = str(file.parent)  # the folder may have been moved
-    if summary.run_id is None:  # a job of a sweep does not wait for the store's answer
-        summary.run_id = read_json(file.parent / RUN).get("run_id")
-    return summary

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rnnexp.report.load import Summary
+from rnnexp.tracking.outcome import Outcome
 
 
-def once_each(runs: Sequence[Summary]) -> list[Summary]:
+def once_each(runs: Sequence[Outcome]) -> list[Outcome]:
     """Leave out runs that were made again: the same config, plugin sources, seed, first weights.
 
     Args:
@@ -15,7 +15,7 @@ def once_each(runs: Sequence[Summary]) -> list[Summary]:
     Returns:
         One of each, a finished one where there is one; in the order of the first of each.
     """
-    kept: dict[str, Summary] = {}
+    kept: dict[str, Outcome] = {}
     for run in runs:
         job = run.job or run.folder
         known = kept.setdefault(job, run)
@@ -24,7 +24,7 @@ def once_each(runs: Sequence[Summary]) -> list[Summary]:
     return list(kept.values())
 
 
-def with_sources(runs: Sequence[Summary]) -> list[Summary]:
+def with_sources(runs: Sequence[Outcome]) -> list[Outcome]:
     """Put the source of what was edited between the runs, plugin or file, into the configs.
 
     Args:
@@ -42,6 +42,6 @@ def with_sources(runs: Sequence[Summary]) -> list[Summary]:
     return [replace(run, config=run.config | _sources_of(run, edited)) for run in runs]
 
 
-def _sources_of(run: Summary, plugins: set[str]) -> dict[str, str]:
+def _sources_of(run: Outcome, plugins: set[str]) -> dict[str, str]:
     own = sorted(plugins & set(run.sources))
     return {f"source.{plugin}": run.sources[plugin][:8] for plugin in own}

@@ -5,27 +5,27 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from rnnexp.report.columns import Column
-from rnnexp.report.load import Summary
 from rnnexp.report.table import FIGURES, PERCENT, differing, key_columns, show
+from rnnexp.tracking.outcome import Outcome
 
 NO_SETTING = ("seed", "resume")
 """Keys in which repetitions of one setting differ: where a run went on says nothing of it."""
 
 
-def told_apart_by(runs: Sequence[Summary]) -> list[str]:
+def told_apart_by(runs: Sequence[Outcome]) -> list[str]:
     """List the config keys that tell settings apart."""
     return [key for key in differing(run.config for run in runs) if key not in NO_SETTING]
 
 
-def alike(runs: Sequence[Summary], keys: Sequence[str]) -> list[list[Summary]]:
+def alike(runs: Sequence[Outcome], keys: Sequence[str]) -> list[list[Outcome]]:
     """Group runs that have the same values of some keys, in the order of the first of each."""
-    groups: dict[tuple[str | None, ...], list[Summary]] = {}
+    groups: dict[tuple[str | None, ...], list[Outcome]] = {}
     for run in runs:
         groups.setdefault(tuple(run.config.get(key) for key in keys), []).append(run)
     return list(groups.values())
 
 
-def columns_over_seeds(runs: Sequence[Summary]) -> list[Column]:
+def columns_over_seeds(runs: Sequence[Outcome]) -> list[Column]:
     """Give a row per setting: mean and sample standard deviation over its finished runs."""
     keys = told_apart_by(runs)
     groups = alike(runs, keys)
@@ -40,7 +40,7 @@ def columns_over_seeds(runs: Sequence[Summary]) -> list[Column]:
     return [*columns, Column("time", times)]
 
 
-def _count(finished: Sequence[Summary], group: Sequence[Summary]) -> str:
+def _count(finished: Sequence[Outcome], group: Sequence[Outcome]) -> str:
     whole = str(len(group))
     return whole if len(finished) == len(group) else f"{len(finished)} of {whole}"
 

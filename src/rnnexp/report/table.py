@@ -1,10 +1,10 @@
 """A table of runs: what tells them apart, and how they did."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
 
 from rnnexp.report.columns import Column, print_columns
 from rnnexp.tracking import FREE, is_outside_identity, selection_loss_of
+from rnnexp.tracking.outcome import Outcome
 
 FIGURES = {
     "test/loss": "test loss",
@@ -24,51 +24,12 @@ PERCENT = (
 _SUMMARY = ("test/loss", "test/loss_relative", "test/accuracy", "test/bits_per_character")
 
 
-class Run(Protocol):
-    """What a row needs to know."""
-
-    @property
-    def name(self) -> str:
-        """The name in MLflow."""
-        ...
-
-    @property
-    def folder(self) -> str:
-        """Where its files are."""
-        ...
-
-    @property
-    def status(self) -> str:
-        """How it ended."""
-        ...
-
-    @property
-    def config(self) -> Mapping[str, str]:
-        """The flattened config."""
-        ...
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """The final figures."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        ...
-
-    @property
-    def run_id(self) -> str | None:
-        """MLflow's id."""
-        ...
-
-
-def print_table(runs: Sequence[Run]) -> None:
+def print_table(runs: Sequence[Outcome]) -> None:
     """Print a table of runs to standard output."""
     print_columns(columns_of(runs))
 
 
-def columns_of(runs: Sequence[Run]) -> list[Column]:
+def columns_of(runs: Sequence[Outcome]) -> list[Column]:
     """Give a column per config key that differs, then the figures; one row per run."""
     columns = key_columns(runs, differing(run.config for run in runs))
     for key, head in FIGURES.items():
@@ -80,7 +41,7 @@ def columns_of(runs: Sequence[Run]) -> list[Column]:
     return [*columns, Column("run id", [(run.run_id or "")[:8] for run in runs])]
 
 
-def key_columns(runs: Sequence[Run], keys: Sequence[str]) -> list[Column]:
+def key_columns(runs: Sequence[Outcome], keys: Sequence[str]) -> list[Column]:
     """Give a column per config key; the runs' names where there is no key."""
     named = zip(keys, headings(keys), strict=True)
     return [
@@ -103,7 +64,7 @@ def _brief(text: str) -> str:
         return text
 
 
-def _ending(run: Run) -> str:
+def _ending(run: Outcome) -> str:
     return "pruned" if getattr(run, "pruned", False) else run.status
 
 
@@ -132,7 +93,7 @@ def show(key: str, value: float | None) -> str:
     return f"{value:.1%}" if key in PERCENT else f"{value:.3g}"
 
 
-def summary_line(run: Run, ui: str) -> str:
+def summary_line(run: Outcome, ui: str) -> str:
     """Sum a run up in one line that says where to look."""
     figures = _tested(run) or run.status
     return (
@@ -140,7 +101,7 @@ def summary_line(run: Run, ui: str) -> str:
     )
 
 
-def _tested(run: Run) -> str:
+def _tested(run: Outcome) -> str:
     """List the test figures, those by which the run is judged first."""
     forced = _listed(run, "")
     if selection_loss_of([run.config]) == "loss":
@@ -149,6 +110,6 @@ def _tested(run: Run) -> str:
     return "; ".join(f"{how}: {figures}" for how, figures in parts.items() if figures)
 
 
-def _listed(run: Run, end: str) -> str:
+def _listed(run: Outcome, end: str) -> str:
     known = [(head, key + end) for key, head in FIGURES.items() if key in _SUMMARY]
     return ", ".join(f"{h} {show(k, run.metrics[k])}" for h, k in known if k in run.metrics)

@@ -7,19 +7,19 @@ import pytest
 
 from rnnexp.errors import ConfigError
 from rnnexp.report.cliff_picture import draw_cliff_surface
-from rnnexp.report.load import Summary
 from rnnexp.tracking import RunHeader, RunLog
+from rnnexp.tracking.outcome import Outcome
 
 CONFIG = {"task.length": "50", "cell.x0": "0.5", "task.target": "0.7"}
 
 
-def run_of(folder: Path, w: list[float], b: list[float], **config: str) -> Summary:
+def run_of(folder: Path, w: list[float], b: list[float], **config: str) -> Outcome:
     log = RunLog(folder, RunHeader("n", "e", {}, {}), "sqlite:///x.db", None)
     for step, (w_now, b_now) in enumerate(zip(w, b, strict=True)):
         values = {"param/layer0.weight_hh": w_now, "param/layer0.bias_hh": b_now}
         log.metrics(values, step)
     log.end("FINISHED")
-    return Summary(folder.name, str(folder), "FINISHED", {**CONFIG, **config}, {}, 1.0, None, None)
+    return Outcome(folder.name, str(folder), "FINISHED", {**CONFIG, **config}, {}, 1.0, None, None)
 
 
 def test_draws_and_keeps_the_numbers(tmp_path: Path) -> None:

@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 
 from rnnexp.errors import StoreError
 from rnnexp.report.curves import COLOURS, draw_curves
-from rnnexp.report.load import Summary
 from rnnexp.tracking import RunHeader, RunLog
+from rnnexp.tracking.outcome import Outcome
 
 
-def _run(folder: Path, metrics: dict[str, list[float]], **config: str) -> Summary:
+def _run(folder: Path, metrics: dict[str, list[float]], **config: str) -> Outcome:
     log = RunLog(folder, RunHeader("n", "e", {}, {}), "sqlite:///x.db", None)
     for key, values in metrics.items():
         for step, value in enumerate(values):
             log.metrics({key: value}, step)
     log.end("FINISHED")
-    return Summary(folder.name, str(folder), "FINISHED", config, {}, 1.0, None, None)
+    return Outcome(folder.name, str(folder), "FINISHED", config, {}, 1.0, None, None)
 
 
 def _pixels(file: Path) -> np.ndarray:
@@ -151,7 +151,7 @@ def test_any_metrics_can_be_drawn(tmp_path: Path, metrics: dict[str, list[float]
 
 
 def test_run_without_journal_is_said(tmp_path: Path) -> None:
-    summary = Summary("n", str(tmp_path), "FINISHED", {}, {}, 1.0, None, None)
+    summary = Outcome("n", str(tmp_path), "FINISHED", {}, {}, 1.0, None, None)
     with pytest.raises(StoreError, match="is no run"):
         draw_curves([summary], tmp_path / "p.png")
 

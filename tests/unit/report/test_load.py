@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from rnnexp.__main__ import run
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.errors import UserError
 from rnnexp.report.load import load_summaries, runs_without_end
 from rnnexp.tracking.files import RUN
+from rnnexp.tracking.outcome import Outcome
 
 
 def _write(folder: Path, name: str, time: int) -> None:

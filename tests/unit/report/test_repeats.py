@@ -2,21 +2,21 @@
 
 from dataclasses import replace
 
-from rnnexp.report.load import Summary
 from rnnexp.report.repeats import once_each, with_sources
 from rnnexp.report.table import differing
+from rnnexp.tracking.outcome import Outcome
 
 
-def run(folder: str, job: str | None = None, status: str = "FINISHED") -> Summary:
-    return Summary(folder, folder, status, {}, {}, 1.0, None, None, job=job)
+def run(folder: str, job: str | None = None, status: str = "FINISHED") -> Outcome:
+    return Outcome(folder, folder, status, {}, {}, 1.0, None, None, job=job)
 
 
-def of(name: str = "lstm", /, **digests: str) -> Summary:
+def of(name: str = "lstm", /, **digests: str) -> Outcome:
     sources = {plugin.replace("__", "."): digest for plugin, digest in digests.items()}
     return replace(run("x"), config={"cell.name": name, "task.name": "adding"}, sources=sources)
 
 
-def folders(runs: list[Summary]) -> list[str]:
+def folders(runs: list[Outcome]) -> list[str]:
     return [run.folder for run in runs]
 
 
@@ -34,7 +34,7 @@ def test_runs_of_which_nothing_is_known_are_all_different() -> None:
     assert folders(once_each([run("a"), run("b")])) == ["a", "b"]
 
 
-def told_apart(*runs: Summary) -> list[str]:
+def told_apart(*runs: Outcome) -> list[str]:
     return differing(found.config for found in with_sources(runs))
 
 
@@ -51,7 +51,7 @@ def test_plugins_of_different_names_are_told_by_their_names() -> None:
     assert told_apart(*runs, of("gru", cell="3")) == ["cell.name", "source.cell"]
 
 
-def reading(file: str, digest: str) -> Summary:
+def reading(file: str, digest: str) -> Outcome:
     found = of(task__path=digest)
     return replace(found, config={**found.config, "task.path": file})
 

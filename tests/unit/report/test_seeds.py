@@ -5,13 +5,13 @@ import math
 import pytest
 
 from rnnexp.report.columns import Column
-from rnnexp.report.load import Summary
 from rnnexp.report.seeds import columns_over_seeds
+from rnnexp.tracking.outcome import Outcome
 
 
-def run(loss: float | None, status: str = "FINISHED", **config: str) -> Summary:
+def run(loss: float | None, status: str = "FINISHED", **config: str) -> Outcome:
     figures = {} if loss is None else {"test/loss": loss, "test/accuracy": loss / 10}
-    return Summary("its-name", "folder", status, config, figures, 10.0 * (loss or 0), None, None)
+    return Outcome("its-name", "folder", status, config, figures, 10.0 * (loss or 0), None, None)
 
 
 def rows(columns: list[Column]) -> list[dict[str, str]]:

@@ -7,10 +7,11 @@ from pathlib import Path
 from rnnexp.app.commands.arguments import parser_of, picture
 from rnnexp.errors import ConfigError
 from rnnexp.report.columns import print_columns
-from rnnexp.report.load import Summary, load_summaries, runs_without_end
+from rnnexp.report.load import load_summaries, runs_without_end
 from rnnexp.report.repeats import once_each, with_sources
 from rnnexp.report.seeds import columns_over_seeds
 from rnnexp.report.table import columns_of
+from rnnexp.tracking.outcome import Outcome
 
 _FEW = 5
 """So many folders are named of runs that are left out."""
@@ -53,7 +54,7 @@ def _without_end(folders: Sequence[Path]) -> str:
     )
 
 
-def _left_out(runs: Sequence[Summary], jobs: Sequence[Summary]) -> str:
+def _left_out(runs: Sequence[Outcome], jobs: Sequence[Outcome]) -> str:
     kept = {run.folder for run in jobs}
     others = [run.folder for run in runs if run.folder not in kept]
     many = f"{len(others)} runs repeat others" if len(others) > 1 else "a run repeats another"

@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import hydra_words, only_informs, plain
-from rnnexp.app.jobs.folder import ENDS, FROZEN, STATUS, SWEEPS, State, outcome_of, state_of
+from rnnexp.app.jobs.folder import (
+    ENDS,
+    FROZEN,
+    STATUS,
+    SWEEPS,
+    State,
+    outcome_of,
+    outcomes_of,
+    state_of,
+)
 from rnnexp.app.jobs.lease import holder_of
 from rnnexp.app.sweep.definition import DEFINITION, earlier_in, folders_in
 from rnnexp.app.sweep.items import Item
@@ -183,8 +192,7 @@ def _counts(states: Sequence[State]) -> str:
 
 
 def _estimate(folders: Sequence[Path], left: int, at_once: int | None) -> str:
-    outcomes = [outcome_of(folder) for folder in folders]
-    seconds = [o.seconds for o in outcomes if o is not None and o.status == "FINISHED"]
+    seconds = [o.seconds for o in outcomes_of(folders) if o.status == "FINISHED"]
     jobs = "1 job" if left == 1 else f"{left} jobs"
     if not seconds:
         return f"{jobs} left; how long they take is not known before one is done."

@@ -1,17 +1,16 @@
 """The jobs of a sweep on disk: one folder per key, and what it tells of the job."""
 
-import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rnnexp.app.jobs.lease import holder_of
-from rnnexp.app.jobs.outcome import FILE as SUMMARY
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import read_json, write_json
+from rnnexp.tracking.outcome import FILE as SUMMARY
+from rnnexp.tracking.outcome import Outcome
 
 COMPLETE, FROZEN, STATUS = "COMPLETE", "job.json", "status.json"
 PRUNED = "pruned.json"
@@ -107,10 +106,14 @@ def pruned_at(folder: Path) -> str | None:
 def outcome_of(folder: Path) -> Outcome | None:
     """Read how a job ended the last time; None if it never did."""
     try:
-        values = read_json(folder / SUMMARY)
-        return Outcome(**values) if values else None
-    except (json.JSONDecodeError, TypeError):
+        return Outcome.read(folder / SUMMARY)
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return None
+
+
+def outcomes_of(folders: Iterable[Path]) -> list[Outcome]:
+    """Read how those jobs ended that ever did."""
+    return [outcome for outcome in map(outcome_of, folders) if outcome]
 
 
 def artifact_root(uri: str) -> Path | None:

@@ -16,7 +16,6 @@ from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.identity import identity, job_key
 from rnnexp.app.config.sources import digests, keep_sources, source_tags
 from rnnexp.app.jobs.folder import pruned_at
-from rnnexp.app.jobs.outcome import Outcome, describe_outcome
 from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.fit import Fitted, assemble, test_best, train
 from rnnexp.app.run.pictures import draw_run_pictures
@@ -29,6 +28,7 @@ from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.tasks.record import facts_of
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
+from rnnexp.tracking.outcome import Outcome, describe_outcome
 from rnnexp.training.best import KeepBest
 from rnnexp.training.interrupt import Stopped, StopRequest
 from rnnexp.training.resume import ResumePoint

@@ -7,10 +7,9 @@ from pathlib import Path
 from rnnexp.app.config.build import run_name
 from rnnexp.app.config.compose import Job
 from rnnexp.app.jobs.folder import outcome_of
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.run import flatten
 from rnnexp.tracking import lost_from
-from rnnexp.tracking.files import RUN, read_json
+from rnnexp.tracking.outcome import Outcome, id_in
 
 NOT_RUN = "not run"
 _NAMES = ("", ".name", ".by", ".flavour", "._target_")
@@ -42,19 +41,9 @@ class Item:
     def outcome(self) -> Outcome:
         """How it ended; FAILED with a reason where it left nothing."""
         config = flatten(self.job.plan.values)
-        unknown = Outcome(self.name, str(self.folder), config=config, error=NOT_RUN)
-        return ended_in(self.folder) or _with_id(unknown)
-
-
-def ended_in(folder: Path) -> Outcome | None:
-    """Read how the job of a folder ended the last time, with its run's id; None if it never did."""
-    found = outcome_of(folder)
-    return _with_id(found) if found else None
-
-
-def _with_id(outcome: Outcome) -> Outcome:
-    outcome.run_id = read_json(Path(outcome.folder, RUN)).get("run_id", outcome.run_id)
-    return outcome
+        return outcome_of(self.folder) or Outcome(
+            self.name, str(self.folder), config=config, run_id=id_in(self.folder), error=NOT_RUN
+        )
 
 
 def without_lost(outcomes: Sequence[Outcome], uri: str) -> list[Outcome]:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from hydra_plugins.rnnexp_local_launcher._pool import STOPPED
 from rnnexp.app.jobs.folder import COMPLETE, outcome_of, pruned_at
 from rnnexp.app.jobs.log import LOG, log_tail
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.items import Item
 from rnnexp.tracking import RunLog, close_journal
+from rnnexp.tracking.outcome import Outcome
 
 _NOT_SENT = ", which its sweep has not sent; `rnnexp sweep retry` goes on with it"
 

@@ -4,11 +4,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.errors import unknown
-from rnnexp.report.table import Run
+from rnnexp.tracking.outcome import Outcome
 
-Draw = Callable[[Sequence[Run], Path], list[Path]]
+Draw = Callable[[Sequence[Outcome], Path], list[Path]]
 
 
 def draw_sweep_picture(name: str, outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
@@ -38,13 +37,13 @@ def draw_sweep_picture(name: str, outcomes: Sequence[Outcome], folder: Path) -> 
         return []
 
 
-def _cliff_surface(runs: Sequence[Run], folder: Path) -> list[Path]:
+def _cliff_surface(runs: Sequence[Outcome], folder: Path) -> list[Path]:
     from rnnexp.report.cliff_picture import draw_cliff_surface  # matplotlib takes half a second
 
     return draw_cliff_surface(runs, folder)
 
 
-def _zoo(runs: Sequence[Run], folder: Path) -> list[Path]:
+def _zoo(runs: Sequence[Outcome], folder: Path) -> list[Path]:
     from rnnexp.app.sweep.zoo import draw_zoo
 
     return draw_zoo(runs, folder)

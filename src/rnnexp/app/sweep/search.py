@@ -15,7 +15,6 @@ from rnnexp.app.config.compose import Corner, compose_trial
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.jobs.folder import ENDS, PRUNED, State, state_of
 from rnnexp.app.jobs.lease import BUSY
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.definition import DEFINITION
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
@@ -23,6 +22,7 @@ from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.errors import UserError
 from rnnexp.tracking import BEST, Tracking
 from rnnexp.tracking.files import write_json
+from rnnexp.tracking.outcome import Outcome
 
 PICTURES = "search"
 """Folder of the plots among the artifacts."""

@@ -21,7 +21,6 @@ from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import State, artifact_root
 from rnnexp.app.jobs.lease import BUSY
 from rnnexp.app.jobs.log import LOG
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.alone import alone_in
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
@@ -36,6 +35,7 @@ from rnnexp.app.sweep.worker import run_folder
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.report.table import print_table, summary_line
 from rnnexp.tracking import Courier, Tracking
+from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.interrupt import Stopped, StopRequest
 
 _LATE_SECONDS = 5.0

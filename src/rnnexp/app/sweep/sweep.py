@@ -9,15 +9,23 @@ from typing import Any
 from rnnexp.app.config.compose import Job
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import write_sources
-from rnnexp.app.jobs.folder import JOB_KEY, SWEEPS, Frozen, State, counted, default_name, state_of
+from rnnexp.app.jobs.folder import (
+    JOB_KEY,
+    SWEEPS,
+    Frozen,
+    State,
+    counted,
+    default_name,
+    outcomes_of,
+    state_of,
+)
 from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.log import begin_log
-from rnnexp.app.jobs.outcome import Outcome, best_by
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
 from rnnexp.app.sweep.held import take, taken_over
-from rnnexp.app.sweep.items import Item, ended_in, own_words, varied_by, without_lost
+from rnnexp.app.sweep.items import Item, own_words, varied_by, without_lost
 from rnnexp.app.sweep.judge import judge
 from rnnexp.app.sweep.others import Others
 from rnnexp.tracking import (
@@ -32,6 +40,7 @@ from rnnexp.tracking import (
     selection_loss_of,
 )
 from rnnexp.tracking.files import write_json
+from rnnexp.tracking.outcome import Outcome, best_by
 
 
 class Sweep:
@@ -108,7 +117,7 @@ class Sweep:
     @property
     def aim(self) -> tuple[str, str]:
         """The figure by which jobs are compared, and whether to minimize or maximize it."""
-        earlier = [outcome.config for outcome in filter(None, map(ended_in, self.earlier))]
+        earlier = [outcome.config for outcome in outcomes_of(self.earlier)]
         own = [{"unroll.feed": item.job.plan.values["unroll"]["feed"]} for item in self.items]
         return f"val/{selection_loss_of([*earlier, *own])}{BEST}", "minimize"
 
@@ -270,8 +279,7 @@ class Sweep:
         parent.end(self.status, None if whole else f"{done} of {self.total} runs finished")
 
     def _summarise(self, parent: RunLog, own: Sequence[Outcome]) -> None:
-        earlier = [*filter(None, map(ended_in, self.earlier))]
-        outcomes = [*without_lost(earlier, self.tracking.uri), *own]
+        outcomes = [*without_lost(outcomes_of(self.earlier), self.tracking.uri), *own]
         finished = f"{sum(outcome.well for outcome in outcomes)} of {self.whole}"
         tags = {"rnnexp.sweep.finished": finished, "rnnexp.sweep.jobs": str(self.whole)}
         parent.tags({**tags, **self.best(outcomes)})

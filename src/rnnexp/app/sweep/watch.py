@@ -16,12 +16,12 @@ from hydra_plugins.rnnexp_local_launcher._processes import Task
 from rnnexp.app.jobs.folder import STATUS
 from rnnexp.app.jobs.lease import BUSY, LEASE_SECONDS
 from rnnexp.app.jobs.log import LOG, cap_log, log_tail
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.worker import PATIENCE_SECONDS, main, run_folder
 from rnnexp.tracking import FREE, selection_loss_of
 from rnnexp.tracking.files import read_json
+from rnnexp.tracking.outcome import Outcome
 
 _REFRESH_SECONDS = 0.5
 

@@ -13,13 +13,13 @@ from rnnexp.app.config.sources import load_as_recorded
 from rnnexp.app.config.validate import validate_plain
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, outcome_of
 from rnnexp.app.jobs.lease import BUSY, Lease, acquire
-from rnnexp.app.jobs.outcome import FILE as SUMMARY
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import run
 from rnnexp.errors import EXIT_FAILED
 from rnnexp.tracking import Journals
 from rnnexp.tracking.files import write_json
+from rnnexp.tracking.outcome import FILE as SUMMARY
+from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.interrupt import Stopped, StopRequest
 
 PATIENCE_SECONDS = 30.0

@@ -10,8 +10,8 @@ from rnnexp.app.config.catalogue import by_family, costs
 from rnnexp.app.run.run import CONFIG_FILE
 from rnnexp.errors import ConfigError
 from rnnexp.registry import REGISTRY, Entry
-from rnnexp.report.table import Run
 from rnnexp.report.zoo_sheet import LOWEST, Specimen, draw_sheet, specimen_of
+from rnnexp.tracking.outcome import Outcome
 
 _HEAD = """\
 # The zoo
@@ -33,7 +33,7 @@ _COLUMNS = "| cell | what it is | parameters | multiply-adds | flow | adding | s
 _RULE = "| --- | --- | ---: | ---: | ---: | ---: | --- |"
 
 
-def draw_zoo(runs: Sequence[Run], folder: Path) -> list[Path]:
+def draw_zoo(runs: Sequence[Outcome], folder: Path) -> list[Path]:
     """Draw the sheet, and write the page, of a sweep over cells.
 
     Args:

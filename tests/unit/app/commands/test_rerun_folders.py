@@ -7,10 +7,10 @@ import pytest
 
 from rnnexp.app.commands.rerun import left_behind
 from rnnexp.app.jobs.lease import acquire
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.resume import RERUN_OF, with_earlier_overrides
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import RunHeader, RunLog
+from rnnexp.tracking.outcome import Outcome
 
 
 def begin(name: str, of: str, age: int = 0) -> Path:

@@ -7,8 +7,8 @@ import pytest
 from rnnexp.__main__ import run
 from rnnexp.app.jobs.folder import COMPLETE
 from rnnexp.app.jobs.log import LOG
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.session import Session
+from rnnexp.tracking.outcome import Outcome
 
 
 @pytest.mark.parametrize(

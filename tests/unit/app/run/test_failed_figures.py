@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from rnnexp.app.config.compose import check_jobs, prepare
-from rnnexp.app.jobs.outcome import Outcome, describe_outcome
 from rnnexp.app.run.run import run
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.tracking import Journals, load_run
+from rnnexp.tracking.outcome import Outcome, describe_outcome
 from rnnexp.training.interrupt import StopRequest
 
 WORDS = ["cell=elman", "optimizer=sgd", "optimizer.lr=0.1", "clip=none", "task.length=20"]

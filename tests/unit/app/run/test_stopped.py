@@ -12,7 +12,6 @@ from rnnexp.__main__ import run as command
 from rnnexp.app.commands import rerun
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, outcome_of
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, after_stop
 from rnnexp.app.sweep import session, worker
@@ -20,6 +19,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals, RunHeader, RunLog, Tracking
 from rnnexp.tracking.files import CURSOR, write_json
 from rnnexp.tracking.journal import read_all
+from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.checkpoints import SafeCheckpointIO
 from rnnexp.training.interrupt import Stopped, StopRequest
 

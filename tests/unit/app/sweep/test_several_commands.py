@@ -10,13 +10,13 @@ from mlflow.tracking import MlflowClient
 from rnnexp.__main__ import run
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.jobs.folder import COMPLETE, Frozen
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.tracking import RunHeader, RunLog, Tracking, key_of, load_run, sync
 from rnnexp.tracking.family import BEST_RUN
 from rnnexp.tracking.files import read_json
 from rnnexp.tracking.journal import read_all
+from rnnexp.tracking.outcome import Outcome
 
 
 class Unforwarded(Tracking):

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep import pictures
 from rnnexp.app.sweep.pictures import SWEEP_PICTURES, draw_sweep_picture
 from rnnexp.errors import UnknownNameError
+from rnnexp.tracking.outcome import Outcome
 
 
 def test_draws_the_finished_runs(tmp_path: Path, monkeypatch) -> None:

@@ -10,12 +10,12 @@ from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.jobs.folder import COMPLETE, outcome_of
 from rnnexp.app.jobs.lease import acquire
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.tracking import Journals, RunHeader, Tracking
 from rnnexp.tracking.journal import JournalWriter, read_all
+from rnnexp.tracking.outcome import Outcome
 from rnnexp.tracking.records import tags_record
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rnnexp.app.jobs.outcome import Outcome
 from rnnexp.app.sweep.zoo import draw_zoo
 from rnnexp.errors import ConfigError
 from rnnexp.registry import Registry
 from rnnexp.tracking import RunHeader
+from rnnexp.tracking.outcome import Outcome
 from rnnexp.tracking.service import RunLog
 
 CONFIG = {

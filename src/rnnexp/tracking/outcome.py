@@ -1,12 +1,14 @@
 """How a run ended, kept as ``summary.json`` in its folder."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
-from rnnexp.tracking import BEST_KEY, key_of
-from rnnexp.tracking.files import write_json
+from rnnexp.tracking.family import BEST_KEY
+from rnnexp.tracking.files import RUN, read_json, write_json
+from rnnexp.tracking.lookup import key_of
 
 FILE = "summary.json"
 
@@ -54,6 +56,26 @@ class Outcome:
     def write(self) -> None:
         """Write ``summary.json``."""
         write_json(Path(self.folder, FILE), asdict(self), indent=1)
+
+    @staticmethod
+    def read(file: Path) -> "Outcome":
+        """Read a ``summary.json``, be its folder moved, or a later version its writer.
+
+        Raises:
+            ValueError, TypeError, AttributeError: it is none.
+        """
+        values = json.loads(file.read_text(encoding="utf-8"))
+        known = {field.name for field in fields(Outcome)}
+        outcome = Outcome(**{key: value for key, value in values.items() if key in known})
+        outcome.folder = str(file.parent)
+        # A job of a sweep did not wait for the store's answer, and a store may be another since.
+        outcome.run_id = id_in(file.parent) or outcome.run_id
+        return outcome
+
+
+def id_in(folder: Path) -> str | None:
+    """Give the id that the store has given the run of a folder, if it has."""
+    return read_json(folder / RUN).get("run_id")
 
 
 def describe_outcome(outcome: Outcome) -> str:
