@@ -7,14 +7,8 @@ import pytest
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.worker import run_folder
-from rnnexp.tracking import Tracking
 
-
-class Unforwarded(Tracking):
-    """Keeps records, and starts no process that forwards them."""
-
-    def forward(self, folder: Path) -> None:
-        del folder
+from ....unforwarded import Unforwarded
 
 
 def test_it_does_not_run_under_the_old_key(

@@ -12,19 +12,13 @@ from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.jobs.folder import COMPLETE, Frozen
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
-from rnnexp.tracking import RunHeader, RunLog, Tracking, key_of, load_run, sync
+from rnnexp.tracking import RunHeader, RunLog, key_of, load_run, sync
 from rnnexp.tracking.family import BEST_RUN
 from rnnexp.tracking.files import read_json
 from rnnexp.tracking.journal import read_all
 from rnnexp.tracking.outcome import Outcome
 
-
-class Unforwarded(Tracking):
-    """Keeps records, and starts no process that forwards them."""
-
-    def forward(self, folder: Path) -> None:
-        del folder
-
+from ....unforwarded import Unforwarded
 
 LOSSES = {0: 3.0, 1: 4.0, 2: 2.0, 3: 1.0}
 

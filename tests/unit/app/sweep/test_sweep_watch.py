@@ -13,17 +13,12 @@ from rnnexp.app.jobs.lease import acquire
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
-from rnnexp.tracking import Journals, RunHeader, Tracking
+from rnnexp.tracking import Journals, RunHeader
 from rnnexp.tracking.journal import JournalWriter, read_all
 from rnnexp.tracking.outcome import Outcome
 from rnnexp.tracking.records import tags_record
 
-
-class Unforwarded(Tracking):
-    """Keeps records, and starts no process that forwards them."""
-
-    def forward(self, folder: Path) -> None:
-        del folder
+from ....unforwarded import Unforwarded
 
 
 def opened() -> Sweep:
