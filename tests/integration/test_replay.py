@@ -71,7 +71,7 @@ def check_slice(along: Slice, event: CliffEvent) -> None:
     assert along.losses[middle] == pytest.approx(event.loss_before, rel=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
 def test_a_step_is_made_again_in_the_precision_of_its_run(
     rnnexp, workdir: Path, store_uri: str, precision: str
 ) -> None:
