@@ -2,7 +2,9 @@
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +50,8 @@ from rnnexp.registry import Failure
 
 CONFIG_NAME = "train"
 _SEARCHES = "hydra_plugins.rnnexp_optuna_sweeper."
+_SILENT_SECONDS = 5.0
+"""How long a check of many jobs says nothing of how far it is."""
 
 
 @dataclass(frozen=True)
@@ -120,15 +124,25 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
         settings, launcher, found = _expand(whole["hydra"], overrides)
         composed = Composer(_compose).of if len(found) > 1 else _compose
         if settings is not None:
-            plans = [_check(job, composed) for job in found]
+            plans = [_check(job, composed) for job in _told(found)]
             settings = settled(settings, whole["hydra"].sweeper.objectives, plans)
             pairs = zip(found, plans, strict=True)
             jobs: list[Job] = [Corner(job, plan, settings) for job, plan in pairs]
         else:
-            jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in found]
+            jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in _told(found)]
         for job in jobs:
             check_timeout(launcher, job.plan.values["sweep"]["timeout"])
         return jobs
+
+
+def _told(jobs: list[list[str]]) -> Iterator[list[str]]:
+    # Thousands of jobs take a while, in which the command would be silent.
+    latest = time.monotonic()
+    for done, job in enumerate(jobs):
+        if time.monotonic() - latest > _SILENT_SECONDS:
+            print(f"rnnexp: {done} of {len(jobs)} jobs checked", file=sys.stderr)
+            latest = time.monotonic()
+        yield job
 
 
 def compose_trial(overrides: list[str]) -> Job:
