@@ -160,6 +160,21 @@ class NumberAlone(Even):
         return {"bias": 0.5}
 
 
+class Largest(Even):
+    def loss(self, outputs, targets):
+        return (outputs - targets).square().max()
+
+
+class WorstOfAll(Even):
+    def metrics(self, outputs, targets):
+        return {"worst": (outputs - targets).abs().max()}
+
+
+class Counts(Even):
+    def metrics(self, outputs, targets):
+        return {"near": ((outputs - targets).abs() < 5).sum()}
+
+
 TASK_FAULTS = [
     ("words", OneBatch),
     ("patterns", NoComma),
@@ -186,6 +201,9 @@ TASK_FAULTS = [
     ("rows", Flat),
     ("rows", FlatAndAsManyOutputsAsRows),
     ("mean", Sums),
+    ("mean", Largest),
+    ("metrics", WorstOfAll),
+    ("metrics", Counts),
     ("metrics", SquaredShare),
     ("metrics", OtherLoss),
     ("metrics", LossOfLength),
