@@ -11,9 +11,9 @@ from torch import Tensor
 from rnnexp.errors import PluginError
 from rnnexp.tasks import Batch, Pattern, Split, Task, one_hot
 from rnnexp.tasks.record import metrics_of
-from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
+from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError, same_tensor
 from rnnexp.testing.mean_checks import Judged, check_means
-from rnnexp.testing.task_checks import TaskSubject, same_tensor
+from rnnexp.testing.task_checks import TaskSubject
 
 _BROADCASTS = "Using a target size"
 """How torch's losses begin their warning."""

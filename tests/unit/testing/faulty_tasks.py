@@ -160,6 +160,12 @@ class NumberAlone(Even):
         return {"bias": 0.5}
 
 
+class ChangesItsOptions(Even):
+    def __init__(self, seed=0, *, sizes: list[int] = [1], **options):  # noqa: B006
+        super().__init__(seed, **options)
+        sizes.append(2)
+
+
 class Largest(Even):
     def loss(self, outputs, targets):
         return (outputs - targets).square().max()
@@ -201,6 +207,7 @@ TASK_FAULTS = [
     ("rows", Flat),
     ("rows", FlatAndAsManyOutputsAsRows),
     ("mean", Sums),
+    ("options", ChangesItsOptions),
     ("mean", Largest),
     ("metrics", WorstOfAll),
     ("metrics", Counts),

@@ -17,6 +17,7 @@ from .faulty import (
     AnyAxes,
     Branches,
     Careless,
+    ChangesItsOptions,
     ChangesItsState,
     ClaimsAClock,
     ClaimsAClockThatIsNone,
@@ -33,6 +34,7 @@ from .faulty import (
     IdleParameter,
     MixesRows,
     NoGates,
+    NoNumber,
     NoTuple,
     OtherOutput,
     Remembers,
@@ -55,6 +57,8 @@ FAULTS = [
     ("shapes", NoTuple),
     ("shapes", NoGates),
     ("shapes", HalfARow),
+    ("options", ChangesItsOptions),
+    ("finite", NoNumber),
     ("device", FixedDevice),
     ("gradient", Detached),
     ("leading_axes", AnyAxes),
@@ -149,11 +153,11 @@ def test_what_a_cell_lacks_is_said_before_it_trains(cls: type[Cell], words: str)
 
 
 def test_where_shapes_fail_nothing_else_is_asked(plugins: Registry) -> None:
-    shapes, *others = examine(subject_of(plugins, Grows), CELL_CHECKS[1:])
+    shapes, *others = examine(subject_of(plugins, Grows), CELL_CHECKS[2:])
     assert shapes.broken.expected == "output of shape (4,), torch.float32"
     assert shapes.broken.seen == "(1, 4), torch.float32"
     assert {finding.status for finding in others} == {"skipped"}
-    assert len(others) == len(CELL_CHECKS) - 2
+    assert len(others) == len(CELL_CHECKS) - 3
 
 
 def test_the_place_of_a_fault_is_in_the_plugin(plugins: Registry) -> None:
