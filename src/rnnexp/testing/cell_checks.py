@@ -122,6 +122,8 @@ def check_device(subject: CellSubject) -> None:
 def check_gradient(subject: CellSubject) -> None:
     """The derivative of a step is that of finite differences, in double precision."""
     cell = subject.make()
+    if cell.surrogate_gradient:
+        raise DoesNotApplyError("its gradient is a surrogate, as surrogate_gradient says")
     x = torch.randn(B, I, dtype=torch.float64, requires_grad=True)
     state = [as_leaf(s) for s in random_state(cell, (B,))]
     weights = {n: p for n, p in cell.named_parameters() if p.requires_grad}
@@ -137,7 +139,8 @@ def check_gradient(subject: CellSubject) -> None:
         raise BrokenError(
             "derivatives equal to finite differences",
             str(error).strip().splitlines()[0],
-            f"Is something detached, rounded, or not differentiable? {subject.place}.",
+            "Is something detached, rounded, or not differentiable? Where that is meant, as of a "
+            f"spike, state surrogate_gradient = True in the class. {subject.place}.",
         ) from error
 
 

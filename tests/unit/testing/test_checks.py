@@ -10,7 +10,7 @@ from rnnexp.cells import Cell
 from rnnexp.errors import PluginError
 from rnnexp.recurrence import BACKENDS
 from rnnexp.registry import Registry
-from rnnexp.testing import CELL_CHECKS, CellSubject, examine
+from rnnexp.testing import CELL_CHECKS, CellSubject, Finding, examine
 from rnnexp.testing.checks import Check, DoesNotApplyError
 
 from .faulty import (
@@ -122,6 +122,19 @@ def test_a_wrong_backend_is_found(
     (finding,) = examine(subject_of(plugins, Sound), [CHECKS["backends"]])
     assert finding.status == "fails"
     assert f"backend {name} to give the outputs of step" in finding.broken.expected
+
+
+def test_a_surrogate_gradient_is_not_compared(plugins: Registry) -> None:
+    class Surrogate(Detached):
+        surrogate_gradient = True
+
+    assert "surrogate_gradient = True" in found(plugins, Detached).broken.look
+    assert found(plugins, Surrogate).status == "skipped"
+
+
+def found(plugins: Registry, cls: type) -> Finding:
+    (finding,) = examine(subject_of(plugins, cls), [CHECKS["gradient"]])
+    return finding
 
 
 def test_of_chance_no_backend_is_accused(plugins: Registry) -> None:
