@@ -1,10 +1,12 @@
 """Import what a user wrote so that it changes nothing for the others. Imports no torch itself."""
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -30,7 +32,7 @@ class Pressed(KeyboardInterrupt):
 
 @contextmanager
 def guarded(what: str) -> Generator[None]:
-    """Put back what the block changes in torch for the whole process.
+    """Put back what the block changes for the whole process: in torch, and the working folder.
 
     A KeyboardInterrupt that passes through is the block's own: one of the user is a `Pressed`.
 
@@ -41,14 +43,21 @@ def guarded(what: str) -> Generator[None]:
         PluginError: the block has changed something.
         Pressed: the user wants to end the program.
     """
-    before = _settings()
+    before, folder = _settings(), _folder()
     try:
         with _listening(what):
             yield
     finally:
-        changes = _put_back(before)
+        changes, moved = _put_back(before), _folder()
+        if folder is not None and moved != folder:
+            os.chdir(folder)
     if changes:
         raise PluginError(f"The file changes torch for all that runs beside it: {changes}.")
+    if moved != folder:
+        raise PluginError(
+            f"The file changes the working folder of all that runs beside it, from {folder} to "
+            f"{moved} (os.chdir; use paths from Path(__file__).parent)."
+        )
 
 
 @contextmanager
@@ -74,6 +83,13 @@ def _listening(what: str) -> Generator[None]:
     finally:
         if listens:
             signal.signal(signal.SIGINT, before)
+
+
+def _folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it has been removed, and nothing leads back
+        return None
 
 
 def _settings() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 They are read once and used three times: as Hydra schema, as check of a value, as help text.
 """
 
+import copy
 import inspect
 import re
 import types
@@ -70,14 +71,15 @@ class Option:
 def arguments_of(
     options: typing.Iterable[Option], values: Mapping[str, object]
 ) -> dict[str, object]:
-    """Make of a group of values what the constructor takes.
+    """Make of a group of values what the constructor takes, and may keep and change.
 
     Args:
         options: what the class takes.
         values: of the config; checked.
     """
     known = {option.name: option for option in options}
-    return {n: known[n].argument(v) if n in known else v for n, v in values.items()}
+    own = copy.deepcopy(dict(values))  # else a list would be one for all that are made
+    return {n: known[n].argument(v) if n in known else v for n, v in own.items()}
 
 
 def null_refused(key: str, example: object = None) -> ConfigError:

@@ -16,6 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer, seed_everythin
 from rnnexp.app.config.build import build_data, build_module
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.run.trainer import make_trainer
+from rnnexp.registry import Registry
 from rnnexp.tracking import RunHeader, load_run
 from rnnexp.tracking.service import RunLog
 from rnnexp.training.checkpoints import LAST, PREVIOUS, find_checkpoint
@@ -134,6 +135,10 @@ CASES = {**{str(n): draw_case(n) for n in range(14)}, "double": Case(DOUBLE, 6, 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_broken_run_goes_on_bit_for_bit(case: Case, tmp_path: Path) -> None:
     assert prepare([]) == []
+    goes_on_bit_for_bit(case, tmp_path)
+
+
+def goes_on_bit_for_bit(case: Case, tmp_path: Path) -> None:
     control, broken = tmp_path / "control", tmp_path / "broken"
     log = open_log(control)
     expected = train(case, control, None, log, None)
@@ -153,6 +158,42 @@ def test_a_broken_run_goes_on_bit_for_bit(case: Case, tmp_path: Path) -> None:
     assert train(case, broken, None, log, find_checkpoint(broken).path) == expected, case
     log.end("FINISHED")
     assert series(broken) == series(control), case
+
+
+LOOPED = '''
+import torch
+from rnnexp.cells import PointwiseCell, register_cell
+
+@register_cell("sums")
+class Sums(PointwiseCell):
+    """Its units see each other."""
+    num_gates = 1
+
+    def update(self, wx_BGH, rh_BGH, state):
+        return (torch.tanh((wx_BGH + rh_BGH).squeeze(-2)).cumsum(-1),)
+
+@register_cell("zoneout")
+class Zoneout(PointwiseCell):
+    """Keeps its past at random."""
+    num_gates = 1
+
+    def update(self, wx_BGH, rh_BGH, state):
+        new_BH = torch.tanh((wx_BGH + rh_BGH).squeeze(-2))
+        keep_BH = torch.rand(new_BH.shape) < 0.5 * self.training
+        return (torch.where(keep_BH, state[0], new_BH),)
+'''
+
+
+@pytest.mark.parametrize(
+    "words", [("cell=sums", "model.layers=2", "model.dropout=0.4"), ("cell=zoneout",)]
+)
+def test_so_does_one_whose_cell_no_fast_backend_runs(
+    words: tuple[str, ...], tmp_path: Path, registry: Registry
+) -> None:
+    (tmp_path / "looped.py").write_text(LOOPED)
+    assert prepare([f"plugin_dirs=[{tmp_path}]"]) == []
+    more = (*words, "trainer.max_steps=6", "trainer.val_every=2")
+    goes_on_bit_for_bit(Case(more, 3, "signal"), tmp_path)
 
 
 def test_the_comparison_can_fail(tmp_path: Path) -> None:

@@ -41,6 +41,21 @@ def test_a_file_that_changes_torch_is_a_failure(
     assert (CHANGES[change] if not last else "ZeroDivisionError") in failure.error
 
 
+@pytest.mark.parametrize("last", ["", "1 / 0"])
+def test_so_is_one_that_changes_the_working_folder(
+    last: str, registry: Registry, workdir: Path
+) -> None:
+    elsewhere = workdir / "elsewhere"
+    elsewhere.mkdir()
+    file = workdir / "moves.py"
+    file.write_text(f"import os\nos.chdir({str(elsewhere)!r})\n{last}\n", encoding="utf-8")
+    load_file(file)
+    assert Path.cwd() == workdir
+    (failure,) = registry.failures
+    told = f"the working folder of all that runs beside it, from {workdir} to {elsewhere}"
+    assert (told if not last else "ZeroDivisionError") in failure.error
+
+
 def test_the_usual_device_is_not_set_anew() -> None:
     with pytest.raises(PluginError), guarded("x"):
         torch.set_default_device("meta")

@@ -42,6 +42,10 @@ class Cell(nn.Module, ABC):
     that nothing comes back through the output from later steps. Then it is that of state[0], which
     must be the memory that the output is read off."""
 
+    surrogate_gradient: ClassVar[bool] = False
+    """True where its derivative is meant to be another than that of its step, as the surrogate of a
+    spike's or a straight-through one: no comparison with finite differences can then hold."""
+
     clock_states: ClassVar[tuple[int, ...]] = ()
     """Which of the state tensors only count steps, whatever the inputs and the other states are.
     They are no dynamics: a growth of 1 that says nothing of the cell. What is measured of the

@@ -122,12 +122,20 @@ def _stretched(vectors: State, before: State) -> tuple[State, Tensor]:
 
 def _random_direction(state: State, seed: int) -> State:
     generator = torch.Generator().manual_seed(seed)
-    drawn = tuple(torch.randn(s.shape, generator=generator).to(s) for s in state)
+    drawn = tuple(_normal_like(s, generator) for s in state)
     return _stretched(drawn, drawn)[0] if drawn else drawn
 
 
+def _normal_like(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    parts = 2 if tensor.is_complex() else 1
+    drawn = torch.randn(parts, *tensor.shape, generator=generator)
+    return (drawn[0] if parts == 1 else torch.complex(*drawn)).to(tensor)
+
+
 def _row_norms(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack([t.flatten(1).square().sum(1) for t in tensors]).sum(0).sqrt()
+    # Of what may be complex: the square of its magnitude.
+    squares = [t.flatten(1).abs().square().sum(1) for t in tensors]
+    return torch.stack(squares).sum(0).sqrt()
 
 
 def _like(values_B: Tensor, tensor: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ def _look(cell: Cell, trace: Trace, seed: int) -> Dynamics | None:
     if driven is None:
         return None
     inputs_TBI, state = driven
-    weight = next(cell.parameters())
+    weight = next(cell.parameters()).real  # inputs are, whatever the weights
     with torch.autocast(weight.device.type, enabled=False):
         return dynamics(cell, inputs_TBI.to(weight.dtype), state, seed)
 

@@ -124,7 +124,8 @@ class Remembered(Generic[Finding]):
         return finding
 
     def _found(self, cell: PointwiseCell) -> Finding:
-        with _examining:
+        # A run asks in its midst, and one that goes on asks anew: its draws are to be the same.
+        with _examining, generators_kept(cell.weight_ih):
             return self._find(cell)
 
 
@@ -204,16 +205,21 @@ def _twins_of(cell: PointwiseCell, guard: Guard) -> Guard:
 def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: PointwiseCell) -> bool:
     """Compare outputs and gradients of a way to run a cell with those of its steps.
 
+    A cell that draws random numbers agrees with nothing: each step and each pass has its own.
+
     Args:
         run: takes inputs_TBI and the initial state, gives outputs and the last state.
         cell: whose steps are right.
     """
-    with torch.inference_mode(False), torch.enable_grad(), generators_kept(cell.weight_ih):
+    keeping = generators_kept(cell.weight_ih)
+    with torch.inference_mode(False), torch.enable_grad(), keeping as drawn:
         inputs_TBI, state = _random_inputs(cell)
         leaves = [inputs_TBI, *state, *(p for p in cell.parameters() if p.requires_grad)]
         outputs, last = run(inputs_TBI, state)
         mine = _with_gradients((outputs, *last), leaves)
         theirs = _with_gradients(_unrolled(cell, inputs_TBI, state), leaves)
+        if drawn():
+            return False
     return all(_close(a, b) for a, b in zip(mine, theirs, strict=True))
 
 

@@ -77,6 +77,8 @@ class _Operators(TorchDispatchMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         of_data = [t for t in _tensors((args, kwargs)) if id(t) in self._data]
+        if torch.Tag.nondeterministic_seeded in func.tags:  # of whatever it draws the form
+            self.reason = self.reason or f"it draws random numbers{_place(self._cell)}"
         if of_data:
             self._data |= {id(tensor): tensor for tensor in _tensors(result)}
             self.reason = self.reason or self._against(func, args, kwargs)
@@ -86,8 +88,6 @@ class _Operators(TorchDispatchMode):
         name = func._schema.name.rpartition("::")[2]
         if name in _LOOKS:
             return f"it looks at a value{_place(self._cell)}, of which its way may depend"
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            return f"it draws random numbers{_place(self._cell)}"
         if (
             torch.Tag.pointwise in func.tags
             or name in _MOVES

@@ -78,7 +78,7 @@ def _reason_found(cell: PointwiseCell) -> str | None:
         return "its formula gives other values or gradients than its update."
     return (
         "its update is no plain elementwise function of (B, H); does it mix units or rows, "
-        "or use an autograd Function of its own?"
+        "draw random numbers, or use an autograd Function of its own?"
     )
 
 

@@ -7,6 +7,7 @@ from rnnexp.errors import DeclaredError
 from rnnexp.options import REQUIRED
 from rnnexp.registry import Entry
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
+from rnnexp.testing.option_checks import check_options_kept
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def check_class(subject: CallbackSubject) -> None:
 
 
 def check_made(subject: CallbackSubject) -> None:
-    """It can be made with its default options; an exception of its own is the finding."""
+    """It can be made with its default options, and leaves them alone; what it raises is found."""
     needed = [option.name for option in subject.entry.options if option.default == REQUIRED]
     if needed:
         given = ", ".join(f"+callbacks.{subject.entry.name}.{name}=VALUE" for name in needed)
@@ -53,6 +54,7 @@ def check_made(subject: CallbackSubject) -> None:
             f"it has no default for {', '.join(needed)}: a run must say {given}"
         )
     subject.entry.cls()
+    check_options_kept(subject.entry, subject.entry.cls)
 
 
 CALLBACK_CHECKS: tuple[Check[CallbackSubject], ...] = (

@@ -12,6 +12,8 @@ from torch.autograd.gradcheck import GradcheckError
 from rnnexp.cells import Cell
 from rnnexp.recurrence.shapes import check_recurrent_weight
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
+from rnnexp.testing.option_checks import check_options_kept
+from rnnexp.testing.repeat_checks import REPEAT_CHECKS
 from rnnexp.testing.subject import B, CellSubject, I, as_leaf, flat, gradients, random_state
 from rnnexp.types import State
 
@@ -31,29 +33,40 @@ def check_words(subject: CellSubject) -> None:
             raise BrokenError(f"a default for {option.name}", "none", "A cell must run as it is.")
 
 
+def check_options(subject: CellSubject) -> None:
+    """The constructor leaves its options alone."""
+    check_options_kept(subject.entry, subject.construct)
+
+
 def check_shapes(subject: CellSubject) -> None:
     """Any leading axes, in single and double precision: shapes and types are kept."""
     for dtype in (torch.float32, torch.float64):
-        cell = subject.make(dtype)
-        check_recurrent_weight(cell)
-        for lead in ((), (B,), (2, B)):
-            state = cell.initial_state(lead)
-            out, new = _step_of(cell, torch.randn(*lead, I, dtype=dtype), state, subject)
-            _same_form("output", out, (*lead, subject.units()), dtype, subject)
-            if len(new) != len(state):
-                raise BrokenError(
-                    f"{len(state)} state tensors, as initial_state makes",
-                    f"{len(new)} after a step",
-                    f"Look at step (or update, num_states) of {subject.place}.",
-                )
-            for i, (before, after) in enumerate(zip(state, new, strict=True)):
-                if tuple(before.shape[: len(lead)]) != lead:
-                    raise BrokenError(
-                        f"state[{i}] of shape ({lead}, ...)",
-                        f"{tuple(before.shape)}",
-                        f"Look at initial_state of {subject.place}.",
-                    )
-                _same_form(f"state[{i}]", after, tuple(before.shape), before.dtype, subject)
+        for cell in subject.in_each_mode(dtype):
+            check_recurrent_weight(cell)
+            for lead in ((), (B,), (2, B)):
+                _check_step(cell, lead, dtype, subject)
+
+
+def _check_step(
+    cell: Cell, lead: tuple[int, ...], dtype: torch.dtype, subject: CellSubject
+) -> None:
+    state = cell.initial_state(lead)
+    out, new = _step_of(cell, torch.randn(*lead, I, dtype=dtype), state, subject)
+    _same_form("output", out, (*lead, subject.units()), dtype, subject)
+    if len(new) != len(state):
+        raise BrokenError(
+            f"{len(state)} state tensors, as initial_state makes",
+            f"{len(new)} after a step",
+            f"Look at step (or update, num_states) of {subject.place}.",
+        )
+    for i, (before, after) in enumerate(zip(state, new, strict=True)):
+        if tuple(before.shape[: len(lead)]) != lead:
+            raise BrokenError(
+                f"state[{i}] of shape ({lead}, ...)",
+                f"{tuple(before.shape)}",
+                f"Look at initial_state of {subject.place}.",
+            )
+        _same_form(f"state[{i}]", after, tuple(before.shape), before.dtype, subject)
 
 
 def _step_of(cell: Cell, x_BI: Tensor, state: State, subject: CellSubject) -> tuple[Tensor, State]:
@@ -85,7 +98,8 @@ def _same_form(
 
 def check_device(subject: CellSubject) -> None:
     """No tensor is made on a fixed device: the cell runs where its weights are."""
-    cell = subject.make(torch.float32).to("meta")  # a device without numbers, on any machine
+    # In training, where more may be made; on a device without numbers, on any machine.
+    cell = subject.make(torch.float32).train().to("meta")
     state = cell.initial_state((B,))
     try:
         tensors = [*state, *flat(cell.step(torch.empty(B, I, device="meta"), state))]
@@ -108,6 +122,8 @@ def check_device(subject: CellSubject) -> None:
 def check_gradient(subject: CellSubject) -> None:
     """The derivative of a step is that of finite differences, in double precision."""
     cell = subject.make()
+    if cell.surrogate_gradient:
+        raise DoesNotApplyError("its gradient is a surrogate, as surrogate_gradient says")
     x = torch.randn(B, I, dtype=torch.float64, requires_grad=True)
     state = [as_leaf(s) for s in random_state(cell, (B,))]
     weights = {n: p for n, p in cell.named_parameters() if p.requires_grad}
@@ -123,7 +139,8 @@ def check_gradient(subject: CellSubject) -> None:
         raise BrokenError(
             "derivatives equal to finite differences",
             str(error).strip().splitlines()[0],
-            f"Is something detached, rounded, or not differentiable? {subject.place}.",
+            "Is something detached, rounded, or not differentiable? Where that is meant, as of a "
+            f"spike, state surrogate_gradient = True in the class. {subject.place}.",
         ) from error
 
 
@@ -168,23 +185,6 @@ def check_rows(subject: CellSubject) -> None:
         )
     if not any(bool(grad[0].any()) for grad in grads):
         raise BrokenError("an output that depends on its input or state", "none", subject.place)
-
-
-def check_stateless(subject: CellSubject) -> None:
-    """A step keeps nothing and changes nothing: the same call gives the same bits."""
-    cell = subject.make()
-    x, state = torch.randn(B, I, dtype=torch.float64), random_state(cell, (B,))
-    watched = [x, *state, *cell.state_dict().values()]
-    before = [t.clone() for t in watched]
-    first = [t.clone() for t in flat(cell.step(x, state))]
-    cell.step(torch.randn(7, I, dtype=torch.float64), random_state(cell, (7,)))
-    look = f"The state is what step returns, nothing else; no in-place changes. {subject.place}."
-    for a, b in zip(first, flat(cell.step(x, state)), strict=True):
-        if not torch.equal(a, b):
-            raise BrokenError("the same output from the same call", "another one", look)
-    for a, b in zip(before, [x, *state, *cell.state_dict().values()], strict=True):
-        if not torch.equal(a, b):
-            raise BrokenError("arguments and weights left as they were", "changes", look)
 
 
 def check_clocks(subject: CellSubject) -> str | None:
@@ -276,12 +276,13 @@ def _equal(a: Tensor, b: Tensor, atol: float, expected: str, subject: CellSubjec
 
 STEP_CHECKS: tuple[Check[CellSubject], ...] = (
     Check("words", "the docstring says what it is, options have texts and defaults", check_words),
+    Check("options", "the constructor leaves its options as they are", check_options),
     Check("shapes", "shapes and types, with any leading axes", check_shapes, decisive=True),
+    *REPEAT_CHECKS,
     Check("device", "no tensor is made on a fixed device", check_device),
     Check("gradient", "gradcheck in double precision", check_gradient, 0.5),
     Check("leading_axes", "further leading axes equal a loop over them", check_leading_axes),
     Check("rows", "row b depends on row b only", check_rows),
-    Check("stateless", "nothing is kept between calls, nothing is changed", check_stateless),
     Check("clocks", "clock_states count steps and nothing else", check_clocks),
     Check("seed", "one seed, one cell", check_seed),
     Check("saved", "state_dict carries it", check_saved),

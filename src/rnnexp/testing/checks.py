@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 import torch
+from torch import Tensor
 
 Subject = TypeVar("Subject")
 Status = Literal["ok", "fails", "skipped"]
@@ -73,6 +74,13 @@ class Finding:
     status: Status
     remark: str = ""
     broken: BrokenError | None = None
+
+
+def same_tensor(one: Tensor, two: Tensor) -> bool:
+    """Say whether two tensors are equal; NaN, as it marks what is missing, equals NaN."""
+    if one.shape != two.shape or one.dtype != two.dtype:
+        return False
+    return bool(((one == two) | (one.isnan() & two.isnan())).all())
 
 
 def examine(subject: Subject, checks: Sequence[Check[Subject]]) -> Iterator[Finding]:

@@ -1,8 +1,9 @@
 """The contract of a task, promise by promise: its loss, its figures, what it feeds back."""
 
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,8 +11,9 @@ from torch import Tensor
 from rnnexp.errors import PluginError
 from rnnexp.tasks import Batch, Pattern, Split, Task, one_hot
 from rnnexp.tasks.record import metrics_of
-from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
-from rnnexp.testing.task_checks import TaskSubject, same_tensor
+from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError, same_tensor
+from rnnexp.testing.mean_checks import Judged, check_means
+from rnnexp.testing.task_checks import TaskSubject
 
 _BROADCASTS = "Using a target size"
 """How torch's losses begin their warning."""
@@ -69,20 +71,22 @@ def check_rows(subject: TaskSubject) -> None:
         _loss(task, *(tensor.narrow(along, 0, rows - 1) for tensor in (outputs, targets)))
 
 
-def check_mean(subject: TaskSubject) -> None:
-    """The loss is a mean over rows: a batch twice as wide has the same loss."""
+def check_mean(subject: TaskSubject) -> str | None:
+    """The loss is a mean over rows: that of a batch lies between those of its parts."""
+    return _mean(subject, lambda task, *given: {"loss": task.loss(*given)})
+
+
+def _mean(
+    subject: TaskSubject, figures_of: Callable[[Task, Tensor, Tensor], Mapping[str, Tensor]]
+) -> str | None:
     task, outputs, targets, along = _judged(subject)
-    twice = torch.cat([outputs, outputs], along), torch.cat([targets, targets], along)
+    judged = Judged(task.batch("val", 0), outputs, along)
     with _judging(subject, outputs, targets):
-        single, double = _loss(task, outputs, targets), _loss(task, *twice)
-    if abs(single - double) > 1e-4 * max(1.0, abs(single)):
-        raise BrokenError(
-            f"the loss {single:.6g} of twice the same rows", f"{double:.6g}", subject.place
-        )
+        return check_means(judged, partial(figures_of, task), task.weight_of, subject.place)
 
 
-def check_metrics(subject: TaskSubject) -> None:
-    """Further figures are scalars under names of their own, and an accuracy is a share."""
+def check_metrics(subject: TaskSubject) -> str | None:
+    """Further figures are scalars under names of their own, an accuracy a share; all are means."""
     task, outputs, targets, along = _judged(subject)
     twice = torch.cat([targets, targets], along)
     right = _right(task, torch.cat([outputs, outputs], along), twice)
@@ -91,6 +95,7 @@ def check_metrics(subject: TaskSubject) -> None:
             figures = metrics_of(task, *given)
         for name, value in figures.items():
             _check_figure(subject, name, value)
+    return _mean(subject, metrics_of)
 
 
 def _outputs(task: Task, batch: Batch, pattern: Pattern) -> Tensor:
@@ -158,5 +163,5 @@ LOSS_CHECKS: tuple[Check[TaskSubject], ...] = (
     Check("loss", "a scalar loss with a gradient", check_loss, decisive=True),
     Check("rows", "each row is judged by its own target", check_rows, decisive=True),
     Check("mean", "the loss is a mean over rows", check_mean),
-    Check("metrics", "further figures are scalars, under names of their own", check_metrics),
+    Check("metrics", "further figures are means over rows, by names of their own", check_metrics),
 )

@@ -1,14 +1,16 @@
 """A cell under examination: how to make it, and how to run it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell
 from rnnexp.recurrence import unroll
+from rnnexp.recurrence.generators import generators_kept
 from rnnexp.registry import Entry
 from rnnexp.types import State
 
@@ -34,7 +36,7 @@ class CellSubject:
         hidden_size: int = H,
         moved: float = 0.1,
     ) -> Cell:
-        """Make the cell with its default options.
+        """Make the cell with its default options, in evaluation where it draws in training.
 
         Args:
             dtype: of its weights.
@@ -43,13 +45,32 @@ class CellSubject:
             hidden_size: H; where the cell refuses it, one that it takes.
             moved: by how much its parameters are moved away from special values such as zero.
         """
-        units = self.units(hidden_size)
+        units, draws = self.units(hidden_size), self.draws
         torch.manual_seed(seed)
         cell = _in_type(self.entry.cls(input_size, hidden_size=units), dtype)
         with torch.no_grad():
             for parameter in cell.parameters():
                 parameter.add_(moved * torch.randn_like(parameter))
-        return cell
+        return cell.eval() if draws else cell
+
+    def in_each_mode(self, dtype: torch.dtype = torch.float64) -> Iterator[Cell]:
+        """Make it as `make` does; in training too where it draws there."""
+        yield self.make(dtype)
+        if self.draws:
+            yield self.make(dtype).train()
+
+    def construct(self, **options: Any) -> Cell:
+        """Call its constructor with small sizes.
+
+        Args:
+            options: beside the number of units.
+        """
+        return self.entry.cls(I, hidden_size=self.units(), **options)
+
+    @property
+    def draws(self) -> bool:
+        """Whether a step in training draws from a global random generator."""
+        return _draws(self.entry)
 
     def units(self, wanted: int = H) -> int:
         """Choose H: what is wanted, or what the cell takes where it refuses that."""
@@ -72,6 +93,20 @@ def _units(entry: Entry, wanted: int) -> int:
                 continue
             return size
     return wanted  # it says itself what is wrong
+
+
+@lru_cache
+def _draws(entry: Entry) -> bool:
+    units = _units(entry, H)
+    with generators_kept(torch.zeros(())), torch.no_grad():
+        try:
+            cell = entry.cls(I, hidden_size=units)
+            x_BI, state = torch.zeros(B, I), cell.initial_state((B,))
+            with generators_kept(x_BI) as drawn:
+                cell.step(x_BI, state)
+                return drawn()
+        except Exception:  # whatever a plugin raises: each check says it itself
+            return False
 
 
 def _in_type(cell: Cell, dtype: torch.dtype) -> Cell:

@@ -3,17 +3,18 @@
 import math
 import operator
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 
 import torch
-from torch import Tensor
 
 from rnnexp.declared import fault_of_patterns
 from rnnexp.errors import PluginError
 from rnnexp.registry import Entry
 from rnnexp.tasks import Batch, Split, Task
 from rnnexp.tasks.record import facts_of
-from rnnexp.testing.checks import BrokenError, Check
+from rnnexp.testing.checks import BrokenError, Check, same_tensor
+from rnnexp.testing.option_checks import check_options_kept
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _LOOKED_UP = (torch.int64, torch.int32)
@@ -51,6 +52,11 @@ def check_words(subject: TaskSubject) -> None:
         raise BrokenError(
             "a text and a default for every option", f"{silent} without", subject.place
         )
+
+
+def check_options(subject: TaskSubject) -> None:
+    """The constructor leaves its options alone."""
+    check_options_kept(subject.entry, partial(subject.entry.cls, 0))
 
 
 def check_patterns(subject: TaskSubject) -> None:
@@ -185,19 +191,13 @@ def _check_inputs(subject: TaskSubject, task: Task, batch: Batch, length: int | 
         raise BrokenError("finite inputs", "NaN or infinity", look)
 
 
-def same_tensor(one: Tensor, two: Tensor) -> bool:
-    """Say whether two tensors are equal; NaN, as it marks what is missing, equals NaN."""
-    if one.shape != two.shape or one.dtype != two.dtype:
-        return False
-    return bool(((one == two) | (one.isnan() & two.isnan())).all())
-
-
 def _same(one: Batch, two: Batch) -> bool:
     return same_tensor(one.inputs_TBI, two.inputs_TBI) and same_tensor(one.targets, two.targets)
 
 
 DATA_CHECKS: tuple[Check[TaskSubject], ...] = (
     Check("words", "the docstring says what it is, options have texts and defaults", check_words),
+    Check("options", "the constructor leaves its options as they are", check_options),
     Check("patterns", "targets stand at every step, or at the last", check_patterns, decisive=True),
     Check("batches", "batches have the sizes that it states", check_batches),
     Check("numbers", "batch number n is always the same", check_numbers),

@@ -226,7 +226,8 @@ def _learn(subject: CellSubject, lr: float) -> tuple[int, float]:
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         if step % _LOOK_EVERY == 0:
-            error = _error(network, rng)
+            error = _error(network.eval(), rng)
+            network.train()
             if error < _GOAL:
                 return step, error
     return _BUDGET, error
@@ -247,7 +248,7 @@ def _adding(rows: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
 
 def check_speed(subject: CellSubject) -> str:
     """Say how long a forward and backward pass takes beside nn.LSTM, at equal multiply-adds."""
-    cell = subject.make(torch.float32, input_size=2, hidden_size=64, moved=0.0)
+    cell = subject.make(torch.float32, input_size=2, hidden_size=64, moved=0.0).train()
     lstm = nn.LSTM(2, 64)
     trained = any(p.requires_grad for p in cell.parameters())
     x = torch.randn(50, 32, 2, requires_grad=not trained)  # a reservoir has no other gradient

@@ -163,6 +163,23 @@ def test_where_nothing_is_left_the_direction_goes_on() -> None:
     assert "flow/log_growth" not in means({"layer0": seen})
 
 
+class Turning(Linear):
+    """z_t = A z_{t-1}, in complex numbers."""
+
+    def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+        z_BN = state[0] @ self.matrix.mT
+        return z_BN.real, (z_BN,)
+
+
+def test_of_complex_states_the_magnitude_grows() -> None:
+    angles = torch.tensor([0.3, 1.2, -2.0])
+    turning = Turning(torch.diag(0.8 * torch.exp(1j * angles)))
+    first = torch.randn(4, 3, dtype=torch.complex64)
+    seen = dynamics(turning, torch.zeros(5, 4, 2), (first,))
+    torch.testing.assert_close(seen.log_growth_T, torch.full((5,), math.log(0.8)))
+    assert not seen.state_norm_T.is_complex()
+
+
 class Forgetful(Linear):
     """Passes nothing of its state on in the rows, and at the steps, where x is 0."""
 

@@ -88,6 +88,17 @@ class HiddenNumber(Sound):
         return (torch.tanh((wx_BGH + self.scale * rh_BGH).squeeze(-2)),)
 
 
+class ChangesItsOptions(Sound):
+    def __init__(self, input_size, *, scales: list[float] = [1.0], **options):  # noqa: B006
+        super().__init__(input_size, **options)
+        scales.append(2.0)
+
+
+class NoNumber(Sound):
+    def update(self, wx_BGH, rh_BGH, state):
+        return (torch.sqrt((wx_BGH + rh_BGH).squeeze(-2)),)
+
+
 class Unpicklable(Sound):
     def __init__(self, input_size, **options):
         super().__init__(input_size, **options)

@@ -160,6 +160,27 @@ class NumberAlone(Even):
         return {"bias": 0.5}
 
 
+class ChangesItsOptions(Even):
+    def __init__(self, seed=0, *, sizes: list[int] = [1], **options):  # noqa: B006
+        super().__init__(seed, **options)
+        sizes.append(2)
+
+
+class Largest(Even):
+    def loss(self, outputs, targets):
+        return (outputs - targets).square().max()
+
+
+class WorstOfAll(Even):
+    def metrics(self, outputs, targets):
+        return {"worst": (outputs - targets).abs().max()}
+
+
+class Counts(Even):
+    def metrics(self, outputs, targets):
+        return {"near": ((outputs - targets).abs() < 5).sum()}
+
+
 TASK_FAULTS = [
     ("words", OneBatch),
     ("patterns", NoComma),
@@ -186,6 +207,10 @@ TASK_FAULTS = [
     ("rows", Flat),
     ("rows", FlatAndAsManyOutputsAsRows),
     ("mean", Sums),
+    ("options", ChangesItsOptions),
+    ("mean", Largest),
+    ("metrics", WorstOfAll),
+    ("metrics", Counts),
     ("metrics", SquaredShare),
     ("metrics", OtherLoss),
     ("metrics", LossOfLength),

@@ -62,6 +62,25 @@ class Missing(Even):
         return (outputs - targets)[known].square().mean()
 
 
+class OneOfPadding(Steps):
+    """The first sequence is nothing but padding."""
+
+    def generate(self, rng):
+        x, targets = super().generate(rng)
+        targets[:, 0] = IGNORED
+        return x, targets
+
+
+class LastMissing(Missing):
+    """Numbers, of which all but one are not known."""
+
+    def generate(self, rng):
+        x, targets = super().generate(rng)
+        targets[1:] = torch.nan
+        targets[0] = 0.5
+        return x, targets
+
+
 class RootOfTheMean(Even):
     """No mean over rows to the letter; what many mean by one."""
 
@@ -144,4 +163,4 @@ class Knows(Even):
 
 
 SOUND = [Even, Classes, Steps, Missing, RootOfTheMean, FlatAndToldSo, ValuesAndWeights, NoTargets]
-SOUND += [Tail, Flags, Tokens, Knows]
+SOUND += [Tail, Flags, Tokens, Knows, OneOfPadding, LastMissing]

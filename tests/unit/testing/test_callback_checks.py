@@ -40,6 +40,17 @@ class Refuses(Quiet):
         raise ValueError("every must be above 1")
 
 
+class ChangesItsOptions(Callback):
+    """Log some keys.
+
+    Args:
+        keys: which.
+    """
+
+    def __init__(self, *, keys: list[str] = ["loss"]) -> None:  # noqa: B006
+        keys.append("accuracy")
+
+
 class Needs(Callback):
     """Log one key.
 
@@ -70,6 +81,7 @@ def statuses(cls: type) -> dict[str, str]:
         (NoLine, {"words"}),
         (NoCallback, {"class"}),
         (Refuses, {"made"}),
+        (ChangesItsOptions, {"made"}),
     ],
 )
 def test_the_fault_is_found_by_its_own_check(cls: type, failing: set[str]) -> None:

@@ -10,13 +10,14 @@ from rnnexp.cells import Cell
 from rnnexp.errors import PluginError
 from rnnexp.recurrence import BACKENDS
 from rnnexp.registry import Registry
-from rnnexp.testing import CELL_CHECKS, CellSubject, examine
+from rnnexp.testing import CELL_CHECKS, CellSubject, Finding, examine
 from rnnexp.testing.checks import Check, DoesNotApplyError
 
 from .faulty import (
     AnyAxes,
     Branches,
     Careless,
+    ChangesItsOptions,
     ChangesItsState,
     ClaimsAClock,
     ClaimsAClockThatIsNone,
@@ -33,6 +34,7 @@ from .faulty import (
     IdleParameter,
     MixesRows,
     NoGates,
+    NoNumber,
     NoTuple,
     OtherOutput,
     Remembers,
@@ -55,6 +57,8 @@ FAULTS = [
     ("shapes", NoTuple),
     ("shapes", NoGates),
     ("shapes", HalfARow),
+    ("options", ChangesItsOptions),
+    ("finite", NoNumber),
     ("device", FixedDevice),
     ("gradient", Detached),
     ("leading_axes", AnyAxes),
@@ -120,6 +124,19 @@ def test_a_wrong_backend_is_found(
     assert f"backend {name} to give the outputs of step" in finding.broken.expected
 
 
+def test_a_surrogate_gradient_is_not_compared(plugins: Registry) -> None:
+    class Surrogate(Detached):
+        surrogate_gradient = True
+
+    assert "surrogate_gradient = True" in found(plugins, Detached).broken.look
+    assert found(plugins, Surrogate).status == "skipped"
+
+
+def found(plugins: Registry, cls: type) -> Finding:
+    (finding,) = examine(subject_of(plugins, cls), [CHECKS["gradient"]])
+    return finding
+
+
 def test_of_chance_no_backend_is_accused(plugins: Registry) -> None:
     for name in ("backends", "trace"):
         (finding,) = examine(subject_of(plugins, Remembers), [CHECKS[name]])
@@ -149,11 +166,11 @@ def test_what_a_cell_lacks_is_said_before_it_trains(cls: type[Cell], words: str)
 
 
 def test_where_shapes_fail_nothing_else_is_asked(plugins: Registry) -> None:
-    shapes, *others = examine(subject_of(plugins, Grows), CELL_CHECKS[1:])
+    shapes, *others = examine(subject_of(plugins, Grows), CELL_CHECKS[2:])
     assert shapes.broken.expected == "output of shape (4,), torch.float32"
     assert shapes.broken.seen == "(1, 4), torch.float32"
     assert {finding.status for finding in others} == {"skipped"}
-    assert len(others) == len(CELL_CHECKS) - 2
+    assert len(others) == len(CELL_CHECKS) - 3
 
 
 def test_the_place_of_a_fault_is_in_the_plugin(plugins: Registry) -> None:

@@ -9,8 +9,8 @@ from rnnexp.registry import Registry
 from rnnexp.testing import TASK_CHECKS, Finding, TaskSubject, examine
 from rnnexp.testing.checks import Check
 
-from .faulty_tasks import TASK_FAULTS, ClassesInAColumn, FlatByTorch, Listed
-from .sound_tasks import SOUND, Tokens
+from .faulty_tasks import TASK_FAULTS, ClassesInAColumn, FlatByTorch, Listed, WorstOfAll
+from .sound_tasks import SOUND, RootOfTheMean, Tokens
 
 CHECKS = {check.name: check for check in TASK_CHECKS}
 
@@ -48,6 +48,17 @@ def test_shapes_are_said_where_torch_would_broadcast(plugins: Registry) -> None:
 def test_inputs_that_no_product_takes_are_remarked_on(plugins: Registry) -> None:
     (finding,) = find(plugins, Tokens, CHECKS["batches"])
     assert finding.remark == "for cells that take inputs of torch.int64"
+
+
+def test_a_kind_of_mean_is_remarked_on(plugins: Registry) -> None:
+    (finding,) = find(plugins, RootOfTheMean, CHECKS["mean"])
+    assert finding.status == "ok"
+    assert finding.remark.endswith("so it depends on batch_size: loss")
+
+
+def test_the_figure_that_is_no_mean_is_named(plugins: Registry) -> None:
+    (finding,) = find(plugins, WorstOfAll, CHECKS["metrics"])
+    assert finding.broken.expected.startswith("a mean over rows as worst: between ")
 
 
 def test_the_number_of_the_batch_that_is_missing_is_said(plugins: Registry) -> None:

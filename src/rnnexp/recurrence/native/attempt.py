@@ -32,7 +32,7 @@ def made_or_reason(
         if not agrees(lambda x, state: unroll(kernel, cell, x, state, None), cell):
             return (
                 "its update has another value or gradient than its operators have; does it use "
-                "an autograd Function of its own, no_grad, or numbers that change?"
+                "an autograd Function of its own, no_grad, or numbers that change or are drawn?"
             )
     except BuildError as error:
         say_once(str(error))

@@ -1,0 +1,100 @@
+"""The contract of a cell, promise by promise: whether its figures are numbers that come again.
+
+Where they are not, each of the checks after these would fail, and say something else.
+"""
+
+import torch
+from torch import Tensor
+
+from rnnexp.cells import Cell
+from rnnexp.recurrence import choose_backend
+from rnnexp.recurrence.generators import generators_kept
+from rnnexp.testing.checks import BrokenError, Check, same_tensor
+from rnnexp.testing.subject import B, CellSubject, I, T, flat, random_state, run_all
+from rnnexp.types import State
+
+
+def check_stateless(subject: CellSubject) -> str | None:
+    """A step keeps nothing and changes nothing: the same call gives the same bits.
+
+    Random numbers count to what is given: drawn from where the generators stood, they are the same.
+    """
+    for cell in subject.in_each_mode():
+        _check_repeats(cell, subject)
+    if not subject.draws:
+        return None
+    backend = choose_backend(subject.make().train())
+    return f"it draws in training, run by {backend}; what follows is asked in evaluation"
+
+
+def _check_repeats(cell: Cell, subject: CellSubject) -> None:
+    x, state = _drawn(cell, B)
+    others = _drawn(cell, 7)
+    given = {"x": x, **{f"state[{i}]": s for i, s in enumerate(state)}, **cell.state_dict()}
+    before = {name: tensor.clone() for name, tensor in given.items()}
+    first, drawn = _step(cell, x, state)
+    _check_left(before, given, subject)
+    if drawn and not cell.training:
+        raise BrokenError(
+            "a step that draws no random numbers in evaluation",
+            "one that does",
+            f"Draw `if self.training` only, and compute what is expected else. {subject.place}.",
+        )
+    _step(cell, *others)
+    again, _ = _step(cell, x, state)
+    _check_left(before, given, subject)
+    if not all(map(same_tensor, first, again)):
+        raise BrokenError(
+            "the same output from the same call",
+            "another one",
+            "The state is what step returns, and nothing else: keep no tensor and no count in the "
+            f"cell, and draw from torch's own generator, not from another. {subject.place}.",
+        )
+
+
+def _drawn(cell: Cell, rows: int) -> tuple[Tensor, State]:
+    return torch.randn(rows, I, dtype=torch.float64), random_state(cell, (rows,))
+
+
+def _step(cell: Cell, x_BI: Tensor, state: State) -> tuple[list[Tensor], bool]:
+    # From where the generators stand, which is where they are left.
+    with generators_kept(x_BI) as drawn:
+        found = [tensor.clone() for tensor in flat(cell.step(x_BI, state))]
+        return found, drawn()
+
+
+def _check_left(before: dict[str, Tensor], now: dict[str, Tensor], subject: CellSubject) -> None:
+    changed = [name for name, tensor in before.items() if not same_tensor(tensor, now[name])]
+    if changed:
+        raise BrokenError(
+            "arguments, parameters and buffers left as they were",
+            f"changes of {', '.join(changed)}",
+            f"No operation in place, such as mul_ or +=, on what a step is given. {subject.place}.",
+        )
+
+
+def check_finite(subject: CellSubject) -> None:
+    """From small random inputs come finite outputs, states and gradients."""
+    for cell in subject.in_each_mode():
+        x = torch.randn(T, B, I, dtype=torch.float64)
+        for state in (cell.initial_state((B,)), random_state(cell, (B,))):
+            for name, tensor in run_all(cell, x, state).items():
+                _check_numbers(name, tensor, subject)
+
+
+def _check_numbers(name: str, tensor: Tensor, subject: CellSubject) -> None:
+    if not torch.isfinite(tensor).all():
+        raise BrokenError(
+            f"finite {name} over {T} steps of small random numbers",
+            "NaN" if tensor.isnan().any() else "infinity",
+            "Look for a root, a logarithm or a quotient of what may be 0 or negative; the gradient "
+            f"is NaN too where torch.where takes another branch. {subject.place}.",
+        )
+
+
+REPEAT_CHECKS: tuple[Check[CellSubject], ...] = (
+    Check(
+        "stateless", "nothing is kept between calls, nothing is changed", check_stateless, 0.1, True
+    ),
+    Check("finite", "outputs, states and gradients are finite", check_finite, decisive=True),
+)
