@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnexp.monitors.flow import half_life, vanishing_ratio
 from rnnexp.monitors.groups import is_reverse, suffix_of
-from rnnexp.monitors.passes import Flow, Norms
+from rnnexp.monitors.passes import Flow, Norms, Pass, flow_of, flows_of
 
 NOTHING_ARRIVES = -45.0
 """Decades below which float32 has no numbers: what is logged where nothing arrives at all."""
@@ -18,8 +18,10 @@ Profile = Callable[[Norms, int], None]
 class FlowRecord:
     """Joins what the windows of a sequence show of dL/dh_t, each at a step of its own.
 
-    Under truncated BPTT a record begins with a sequence's first window and is complete with its
-    last: one window alone would tell of its own place only. The figures of it are those of the
+    Under truncated BPTT a record begins with a sequence's first window and is complete with the
+    step of its last: one window alone would tell of its own place only. Where batches accumulate, a
+    step may have windows of the sequence before the record's, and the first ones of the next:
+    these are no part of it, a whole sequence more is. The figures of a record are those of the
     window with the largest norm, for no gradient crosses from one to the next.
 
     Args:
@@ -30,7 +32,7 @@ class FlowRecord:
     def __init__(self, every: int | None, write: Profile) -> None:
         self._every, self._write = every, write
         self._next = 0
-        self._parts: dict[int, Flow] | None = None
+        self._parts: list[Flow] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -38,51 +40,53 @@ class FlowRecord:
         return self._parts is not None
 
     def wants(self, steps_done: int, before: int) -> bool:
-        """Tell whether the next batch belongs to a record.
+        """Tell whether the next batch belongs to a record, which may begin with it.
 
         Args:
             steps_done: by the optimizer.
             before: steps of the sequence before the batch's.
         """
-        if self._every is not None and before == 0 and steps_done >= self._next:
+        begins = before == 0 and steps_done >= self._next and not self.is_open
+        if self._every is not None and begins:
             self._next = (steps_done // self._every + 1) * self._every
-            self._parts = {}
+            self._parts = []
         return self.is_open
 
-    def add(self, flows: Sequence[Flow], step: int) -> dict[str, float]:
-        """Take what a step has shown, and record the sequence where it is complete.
+    def note(self, each: Pass | Flow) -> None:
+        """Take what a backward pass has shown, if it belongs to a record."""
+        if self._parts is not None:
+            self._parts.append(flow_of(each))
+
+    def finish(self, step: int) -> dict[str, float]:
+        """Record the sequence where the step that is done has completed it.
 
         Args:
-            flows: of the step; none where its backend shows none.
             step: the optimizer step.
 
         Returns:
-            ``flow/vanishing_log10`` and ``flow/half_life`` of a sequence that is.
+            ``flow/vanishing_log10`` and ``flow/half_life`` of a sequence that is complete.
         """
-        parts = self._parts
-        if parts is None:
-            return {}
-        for flow in flows:
-            parts.setdefault(flow.begin, flow)
-        if flows and all(flow.after for flow in parts.values()):
+        parts = self._parts or []
+        ends = [i for i, part in enumerate(parts, 1) if not part.after]
+        if parts and not ends:
             return {}
         self._parts = None
-        if not parts:
+        flows = flows_of(parts[: max(ends, default=0)])
+        if not flows:  # the backend shows none
             return {}
-        self._write(_whole(list(parts.values())), step)
-        return _figures(max(parts.values(), key=lambda flow: flow.peak).norms)
+        self._write(_whole(flows), step)
+        return _figures(max(flows, key=lambda flow: flow.peak).norms)
 
     def state_dict(self) -> dict[str, Any]:
         """Keep what has been joined so far, over a resume."""
         parts = self._parts
-        found = None if parts is None else [asdict(flow) for flow in parts.values()]
+        found = None if parts is None else [asdict(flow) for flow in parts]
         return {"next": self._next, "parts": found}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with it."""
         self._next, parts = int(state_dict["next"]), state_dict["parts"]
-        flows = None if parts is None else [Flow(**part) for part in parts]
-        self._parts = None if flows is None else {flow.begin: flow for flow in flows}
+        self._parts = None if parts is None else [Flow(**part) for part in parts]
 
 
 def _whole(flows: Sequence[Flow]) -> Norms:

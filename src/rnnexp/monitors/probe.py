@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,12 +48,13 @@ class DynamicsProbe(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Ask for the inputs of this step where it is due."""
-        del batch_idx
-        self._found = {}
+        """Ask for the inputs of this batch where it is due."""
+        accumulate = trainer.accumulate_grad_batches
+        if batch_idx % accumulate == 0:
+            self._found = {}  # of a step that was not made
         module = cast(Any, pl_module)
-        window = module.window if trainer.accumulate_grad_batches == 1 else None
-        self._due = is_due(trainer.global_step, self.every, batch, window)
+        place = _place_of(batch, module.window)
+        self._due = is_due(trainer.global_step, self._looked_at, self.every, *place, accumulate)
         if self._due:
             module.traces = [InputTrace() for _ in module.network.layers]
 
@@ -77,29 +79,38 @@ class DynamicsProbe(Callback):
             append_dynamics(self.folder, trainer.global_step, self._found)
         if trainer.logger is not None:
             trainer.logger.log_metrics(means(self._found), step=trainer.global_step)
+        self._found = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep which step was looked at last, and what it shows if it is half done."""
+        found = {layer: asdict(seen) for layer, seen in self._found.items()}
+        return {"looked_at": self._looked_at, "found": found}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with it."""
+        self._looked_at = int(state_dict["looked_at"])
+        self._found = {layer: Dynamics(**seen) for layer, seen in state_dict["found"].items()}
 
 
-def is_due(steps_done: int, every: int, batch: Batch, window: int | None) -> bool:
+def is_due(
+    steps_done: int, looked_at: int, every: int, index: int, windows: int, accumulate: int
+) -> bool:
     """Tell whether to look at a batch.
 
-    Every so many steps; under truncated BPTT at the windows of a sequence in turn, or all looks
-    would be at the first one, which starts from zeros.
+    Once every so many steps, at one batch of those that accumulate; under truncated BPTT at the
+    windows of a sequence in turn, or all looks could be at the same one.
 
     Args:
         steps_done: by the optimizer.
+        looked_at: the steps that were done at the last look; -1 before the first.
         every: steps between two looks.
-        batch: the next.
-        window: steps of a window; None where the steps do not take turns through them.
+        index: the batch's window of its sequence, from 0.
+        windows: of a sequence.
+        accumulate: batches of a step.
     """
-    if window is None or not (batch.before or batch.after):
-        return steps_done % every == 0
-    steps = batch.before + len(batch.inputs_TBI) + batch.after
-    windows, index = -(-steps // window), batch.before // window
-    # Counted by sequences, which begin where steps_done - index stands: each that is looked at has
-    # the next number.
-    pace = max(every, windows)
-    look, last_look = ((steps_done - index - late) // pace for late in (0, windows))
-    return look != last_look and index == look % windows
+    pace = max(every, -(-windows // accumulate))  # in so many steps each window comes once
+    look, last = steps_done // pace, looked_at // pace
+    return look != last and index == look % windows
 
 
 def means(found: Mapping[str, Dynamics]) -> dict[str, float]:
@@ -121,6 +132,14 @@ def append_dynamics(folder: Path, step: int, found: Mapping[str, Dynamics]) -> N
 def load_dynamics(folder: Path) -> list[dict[str, Any]]:
     """Load what `append_dynamics` wrote, in order; None stands for what is no number."""
     return list(read_all(folder / FILE))
+
+
+def _place_of(batch: Batch, window: int | None) -> tuple[int, int]:
+    """Give the number of the batch's window in its sequence, and how many there are."""
+    if window is None or not (batch.before or batch.after):
+        return 0, 1
+    steps = batch.before + len(batch.inputs_TBI) + batch.after
+    return batch.before // window, -(-steps // window)
 
 
 def _look(cell: Cell, trace: Trace, seed: int) -> Dynamics | None:

@@ -102,8 +102,7 @@ class CliffWatch(Callback):
         passes, self._passes = self._passes, []
         figures = dict(self.monitor.news)
         figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
-        if self.flow.is_open:
-            figures |= self.flow.add(flows_of(passes), step)
+        figures |= self.flow.finish(step)
         cliff = self.detector.observe(step, raw, self._place)
         if cliff is not None:
             self._note(cliff, passes, self.monitor.latest)
@@ -159,6 +158,7 @@ class CliffWatch(Callback):
             traces: list[Trace] = getattr(pl_module, "traces", [])
             directions = _network_of(pl_module).directions
             self._passes.append(Pass(self._batch, traces, directions, self._scale))
+            self.flow.note(self._passes[-1])
             self._place = self._batch.before
             self._batch = None
 

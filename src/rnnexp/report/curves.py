@@ -17,7 +17,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from rnnexp.report.seeds import alike, told_apart_by
-from rnnexp.report.series import Point, Series, drawable, marker_of, window_maxima, windows
+from rnnexp.report.series import (
+    Point,
+    Series,
+    drawable,
+    marker_of,
+    maxima_at_ends,
+    width_for,
+    window_maxima,
+)
 from rnnexp.report.table import differing, headings
 from rnnexp.tracking import FREE, load_run, selection_loss_of
 from rnnexp.tracking.outcome import Outcome
@@ -38,7 +46,8 @@ def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
     """Draw validation loss and raw gradient norm of several runs into one picture.
 
     Runs that differ in their seed alone share a colour: each is a faint line, their median a
-    strong one. Where nothing but the seed differs, each run has a colour of its own.
+    strong one, as far as more than half of them go. Where nothing but the seed differs, each run
+    has a colour of its own.
 
     Args:
         runs: what is drawn; the legend names what tells them apart.
@@ -89,47 +98,47 @@ def _labelled(runs: Sequence[Outcome], keys: Sequence[str]) -> list[tuple[str, l
 def _lines(
     axes: Axes,
     metrics: Sequence[Metrics],
-    curve: Callable[[Metrics, bool], Series],
+    curves: Callable[[Sequence[Metrics]], list[Series]],
     look: tuple[str, str],
     label: str,
 ) -> None:
-    alone = len(metrics) == 1
-    found = [series for one in metrics if (series := curve(one, alone))]
+    found = [series for series in curves(metrics) if series]
     if not found:
         return
     colour, style = look
-    for series in [] if alone else found:
+    for series in [] if len(metrics) == 1 else found:
         axes.plot(
             *zip(*series, strict=True), "-", marker=marker_of(series), color=colour, alpha=0.25,
             linewidth=0.7,
         )  # fmt: skip
-    strong = _median(found) or found[0]  # the median of one is its own
+    strong = _median(found)
+    steps, values = zip(*strong, strict=True) if strong else ((), ())  # the legend names it anyway
     axes.plot(
-        *zip(*strong, strict=True), style, marker=marker_of(strong), color=colour, label=label,
-        linewidth=1.4,
-    )  # fmt: skip
+        steps, values, style, marker=marker_of(strong), color=colour, label=label, linewidth=1.4
+    )
 
 
-def _losses(by: str, metrics: Metrics, alone: bool) -> Series:
-    del alone
-    return drawable(metrics.get(f"val/{by}", ()))
+def _losses(by: str, metrics: Sequence[Metrics]) -> list[Series]:
+    return [drawable(one.get(f"val/{by}", ())) for one in metrics]
 
 
-def _norms(metrics: Metrics, alone: bool) -> Series:
-    norms = metrics.get("grad/raw_norm", ())
-    if alone:
-        return window_maxima(drawable(norms), WINDOWS)
-    # At the end of each window, where the other runs have theirs.
-    parts = ((window[-1][0], drawable(window)) for window in windows(norms, WINDOWS))
-    return [(end, max(value for _, value in part)) for end, part in parts if part]
+def _norms(metrics: Sequence[Metrics]) -> list[Series]:
+    norms = [drawable(one.get("grad/raw_norm", ())) for one in metrics]
+    if len(norms) == 1:
+        return [window_maxima(norms[0], WINDOWS)]
+    width = width_for(norms, WINDOWS)
+    return [maxima_at_ends(series, width) for series in norms]
 
 
 def _median(many: Sequence[Series]) -> list[Point]:
-    """Take the median at each step that at least half of the runs have."""
+    """Take the median at each step that more than half of the runs have.
+
+    Of half of them it would be that of those that are left, and jump to them where others end.
+    """
     values: dict[int, list[float]] = {}
     for step, value in (point for series in many for point in series):
         values.setdefault(step, []).append(value)
-    return [(step, median(of)) for step, of in sorted(values.items()) if 2 * len(of) >= len(many)]
+    return [(step, median(of)) for step, of in sorted(values.items()) if 2 * len(of) > len(many)]
 
 
 def _name(figure: Figure, axes: Axes, keys: Sequence[str], count: int) -> None:

@@ -36,6 +36,30 @@ def window_minima(series: Series, points: int = 150) -> list[Point]:
     return [(high[0], low[1]) for high, low in pairs]
 
 
+def width_for(many: Sequence[Series], points: int) -> int:
+    """Tell how many steps a window of `maxima_at_ends` has.
+
+    Args:
+        many: series that are drawn over one another, of any lengths.
+        points: windows that the longest is to have.
+    """
+    spans = (series[-1][0] - series[0][0] + 1 for series in many if series)
+    return max(1, math.ceil(max(spans, default=0) / points))
+
+
+def maxima_at_ends(series: Series, width: int) -> list[Point]:
+    """Keep the largest value of every ``width`` steps, at the last of them.
+
+    The windows are those of all steps from 1 on: series of other lengths, and those that begin
+    later, have their points where this one has its own.
+    """
+    largest: dict[int, float] = {}
+    for step, value in series:
+        end = -(-step // width) * width
+        largest[end] = max(value, largest.get(end, value))
+    return list(largest.items())
+
+
 def drawable(series: Series) -> list[Point]:
     """Keep the points that a log scale can show: finite and above zero."""
     return [(step, value) for step, value in series if math.isfinite(value) and value > 0]

@@ -18,7 +18,13 @@ from rnnexp.tracking.lookup import (
 )
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
 from rnnexp.tracking.records import RunHeader, Status
-from rnnexp.tracking.selection import BEST, FREE, selection_loss, selection_loss_of
+from rnnexp.tracking.selection import (
+    BEST,
+    FREE,
+    selection_loss,
+    selection_loss_of,
+    usual_aim,
+)
 from rnnexp.tracking.server import viewed_at
 from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
 from rnnexp.tracking.sqlite_points import experiments_in, lost_from, sweeps_in
@@ -54,5 +60,6 @@ __all__ = [
     "store_of",
     "sweeps_in",
     "sync",
+    "usual_aim",
     "viewed_at",
 ]

@@ -11,6 +11,7 @@ from rnnexp.tracking.files import RUN, read_json, write_json
 from rnnexp.tracking.lookup import key_of
 
 FILE = "summary.json"
+NO_BEST = "none: its runs are of several tasks, whose losses have different units"
 
 
 @dataclass
@@ -106,10 +107,18 @@ def best_of(outcomes: Sequence[Outcome], figure: str, direction: str) -> Outcome
     return choose(known, key=lambda o: o.metrics[figure], default=None)
 
 
-def best_by(outcomes: Sequence[Outcome], figure: str, direction: str) -> dict[str, str]:
-    """Name the run with the best of a figure, as tags; the store puts its own id to the key."""
-    best = best_of(outcomes, figure, direction)
+def best_by(outcomes: Sequence[Outcome], aim: tuple[str, str] | None) -> dict[str, str]:
+    """Name the best run, as tags; the store puts its own id to the key.
+
+    Args:
+        outcomes: of runs.
+        aim: the figure, and its direction; None where runs have none in common, which is said: an
+            earlier command may have named one.
+    """
+    if aim is None:
+        return {"rnnexp.sweep.best": NO_BEST, BEST_KEY: ""}
+    best = best_of(outcomes, *aim)
     if best is None:
         return {}
-    words = f"{best.name}, {figure} {best.metrics[figure]:.4g}"
+    words = f"{best.name}, {aim[0]} {best.metrics[aim[0]]:.4g}"
     return {"rnnexp.sweep.best": words, BEST_KEY: key_of(Path(best.folder)) or ""}

@@ -1,6 +1,6 @@
 """The figure by which runs, and the weights within one, are compared and the best is kept."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 FREE = "_free"
 """Ends the names of figures that are measured running free, on the network's own outputs."""
@@ -24,3 +24,18 @@ def selection_loss(feeds: Iterable[str]) -> str:
 def selection_loss_of(configs: Iterable[Mapping[str, str]]) -> str:
     """Name the same loss for flattened configs; a record without ``unroll.feed`` is teacher's."""
     return selection_loss(config.get("unroll.feed", "teacher") for config in configs)
+
+
+def usual_aim(configs: Sequence[Mapping[str, str]]) -> tuple[str, str] | None:
+    """Name the figure by which runs are compared, and its direction; None for several tasks.
+
+    Their losses have different units, squared errors beside nats: the least is not the best. Nor is
+    that of ``loss_relative``, unless somebody asks for it: half of what a guess costs is easy in
+    one task and hard in another.
+
+    Args:
+        configs: of the runs, flattened.
+    """
+    if len({config["task.name"] for config in configs if "task.name" in config}) > 1:
+        return None
+    return f"val/{selection_loss_of(configs)}{BEST}", "minimize"

@@ -2,7 +2,8 @@
 
 By itself it shows no figure and no parameter, and the runs of a sweep only after a click on its
 row. A shared view is a tag of the experiment, which a link names by its key. One holds for all runs
-of an experiment, and each sweep has one of its own: its runs alone, the best first.
+of an experiment, and each sweep has one of its own: its runs alone, the best first; task by task,
+where they are of several.
 """
 
 import json
@@ -20,6 +21,8 @@ _METRICS = (
 )
 _IN_SWEEP = "metrics.`test/loss`"
 """Beside the figure that decides: metrics stand first, and what varies is to be in sight too."""
+_TASK = "task.name"
+_OF_SEVERAL_TASKS = (_IN_SWEEP, "metrics.`test/loss_relative`")
 _MOST_PARAMS = 30
 """Columns beyond them would help nobody, and a tag has its limits."""
 
@@ -30,12 +33,12 @@ class Comparison:
 
     Args:
         varied: the parameters that differ from run to run.
-        figure: the metric that says how good a run is.
+        figure: the metric that says how good a run is; None where the runs are of several tasks.
         minimize: whether less of it is better.
     """
 
     varied: tuple[str, ...]
-    figure: str
+    figure: str | None
     minimize: bool
 
 
@@ -55,16 +58,20 @@ def view_of_all(before: str, varied: Sequence[str]) -> str:
 def view_of_sweep(run_id: str, compared: Mapping[str, Any]) -> str:
     """Show the runs of one sweep, the best first, with what varies and how good they are.
 
+    Those of several tasks stand task by task: of their losses none is the best.
+
     Args:
         run_id: of the sweep.
         compared: the fields of its `Comparison`.
     """
-    figure = f"metrics.`{compared['figure']}`"
-    params = _with((), compared["varied"]) or _PARAMS
+    figure, varied = compared["figure"], compared["varied"]
+    of_one = figure is not None
+    params = _with((), varied if of_one else (_TASK, *varied)) or _PARAMS
+    figures = (f"metrics.`{figure}`", _IN_SWEEP) if of_one else _OF_SEVERAL_TASKS
     view = {
-        "selectedColumns": list(dict.fromkeys((*params, figure, _IN_SWEEP))),
+        "selectedColumns": list(dict.fromkeys((*params, *figures))),
         "searchFilter": f"tags.`mlflow.parentRunId` = '{run_id}'",
-        "orderByKey": figure,
+        "orderByKey": figures[0] if of_one else params[0],
         "orderByAsc": compared["minimize"],
     }
     return json.dumps(view)

@@ -13,14 +13,20 @@ class Kept:
     def __init__(self, every: int | None) -> None:
         self.written: list[tuple[int, dict[str, list[float]]]] = []
         self.record = FlowRecord(every, lambda norms, step: self.written.append((step, norms)))
-        self.figures: list[dict[str, float]] = []
 
-    def run(self, steps: range, windows: int, size: int = 2) -> None:
+    def run(self, steps: range, windows: int, size: int = 2, accumulate: int = 1) -> None:
         for done in steps:
-            begin, after = done % windows * size, (windows - 1 - done % windows) * size
-            norms = {"layer0": [float(done + 1)] * size}
-            if self.record.wants(done, begin):
-                self.figures.append(self.record.add([Flow(begin, after, 0, norms)], done + 1))
+            for number in range(done * accumulate, (done + 1) * accumulate):
+                begin = number % windows * size
+                if self.record.wants(done, begin):
+                    norms = {"layer0": [float(number + 1)] * size}
+                    self.record.note(Flow(begin, windows * size - begin - size, 0, norms))
+            self.record.finish(done + 1)
+
+    def take(self, step: int, *flows: Flow) -> dict[str, float]:
+        for flow in flows:
+            self.record.note(flow)
+        return self.record.finish(step)
 
 
 def test_whole_sequences_are_recorded_every_so_many_steps() -> None:
@@ -29,7 +35,7 @@ def test_whole_sequences_are_recorded_every_so_many_steps() -> None:
     assert [step for step, _ in kept.written] == [1, 5, 9]
     none = Kept(None)
     none.run(range(10), windows=1)
-    assert none.written == none.figures == []
+    assert none.written == []
 
 
 @pytest.mark.parametrize("windows", [2, 3, 5])
@@ -43,11 +49,38 @@ def test_a_sequence_in_windows_is_recorded_whole(windows: int) -> None:
         assert norms["layer0"] == [float(first + i // 2) for i in range(2 * windows)]
 
 
+@pytest.mark.parametrize("every", [1, 10])
+@pytest.mark.parametrize(("windows", "accumulate"), [(3, 2), (2, 3), (3, 4), (5, 3), (2, 5)])
+def test_windows_of_a_step_that_are_of_other_sequences_are_no_part_of_it(
+    windows: int, accumulate: int, every: int
+) -> None:
+    kept = Kept(every)
+    kept.run(range(90), windows, accumulate=accumulate)
+    assert len(kept.written) >= 7
+    for step, found in kept.written:
+        numbers = range(1, step * accumulate + 1)
+        ended = [numbers[i : i + windows] for i in range(0, len(numbers) - windows + 1, windows)]
+        # The last that has ended, or the last few: as many rows at each place.
+        wanted = [
+            [math.hypot(*at) for at in zip(*ended[-count:], strict=True) for _ in range(2)]
+            for count in (1, 2)
+        ]
+        assert found["layer0"] in (pytest.approx(wanted[0]), pytest.approx(wanted[1]))
+
+
+def test_rows_of_a_whole_sequence_more_are_those_of_the_same_batch() -> None:
+    kept = Kept(1)
+    assert kept.record.wants(0, 0)
+    kept.take(1, *(Flow(begin, 1 - begin, 0, {"layer0": [3.0 + begin]}) for begin in (0, 1) * 2))
+    ((_, norms),) = kept.written
+    assert norms["layer0"] == pytest.approx([3 * math.sqrt(2), 4 * math.sqrt(2)])
+
+
 def test_its_figures_are_those_of_the_window_with_the_largest_norm() -> None:
     kept = Kept(1)
     assert kept.record.wants(0, 0)
-    assert kept.record.add([Flow(0, 2, 0, {"layer0": [1.0, 2.0]})], 1) == {}
-    figures = kept.record.add([Flow(2, 0, 0, {"layer0": [0.5, 50.0]})], 2)
+    assert kept.take(1, Flow(0, 2, 0, {"layer0": [1.0, 2.0]})) == {}
+    figures = kept.take(2, Flow(2, 0, 0, {"layer0": [0.5, 50.0]}))
     assert figures["flow/vanishing_log10"] == pytest.approx(-2)
     assert figures["flow/half_life"] == pytest.approx(1 / math.log2(100))
 
@@ -57,26 +90,27 @@ def test_the_figures_of_a_reverse_cell_are_in_its_own_direction_of_time() -> Non
     falling = [1e-2, 1e-1, 1.0]
     assert kept.record.wants(0, 0)
     norms = {"layer0": falling, "layer0_reverse": falling[::-1]}  # in the order of the sequence
-    figures = kept.record.add([Flow(0, 0, 0, norms)], 1)
+    figures = kept.take(1, Flow(0, 0, 0, norms))
     for cell in norms:
         assert figures[f"flow/vanishing_log10_{cell}"] == pytest.approx(-2)
         assert figures[f"flow/half_life_{cell}"] == pytest.approx(1 / math.log2(10))
     assert kept.written == [(1, norms)]
 
 
-def test_what_was_joined_survives_a_resume() -> None:
+@pytest.mark.parametrize(("accumulate", "amid"), [(1, 17), (2, 16)])
+def test_what_was_joined_survives_a_resume(accumulate: int, amid: int) -> None:
     whole, before, after = Kept(7), Kept(7), Kept(7)
-    whole.run(range(40), windows=3)
-    before.run(range(17), windows=3)  # amid a record
+    whole.run(range(40), 3, accumulate=accumulate)
+    before.run(range(amid), 3, accumulate=accumulate)
     assert before.record.is_open
     after.record.load_state_dict(json.loads(json.dumps(before.record.state_dict())))
-    after.run(range(17, 40), windows=3)
+    after.run(range(amid, 40), 3, accumulate=accumulate)
     assert before.written + after.written == whole.written
 
 
 def test_where_nothing_is_shown_nothing_is_recorded() -> None:
     kept = Kept(2)
     assert kept.record.wants(0, 0)
-    assert kept.record.add([], 1) == {}
+    assert kept.take(1, Flow(0, 0, 0, {})) == {}
     assert not kept.record.is_open
     assert kept.written == []

@@ -1,15 +1,18 @@
 """The probe over a run: what it records, when, and of which weights and states."""
 
+import copy
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
 
-from rnnexp.monitors.dynamics import dynamics
+from rnnexp.monitors.dynamics import Dynamics, dynamics
 from rnnexp.monitors.probe import (
     DynamicsProbe,
     append_dynamics,
@@ -18,9 +21,7 @@ from rnnexp.monitors.probe import (
     means,
 )
 from rnnexp.recurrence import Feed, InputTrace, RecurrentNetwork
-from rnnexp.tasks import Batch
 from rnnexp.tasks.datamodule import TaskData
-from rnnexp.tasks.stream import windows_of
 from rnnexp.training.module import Recipe, RecurrentModule
 
 from ...quiet import QUIET
@@ -36,25 +37,34 @@ class Log(DummyLogger):
             self.points.append((step, dict(metrics)))
 
 
-def train(plugins, folder: Path, every: int, steps: int, accumulate: int = 1, **cell: Any) -> Any:
+def train(
+    plugins,
+    folder: Path,
+    every: int,
+    steps: int,
+    accumulate: int = 1,
+    window: int | None = None,
+    before: Sequence[Callback] = (),
+) -> Any:
     torch.manual_seed(0)
-    task = plugins.get("task", "copy_memory").cls(batch_size=4)
+    task = plugins.get("task", "copy_memory").cls(batch_size=4, length=12, copied=4)
     make_cell = plugins.get("cell", "lstm").cls
     network = RecurrentNetwork(
         lambda size: make_cell(size, hidden_size=6), task.input_size, task.output_size, layers=2
     )
-    module = RecurrentModule(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-9)))
+    recipe = Recipe(lambda p: torch.optim.SGD(p, lr=1e-9))
+    module = RecurrentModule(network, task, recipe, window)
     log = Log()
     trainer = Trainer(
         max_steps=steps,
-        callbacks=[DynamicsProbe(folder, every)],
+        callbacks=[*before, DynamicsProbe(folder, every)],
         logger=log,
         accumulate_grad_batches=accumulate,
         limit_val_batches=0,
         **QUIET,
         default_root_dir=folder,
     )
-    trainer.fit(module, TaskData(task, "every_step", cell.get("window")))
+    trainer.fit(module, TaskData(task, "every_step", window))
     return module, log
 
 
@@ -86,17 +96,58 @@ def test_amid_an_accumulation_nothing_is_recorded(plugins, tmp_path: Path) -> No
     assert [step for step, _ in log.points] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("windows", "every"), [(1, 20), (2, 20), (5, 20), (3, 7), (5, 2)])
-def test_the_windows_of_a_sequence_are_looked_at_in_turn(windows: int, every: int) -> None:
-    size, looked = 4, list[int]()
-    parts = list(windows_of(Batch(torch.zeros(windows * size, 1, 1), torch.zeros(1)), size, "last"))
-    for done in range(200 * windows):
-        if is_due(done, every, parts[done % windows], size):
-            looked.append(done % windows)
-    assert looked[:windows] == list(range(windows))
-    counts = [looked.count(window) for window in range(windows)]
-    assert max(counts) - min(counts) <= 1, "each as often as the others"
-    assert len(looked) == pytest.approx(200 * windows / max(every, windows), rel=0.06)
+@pytest.mark.parametrize("accumulate", [1, 2, 3, 5])
+@pytest.mark.parametrize(("windows", "every"), [(1, 20), (2, 20), (5, 20), (3, 7), (5, 2), (3, 2)])
+def test_the_windows_of_a_sequence_are_looked_at_in_turn(
+    windows: int, every: int, accumulate: int
+) -> None:
+    looks = list[tuple[int, int]]()
+    steps = 200 * windows
+    for number in range(steps * accumulate):
+        done, index = number // accumulate, number % windows
+        looked_at = looks[-1][0] if looks else -1
+        if is_due(done, looked_at, every, index, windows, accumulate):
+            looks.append((done, index))
+    assert [index for _, index in looks] == [look % windows for look in range(len(looks))]
+    pace = max(every, math.ceil(windows / accumulate))
+    assert [done // pace for done, _ in looks] == list(range(math.ceil(steps / pace)))
+
+
+def test_a_step_of_several_windows_is_looked_at_once(
+    plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def counted(cell: Any, inputs_TBI: torch.Tensor, *rest: Any) -> Dynamics:
+        looks.append(len(inputs_TBI))
+        return dynamics(cell, inputs_TBI, *rest)
+
+    monkeypatch.setattr("rnnexp.monitors.probe.dynamics", counted)
+    _, log = train(plugins, tmp_path, every=2, steps=6, accumulate=3, window=8)
+    sizes = [8, 8, 4]  # of the windows of 20 steps, of which each step has all
+    assert looks[::2] == looks[1::2] == sizes, "of two layers"
+    assert [step for step, _ in log.points] == [1, 3, 5]
+    found = [record["layers"]["layer0"] for record in load_dynamics(tmp_path)]
+    assert [len(layer["state_norm_T"]) for layer in found] == sizes
+
+
+class Snapshot(Callback):
+    """Keeps what a checkpoint in the middle of the second step would hold."""
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int):
+        if batch_idx == 3:
+            probe = next(c for c in trainer.callbacks if isinstance(c, DynamicsProbe))
+            self.kept = copy.deepcopy(probe.state_dict())
+
+
+def test_what_a_step_has_shown_survives_a_stop_before_it_is_done(plugins, tmp_path: Path) -> None:
+    snapshot, again = Snapshot(), DynamicsProbe(tmp_path / "again", 1)
+    train(plugins, tmp_path, every=1, steps=3, accumulate=2, before=[snapshot])
+    again.load_state_dict(snapshot.kept)
+    again.folder.mkdir()
+    done: Any = SimpleNamespace(global_step=2, is_global_zero=True, logger=None)
+    again.on_train_batch_end(done, None, None, None, 3)  # type: ignore[arg-type]
+    assert load_dynamics(again.folder) == load_dynamics(tmp_path)[1:2] != []
 
 
 @pytest.mark.parametrize("mode", ["teacher", "free"])

@@ -30,6 +30,27 @@ def test_the_flow_is_that_of_the_window_with_the_target(plugins, tmp_path: Path)
         assert [math.isnan(norm) for norm in found["layer0"]] == [True] * 10 + [False] * 2
 
 
+def test_the_flow_is_of_one_sequence_where_the_windows_of_two_make_up_a_step(
+    plugins, tmp_path: Path
+) -> None:
+    log = Log()
+    task = plugins.get("task", "copy_memory").cls(length=8, copied=2, batch_size=3)
+    train(
+        plugins,
+        tmp_path,
+        watch_of(tmp_path, log, flow_every=1),
+        steps=9,
+        window=4,
+        accumulate=2,
+        task=task,
+    )
+    # Of 3 windows a sequence; a step has the last of one and the first of the next now and then.
+    assert [step for step, _ in log.profiles] == [2, 5, 8]
+    for _, found in log.profiles:
+        assert len(found["layer0"]) == 12
+        assert all(norm > 0 for norm in found["layer0"])
+
+
 def test_the_one_cliff_is_found_located_and_kept(plugins, tmp_path: Path) -> None:
     log = Log()
     monitor, watch = watch_of(tmp_path, log, flow_every=7)

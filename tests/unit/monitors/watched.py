@@ -12,6 +12,7 @@ from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.tasks import Task
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
 
@@ -55,11 +56,18 @@ def train(
     cell: str = "elman",
     logger: Logger | bool = False,
     accumulate: int = 1,
+    task: Task | None = None,
 ) -> Scaled:
     torch.manual_seed(0)
-    task = plugins.get("task", "adding").cls(length=12, batch_size=8)
+    task = task or plugins.get("task", "adding").cls(length=12, batch_size=8)
     make_cell = plugins.get("cell", cell).cls
-    network = RecurrentNetwork(lambda size: make_cell(size, hidden_size=6), 2, 1, readout="last")
+    pattern = task.patterns[0]
+    network = RecurrentNetwork(
+        lambda size: make_cell(size, hidden_size=6),
+        task.input_size,
+        task.output_size,
+        readout=pattern,
+    )
     module = kind(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=1e-6)), window)
     module.factor = factor
     trainer = Trainer(
@@ -71,5 +79,5 @@ def train(
         **QUIET,
         default_root_dir=folder,
     )
-    trainer.fit(module, TaskData(task, "last", window))
+    trainer.fit(module, TaskData(task, pattern, window))
     return module

@@ -98,7 +98,7 @@ def test_seeds_share_a_colour_and_a_median(tmp_path: Path, drawn: list[Figure]) 
 
 def test_norms_of_seeds_meet_at_the_end_of_each_window(tmp_path: Path, drawn) -> None:
     norms = [[1.0] * 400, [1.0] * 400]
-    norms[0][4], norms[1][3] = 7.0, 5.0  # a cliff each, in one window
+    norms[0][5], norms[1][4] = 7.0, 5.0  # a cliff each, in one window
     runs = [
         _run(tmp_path / f"{i}{j}", {"grad/raw_norm": norms[j]}, **{"cell.name": i, "seed": str(j)})
         for i in "ab"
@@ -107,7 +107,40 @@ def test_norms_of_seeds_meet_at_the_end_of_each_window(tmp_path: Path, drawn) ->
     draw_curves(runs, tmp_path / "p.png")
     below = drawn[0].axes[1]
     (line,) = (line for line in below.lines if line.get_label() == "a (2 runs)")
-    assert line.get_xydata()[:3].tolist() == [[2, 1.0], [5, 6.0], [8, 1.0]]
+    assert line.get_xydata()[1:4].tolist() == [[3, 1.0], [6, 6.0], [9, 1.0]]
+
+
+def test_seeds_of_other_lengths_have_a_median_as_far_as_most_of_them_go(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    # Of windows of its own each would have points where the other has none.
+    values = {"0": [1.0] * 950, "1": [100.0] * 575}
+    runs = [
+        _run(tmp_path / f"{cell}{seed}", {"val/loss": of, "grad/raw_norm": of}, **config)
+        for cell in ("gru", "lstm")
+        for seed, of in values.items()
+        for config in [{"cell.name": cell, "seed": seed}]
+    ]
+    draw_curves(runs, tmp_path / "p.png")
+    for axes in drawn[0].axes:
+        strong = next(line for line in axes.lines if line.get_label() == "gru (2 runs)")
+        assert set(strong.get_ydata()) == {50.5}
+        assert strong.get_xdata()[-1] == pytest.approx(575, abs=6)
+        assert len(strong.get_xdata()) >= 80
+
+
+def test_of_seeds_without_a_step_in_common_none_is_the_median(tmp_path: Path, drawn) -> None:
+    validated = {"0": [1.0, math.nan], "1": [math.nan, 2.0]}
+    runs = [
+        _run(tmp_path / f"{cell}{seed}", {"val/loss": of}, **{"cell.name": cell, "seed": seed})
+        for cell in ("gru", "lstm")
+        for seed, of in validated.items()
+    ]
+    draw_curves(runs, tmp_path / "p.png")
+    above = drawn[0].axes[0]
+    assert [len(line.get_xdata()) for line in above.lines] == [1, 1, 0] * 2
+    names = [text.get_text() for text in above.get_legend().texts]
+    assert names == ["gru (2 runs)", "lstm (2 runs)"]
 
 
 def test_a_series_of_one_point_has_a_marker(tmp_path: Path, drawn: list[Figure]) -> None:

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.report.series import drawable, window_maxima, window_minima, windows, write_csv
+from rnnexp.report.series import (
+    drawable,
+    maxima_at_ends,
+    width_for,
+    window_maxima,
+    window_minima,
+    windows,
+    write_csv,
+)
 
 
 def test_cliff_of_one_step_is_kept() -> None:
@@ -39,6 +47,18 @@ def test_minima_stand_where_the_maxima_do() -> None:
     series = [(0, 1.0), (1, 9.0), (2, 3.0), (3, 4.0)]
     assert window_maxima(series, 2) == [(1, 9.0), (3, 4.0)]
     assert window_minima(series, 2) == [(1, 1.0), (3, 3.0)]
+
+
+def test_windows_of_series_that_begin_and_end_elsewhere_end_at_the_same_steps() -> None:
+    whole = [(step, float(step % 7)) for step in range(1, 1001)]
+    resumed, short = whole[333:], whole[:90]
+    width = width_for([whole, resumed, short, []], 150)
+    assert width == 7
+    ends = dict(maxima_at_ends(whole, width))
+    assert len(ends) <= 150
+    assert set(ends.values()) == {6.0}
+    for part in (resumed, short):
+        assert set(dict(maxima_at_ends(part, width))) < set(ends)
 
 
 def test_only_finite_norms_above_zero_can_be_drawn() -> None:

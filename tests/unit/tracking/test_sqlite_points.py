@@ -211,7 +211,11 @@ def test_what_a_sweep_varies_is_a_column(store, client, file: Path) -> None:
     assert of_sweep.pop("selectedColumns") == [*varied, accuracy, "metrics.`test/loss`"]
     child = f"tags.`mlflow.parentRunId` = '{sweep}'"
     assert of_sweep == {"searchFilter": child, "orderByKey": accuracy, "orderByAsc": False}
+    tasks = view(new_run(store, "tasks", Comparison(("seed",), None, True)))
+    assert (tasks["orderByKey"], tasks["orderByAsc"]) == ("params.`task.name`", True)
+    tested = [f"metrics.`test/{name}`" for name in ("loss", "loss_relative")]
+    assert tasks["selectedColumns"] == ["params.`task.name`", "params.`seed`", *tested]
     assert {sweep, wide} < {run_id for _, _, run_id in sweeps_in(file, 9)}
-    assert len(sweeps_in(file, 9)) == 3, "a run that is no sweep has no view of its own"
+    assert len(sweeps_in(file, 9)) == 4, "a run that is no sweep has no view of its own"
     assert len(sweeps_in(file, 2)) == 2
     assert sweeps_in(file.parent / "none.db", 9) == []

@@ -55,10 +55,22 @@ def settled(settings: Settings, given: object, plans: Sequence[Plan]) -> Setting
         plans: of the corners.
 
     Raises:
-        ConfigError: no trial will have the objective, or trials would need other places.
+        ConfigError: no trial will have the objective, none is given for trials of several tasks, or
+            trials would need other places.
     """
     if given is None:
+        _check_one_task(plans)
         settings = replace(settings, objectives=[usual_objective(plans)])
     check_devices([plan.values["trainer"] for plan in plans])
     check_objectives(settings.objectives, plans[0])
     return settings
+
+
+def _check_one_task(plans: Sequence[Plan]) -> None:
+    tasks = sorted({str(plan.values["task"]["name"]) for plan in plans})
+    if len(tasks) > 1:
+        raise ConfigError(
+            f"The trials are of several tasks ({', '.join(tasks)}), whose losses have different "
+            "units: the least is not the best. Search one task at a time, or name what is to "
+            "improve, such as hydra.sweeper.objectives=[val/loss_relative]."
+        )

@@ -29,7 +29,6 @@ from rnnexp.app.sweep.items import Item, own_words, varied_by, without_lost
 from rnnexp.app.sweep.judge import judge
 from rnnexp.app.sweep.others import Others
 from rnnexp.tracking import (
-    BEST,
     Comparison,
     RunHeader,
     RunLog,
@@ -37,7 +36,7 @@ from rnnexp.tracking import (
     Tracking,
     delivered,
     provenance,
-    selection_loss_of,
+    usual_aim,
 )
 from rnnexp.tracking.files import write_json
 from rnnexp.tracking.outcome import Outcome, best_by
@@ -115,11 +114,10 @@ class Sweep:
         return without_lost([item.outcome for item in self.items], self.tracking.uri)
 
     @property
-    def aim(self) -> tuple[str, str]:
-        """The figure by which jobs are compared, and whether to minimize or maximize it."""
+    def aim(self) -> tuple[str, str] | None:
+        """The figure by which jobs are compared, whether to minimize it; None for several tasks."""
         earlier = [outcome.config for outcome in outcomes_of(self.earlier)]
-        own = [{"unroll.feed": item.job.plan.values["unroll"]["feed"]} for item in self.items]
-        return f"val/{selection_loss_of([*earlier, *own])}{BEST}", "minimize"
+        return usual_aim([*earlier, *(flatten(item.job.plan.values) for item in self.items)])
 
     def how(self, outcome: Outcome) -> str:
         """Say how a job ended; the reason is not said again."""
@@ -145,7 +143,7 @@ class Sweep:
 
     def best(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
         """Name the best job, as tags."""
-        return best_by(outcomes, *self.aim)
+        return best_by(outcomes, self.aim)
 
     def states(self) -> dict[str, State]:
         """Tell how far each job has come, by key."""
@@ -292,7 +290,7 @@ class Sweep:
         tags["rnnexp.sweep.jobs"] = str(self.whole)
         params = {"sweep.name": self.name}
         continues = (self.folder / JOURNAL).is_file()
-        figure, direction = self.aim
+        figure, direction = self.aim or (None, "minimize")
         compared = Comparison(self.varied, figure, direction == "minimize")
         return RunHeader(
             self.name, self.experiment, params, tags, continues=continues, compared=compared

@@ -8,8 +8,11 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from rnnexp.app.config.compose import Corner, Job, check_jobs, prepare
 from rnnexp.app.run.trainer import make_trainer
+from rnnexp.app.sweep.search import Search
 from rnnexp.app.sweep.sweep import Sweep
-from rnnexp.tracking import Tracking
+from rnnexp.errors import ConfigError
+from rnnexp.tracking import BEST_KEY, Tracking
+from rnnexp.tracking.outcome import NO_BEST, Outcome
 from rnnexp.training.best import KeepBest
 from rnnexp.training.interrupt import StopRequest
 
@@ -40,6 +43,30 @@ def test_the_runs_of_a_sweep(workdir: Path, unroll: str, judged: str) -> None:
     words = [f"unroll={unroll}", "seed=0,1", "sweep.name=mine"]
     sweep = Sweep(jobs_of(*words), words, Tracking("sqlite:///x.db", None), {})
     assert sweep.aim == (f"{judged}_best", "minimize")
+
+
+def test_no_run_is_the_best_of_several_tasks(workdir: Path) -> None:
+    prepare([])
+    words = ["task=adding,copy_memory", "sweep.name=mine"]
+    sweep = Sweep(check_jobs(words, True, None), words, Tracking("sqlite:///x.db", None), {})
+    assert sweep.aim is None
+    losses = {"val/loss_best": 0.1, "val/loss_relative": 0.1}
+    outcomes = [
+        Outcome(item.name, str(item.folder), "FINISHED", metrics=losses) for item in sweep.items
+    ]
+    # As empty as where no job has a key: what an earlier command has named is no longer true.
+    assert sweep.best(outcomes) == {"rnnexp.sweep.best": NO_BEST, BEST_KEY: ""}
+
+
+def test_a_search_over_tasks_says_what_it_is_to_improve(workdir: Path) -> None:
+    prepare([])
+    words = ["hydra/sweeper=optuna", "task=adding,copy_memory", "seed=0"]
+    with pytest.raises(ConfigError, match=r"several tasks \(adding, copy_memory\)"):
+        check_jobs(words, True, None)
+    named = "hydra.sweeper.objectives=[val/loss_relative]"
+    corners = cast("list[Corner]", check_jobs([*words, named], True, None))
+    search = Search(corners, words, Tracking("sqlite:///x.db", None), {})
+    assert search.aim == ("val/loss_relative", "minimize")
 
 
 @pytest.mark.parametrize(
