@@ -27,6 +27,11 @@ from rnnexp.paths import conf_dir
 from rnnexp.tracking import Courier, check_store
 from rnnexp.training.interrupt import Stopped
 
+_FLAGS = """[-m | --run] [--config-dir DIR]
+                    [--cfg {job,hydra,all} [--package PACKAGE] [--resolve]]
+                    [--info [WHAT]] [--help] [--hydra-help] [--version]
+                    [--shell-completion]"""
+
 
 def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     """Compose, check, run.
@@ -39,7 +44,7 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     Returns:
         The exit code.
     """
-    args = hydra_words(arguments)
+    args = hydra_words(command, _FLAGS, arguments)
     failures = prepare(args.overrides, sweep=args.multirun)
     if only_informs(args):
         tell(failures)

@@ -1,6 +1,7 @@
 """What ``rnnexp cells``, ``options`` and the ``-h`` of commands look like on 80 columns."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -47,6 +48,17 @@ def test_a_cell_of_a_family_of_its_own_is_listed_under_it(plugins: Registry) -> 
     looks = replace(elman, name="looks", cls=type("Looks", (elman.cls,), {"family": "attention"}))
     groups = [(family, [e.name for e in found]) for family, found in by_family([looks, gru])]
     assert groups == [("gated", ["gru"]), ("attention", ["looks"])]
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_file_that_lies_here_is_named_where_its_plugin_is_missed(
+    kind: Kind, workdir: Path, plugins: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workdir / "mine.py").write_text(f'@register_{kind}("mine")\n')
+    assert run([f"{kind}s", "mine"]) == 2
+    assert f"The {kind} 'mine' is registered by a file in '.'" in capsys.readouterr().err
+    assert run([f"{kind}s", "other"]) == 2
+    assert f"Unknown {kind} 'other'." in capsys.readouterr().err
 
 
 def _exit_code(words: list[str]) -> object:

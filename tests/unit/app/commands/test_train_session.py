@@ -57,6 +57,19 @@ def test_what_files_say_of_sweeps_is_no_word_of_the_command(
     assert [session.sweep is not None for session in sessions] == [False, False, True]
 
 
+@pytest.mark.parametrize("command", ["train", "sweep plan"])
+def test_a_wrong_flag_is_answered_with_those_there_are(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run([*command.split(), "--nosuch"])
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: rnnexp {command} [KEY=VALUE ...] [-m")
+    assert f"rnnexp {command}: error: unrecognized arguments: --nosuch" in said
+    assert "--config-name" not in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
 Usage = namedtuple("Usage", "total used free")
 
 
