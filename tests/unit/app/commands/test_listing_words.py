@@ -90,6 +90,19 @@ def test_the_keys_of_a_group_have_default_type_and_meaning(
     assert "trainer." not in said
 
 
+def test_the_keys_of_sweeps_are_shown_by_launcher_and_sweeper(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["options", "hydra.launcher", "hydra.sweeper"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "hydra.launcher, with hydra/launcher=local How many jobs run at once" in words
+    assert "hydra.launcher.jobs=null (int | null) how many at once; null takes one per" in words
+    assert "with hydra/launcher=submitit_slurm Jobs of one Slurm array." in words
+    assert "hydra.sweeper.sampler_options={} (dict) arguments of Optuna's class" in words
+    assert "_target_" not in words
+
+
 @pytest.mark.parametrize("kind", ["cell", "task"])
 def test_a_default_can_be_given_as_it_is_shown(
     kind: Kind, plugins: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
