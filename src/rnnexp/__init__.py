@@ -12,6 +12,10 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load_network"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import what needs torch when it is asked for."""
     if name != "load_network":

@@ -20,6 +20,8 @@ EXIT_FAILED = 1
 EXIT_USER = 2
 _FEW = 12
 """So many names can be listed beside a guess without hiding it."""
+_SURE = 0.7
+"""So much alike a guess must be to stand instead of a long list."""
 
 
 class RnnexpError(Exception):
@@ -104,7 +106,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant; list them all where none is near, or few.
+    """Say which known name was probably meant; list them all where none is that near, or few.
 
     Args:
         name: what the user wrote.
@@ -116,7 +118,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = nearest(name, names)
     hint = f"Did you mean '{close}'?" if close else ""
-    if close and len(names) > _FEW:
+    if len(names) > _FEW and nearest(name, names, _SURE):
         return hint
     return f"{hint} Known: {', '.join(names) or 'none'}.".lstrip()
 

@@ -1,5 +1,6 @@
 """The built wheel works outside the checkout: config tree and plugins travel in it."""
 
+import json
 import os
 import re
 import shutil
@@ -55,6 +56,33 @@ def test_trains_two_steps_from_a_temporary_folder(
     said = call(installed, "-m", "rnnexp", "train", "cell=gru", *words, cwd=workdir)
     assert "test loss" in said
     assert str(installed.parents[1]) in call(installed, "-m", "rnnexp", "cells", "gru", cwd=workdir)
+
+
+USE = """
+from typing import assert_type
+
+from torch import Tensor, zeros
+
+from rnnexp import load_network
+
+network = load_network("latest")
+outputs, state = network(zeros(3, 2, 1), lengths_B=None)
+assert_type(outputs, Tensor)
+assert_type(state.layers, tuple[tuple[Tensor, ...], ...])
+network(zeros(3, 2, 1), feeed=None)
+"""
+
+
+def test_a_type_checker_knows_what_is_called(installed: Path, workdir: Path) -> None:
+    (workdir / "use.py").write_text(USE)
+    (workdir / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    words = [["new-cell", "one"], ["new-cell", "two", "--kind", "general"], ["new-task", "three"]]
+    for new in words:
+        call(installed, "-m", "rnnexp", *new, cwd=workdir)
+    checker = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", installed]
+    done = subprocess.run(checker, cwd=workdir, capture_output=True, text=True, timeout=200)
+    found = [item["message"] for item in json.loads(done.stdout)["generalDiagnostics"]]
+    assert found == ['No parameter named "feeed"']
 
 
 @pytest.mark.slow

@@ -13,9 +13,11 @@ def test_the_nearest_name_is_suggested() -> None:
     assert str(unknown("cell", "gruu", ["lstm", "elman", "gru"])) == expected
 
 
-def test_a_long_list_is_given_only_where_no_name_is_near() -> None:
+def test_a_long_list_is_given_only_where_no_name_is_that_near() -> None:
     names = [f"cell_{k}" for k in range(30)] + ["gru"]
     assert suggest("gruu", names) == "Did you mean 'gru'?"
+    listed = f"Known: {', '.join(sorted([*names, 'search']))}."
+    assert suggest("nosuch", [*names, "search"]) == f"Did you mean 'search'? {listed}"
     assert suggest("xyz", names) == f"Known: {', '.join(sorted(names))}."
 
 

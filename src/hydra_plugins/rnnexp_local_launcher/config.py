@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hydra.core.config_store import ConfigStore
 
 
-@dataclass
+@dataclass(kw_only=True)
 class LocalLauncherConf:
     """How many jobs run at once, and on what.
 

@@ -7,7 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 
-@dataclass
+@dataclass(kw_only=True)
 class OptunaSweeperConf:
     """What is searched, how, and for what; ``hydra.launcher.jobs`` says how many trials at once.
 

@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RayLauncherConf:
     """On which cluster the jobs run, and what each of them takes of it.
 

@@ -8,7 +8,7 @@ from hydra.core.config_store import ConfigStore
 _MODULE = "hydra_plugins.rnnexp_submitit_launcher.submitit_launcher"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class SubmititLocalConf:
     """Jobs of submitit in processes of this machine: to try what a cluster would do.
 
@@ -40,7 +40,7 @@ class SubmititLocalConf:
     fail_fast: bool = False
 
 
-@dataclass
+@dataclass(kw_only=True)
 class SubmititSlurmConf(SubmititLocalConf):
     """Jobs of one Slurm array.
 

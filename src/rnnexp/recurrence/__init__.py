@@ -3,7 +3,8 @@
 from rnnexp.recurrence.backends import BACKENDS, BackendName
 from rnnexp.recurrence.feed import Feed, FeedMode, Schedule, ScheduleKind
 from rnnexp.recurrence.head import Head, make_head
-from rnnexp.recurrence.network import NetworkState, Readout, RecurrentNetwork
+from rnnexp.recurrence.network import Readout, RecurrentNetwork
+from rnnexp.recurrence.state import NetworkState
 from rnnexp.recurrence.trace import FullTrace, InputTrace, Shown, Trace
 from rnnexp.recurrence.unroll import Unrolled, choose_backend, unroll
 

@@ -6,12 +6,17 @@ from torch import Tensor
 from rnnexp.errors import ConfigError
 
 
-def checked_lengths(lengths_B: Tensor, inputs_TBI: Tensor) -> Tensor:
+def checked_lengths(lengths_B: object, inputs_TBI: Tensor) -> Tensor:
     """Give the lengths in 64 bits, in which they can be compared with any T.
 
     Raises:
-        ConfigError: wrong type, wrong shape, or a length below 1 or beyond T.
+        ConfigError: no tensor, wrong type, wrong shape, or a length below 1 or beyond T.
     """
+    if not isinstance(lengths_B, Tensor):
+        raise ConfigError(
+            f"lengths_B: expected a tensor of whole numbers, got {lengths_B!r}. Give "
+            "torch.tensor(...) of it."
+        )
     wanted, found = tuple(inputs_TBI.shape[1:-1]), tuple(lengths_B.shape)
     dtype, steps = lengths_B.dtype, inputs_TBI.shape[0]
     if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.recurrence.feed import Feed, check_targets
 from rnnexp.recurrence.head import Head, make_head
 from rnnexp.recurrence.lengths import blank, checked_lengths, last_step, reverse_time
+from rnnexp.recurrence.state import NetworkState, advanced, required
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.unroll import unroll
 from rnnexp.types import State
@@ -19,34 +20,11 @@ from rnnexp.types import State
 Readout = Literal["every_step", "last"]
 MakeCell = Callable[[int], Cell]
 EncodeOutput = Callable[[Tensor], Tensor]
+if TYPE_CHECKING:
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
-
-@dataclass(frozen=True)
-class NetworkState:
-    """What a network carries from one window of a sequence to the next.
-
-    Args:
-        layers: the state of each layer's cell; of both cells of a layer, forwards then backwards,
-            where the network is bidirectional.
-        fed_back_BO: y of the last step as it is fed back; empty without feedback.
-    """
-
-    layers: tuple[State, ...]
-    fed_back_BO: Tensor | None = None
-
-    def detach(self) -> "NetworkState":
-        """Cut the gradient: the values go on, back-propagation stops here."""
-        return self.map(Tensor.detach)
-
-    def to(self, device: torch.device) -> "NetworkState":
-        """Move the values to a device."""
-        return self.map(lambda tensor: tensor.to(device))
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> "NetworkState":
-        """Apply a function to every tensor."""
-        layers = tuple(tuple(function(s) for s in state) for state in self.layers)
-        fed_back = None if self.fed_back_BO is None else function(self.fed_back_BO)
-        return NetworkState(layers, fed_back)
+    def _typed_as(method: Callable[P, R]) -> Callable[[Callable[..., Any]], Callable[P, R]]: ...
 
 
 @dataclass(frozen=True)
@@ -190,8 +168,14 @@ class RecurrentNetwork(nn.Module):
         feed = feed or Feed.teacher()
         check_targets(feed, targets_TBO)
         if feed.mode == "teacher":
-            return self._run_teacher_forced(inputs_TBI, state, _required(targets_TBO), along)
+            return self._run_teacher_forced(inputs_TBI, state, required(targets_TBO), along)
         return self._run_stepwise(inputs_TBI, state, targets_TBO, feed, along)
+
+    if TYPE_CHECKING:
+
+        @_typed_as(forward)
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Run `forward`; of a call torch says that it takes and gives anything."""
 
     def _run_layers(
         self, inputs_TBI: Tensor, state: NetworkState, along: "_Along"
@@ -240,7 +224,7 @@ class RecurrentNetwork(nn.Module):
         along: "_Along",
     ) -> tuple[Tensor, NetworkState]:
         # What is fed back is known beforehand: shift it by one step and unroll as usual.
-        first_BO = _required(state.fed_back_BO)
+        first_BO = required(state.fed_back_BO)
         fed_TBO = torch.cat([first_BO.unsqueeze(0), targets_TBO[:-1]])
         outputs, last = self._run_layers(torch.cat([inputs_TBI, fed_TBO], -1), state, along)
         return outputs, NetworkState(last.layers, last_step(targets_TBO, along.lengths_B))
@@ -256,7 +240,7 @@ class RecurrentNetwork(nn.Module):
         outputs, lengths_B = list[Tensor](), along.lengths_B
         # Rows that have ended run along, and 0 times NaN would be NaN in the gradient.
         for t, x_BI in enumerate(blank(inputs_TBI, lengths_B).unbind(0)):
-            fed_BO = _required(state.fed_back_BO)
+            fed_BO = required(state.fed_back_BO)
             x_TBI = torch.cat([x_BI, fed_BO], -1).unsqueeze(0)
             output_TBO, new = self._run_layers(x_TBI, state, along.at(t, len(inputs_TBI)))
             output_BO = output_TBO[-1] if self.readout_at == "every_step" else output_TBO
@@ -264,36 +248,12 @@ class RecurrentNetwork(nn.Module):
             # What a task encodes is of torch's default type, be the weights of another.
             own_BO = self._encode_output(output_BO).to(fed_BO)
             new = NetworkState(new.layers, feed.mixed(own_BO, targets_TBO, t))
-            state = _advanced(state, new, t, lengths_B)
+            state = advanced(state, new, t, lengths_B)
         stacked_TBO = torch.stack(outputs)
         if self.readout_at == "last":
             return last_step(stacked_TBO, lengths_B), state
         return blank(stacked_TBO, lengths_B), state
 
 
-def _advanced(
-    old: NetworkState, new: NetworkState, t: int, lengths_B: Tensor | None
-) -> NetworkState:
-    """Take the new state of the rows that have not ended before step t."""
-    if lengths_B is None:
-        return new
-    fed_back_BO = _required(new.fed_back_BO)
-    runs_B = (t < lengths_B).to(fed_back_BO.device)
-
-    def choose(new_BX: Tensor, old_BX: Tensor) -> Tensor:
-        return torch.where(runs_B[(...,) + (None,) * (new_BX.dim() - runs_B.dim())], new_BX, old_BX)
-
-    layers = tuple(
-        tuple(choose(*pair) for pair in zip(*states, strict=True))
-        for states in zip(new.layers, old.layers, strict=True)
-    )
-    return NetworkState(layers, choose(fed_back_BO, _required(old.fed_back_BO)))
-
-
 def _as_it_is(output_BO: Tensor) -> Tensor:
     return output_BO
-
-
-def _required(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None, "feedback needs the targets and a state with fed_back_BO"
-    return tensor

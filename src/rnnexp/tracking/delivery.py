@@ -8,6 +8,7 @@ from pathlib import Path
 from rnnexp.tracking.files import hold, is_held_by_others, open_to_claim
 from rnnexp.tracking.forward import Forwarder, Store
 from rnnexp.tracking.journal import FILE
+from rnnexp.tracking.lookup import is_away
 from rnnexp.tracking.records import milliseconds
 
 BATCH_SECONDS = 2.0
@@ -16,7 +17,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 LAST_PAUSE = 1.0
 """Between two tries once the owner has gone, when somebody may wait."""
 GIVE_UP_SECONDS = 60.0
-"""How long the store may be away after the owner has gone; `rnnexp sync` delivers later."""
+"""How long the store may be away after the owner has gone, but for the request under way then."""
 DYING_SECONDS = 2.0
 """How long after the owner's end its runs' own processes may take to end."""
 
@@ -40,10 +41,12 @@ class Delivery:
         self._forwarder: Forwarder | None = None
         self.is_idle = False
         """Whether the store had all that there was, when it was last looked at."""
-        self._due = 0.0
+        self.due = 0.0
+        """When it is tried again, on the monotonic clock."""
         self._pause = FIRST_PAUSE
         self._failing_since: float | None = None
         self._orphan_since: float | None = None
+        self._no_answer_at = 0.0
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -53,6 +56,10 @@ class Delivery:
     def is_failing(self) -> bool:
         """Whether its latest try has failed."""
         return self._failing_since is not None
+
+    def found_no_store(self, since: float) -> bool:
+        """Tell whether it has failed since then because no server answered, as others would."""
+        return self._no_answer_at >= since
 
     @property
     def is_done(self) -> bool:
@@ -66,13 +73,13 @@ class Delivery:
             Whether there was anything to deliver, and it was.
         """
         if owner_gone and self._orphan_since is None:
-            self._orphan_since, self._due = time.monotonic(), 0.0
-        if time.monotonic() < self._due and (self.is_failing or not owner_gone):
+            self._orphan_since, self.due = time.monotonic(), 0.0
+        if time.monotonic() < self.due and (self.is_failing or not owner_gone):
             return False
         busy = self._try(self._advance)
         self.is_idle = not busy and not self.is_failing
         if busy:
-            self._due = time.monotonic() + BATCH_SECONDS
+            self.due = time.monotonic() + BATCH_SECONDS
         return busy
 
     def finish(self) -> bool:
@@ -116,8 +123,9 @@ class Delivery:
         except Exception as error:  # whatever the store's client raises, it is tried again
             say(error)
             now = time.monotonic()
+            self._no_answer_at = now if is_away(error) else 0.0
             self._failing_since = self._failing_since or now
-            self._due = now + (self._pause if self._orphan_since is None else LAST_PAUSE)
+            self.due = now + (self._pause if self._orphan_since is None else LAST_PAUSE)
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             return False
         self._failing_since, self._pause = None, FIRST_PAUSE

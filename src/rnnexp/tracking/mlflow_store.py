@@ -1,6 +1,7 @@
 """The only file that knows MLflow."""
 
 import logging
+import os
 import posixpath
 import re
 import sqlite3
@@ -30,6 +31,12 @@ _POINTS = 1000
 """What the client takes at once."""
 _TRANSACTION = 5000
 """Points written to a file at once: others wait for the file meanwhile, some 20 ms."""
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""How often the client asks a server again, and for how many seconds it waits each time.
+
+Its own defaults, 7 and 120, keep whoever asks waiting for a quarter of an hour. Who can wait longer
+tries again by itself.
+"""
 _UNKNOWN, _DENIED = "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"
 
 
@@ -240,6 +247,8 @@ def load_file_stores() -> None:
 def open_client(uri: str) -> MlflowClient:
     """Open MLflow's client of a store; a file that is not there is made."""
     if not uri.startswith(SQLITE):
+        for name, value in _PATIENCE.items():
+            os.environ.setdefault(name, value)  # the client reads them at each request
         return MlflowClient(uri)
     path = Path(uri.removeprefix(SQLITE))
     # MLflow creates its tables without a lock of its own, and fails when two processes do.

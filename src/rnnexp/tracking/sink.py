@@ -43,6 +43,7 @@ class Sink:
         self._deliveries: list[Delivery] = []
         self._done: list[Path] = []
         self._given_up = 0
+        self._store_due = 0.0
         self._latest_success = time.monotonic()
         self._store: Store | None = None
 
@@ -71,6 +72,8 @@ class Sink:
 
     def _turn(self, owner_gone: bool) -> bool:
         self._adopt()
+        if not owner_gone and time.monotonic() < self._store_due:
+            return False
         delivered_some = False
         for delivery in tuple(self._deliveries):  # each has its turn
             begun = time.monotonic()
@@ -79,11 +82,19 @@ class Sink:
             elif delivery.is_done:
                 self._let_go(delivery)
                 self._done.append(delivery.folder)
+            elif delivery.found_no_store(begun):
+                # Thousands of runs must not ask a server that is away, each for itself.
+                self._store_due = 0.0 if delivered_some else delivery.due
+                self._put_last(delivery)
+                break
             elif delivery.is_failing and time.monotonic() - begun > SLOW_SECONDS:
-                self._deliveries.remove(delivery)
-                self._deliveries.append(delivery)
+                self._put_last(delivery)
                 break
         return delivered_some
+
+    def _put_last(self, delivery: Delivery) -> None:
+        self._deliveries.remove(delivery)
+        self._deliveries.append(delivery)
 
     def _is_over(self) -> bool:
         """See, once the owner is gone, which runs are finished and which are hopeless."""

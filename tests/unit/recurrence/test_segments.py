@@ -212,9 +212,10 @@ def test_full_lengths_take_the_straight_way(dtype: torch.dtype) -> None:
         (torch.tensor([1, 2, 3]), r"expected shape \(2,\).*\(5, 2, 3\), got shape \(3,\)\."),
         (torch.tensor([1.0, 2.0]), r"whole numbers, got torch\.float32 of shape \(2,\)\."),
         (torch.tensor([True, True]), r"whole numbers, got torch\.bool"),
+        ([1, 2], r"expected a tensor of whole numbers, got \[1, 2\]\."),
     ],
 )
-def test_bad_lengths_are_refused_in_words(lengths_B: Tensor, words: str) -> None:
+def test_bad_lengths_are_refused_in_words(lengths_B: Any, words: str) -> None:
     cell = make("lstm")
     with pytest.raises(ConfigError, match="^lengths_B: .*" + words):
         unroll(cell, torch.zeros(5, 2, I).double(), lengths_B=lengths_B)

@@ -1,6 +1,7 @@
 """A real sqlite store of MLflow's."""
 
 import math
+import os
 import sqlite3
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def test_whole_run_is_stored(tmp_path: Path, store_uri: str, store, client) -> N
     assert read_json(tmp_path / "run" / RUN)["run_id"] == run.info.run_id
     assert find_run(run.info.run_id, tmp_path) == tmp_path / "run"
     assert find_run("unknown", tmp_path) is None
+
+
+def test_who_asks_a_server_waits_less_than_mlflow_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")  # put back as it was after the test
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
+    MlflowStore("http://127.0.0.1:9")
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7", "the user's own counts"
 
 
 def test_lost_reply_of_create_makes_one_run(store: MlflowStore, client) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
+import requests
 
 from rnnexp.tracking import RunLog, delivery, sink
 from rnnexp.tracking.forward import KILLED, Point
@@ -157,6 +158,43 @@ def test_a_store_that_is_slow_to_fail_is_asked_for_one_run_at_a_time(
     assert not owner.sink._turn(owner_gone=False)
     assert store.tried == ["a", "b"]
     owner.go()
+
+
+class Away(Shelf):
+    """A server that does not answer until it is there."""
+
+    there = False
+
+    def log_metrics(self, run_id: str, points: list[Point]) -> None:
+        if not self.there:
+            self.tried.append(run_id)
+            raise requests.ConnectionError("refused")
+        super().log_metrics(run_id, points)
+
+
+def test_a_server_that_is_away_is_asked_for_one_run_at_a_time_with_pauses(tmp_path: Path) -> None:
+    store = Away()
+    owner = Owner(store)
+    owner.tell([finished(tmp_path / name) for name in "abc"])
+    while len(owner.sink._waiting) + len(owner.sink._deliveries) < 3:
+        owner.sink._adopt()
+    for _ in range(3):
+        owner.sink._turn(owner_gone=False)
+    assert store.tried == ["a"], "the others wait for the same pause"
+    time.sleep(0.15)
+    owner.sink._turn(owner_gone=False)
+    assert store.tried == ["a", "b"]
+    store.there = True
+    assert owner.leave() == 0
+    assert store.status == dict.fromkeys("abc", "FINISHED")
+
+
+def test_a_sink_gives_up_a_server_that_stays_away(tmp_path: Path) -> None:
+    owner = Owner(Away())
+    owner.tell([finished(tmp_path / name) for name in "abc"])
+    begun = time.monotonic()
+    assert owner.leave() == 1
+    assert time.monotonic() - begun < 5
 
 
 def test_a_run_that_is_written_on_is_not_marked_as_dead(tmp_path: Path) -> None:

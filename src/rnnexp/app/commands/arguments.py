@@ -63,10 +63,12 @@ _WITH_CFG = ("package", "resolve")
 _ONE_OF = ("run", "multirun", "cfg", "info", "shell_completion")
 
 
-def hydra_words(arguments: list[str]) -> argparse.Namespace:
+def hydra_words(command: str, flags: str, arguments: list[str]) -> argparse.Namespace:
     """Parse a command line of Hydra's flags and overrides.
 
     Args:
+        command: such as train.
+        flags: those that it takes, as its usage shows them.
         arguments: what follows the command.
 
     Raises:
@@ -74,7 +76,10 @@ def hydra_words(arguments: list[str]) -> argparse.Namespace:
     """
     from hydra._internal.utils import get_args_parser
 
-    args = get_args_parser().parse_intermixed_args(arguments)
+    parser = get_args_parser()
+    parser.prog = f"rnnexp {command}"
+    parser.usage = f"{parser.prog} [KEY=VALUE ...] {flags}"
+    args = parser.parse_intermixed_args(arguments)
     refuse_flags(args)
     return args
 

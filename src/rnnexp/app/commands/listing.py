@@ -12,7 +12,9 @@ from rich.text import Text
 
 from rnnexp.app.commands.arguments import parser_of, plain
 from rnnexp.app.config.catalogue import Costs, all_costs, by_family
+from rnnexp.app.config.nearby import not_loaded
 from rnnexp.discovery import load_plugins
+from rnnexp.errors import UnknownNameError
 from rnnexp.options import REQUIRED, Option, written
 from rnnexp.registry import REGISTRY, Entry, Kind
 
@@ -37,13 +39,20 @@ def main(command: str, arguments: list[str]) -> int:
             "At 64 units on 64 inputs. Options and equation: rnnexp cells NAME", highlight=False
         )
     else:
-        for entry in [REGISTRY.get(kind, name) for name in names] or REGISTRY.all(kind):
+        for entry in [_entry(kind, name) for name in names] or REGISTRY.all(kind):
             describe(entry, console)
     for failure in failures:
         console.print(f"[red]not loaded[/red]  {escape(str(failure))}", soft_wrap=True)
     for reason in uncounted:
         console.print(f"[red]not counted[/red]  {escape(reason)}", soft_wrap=True)
     return 1 if failures or uncounted else 0
+
+
+def _entry(kind: Kind, name: str) -> Entry:
+    try:
+        return REGISTRY.get(kind, name)
+    except UnknownNameError as error:
+        raise not_loaded(kind, name) or error from error
 
 
 def cell_table(entries: list[Entry], counted: Mapping[str, Costs]) -> Table:

@@ -9,6 +9,10 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.padding import Padding
 
+from hydra_plugins.rnnexp_local_launcher.config import LocalLauncherConf
+from hydra_plugins.rnnexp_optuna_sweeper.config import OptunaSweeperConf
+from hydra_plugins.rnnexp_ray_launcher.config import RayLauncherConf
+from hydra_plugins.rnnexp_submitit_launcher.config import SubmititSlurmConf
 from rnnexp.app.commands.arguments import parser_of, plain
 from rnnexp.app.commands.listing import option_grid
 from rnnexp.app.config.compose import CONFIG_NAME, prepare
@@ -20,6 +24,15 @@ from rnnexp.paths import conf_dir
 TOP = "top"
 """What the keys at the top of the config are asked for by: they belong to no group."""
 _CLASSES = {TOP: RootOptions, **GROUPS}
+_OF_SWEEPS: dict[str, dict[str, type]] = {
+    "hydra.launcher": {
+        "local": LocalLauncherConf,
+        "ray": RayLauncherConf,
+        "submitit_slurm": SubmititSlurmConf,
+    },
+    "hydra.sweeper": {"optuna": OptunaSweeperConf},
+}
+"""Keys that only a sweep has: they depend on who is chosen, and are shown where asked for."""
 _ELSEWHERE = {
     "cell": "Its keys are the options of the cell: rnnexp cells NAME",
     "task": "Its keys are the options of the task: rnnexp tasks NAME",
@@ -32,21 +45,25 @@ _ELSEWHERE = {
 def main(command: str, arguments: list[str]) -> int:
     """Describe the keys of the groups named, of all where none is."""
     parser = parser_of(command, __doc__)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(_CLASSES))
+    known = ", ".join([*_CLASSES, *_OF_SWEEPS])
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=known)
     groups = parser.parse_args(arguments).groups or list(_CLASSES)
     for group in groups:
         _check(group)
     console, defaults = Console(), _defaults()
     for group in groups:
-        _describe(group, defaults, console)
+        if group in _OF_SWEEPS:
+            _describe_choices(group, console)
+        else:
+            _describe(group, defaults, console)
     return 0
 
 
 def _check(group: str) -> None:
     if group in _ELSEWHERE:
         raise ConfigError(f"{group}: {_ELSEWHERE[group]}.")
-    if group not in _CLASSES:
-        raise unknown("group", group, [*_CLASSES, *_ELSEWHERE])
+    if group not in {**_CLASSES, **_OF_SWEEPS}:
+        raise unknown("group", group, [*_CLASSES, *_OF_SWEEPS, *_ELSEWHERE])
 
 
 def _defaults() -> Mapping[str, Any]:
@@ -58,14 +75,27 @@ def _defaults() -> Mapping[str, Any]:
 
 
 def _describe(group: str, defaults: Mapping[str, Any], console: Console) -> None:
-    summary = (_CLASSES[group].__doc__ or "").partition("\n")[0]
-    console.print(f"[bold]{group}[/bold]  {plain(summary)}", highlight=False)
+    _head(group, _CLASSES[group], console)
     presets = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
     if len(presets) > 1:
         console.print(f"  presets: {group}={'|'.join(presets)}", highlight=False)
     values = defaults if group == TOP else defaults[group]
     grid = option_grid("" if group == TOP else group, list(_with_defaults(group, values)))
     console.print(Padding(grid, (0, 0, 1, 2)))
+
+
+def _describe_choices(group: str, console: Console) -> None:
+    for name, cls in _OF_SWEEPS[group].items():
+        _head(f"{group}, with {group.replace('.', '/')}={name}", cls, console)
+        usual = cls()
+        known = (o for o in options_of(cls) if o.name != "_target_")
+        grid = option_grid(group, [replace(o, default=getattr(usual, o.name)) for o in known])
+        console.print(Padding(grid, (0, 0, 1, 2)))
+
+
+def _head(title: str, cls: type, console: Console) -> None:
+    summary = (cls.__doc__ or "").partition("\n")[0]
+    console.print(f"[bold]{title}[/bold]  {plain(summary)}", highlight=False)
 
 
 def _with_defaults(group: str, values: Mapping[str, Any]) -> Iterator[Option]:

@@ -15,9 +15,10 @@ from rnnexp.app.config.sources import recorded
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import artifact_root, outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
+from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, origin_of
 from rnnexp.app.run.run import run
-from rnnexp.app.run.stopped import after_end, say_undelivered
+from rnnexp.app.run.stopped import after_end, deliver_rest
 from rnnexp.app.run.threads import TAG, take_threads_of
 from rnnexp.report.table import summary_line
 from rnnexp.tracking import RunRecord, Tracking, load_run
@@ -44,10 +45,11 @@ def main(command: str, arguments: list[str]) -> int:
     origin = origin_of(None, folder, own=True)
     uri = str(plan.values["tracking"]["uri"])
     tracking, stop = Tracking(uri, artifact_root(uri)), StopRequest()
-    tags, wait = {RERUN_OF: names[0]}, float(plan.values["tracking"]["wait"])
+    tags = {RERUN_OF: names[0]}
+    patience = Patience(uri, float(plan.values["tracking"]["wait"]))
     try:
-        with stop.listening(), _delivering(tracking, stop, wait), lease.beating():
-            outcome = run(plan, folder, tracking, stop, tags=tags, origin=origin)
+        with stop.listening(), _delivering(tracking, stop, patience), lease.beating():
+            outcome = run(plan, folder, tracking, stop, patience, tags=tags, origin=origin)
     except Stopped as error:
         again = f"go on: the same command again ({folder})"
         said = again if _was_stopped(folder) else after_end(folder)
@@ -59,12 +61,12 @@ def main(command: str, arguments: list[str]) -> int:
 
 
 @contextmanager
-def _delivering(tracking: Tracking, stop: StopRequest, wait: float) -> Generator[None]:
+def _delivering(tracking: Tracking, stop: StopRequest, patience: Patience) -> Generator[None]:
     try:
         yield
     finally:
         stop.can_wait = False  # nothing is computed any more
-        say_undelivered(tracking, tracking.close(wait))
+        deliver_rest(tracking, patience)
 
 
 def recorded_plan(folder: Path) -> Plan:

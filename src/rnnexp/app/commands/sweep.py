@@ -42,11 +42,7 @@ def main(command: str, arguments: list[str]) -> int:
     """Take the first word to the function that it names."""
     known: dict[str, Callable[[list[str]], int]] = {"plan": plan, "status": status, "retry": retry}
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(
-            f"{plain(__doc__ or '')}\n\n"
-            + "\n".join(f"  rnnexp {command} {line}" for line in _HELP)
-        )
-        return 0
+        return _help()
     if arguments[0] not in known:
         raise unknown(f"{command} command", arguments[0], known)
     return known[arguments[0]](arguments[1:])
@@ -59,6 +55,11 @@ _HELP = (
 )
 
 
+def _help() -> int:
+    print(f"{plain(__doc__ or '')}\n\n" + "\n".join(f"  rnnexp sweep {line}" for line in _HELP))
+    return 0
+
+
 def plan(arguments: list[str]) -> int:
     """Show what ``rnnexp train -m`` with these overrides would do."""
     from rnnexp.app.config.compose import check_jobs, launcher_of, prepare
@@ -67,7 +68,9 @@ def plan(arguments: list[str]) -> int:
     from rnnexp.app.sweep.session import Session
     from rnnexp.app.sweep.watch import JobTask
 
-    args = hydra_words(arguments)
+    args = hydra_words("sweep plan", "[-m] [--config-dir DIR] [--help]", arguments)
+    if args.help:
+        return _help()
     if only_informs(args):
         raise ConfigError(f"rnnexp sweep plan {' '.join(arguments)}: {_PLAN_TAKES}")
     overrides: list[str] = args.overrides
@@ -109,10 +112,7 @@ def _plan_search(sweep: Sweep) -> tuple[list[Path], int]:
 def status(arguments: list[str]) -> int:
     """Show what has become of the jobs of a sweep."""
     if not arguments:
-        names = [file.parent.name for file in sorted(SWEEPS.glob(f"*/{DEFINITION}"))]
-        for name in names:
-            print(f"{name}: {_counts([state_of(f) for f in folders_in(SWEEPS / name)])}")
-        return 0
+        return _status_of_all()
     name = _name("status", arguments)
     holder = holder_of(SWEEPS / name)
     states: list[State] = []
@@ -123,6 +123,15 @@ def status(arguments: list[str]) -> int:
     print(f"{name}: {_counts(states)} | {SWEEPS / name}")
     if holder is not None and holder.alive:
         print(f"It is being run by {holder}.")
+    return 0
+
+
+def _status_of_all() -> int:
+    names = _known()
+    for name in names:
+        print(f"{name}: {_counts([state_of(f) for f in folders_in(SWEEPS / name)])}")
+    if not names:
+        print(_none())
     return 0
 
 
@@ -173,17 +182,21 @@ def _failed_earlier(name: str, asked: Sequence[str]) -> list[str]:
 
 
 def _name(verb: str, arguments: list[str]) -> str:
+    all_without = verb == "status"
     parser = argparse.ArgumentParser(prog=f"rnnexp sweep {verb}")
-    parser.add_argument("name")
+    parser.add_argument("name", nargs="?" if all_without else None, metavar="NAME")
     name = str(parser.parse_args(arguments).name)
     if not (SWEEPS / name / DEFINITION).is_file():
-        known = [file.parent.name for file in SWEEPS.glob(f"*/{DEFINITION}")]
-        if not known:
-            raise ConfigError(
-                f"There is no sweep in {SWEEPS.resolve()}. Start one: rnnexp train -m"
-            )
-        raise unknown("sweep", name, known)
+        raise unknown("sweep", name, _known()) if _known() else ConfigError(_none())
     return name
+
+
+def _known() -> list[str]:
+    return [file.parent.name for file in sorted(SWEEPS.glob(f"*/{DEFINITION}"))]
+
+
+def _none() -> str:
+    return f"There is no sweep in {SWEEPS.resolve()}. Start one: rnnexp train -m"
 
 
 def _counts(states: Sequence[State]) -> str:

@@ -3,15 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnexp.app.commands.arguments import parser_of, set_by_default
+from rnnexp.app.commands.arguments import parser_of
 from rnnexp.errors import ConfigError, StoreAwayError, StoreError
 from rnnexp.tracking import store_of, sync
-
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-"""How often MLflow's client asks a server again, and for how many seconds it waits each time.
-
-Its own defaults, 7 and 120, keep a run waiting for a quarter of an hour.
-"""
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -23,7 +17,6 @@ def main(command: str, arguments: list[str]) -> int:
     runs = sorted({f.parent for root in args.folders for f in root.rglob("journal.jsonl")})
     if not runs:
         raise ConfigError(f"No run in {', '.join(map(str, args.folders))}.")
-    set_by_default(_PATIENCE)
     left = _deliver(runs, args.uri)
     if left:
         raise StoreError(

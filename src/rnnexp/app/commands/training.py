@@ -17,6 +17,7 @@ from rnnexp.app.commands.arguments import hydra_words, only_informs
 from rnnexp.app.commands.not_loaded import tell, telling
 from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
 from rnnexp.app.config.disk import check_disk
+from rnnexp.app.config.idle import refuse_sweep_words
 from rnnexp.app.config.searched import search_path
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import earlier_config_dir, with_earlier_overrides
@@ -25,6 +26,11 @@ from rnnexp.errors import EXIT_FAILED, ConfigError, RunError
 from rnnexp.paths import conf_dir
 from rnnexp.tracking import Courier, check_store
 from rnnexp.training.interrupt import Stopped
+
+_FLAGS = """[-m | --run] [--config-dir DIR]
+                    [--cfg {job,hydra,all} [--package PACKAGE] [--resolve]]
+                    [--info [WHAT]] [--help] [--hydra-help] [--version]
+                    [--shell-completion]"""
 
 
 def train(command: str, arguments: list[str], courier: Courier | None) -> int:
@@ -38,7 +44,7 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     Returns:
         The exit code.
     """
-    args = hydra_words(arguments)
+    args = hydra_words(command, _FLAGS, arguments)
     failures = prepare(args.overrides, sweep=args.multirun)
     if only_informs(args):
         tell(failures)
@@ -53,6 +59,8 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)
     multirun = not jobs[0].alone
+    if not multirun:
+        refuse_sweep_words(given)
     check_resumes([job.plan for job in jobs], multirun)
     if not multirun:
         torch.set_num_threads(threads)

@@ -1,9 +1,11 @@
 """Refuse what a command sets and no run of it would use: who sets it expects something of it."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rnnexp.app.config.overrides import parse
 from rnnexp.errors import ConfigError
 
 Values = Mapping[str, Any]
@@ -55,6 +57,7 @@ _RULES = (
         "monitor.nonfinite=rollback",
     ),
 )
+_OF_A_SWEEP = re.compile(r"(hydra[/.](launcher|sweeper)|hydra\.sweep|sweep)(\.|$)")
 _WORDS = {"clip.by": "clip", "omega.flavour": "omega"}
 """Rulers whose values are the choices of their group."""
 
@@ -74,6 +77,28 @@ def refuse_idle(jobs: Iterable[tuple[Sequence[str], Values]]) -> None:
             configs = [values for keys, values in given if f"{rule.group}.{key}" in keys]
             if configs and all(_is_idle(rule, key, values) for values in configs):
                 raise _no_effect(rule, key, configs[0])
+
+
+def sweep_words(overrides: Sequence[str]) -> list[str]:
+    """List those overrides that say how a sweep runs: of one run they change nothing."""
+    parsed = parse(overrides)
+    return [o.input_line or "" for o in parsed if _OF_A_SWEEP.match(o.key_or_group)]
+
+
+def refuse_sweep_words(overrides: Sequence[str]) -> None:
+    """Refuse what says how a sweep runs, where the command is one run.
+
+    Args:
+        overrides: as on the command line; what files say of sweeps is for those that use them.
+
+    Raises:
+        ConfigError: names the first of them, and what to do.
+    """
+    for word in sweep_words(overrides):
+        raise ConfigError(
+            f"{word}: it says how the jobs of a sweep run, and this command is one run, in this "
+            "process. Begin with -m, as in rnnexp train -m ..., or leave it out."
+        )
 
 
 def _is_idle(rule: _Rule, key: str, values: Values) -> bool:

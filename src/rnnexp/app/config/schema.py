@@ -142,7 +142,7 @@ class TrackingOptions:
         uri: any MLflow tracking store; the default is a file in the folder of the command.
         experiment: MLflow experiment.
         name: run name; null makes one of task, cell, clipping and seed.
-        wait: seconds to wait at the end for the store to take everything.
+        wait: seconds to wait at the end, in all, for the store to take everything.
         disk_full: go_on trains on when the run's own record cannot be written, and tries again;
             stop ends the run.
     """

@@ -155,11 +155,11 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
         fits = isinstance(value, (int, float)) and math.isfinite(value)
         if not fits or value < 0 or (value == 0 and not zero_allowed):
             bound = "0 or more" if zero_allowed else "above 0"
-            raise ConfigError(f"{key}: must be a finite number {bound}, got {value}.")
+            raise ConfigError(f"{key}: must be a finite number {bound}, got {value!r}.")
     for key in _SHARES:
         value = _lookup(values, key)
         if not 0 <= value <= 1:
-            raise ConfigError(f"{key}: must lie in [0, 1], got {value}.")
+            raise ConfigError(f"{key}: must lie in [0, 1], got {value!r}.")
     if not 0 <= values["seed"] <= _LARGEST_SEED:
         raise ConfigError(f"seed: must lie in [0, {_LARGEST_SEED}], got {values['seed']}.")
     ratio = values["monitor"]["cliff_ratio"]

@@ -8,6 +8,7 @@ from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.nearby import not_loaded
 from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, nearest, suggest
 from rnnexp.options import REQUIRED, Option, written
+from rnnexp.paths import conf_dir
 from rnnexp.registry import REGISTRY, Kind
 
 _ALIKE = 0.8
@@ -77,7 +78,16 @@ def unknown_key(key: str, known: Collection[str], config: object) -> ConfigError
     elsewhere = _elsewhere(name, config)
     if elsewhere and ("." not in key or nearest(name, known) is None):
         return ConfigError(f"Unknown key '{key}'. Did you mean {' or '.join(elsewhere)}?")
+    if not known:
+        return _key_of_empty(key, key.rpartition(".")[0])
     return ConfigError(f"Unknown key '{key}'. {suggest(name, known)}")
+
+
+def _key_of_empty(key: str, group: str) -> ConfigError:
+    presets = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+    others = [f"{group}={preset}" for preset in presets if preset != "none"]
+    advice = f" Choose one that has: {', '.join(others)}." if others else ""
+    return ConfigError(f"Unknown key '{key}': what is chosen as {group} has no keys.{advice}")
 
 
 def _elsewhere(name: str, config: object) -> list[str]:

@@ -1,5 +1,6 @@
 """Refuse a ``resume=`` that cannot work, before a file of the earlier run is touched."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import yaml
 
 from rnnexp.app.config.build import Plan, build_network
 from rnnexp.app.config.command_line import key_value
+from rnnexp.app.config.idle import sweep_words
 from rnnexp.app.jobs.folder import Frozen, is_frozen
 from rnnexp.app.run.alone import check_free
 from rnnexp.app.run.resume import Origin, locate
@@ -58,7 +60,7 @@ def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multi
         )
     if is_frozen(folder):
         tags = Frozen.read(folder).tags
-        start = f"\n{start.lstrip()} {tags.get('rnnexp.overrides', '')}" if start else ""
+        start = f"\n{start.lstrip()} {_of_one_run(tags)}" if start else ""
         raise ConfigError(
             f"resume={resume}: this run is a job of the sweep {tags.get('rnnexp.sweep.name')}, and "
             f"goes on by the sweep's command again: {tags.get('rnnexp.command')}{start}".rstrip()
@@ -70,6 +72,11 @@ def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multi
             f"keeps its {', '.join(_KEPT[:-1])} and {_KEPT[-1]}. {_as_before(key, then)}"
             f"{start if _may_start(plan, resume, origin.checkpoint) else ''}"
         )
+
+
+def _of_one_run(tags: Mapping[str, str]) -> str:
+    words = shlex.split(tags.get("rnnexp.overrides", ""))
+    return shlex.join(word for word in words if word not in sweep_words(words))
 
 
 def _new_start(file: Path | None) -> str:

@@ -18,6 +18,7 @@ from rnnexp.app.config.sources import digests, keep_sources, source_tags
 from rnnexp.app.jobs.folder import pruned_at
 from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.fit import Fitted, assemble, test_best, train
+from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.team import team
@@ -44,6 +45,7 @@ def run(
     folder: Path,
     tracking: Journals,
     stop: StopRequest,
+    patience: Patience | None = None,
     *,
     tags: dict[str, str],
     origin: Origin | None = None,
@@ -56,6 +58,7 @@ def run(
         folder: the run's own folder.
         tracking: takes the record.
         stop: tells whether a signal has come.
+        patience: for the store to name the run; a job of a sweep has none: the next one begins.
         tags: what is known of the command.
         origin: what the run goes on from.
         parent: key of the record of the sweep.
@@ -70,9 +73,8 @@ def run(
     log = _begin(outcome, tracking, _header(plan, folder, origin, tags, parent), stop)
     try:
         _go(plan, outcome, log, stop, origin, alone=parent is None)
-        # A job of a sweep waits for no store: the next one begins instead.
-        wait = 0.0 if parent is not None else float(plan.values["tracking"]["wait"])
-        outcome.run_id = log.run_id(timeout=wait)
+        with (patience or Patience("", 0.0)).waiting() as seconds:
+            outcome.run_id = log.run_id(timeout=seconds)
     except Stopped as error:
         error.too_late = outcome.status == "FINISHED" or (
             outcome.status == "FAILED" and outcome.error is not None

@@ -3,12 +3,12 @@
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from rnnexp.app.config.command_line import key_value
 from rnnexp.app.jobs.folder import outcome_of
 from rnnexp.app.jobs.lease import FILE, LOCK, holder_of
+from rnnexp.app.run.patience import Patience
 from rnnexp.tracking import Tracking, delivered
 from rnnexp.training.checkpoints import find_checkpoint
 
@@ -53,13 +53,15 @@ def after_end(folder: Path) -> str:
     )
 
 
-def say_undelivered(tracking: Tracking, folders: Sequence[Path]) -> None:
-    """Say what has not reached the store, why, and how to deliver it.
+def deliver_rest(tracking: Tracking, patience: Patience) -> None:
+    """Wait for the store; say what has not reached it then, why, and how to deliver it.
 
     Args:
-        tracking: the record keeper of the command, closed.
-        folders: what `Tracking.close` has returned.
+        tracking: the record keeper of the command, which is closed.
+        patience: how long to wait.
     """
+    with patience.waiting() as seconds:
+        folders = tracking.close(seconds)
     for folder in folders:
         where = f"rnnexp: {folder}: not all of it reached {tracking.uri} yet"
         print(f"{where}; later: rnnexp sync {shlex.quote(str(folder))}", file=sys.stderr)

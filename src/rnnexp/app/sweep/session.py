@@ -22,9 +22,10 @@ from rnnexp.app.jobs.folder import State, artifact_root
 from rnnexp.app.jobs.lease import BUSY
 from rnnexp.app.jobs.log import LOG
 from rnnexp.app.run.alone import alone_in
+from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import package_list, run
-from rnnexp.app.run.stopped import after_end, after_stop, say_undelivered
+from rnnexp.app.run.stopped import after_end, after_stop, deliver_rest
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.items import NOT_RUN, Item
 from rnnexp.app.sweep.pictures import draw_sweep_picture
@@ -37,9 +38,6 @@ from rnnexp.report.table import print_table, summary_line
 from rnnexp.tracking import Courier, Tracking
 from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.interrupt import Stopped, StopRequest
-
-_LATE_SECONDS = 5.0
-"""How long to wait for the store after a signal that came when the run had finished."""
 
 
 class Session:
@@ -69,7 +67,8 @@ class Session:
         self.outcomes: list[Outcome] = []
         self.stopped = False
         options = jobs[0].plan.values["tracking"]
-        self.uri, self.wait = str(options["uri"]), float(options["wait"])
+        self.uri = str(options["uri"])
+        self.patience = Patience(self.uri, float(options["wait"]))
         self.tracking = Tracking(self.uri, artifact_root(self.uri), courier)
         self.tags = {"rnnexp.command": self.command}
         self.overrides = list(overrides)
@@ -162,7 +161,7 @@ class Session:
             self.outcomes = self.sweep.outcomes
             self._draw(self.sweep)
             self.sweep.close(self.stopped)
-        say_undelivered(self.tracking, self.tracking.close(self.wait))
+        deliver_rest(self.tracking, self.patience)
         if self.sweep is not None and self.sweep.opened:
             self._sum_up(self.sweep)
 
@@ -170,7 +169,7 @@ class Session:
         """Take note of the signal that ends the command, before `finish`."""
         self.stopped = True
         if error.too_late:  # nothing is left but the delivery, which goes on without us
-            self.wait = min(self.wait, _LATE_SECONDS)
+            self.patience.shorten()
 
     def after_stop(self, error: Stopped) -> str:
         """Say what is left of what was stopped, and how to go on."""
@@ -216,7 +215,7 @@ class Session:
         origin = origin_of(plan.values["resume"], folder)
         if origin is not None and origin.folder is not None:
             take_threads_of(origin.folder, plan)
-        return run(plan, folder, self.tracking, self.stop, tags=tags, origin=origin)
+        return run(plan, folder, self.tracking, self.stop, self.patience, tags=tags, origin=origin)
 
     def _run_item(self, sweep: Sweep, item: Item) -> None:
         if sweep.lease is None:

@@ -1,6 +1,7 @@
 """What ``rnnexp cells``, ``options`` and the ``-h`` of commands look like on 80 columns."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -49,6 +50,17 @@ def test_a_cell_of_a_family_of_its_own_is_listed_under_it(plugins: Registry) -> 
     assert groups == [("gated", ["gru"]), ("attention", ["looks"])]
 
 
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_file_that_lies_here_is_named_where_its_plugin_is_missed(
+    kind: Kind, workdir: Path, plugins: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workdir / "mine.py").write_text(f'@register_{kind}("mine")\n')
+    assert run([f"{kind}s", "mine"]) == 2
+    assert f"The {kind} 'mine' is registered by a file in '.'" in capsys.readouterr().err
+    assert run([f"{kind}s", "other"]) == 2
+    assert f"Unknown {kind} 'other'." in capsys.readouterr().err
+
+
 def _exit_code(words: list[str]) -> object:
     try:
         return run(words)
@@ -76,6 +88,19 @@ def test_the_keys_of_a_group_have_default_type_and_meaning(
     assert "clip.max_norm=1.0 (float | null) largest global norm, with by=norm." in words
     assert "monitor.nonfinite=raise (raise | skip | rollback)" in words
     assert "trainer." not in said
+
+
+def test_the_keys_of_sweeps_are_shown_by_launcher_and_sweeper(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["options", "hydra.launcher", "hydra.sweeper"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "hydra.launcher, with hydra/launcher=local How many jobs run at once" in words
+    assert "hydra.launcher.jobs=null (int | null) how many at once; null takes one per" in words
+    assert "with hydra/launcher=submitit_slurm Jobs of one Slurm array." in words
+    assert "hydra.sweeper.sampler_options={} (dict) arguments of Optuna's class" in words
+    assert "_target_" not in words
 
 
 @pytest.mark.parametrize("kind", ["cell", "task"])

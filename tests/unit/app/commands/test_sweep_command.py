@@ -49,6 +49,24 @@ def test_a_sweep_of_any_name_is_retried(workdir: Path, started: list[list[str]],
     assert given == {"sweep.name": name, "sweep.retry_failed": True}
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("before", [[], ["-m", "seed=0,1"]])
+def test_a_plan_has_a_help(flag: str, before: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert run(["sweep", "plan", *before, flag]) == 0
+    assert "rnnexp sweep plan KEY=VALUE ..." in capsys.readouterr().out
+
+
+def test_the_status_of_sweeps_needs_no_name(workdir: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        run(["sweep", "status", "--help"])
+    assert "usage: rnnexp sweep status [-h] [NAME]" in capsys.readouterr().out
+    assert run(["sweep", "status"]) == 0
+    assert capsys.readouterr().out.startswith(f"There is no sweep in {SWEEPS.resolve()}.")
+    define("mine")
+    assert run(["sweep", "status"]) == 0
+    assert capsys.readouterr().out.startswith("mine: ")
+
+
 PRESET = "# @package _global_\ncell:\n  hidden_size: 5\nsweep:\n  name: cd\n"
 
 

@@ -1,6 +1,7 @@
 """What ``rnnexp train`` makes of a command line, before anything of it runs."""
 
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,53 @@ def test_a_sweep_may_have_one_job(
 ) -> None:
     assert run(["train", *words.split()]) == 0
     assert (sessions[0].sweep is not None) == is_sweep
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "hydra/launcher=ray",
+        "hydra/sweeper=basic",
+        "hydra.launcher.jobs=4",
+        "hydra.sweeper.max_batch_size=2",
+        "hydra.sweep.subdir=x",
+        "sweep.name=mine",
+    ],
+)
+def test_one_run_takes_no_word_of_a_sweep(
+    workdir: Path, sessions: list[Session], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "seed=0", word]) == 2
+    assert f"rnnexp: {word}: it says how the jobs of a sweep run" in capsys.readouterr().err
+    assert not sessions
+
+
+def test_what_files_say_of_sweeps_is_no_word_of_the_command(
+    workdir: Path, sessions: list[Session]
+) -> None:
+    file = workdir / "more" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "# @package _global_\ndefaults: [{override /hydra/sweeper: basic}]\n"
+        "sweep: {name: ours}\nhydra: {launcher: {jobs: 2}}\n"
+    )
+    assert run(["train", "--config-dir", "more", "experiment=mine"]) == 0
+    assert run(["train", "experiment=demo", "hydra.mode=RUN"]) == 0
+    assert run(["train", "experiment=demo", "hydra.launcher.jobs=1", "sweep.name=mine"]) == 0
+    assert [session.sweep is not None for session in sessions] == [False, False, True]
+
+
+@pytest.mark.parametrize("command", ["train", "sweep plan"])
+def test_a_wrong_flag_is_answered_with_those_there_are(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run([*command.split(), "--nosuch"])
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: rnnexp {command} [KEY=VALUE ...] [-m")
+    assert f"rnnexp {command}: error: unrecognized arguments: --nosuch" in said
+    assert "--config-name" not in said
+    assert max(map(len, said.splitlines())) <= 80
 
 
 Usage = namedtuple("Usage", "total used free")

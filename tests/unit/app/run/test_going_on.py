@@ -154,7 +154,8 @@ def test_a_job_of_a_sweep_names_what_goes_on_with_it(
     earlier: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tags = {"rnnexp.sweep.name": "S", "rnnexp.command": "rnnexp train -m seed=0,1"}
-    Frozen({}, {**tags, "rnnexp.overrides": "seed=1 cell=gru"}, "", None, 1).write(earlier)
+    words = "seed=1 sweep.name=S hydra.launcher.jobs=2 cell=gru"
+    Frozen({}, {**tags, "rnnexp.overrides": words}, "", None, 1).write(earlier)
     assert command(["train", "resume=run"]) == 2
     said = capsys.readouterr().err
     assert "a job of the sweep S, and goes on by the sweep's command again: rnnexp train -m" in said

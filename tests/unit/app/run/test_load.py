@@ -205,9 +205,10 @@ def test_what_cannot_be_loaded_is_said_in_words(elman: Path, workdir: Path) -> N
     says(folder, "left no checkpoint")
 
 
-def test_the_package_names_nothing_else() -> None:
+def test_the_package_names_what_it_hands_on_and_nothing_else() -> None:
     import rnnexp
 
+    assert {"load_network", "__version__"} <= set(dir(rnnexp))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         rnnexp.nothing  # noqa: B018
 
