@@ -218,7 +218,7 @@ class Tracking(Journals):
             self._sink.hang_up()
             self._sink.wait(timeout)
         lost = {log.folder for log in self._logs if log.error}
-        return [f for f in self._folders if f in lost or not delivered(f)]
+        return [f for f in dict.fromkeys(self._folders) if f in lost or not delivered(f)]
 
     @property
     def problem(self) -> str | None:

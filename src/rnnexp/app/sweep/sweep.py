@@ -22,12 +22,12 @@ from rnnexp.app.jobs.folder import (
 from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.run.resume import JOURNAL
-from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
 from rnnexp.app.sweep.held import take, taken_over
 from rnnexp.app.sweep.items import Item, own_words, varied_by, without_lost
-from rnnexp.app.sweep.judge import judge
+from rnnexp.app.sweep.judge import judge, open_record
 from rnnexp.app.sweep.others import Others
+from rnnexp.app.sweep.unwritten import Unwritten, write_summary
 from rnnexp.tracking import (
     BEST,
     Comparison,
@@ -87,6 +87,7 @@ class Sweep:
         self.reports: str | None = None
         self._parent: RunLog | None = None
         self._begun: list[Path] = []
+        self._unwritten = Unwritten()
 
     @property
     def total(self) -> int:
@@ -199,7 +200,7 @@ class Sweep:
         return self.lease is not None and self.lease.is_lost()
 
     def beat(self) -> None:
-        """Give a sign of life.
+        """Give a sign of life, and write what the disk has refused so far.
 
         Raises:
             RunError: it is lost.
@@ -208,6 +209,7 @@ class Sweep:
             raise taken_over(self.folder)
         if self.lease is not None:
             self.lease.beat()
+        self._unwritten.write()
 
     def freeze(self, item: Item, threads: int) -> None:
         """Put everything that a process needs to run a job into the job's folder.
@@ -225,14 +227,8 @@ class Sweep:
 
     def judge(self, item: Item, how: str, code: int | None, **by: bool) -> Outcome:
         """Say how a job has ended, also where its process could not; see `judge`."""
-        return judge(item, how, code, partial(self._open_record, item), **by)
-
-    def _open_record(self, item: Item) -> RunLog:
-        frozen = Frozen.read(item.folder)
-        tags = {**provenance(Path.cwd()), **frozen.tags}
-        params = flatten(item.job.plan.values)
-        header = RunHeader(item.name, self.experiment, params, tags, parent_key=frozen.parent)
-        return self.tracking.open_run(item.folder, header, background=False)
+        opened = partial(open_record, item, self.experiment, self.tracking)
+        return judge(item, how, code, opened, self._unwritten.take, **by)
 
     def count(self, running: Collection[str] = ()) -> dict[str, int]:
         """Count the jobs by what has become of them.
@@ -267,6 +263,7 @@ class Sweep:
             self.lease.release()
 
     def _end(self, parent: RunLog, stopped: bool) -> None:
+        self._unwritten.close()
         self.tell()
         # First who is still at work, then what came out: a job may end in between.
         self.elsewhere = {item.key for item in self.items if self.others.have(item.folder)}
@@ -284,8 +281,8 @@ class Sweep:
         tags = {"rnnexp.sweep.finished": finished, "rnnexp.sweep.jobs": str(self.whole)}
         parent.tags({**tags, **self.best(outcomes)})
         file = self.folder / "sweep_summary.json"
-        write_json(file, [outcome.__dict__ for outcome in outcomes], indent=1)
-        parent.artifact(file)
+        if write_summary(file, outcomes):
+            parent.artifact(file)
 
     def _header(self) -> RunHeader:
         tags = {**provenance(Path.cwd()), **self.tags, "rnnexp.sweep.name": self.name}
