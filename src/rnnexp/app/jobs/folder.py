@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rnnexp.app.jobs.lease import holder_of
+from rnnexp.errors import RunError
 from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import read_json, write_json
 from rnnexp.tracking.outcome import FILE as SUMMARY
@@ -56,8 +57,15 @@ class Frozen:
 
     @classmethod
     def read(cls, folder: Path) -> "Frozen":
-        """Read it back."""
-        return cls(**read_json(folder / FROZEN))
+        """Read it back.
+
+        Raises:
+            RunError: it is not there any more.
+        """
+        values = read_json(folder / FROZEN)
+        if not values:
+            raise RunError(f"{folder / FROZEN} is not there: it was removed while its sweep ran.")
+        return cls(**values)
 
 
 def state_of(folder: Path) -> State:

@@ -23,7 +23,7 @@ from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
-from rnnexp.app.sweep.held import take, taken_over
+from rnnexp.app.sweep.held import is_lost, lost, take
 from rnnexp.app.sweep.items import Item, own_words, varied_by, without_lost
 from rnnexp.app.sweep.judge import judge, open_record
 from rnnexp.app.sweep.others import Others
@@ -196,8 +196,8 @@ class Sweep:
 
     @property
     def lost(self) -> bool:
-        """Whether another command has taken it over: the folder and the record are its own."""
-        return self.lease is not None and self.lease.is_lost()
+        """Whether another command has it, with folder and record, or the folder was removed."""
+        return self.lease is not None and is_lost(self.lease)
 
     def beat(self) -> None:
         """Give a sign of life, and write what the disk has refused so far.
@@ -206,7 +206,7 @@ class Sweep:
             RunError: it is lost.
         """
         if self.lost:
-            raise taken_over(self.folder)
+            raise lost(self.folder)
         if self.lease is not None:
             self.lease.beat()
         self._unwritten.write()
