@@ -7,6 +7,7 @@ import pytest
 from rnnexp.__main__ import run
 from rnnexp.app.jobs.folder import COMPLETE
 from rnnexp.app.jobs.log import LOG
+from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.session import Session
 from rnnexp.tracking.outcome import Outcome
 
@@ -25,6 +26,12 @@ def test_a_sweep_may_have_one_job(
 Usage = namedtuple("Usage", "total used free")
 
 
+def finish(item: Item) -> None:
+    item.folder.mkdir(parents=True)
+    Outcome(item.name, str(item.folder), "FINISHED").write()
+    (item.folder / COMPLETE).touch()
+
+
 def test_jobs_that_are_done_need_no_room(
     workdir: object, sessions: list[Session], monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -34,12 +41,10 @@ def test_jobs_that_are_done_need_no_room(
     monkeypatch.setattr("shutil.disk_usage", lambda folder: Usage(10**9, 10**9 - 10**5, 10**5))
     first, *others = sessions[0].sweep.items
     for item in others:
-        item.folder.mkdir(parents=True)
-        (item.folder / COMPLETE).touch()
+        finish(item)
     assert run(words) == 2
     assert "1 runs may write" in capsys.readouterr().err
-    first.folder.mkdir()
-    (first.folder / COMPLETE).touch()
+    finish(first)
     assert run(words) == 0
 
 
