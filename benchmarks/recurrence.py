@@ -224,8 +224,8 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    compiler = find_compiler() or "none"
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    compiler = find_compiler() or ("none",)
+    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
     facts = {
         "CPU": named[0] if named else platform.processor(),
         "cores": str(len(named)) if named else "?",

@@ -56,6 +56,7 @@ COMMANDS = {
 }
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 EXIT_UNREAD = 141
 """As a shell says of a program that SIGPIPE ended."""
 
@@ -73,10 +74,15 @@ def main() -> None:
     except BrokenPipeError:
         if not _is_unread():
             raise
+    except OSError as error:
+        if error.errno not in _FULL or not _is_full():
+            raise
+        code = _unprinted(error, sys.stdout.fileno())
     except SystemExit as error:  # of argparse; of rich, where nobody reads on
         if not isinstance(error.__context__, BrokenPipeError):
             code = error.code
-    leave(code if _emptied() else EXIT_UNREAD)
+    unprinted = _empty()
+    leave(code if unprinted is None else unprinted)
 
 
 def _show_any_letter() -> None:
@@ -95,16 +101,35 @@ def _is_unread() -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _emptied() -> bool:
+def _empty() -> int | None:
     # What is left in a buffer at the very end Python cannot write either, and calls it an error.
-    done = True
+    code = None
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
-        except BrokenPipeError:
-            done = False
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return done
+        except OSError as error:
+            code = _unprinted(error, stream.fileno())
+    return code
+
+
+def _unprinted(error: OSError, place: int) -> int:
+    from rnnexp.errors import EXIT_FAILED
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), place)
+    if isinstance(error, BrokenPipeError):
+        return EXIT_UNREAD
+    words = f"what it prints cannot be written: {error.strerror}. What else it did stands"
+    print(f"rnnexp: {words}; send it to another place.", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _is_full() -> bool:
+    # Whether what is printed is what cannot be written: an empty line tells.
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
 
 
 def run(arguments: list[str]) -> int:
@@ -152,6 +177,8 @@ def _ended(error: Exception | SystemExit) -> int:
 
     if isinstance(error, BrokenPipeError) and _is_unread():
         return EXIT_UNREAD
+    if isinstance(error, OSError) and error.errno in _FULL and _is_full():
+        return _unprinted(error, sys.stdout.fileno())
     exits = isinstance(error, SystemExit)
     if exits and place_in_plugin(error) is None:  # of argparse
         raise error
@@ -182,7 +209,7 @@ def _explained(error: Exception | SystemExit) -> int:
 def _of_a_path(error: OSError) -> str | None:
     # No disk, no rights, no such folder: what the path is says what to do.
     place = "" if error.filename is None else f"{os.fspath(error.filename)!r}: "
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # a write says it, without a path
+    if error.errno in _FULL:  # a write says it, without a path
         return f"{place}{error.strerror}. Free some space, and give the same command again."
     if error.filename is None:
         return None

@@ -8,6 +8,7 @@ RnnexpError
 │   │   ├── NameTakenError     its name is another's already
 │   │   └── DeclaredError      what its class declares cannot be used
 │   └── StoreError         a tracking store that cannot be used
+│       ├── DamagedError       a record that cannot be read any more
 │       └── StoreAwayError     a tracking server that does not answer
 └── RunError           a run that started and could not end well: exit code 1
     └── NonFiniteError     a loss, gradient or state that is NaN or infinite
@@ -72,6 +73,10 @@ class DeclaredError(PluginError):
 
 class StoreError(UserError):
     """A tracking store that cannot be used."""
+
+
+class DamagedError(StoreError):
+    """A record that cannot be read any more."""
 
 
 class StoreAwayError(StoreError):

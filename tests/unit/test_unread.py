@@ -1,4 +1,4 @@
-"""Where nobody reads what is printed, as behind ``| head``, a command ends quietly."""
+"""Where nobody reads what is printed a command ends quietly; where it has no room, in words."""
 
 import os
 import subprocess
@@ -68,3 +68,36 @@ def test_a_broken_pipe_of_another_kind_is_told(python: Callable[..., Any], tmp_p
     done = python("-c", COMMAND, cwd=tmp_path)
     assert done.code == 1
     assert "BrokenPipeError: of a worker" in done.err
+
+
+FAILS = "def main(*_):\n    print('so far')\n    raise OSError(28, 'No space')\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("how", [how for how in SPEAKS if how.startswith("printed")])
+def test_what_cannot_be_printed_is_no_full_disk(how: str, unbuffered: str, tmp_path: Path) -> None:
+    (tmp_path / "speaks.py").write_text(SPEAKS[how], encoding="utf-8")
+    own = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND],
+            cwd=tmp_path,
+            env={**os.environ, **own},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    wanted = "rnnexp: what it prints cannot be written: No space left on device. What else it did"
+    assert done.returncode == 1
+    assert done.stderr == f"{wanted} stands; send it to another place.\n"
+
+
+def test_a_full_disk_is_told_where_what_is_printed_is_read(
+    python: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "speaks.py").write_text(FAILS, encoding="utf-8")
+    done = python("-c", COMMAND, cwd=tmp_path)
+    assert (done.code, done.out.strip()) == (2, "so far")
+    assert done.err == "rnnexp: No space. Free some space, and give the same command again.\n"

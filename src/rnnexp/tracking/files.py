@@ -8,7 +8,9 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
+
+from rnnexp.errors import UserError
 
 CURSOR = "cursor.json"
 RUN = "run.json"
@@ -47,21 +49,33 @@ def write_json(path: Path, value: Any, indent: int | None = None, *, sync: bool 
         file.write(text)
 
 
-def read_json(path: Path, *, synced: bool = True) -> dict[str, Any]:
-    """Read a file of `write_json`; an empty mapping where there is none.
+def read_json(path: Path, *, needed: bool = True) -> dict[str, Any]:
+    """Read a mapping that `write_json` has written; an empty one where there is no file.
 
     Args:
         path: the file.
-        synced: how it was written; one that was not may be torn, which counts as none.
+        needed: False where a damaged one counts as none: it is made again, or can be done without.
+
+    Raises:
+        UserError: it is damaged, and needed.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _mapping(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
-    except ValueError:
-        if synced:
-            raise
-        return {}
+    except ValueError as error:
+        if not needed:
+            return {}
+        raise UserError(
+            f"{path} is damaged: {error}. Put it back from a copy, or remove it, and give the "
+            "same command again."
+        ) from error
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds {value!r:.40}, and not names and values")
+    return cast(dict[str, Any], value)
 
 
 def hold(file: IO[bytes]) -> None:

@@ -1,7 +1,8 @@
 """Forward one journal to a store: in batches, from a cursor, each point exactly once.
 
 The cursor is written after the store has taken a batch. If the forwarder dies between the two, the
-batch is read again; the store is then asked what it has of it already.
+batch is read again; the store is then asked what it has of it already. Where the cursor is damaged
+it is asked so of the whole journal.
 """
 
 import math
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rnnexp.tracking.files import CURSOR, RUN, read_json, write_json
-from rnnexp.tracking.journal import FILE, read_from
+from rnnexp.tracking.journal import FILE, begins_at, read_from
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
 KILLED = "the process was killed"
@@ -67,14 +68,17 @@ class Forwarder:
         self.folder = folder
         self.store = store
         self._cursor = folder / cursor
-        known = read_json(self._cursor)
+        known = read_json(self._cursor, needed=False)
         self._offset = int(known.get("offset", 0))
+        # Up to where the store may have what is read: it is asked then.
+        self._unsure_to = self._offset + 1 if self._offset or (folder / RUN).exists() else 0
+        if self._is_lost(known):
+            self._offset, self._unsure_to = 0, (folder / FILE).stat().st_size
         self._marked: set[str] = set(known.get("nonfinite", []))
         self._run_id: str | None = known.get("run_id")
         self.ended = bool(known.get("ended", False))
         self.ended_here = False
         """Whether the end of the run was delivered by this forwarder: nothing more will come."""
-        self._unsure = self._offset > 0 or (folder / RUN).exists()
 
     def advance(self) -> bool:
         """Deliver one batch.
@@ -89,10 +93,10 @@ class Forwarder:
         try:
             self._deliver(records)
         except BaseException:
-            self._unsure = True  # the store may have taken a part, or all and the reply was lost
+            # The store may have taken a part, or all and the reply was lost.
+            self._unsure_to = max(self._unsure_to, offset)
             raise
         self._offset = offset
-        self._unsure = False
         self._write_cursor()
         return True
 
@@ -114,6 +118,12 @@ class Forwarder:
         self.store.end_run(self._run_id, "FAILED", now)
         self.ended = True
         self._write_cursor()
+
+    def _is_lost(self, known: Mapping[str, Any]) -> bool:
+        """Whether the cursor is damaged, or its journal is another one now: a copy put back."""
+        if "offset" not in known:
+            return self._cursor.exists()
+        return not begins_at(self.folder / FILE, self._offset)
 
     def _write_cursor(self) -> None:
         state: dict[str, Any] = {"offset": self._offset, "run_id": self._run_id}
@@ -167,7 +177,8 @@ class Forwarder:
     def _send(self, points: list[Point], tags: Mapping[str, str]) -> None:
         if points:
             run_id = self._id()
-            new = self._not_stored(run_id, points) if self._unsure else points
+            unsure = self._offset < self._unsure_to
+            new = self._not_stored(run_id, points) if unsure else points
             self.store.log_metrics(run_id, new)
         marks = self._marks_of(points)
         if marks or tags:

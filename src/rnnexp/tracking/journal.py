@@ -6,12 +6,14 @@ most every second. A killed owner can leave half a line: it is cut when the jour
 
 import json
 import os
+import shlex
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from rnnexp.errors import DamagedError
 from rnnexp.tracking.files import hold, replaced
 from rnnexp.tracking.records import Record
 
@@ -150,6 +152,9 @@ def read_from(
 
     Returns:
         The records, and the offset behind the last of them.
+
+    Raises:
+        DamagedError: a line is no record.
     """
     records: list[Record] = []
     with path.open("rb") as file:
@@ -158,12 +163,29 @@ def read_from(
             if not line.endswith(b"\n"):
                 break
             if profiles or not line.startswith(_PROFILE):
-                records.append(json.loads(line))
+                records.append(_record_of(line, path, offset))
             offset += len(line)
             limit -= len(line)
             if limit <= 0:
                 break
     return records, offset
+
+
+def _record_of(line: bytes, path: Path, offset: int) -> Record:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise DamagedError(
+            f"{path} is damaged at byte {offset}: {error}. Put it back from a copy, or give up "
+            f"what stands behind: truncate -s {offset} {shlex.quote(str(path))}"
+        ) from error
+
+
+def begins_at(path: Path, offset: int) -> bool:
+    """Tell whether a record begins at a byte offset, or would if one were added."""
+    with path.open("rb") as file:
+        file.seek(max(0, offset - 1))
+        return offset == 0 or file.read(1) == b"\n"
 
 
 def append_line(path: Path, line: str) -> None:

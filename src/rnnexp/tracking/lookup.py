@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rnnexp.errors import ConfigError, StoreAwayError, StoreError
+from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
 from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
 from rnnexp.tracking.forward import Forwarder
 from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all, read_from
@@ -59,7 +59,7 @@ def load_run(folder: Path) -> RunRecord:
     path = folder / FILE
     if not path.is_file():
         raise StoreError(f"{folder} is no run: it has no {FILE}.")
-    run = RunRecord(run_id=read_json(folder / RUN).get("run_id"))
+    run = RunRecord(run_id=read_json(folder / RUN, needed=False).get("run_id"))
     for record in read_all(path):
         if _begins_anew(record):  # another run in the same folder: the earlier one is over
             run = RunRecord(run_id=run.run_id)
@@ -82,7 +82,8 @@ def find_run(run_id: str, outputs: Path) -> Path | None:
     if len(run_id) < ID_BEGINNING:
         return None
     files = sorted(outputs.rglob(RUN), key=lambda file: file.stat().st_mtime)
-    known = {str(read_json(file).get("run_id", "")): file.parent for file in files}
+    ids = (str(read_json(file, needed=False).get("run_id", "")) for file in files)
+    known = {known_id: file.parent for known_id, file in zip(ids, files, strict=True)}
     found = [known_id for known_id in known if known_id.startswith(run_id)]
     if len(found) > 1:
         raise ConfigError(
@@ -171,6 +172,8 @@ def _sync(folder: Path, uri: str | None, is_over: bool) -> str:
         cut_torn_tail(folder / FILE)
     try:
         return _deliver(folder, uri or own, cursor, is_over)
+    except DamagedError:
+        raise
     except Exception as error:
         kind = StoreAwayError if is_away(error) else StoreError
         raise kind(f"{uri or own}: {error}. Nothing is lost; try again later.") from error
@@ -188,7 +191,7 @@ def _deliver(folder: Path, uri: str, cursor: str, is_over: bool) -> str:
     from rnnexp.tracking.mlflow_store import MlflowStore  # seconds, and seldom needed
 
     store = MlflowStore(uri)
-    known = read_json(folder / cursor).get("run_id")
+    known = read_json(folder / cursor, needed=False).get("run_id")
     # The cursor says what the store was given, not what it has kept: its file may be another now.
     lost = known is not None and not store.has_run(known)
     if lost:

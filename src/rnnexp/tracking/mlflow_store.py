@@ -50,6 +50,8 @@ class MlflowStore:
     def __init__(self, uri: str) -> None:
         for noisy in ("alembic", "mlflow"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
+        # It prints the traceback of what it raises, which its caller says in a line.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         self._client = open_client(uri)
         self._is_file = uri.startswith(SQLITE)
         self._points = _points_of(uri)

@@ -76,7 +76,7 @@ class Outcome:
 
 def id_in(folder: Path) -> str | None:
     """Give the id that the store has given the run of a folder, if it has."""
-    return read_json(folder / RUN).get("run_id")
+    return read_json(folder / RUN, needed=False).get("run_id")
 
 
 def describe_outcome(outcome: Outcome) -> str:

@@ -107,7 +107,7 @@ class RunLog:
         """Wait until the store has named the run; None if it has not in time (seconds)."""
         until = time.monotonic() + timeout
         # An earlier run may have left its file in the same folder.
-        while (found := read_json(self.folder / RUN)).get("key") != self.key:
+        while (found := read_json(self.folder / RUN, needed=False)).get("key") != self.key:
             if time.monotonic() > until:
                 return None
             time.sleep(_POLL_SECONDS)
@@ -218,7 +218,7 @@ class Tracking(Journals):
             self._sink.hang_up()
             self._sink.wait(timeout)
         lost = {log.folder for log in self._logs if log.error}
-        return [f for f in self._folders if f in lost or not delivered(f)]
+        return [f for f in dict.fromkeys(self._folders) if f in lost or not delivered(f)]
 
     @property
     def problem(self) -> str | None:
@@ -257,5 +257,5 @@ def close_journal(folder: Path, status: Status, reason: str, log: Path | None = 
 
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:
     """Tell whether the store of a cursor has the whole journal of a run."""
-    known = read_json(folder / cursor)
+    known = read_json(folder / cursor, needed=False)
     return bool(known.get("ended")) and known["offset"] == (folder / FILE).stat().st_size

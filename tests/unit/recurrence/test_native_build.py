@@ -159,6 +159,55 @@ def test_the_compiler_is_named_by_the_environment(
         building.build(ANSWER)
 
 
+UNUSABLE = {  # what `$CC` is, and what is said of it
+    "hangs": ("#!/bin/sh\nexec sleep 60\n", "took more than 0.2 s"),
+    "no program": ("garbage", "cannot be run: Exec format error"),
+}
+
+
+@pytest.mark.parametrize("how", UNUSABLE)
+def test_a_compiler_that_cannot_be_asked_is_asked_once(
+    cache: Path,
+    elman: Callable[[], Cell],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    content, said = UNUSABLE[how]
+    (tmp_path / "compiler").write_text(content)
+    (tmp_path / "compiler").chmod(0o755)
+    monkeypatch.setenv("CC", str(tmp_path / "compiler"))
+    monkeypatch.setattr(building, "_VERSION_TIMEOUT_S", 0.2)
+    with pytest.raises(building.BuildError, match=said):
+        building.build(ANSWER)
+    monkeypatch.setattr(building, "_run", pytest.fail)
+    assert choose_backend(elman()) == "pointwise"
+
+
+@needs_compiler
+@pytest.mark.parametrize("words", ["{} -pipe", "{}  -O1 '-DTEXT=two words'", "'{}'"])
+def test_the_compiler_may_be_named_with_arguments(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    found = building.find_compiler()
+    assert found is not None
+    spaced = tmp_path / "my compiler"
+    spaced.symlink_to(found[0])
+    monkeypatch.setenv("CC", words.format(found[0]))
+    assert building.build(ANSWER).answer() == 42
+    monkeypatch.setenv("CC", str(spaced))
+    assert building.find_compiler() == (str(spaced),)
+
+
+@pytest.mark.parametrize("named", ["no such program", "'an open quotation", " "])
+def test_a_name_of_no_compiler_is_said(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setenv("CC", named)
+    with pytest.raises(building.BuildError, match="names no program; set it to a C compiler"):
+        building.build(ANSWER)
+
+
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RNNEXP_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")

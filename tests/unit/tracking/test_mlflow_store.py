@@ -1,11 +1,14 @@
 """A real sqlite store of MLflow's."""
 
+import io
+import logging
 import math
 import os
 import sqlite3
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from rnnexp.errors import StoreError
 from rnnexp.tracking import RunHeader, RunLog, check_store, find_run
@@ -196,3 +199,18 @@ def test_fresh_store_is_opened_by_four_processes_at_once(start_copy, tmp_path: P
     assert ask("SELECT count(*) FROM metrics").fetchone() == (200,)
     assert ask("SELECT count(*) FROM experiments WHERE name = 'study'").fetchone() == (1,)
     connection.close()
+
+
+def test_what_the_client_raises_it_does_not_print(tmp_path: Path, store) -> None:
+    with sqlite3.connect(tmp_path / "mlflow.db") as file:
+        file.execute("DROP TABLE experiments")
+    file.close()
+    logger, printed = logging.getLogger("mlflow.store.db.utils"), io.StringIO()
+    handler = logging.StreamHandler(printed)
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(MlflowException, match="no such table: experiments"):
+            store.open_run(start_of("k", header_of()))
+    finally:
+        logger.removeHandler(handler)
+    assert printed.getvalue() == ""

@@ -141,7 +141,7 @@ def _overrides_of(folder: Path) -> str:
 
 def _how(folder: Path, state: State) -> str:
     if state == "running":
-        progress = read_json(folder / STATUS, synced=False)
+        progress = read_json(folder / STATUS, needed=False)
         return f"| step {progress['step']}/{progress['of']}" if progress else ""
     outcome = outcome_of(folder)
     return f"| {outcome.error}" if outcome and outcome.error else ""

@@ -30,17 +30,21 @@ def _deliver(runs: Sequence[Path], uri: str | None) -> int:
     """Deliver runs one after the other, each on a line; return how many were not."""
     left, away = 0, set[str | None]()
     for folder in runs:
-        store = uri or store_of(folder)
         print(f"{folder}: ", end="", flush=True)  # beforehand: a store may take its time
-        if store in away:
-            print(f"not delivered: {store} does not answer, see above")
-            left += 1
-            continue
         try:
-            print(sync(folder, uri))
+            print(_deliver_one(folder, uri, away))
         except StoreError as error:
             print(f"not delivered: {error}")
             left += 1
-            if isinstance(error, StoreAwayError):
-                away.add(store)
     return left
+
+
+def _deliver_one(folder: Path, uri: str | None, away: set[str | None]) -> str:
+    store = uri or store_of(folder)
+    if store in away:
+        raise StoreError(f"{store} does not answer, see above")
+    try:
+        return sync(folder, uri)
+    except StoreAwayError:
+        away.add(store)
+        raise

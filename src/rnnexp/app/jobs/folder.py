@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from rnnexp.app.jobs.lease import holder_of
+from rnnexp.errors import RunError
 from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import read_json, write_json
 from rnnexp.tracking.outcome import FILE as SUMMARY
@@ -55,13 +57,20 @@ class Frozen:
 
     @classmethod
     def read(cls, folder: Path) -> "Frozen":
-        """Read it back."""
-        return cls(**read_json(folder / FROZEN))
+        """Read it back.
+
+        Raises:
+            RunError: it is not there any more.
+        """
+        values = read_json(folder / FROZEN)
+        if not values:
+            raise RunError(f"{folder / FROZEN} is not there: it was removed while its sweep ran.")
+        return cls(**values)
 
 
 def state_of(folder: Path) -> State:
     """Tell how far a job has come."""
-    if (folder / COMPLETE).is_file():
+    if is_done(folder):
         return "done"
     holder = holder_of(folder)
     if holder is not None and holder.alive:
@@ -72,6 +81,22 @@ def state_of(folder: Path) -> State:
     if outcome is not None and outcome.status == "FAILED":
         return "failed"
     return "interrupted" if (folder / "journal.jsonl").is_file() else "new"
+
+
+def is_done(folder: Path) -> bool:
+    """Tell whether a job is COMPLETE; one whose summary has gone since, or is damaged, is not."""
+    try:
+        changed = (folder / SUMMARY).stat().st_mtime_ns
+    except OSError:
+        return False
+    return (folder / COMPLETE).is_file() and _is_whole(folder, changed)
+
+
+@cache
+def _is_whole(folder: Path, changed: int) -> bool:
+    # Read once: a sweep asks twice a second how far thousands of jobs have come.
+    del changed
+    return outcome_of(folder) is not None
 
 
 def counted(states: Mapping[str, State], running: Collection[str], total: int) -> dict[str, int]:

@@ -9,10 +9,11 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from filelock import FileLock
 
+from rnnexp.errors import UserError
 from rnnexp.tracking.files import read_json, write_json
 
 FILE, LOCK = "lease.json", ".lease.lock"
@@ -146,15 +147,22 @@ def _try(folder: Path) -> Lease | None:
         holder = holder_of(folder)
         if holder is not None and holder.alive:
             return None
-        token = int(read_json(folder / FILE).get("token", 0)) + 1
+        token = int(_read(folder).get("token", 0)) + 1
         _write(folder, token)
         return Lease(folder, token)
 
 
 def holder_of(folder: Path) -> Holder | None:
     """Read who holds the lease; None where it was handed back."""
-    values = read_json(folder / FILE)
+    values = _read(folder)
     return Holder(**values) if "pid" in values else None
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / FILE)
+    except UserError:  # damaged; who holds it, if anyone, sees by another token that it is lost
+        return {"token": int(time.time())}
 
 
 def process_start(pid: int) -> float | None:

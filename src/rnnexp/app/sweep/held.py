@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from rnnexp.app.jobs.lease import Lease, acquire, holder_of
+from rnnexp.app.jobs.lease import FILE, Lease, acquire, holder_of
 from rnnexp.errors import ConfigError, RunError
 
 
@@ -26,12 +26,22 @@ def take(folder: Path) -> Lease:
     return lease
 
 
-def taken_over(folder: Path) -> RunError:
-    """Say who has taken a sweep over, and what that means for this command.
+def is_lost(lease: Lease) -> bool:
+    """Tell whether another command has taken a sweep over, or its folder was removed."""
+    return lease.is_lost() or not (lease.folder / FILE).is_file()
+
+
+def lost(folder: Path) -> RunError:
+    """Say how a sweep was lost, and what that means for this command.
 
     Args:
         folder: the sweep's.
     """
+    if not (folder / FILE).is_file():
+        return RunError(
+            f"The folder {folder} was removed while its sweep ran. This command ends, and asks its "
+            "jobs to end, too. Given again, it begins anew."
+        )
     who = holder_of(folder) or "another process"
     return RunError(
         f"The sweep {folder.name} has been taken over by {who} while this command stood "

@@ -1,14 +1,15 @@
 """What has become of a job whose process has ended, in whatever way."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from hydra_plugins.rnnexp_local_launcher._pool import STOPPED
-from rnnexp.app.jobs.folder import COMPLETE, outcome_of, pruned_at
+from rnnexp.app.jobs.folder import COMPLETE, Frozen, outcome_of, pruned_at
 from rnnexp.app.jobs.log import LOG, log_tail
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.items import Item
-from rnnexp.tracking import RunLog, close_journal
+from rnnexp.tracking import RunHeader, RunLog, Tracking, close_journal, provenance
 from rnnexp.tracking.outcome import Outcome
 
 _NOT_SENT = ", which its sweep has not sent; `rnnexp sweep retry` goes on with it"
@@ -19,6 +20,7 @@ def judge(
     how: str,
     code: int | None,
     open_record: Callable[[], RunLog],
+    write: Callable[[Outcome], None],
     *,
     timed_out: bool = False,
     stopped: bool = False,
@@ -30,6 +32,7 @@ def judge(
         how: how its process ended, in words.
         code: its exit code; None where a signal ended it.
         open_record: opens the job's record, where its process has not come so far.
+        write: takes what this finds out.
         timed_out: whether it was ended for its time.
         stopped: whether its sweep has ended it, or a cluster that wanted the machine, so that it
             goes on next time; any other signal is a failure: of memory, a library, a stranger.
@@ -48,8 +51,23 @@ def judge(
     if reason is not None:
         outcome.pruned, outcome.status, outcome.error = True, "KILLED", reason
     _end_record(item, outcome, stopped, open_record)
-    outcome.write()
+    write(outcome)
     return outcome
+
+
+def open_record(item: Item, experiment: str, tracking: Tracking) -> RunLog:
+    """Open the record of a job as its own process does.
+
+    Args:
+        item: the job, frozen.
+        experiment: where its record goes.
+        tracking: takes it.
+    """
+    frozen = Frozen.read(item.folder)
+    tags = {**provenance(Path.cwd()), **frozen.tags}
+    params = flatten(item.job.plan.values)
+    header = RunHeader(item.name, experiment, params, tags, parent_key=frozen.parent)
+    return tracking.open_run(item.folder, header, background=False)
 
 
 def _holds(outcome: Outcome, timed_out: bool, stopped: bool) -> bool:

@@ -24,10 +24,11 @@ from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
-from rnnexp.app.sweep.held import take, taken_over
+from rnnexp.app.sweep.held import is_lost, lost, take
 from rnnexp.app.sweep.items import Item, own_words, varied_by, without_lost
-from rnnexp.app.sweep.judge import judge
+from rnnexp.app.sweep.judge import judge, open_record
 from rnnexp.app.sweep.others import Others
+from rnnexp.app.sweep.unwritten import Unwritten, write_summary
 from rnnexp.tracking import (
     Comparison,
     RunHeader,
@@ -86,6 +87,7 @@ class Sweep:
         self.reports: str | None = None
         self._parent: RunLog | None = None
         self._begun: list[Path] = []
+        self._unwritten = Unwritten()
 
     @property
     def total(self) -> int:
@@ -193,19 +195,20 @@ class Sweep:
 
     @property
     def lost(self) -> bool:
-        """Whether another command has taken it over: the folder and the record are its own."""
-        return self.lease is not None and self.lease.is_lost()
+        """Whether another command has it, with folder and record, or the folder was removed."""
+        return self.lease is not None and is_lost(self.lease)
 
     def beat(self) -> None:
-        """Give a sign of life.
+        """Give a sign of life, and write what the disk has refused so far.
 
         Raises:
             RunError: it is lost.
         """
         if self.lost:
-            raise taken_over(self.folder)
+            raise lost(self.folder)
         if self.lease is not None:
             self.lease.beat()
+        self._unwritten.write()
 
     def freeze(self, item: Item, threads: int) -> None:
         """Put everything that a process needs to run a job into the job's folder.
@@ -223,14 +226,8 @@ class Sweep:
 
     def judge(self, item: Item, how: str, code: int | None, **by: bool) -> Outcome:
         """Say how a job has ended, also where its process could not; see `judge`."""
-        return judge(item, how, code, partial(self._open_record, item), **by)
-
-    def _open_record(self, item: Item) -> RunLog:
-        frozen = Frozen.read(item.folder)
-        tags = {**provenance(Path.cwd()), **frozen.tags}
-        params = flatten(item.job.plan.values)
-        header = RunHeader(item.name, self.experiment, params, tags, parent_key=frozen.parent)
-        return self.tracking.open_run(item.folder, header, background=False)
+        opened = partial(open_record, item, self.experiment, self.tracking)
+        return judge(item, how, code, opened, self._unwritten.take, **by)
 
     def count(self, running: Collection[str] = ()) -> dict[str, int]:
         """Count the jobs by what has become of them.
@@ -265,6 +262,7 @@ class Sweep:
             self.lease.release()
 
     def _end(self, parent: RunLog, stopped: bool) -> None:
+        self._unwritten.close()
         self.tell()
         # First who is still at work, then what came out: a job may end in between.
         self.elsewhere = {item.key for item in self.items if self.others.have(item.folder)}
@@ -282,8 +280,8 @@ class Sweep:
         tags = {"rnnexp.sweep.finished": finished, "rnnexp.sweep.jobs": str(self.whole)}
         parent.tags({**tags, **self.best(outcomes)})
         file = self.folder / "sweep_summary.json"
-        write_json(file, [outcome.__dict__ for outcome in outcomes], indent=1)
-        parent.artifact(file)
+        if write_summary(file, outcomes):
+            parent.artifact(file)
 
     def _header(self) -> RunHeader:
         tags = {**provenance(Path.cwd()), **self.tags, "rnnexp.sweep.name": self.name}

@@ -205,7 +205,7 @@ def _tested(outcome: Outcome) -> str:
 
 
 def _progress_of(item: Item) -> str:
-    status = read_json(item.folder / STATUS, synced=False)
+    status = read_json(item.folder / STATUS, needed=False)
     if not status:
         return f"  {item.name}  starting"
     loss = "" if status["loss"] is None else f"  loss {status['loss']:.4g}"

@@ -11,7 +11,7 @@ from rnnexp.app.config.compose import prepare
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import load_as_recorded
 from rnnexp.app.config.validate import validate_plain
-from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, outcome_of
+from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, is_done, outcome_of
 from rnnexp.app.jobs.lease import BUSY, Lease, acquire
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import run
@@ -46,10 +46,11 @@ def run_folder(
     lease = acquire(folder, patience)
     if lease is None:
         return BUSY
-    if (folder / COMPLETE).is_file():
+    if is_done(folder):
         lease.release()
         return 0
-    (folder / SUMMARY).unlink(missing_ok=True)  # of an attempt before this one
+    for name in (COMPLETE, SUMMARY):  # of an attempt before this one
+        (folder / name).unlink(missing_ok=True)
     if stop is not None:
         with lease.beating():
             return _run_marked(folder, stop, lease)

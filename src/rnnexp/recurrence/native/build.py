@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -28,6 +29,7 @@ _THREADS = (("-fopenmp",), ("-pthread",))
 _SHOWN_LINES = 5
 _DIGEST_BYTES = 32
 _TIMEOUT_S = 120
+_VERSION_TIMEOUT_S = 20
 
 
 _log = logging.getLogger(__name__)
@@ -52,11 +54,25 @@ def cache_dir() -> Path:
         raise BuildError(f"{error} for what is compiled; set $RNNEXP_CACHE.") from error
 
 
-def find_compiler() -> str | None:
-    """Find ``$CC``, cc, gcc or clang, in this order; None if there is none."""
+def find_compiler() -> tuple[str, ...] | None:
+    """Find ``$CC``, or else cc, gcc or clang; None if there is none.
+
+    Returns:
+        The program, and the arguments that ``$CC`` has after it.
+    """
     named = os.environ.get("CC")
-    names = [named] if named else ["cc", "gcc", "clang"]
-    return next((path for name in names if (path := shutil.which(name))), None)
+    commands = [_words(named)] if named else [["cc"], ["gcc"], ["clang"]]
+    found = ((shutil.which(name), *rest) for name, *rest in commands)
+    return next(((path, *rest) for path, *rest in found if path), None)
+
+
+def _words(command: str) -> list[str]:
+    if shutil.which(command):  # a path may have spaces in it
+        return [command]
+    try:
+        return shlex.split(command) or [command]
+    except ValueError:  # a quotation without an end
+        return [command]
 
 
 def build(source: str) -> ctypes.CDLL:
@@ -65,12 +81,15 @@ def build(source: str) -> ctypes.CDLL:
     The name of the result is the sha256 of the text, the compiler, its flags and the CPU.
 
     Raises:
-        BuildError: there is no compiler, or it fails; with its last lines.
+        BuildError: there is no compiler, it cannot be run, or it fails; with its last lines.
     """
     compiler = find_compiler()
     if compiler is None:
-        raise BuildError("there is no C compiler; install gcc or clang, or set $CC.")
-    key = "\0".join((source, *_FLAGS, _identity(compiler), _cpu()))
+        raise BuildError(_no_compiler())
+    identity = _identity(compiler)
+    if isinstance(identity, BuildError):
+        raise BuildError(str(identity))
+    key = "\0".join((source, *_FLAGS, identity, _cpu()))
     file = cache_dir() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
     if whole(file) is None:
         _compile(compiler, source, file)
@@ -78,6 +97,13 @@ def build(source: str) -> ctypes.CDLL:
         return ctypes.CDLL(str(file))
     except OSError as error:
         raise BuildError(f"the kernel {file} cannot be loaded: {error}") from error
+
+
+def _no_compiler() -> str:
+    named = os.environ.get("CC")
+    if named:
+        return f"CC={named!r} names no program; set it to a C compiler, or unset it."
+    return "there is no C compiler; install gcc or clang, or set $CC."
 
 
 def sealed(content: bytes) -> bytes:
@@ -95,7 +121,7 @@ def whole(file: Path) -> bytes | None:
     return body if content == sealed(body) else None
 
 
-def _compile(compiler: str, source: str, file: Path) -> None:
+def _compile(compiler: tuple[str, ...], source: str, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # Built beside its place and moved there: a reader sees all of it or nothing.
@@ -110,24 +136,35 @@ def _compile(compiler: str, source: str, file: Path) -> None:
         raise BuildError(f"the kernel cannot be stored in {file.parent}: {error}") from error
 
 
-def _run_compiler(compiler: str, text: Path, result: Path) -> None:
+def _run_compiler(compiler: tuple[str, ...], text: Path, result: Path) -> None:
     said = ""
     for threads in _THREADS:
-        command = [compiler, *_FLAGS, *threads, str(text), "-o", str(result), *_LIBRARY]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            raise BuildError(f"{compiler} took more than {_TIMEOUT_S} s.") from None
+        done = _run(compiler, *_FLAGS, *threads, str(text), "-o", str(result), *_LIBRARY)
         if done.returncode == 0:
             return
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
-    raise BuildError(f"the C compiler {compiler} failed: {said}")
+    raise BuildError(f"the C compiler {shlex.join(compiler)} failed: {said}")
+
+
+def _run(
+    compiler: tuple[str, ...], *arguments: str, timeout: float = _TIMEOUT_S
+) -> "subprocess.CompletedProcess[str]":
+    command, name = [*compiler, *arguments], shlex.join(compiler)
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"the C compiler {name} took more than {timeout:g} s.") from None
+    except OSError as error:
+        raise BuildError(f"the C compiler {name} cannot be run: {error.strerror}.") from error
 
 
 @lru_cache
-def _identity(compiler: str) -> str:
-    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
-    return f"{compiler} {done.stdout.partition(chr(10))[0]}"
+def _identity(compiler: tuple[str, ...]) -> str | BuildError:
+    try:
+        done = _run(compiler, "--version", timeout=_VERSION_TIMEOUT_S)
+    except BuildError as error:  # asked once: every cell would wait for it again
+        return error
+    return f"{shlex.join(compiler)} {done.stdout.partition(chr(10))[0]}"
 
 
 @lru_cache

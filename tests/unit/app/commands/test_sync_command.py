@@ -50,6 +50,17 @@ def test_runs_behind_one_whose_server_is_silent_are_delivered(
     assert "2 of 3 runs are not delivered, for the reasons above. Nothing is lost" in said.err
 
 
+def test_runs_behind_a_damaged_one_are_delivered(
+    workdir: Path, store_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _record_runs(*[store_uri] * 3)
+    Path("run1", "journal.jsonl").write_text("garbage\n")
+    assert run(["sync", *FOLDERS]) == 2
+    one, two, three = capsys.readouterr().out.splitlines()
+    assert one.startswith("run1: not delivered: run1/journal.jsonl is damaged at byte 0: ")
+    assert (two, three) == ("run2: delivered", "run3: delivered")
+
+
 def test_a_run_is_named_before_its_store_is_asked(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,6 @@ from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.tracking import RunHeader, RunLog, key_of, load_run, sync
 from rnnexp.tracking.family import BEST_RUN
-from rnnexp.tracking.files import read_json
 from rnnexp.tracking.journal import read_all
 from rnnexp.tracking.outcome import Outcome
 
@@ -72,7 +71,7 @@ def test_the_record_of_a_sweep_is_of_all_its_commands(
     assert tags["best_key"] == key_of(best.folder)
     assert (tags["jobs"], tags["done"], tags["left"]) == ("4", "4", "0")
     assert tags["finished"] == "4 of 4"
-    assert len(read_json(sweep.folder / "sweep_summary.json")) == 4
+    assert len(json.loads((sweep.folder / "sweep_summary.json").read_text())) == 4
     assert run(["sweep", "status"]) == 0
     assert "mine: 4 done" in capsys.readouterr().out
 

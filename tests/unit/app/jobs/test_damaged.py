@@ -1,0 +1,74 @@
+"""Damaged files of a job: what can be done without, what is done again, what is said."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnexp.app.jobs.folder import COMPLETE, Frozen, state_of
+from rnnexp.app.jobs.lease import FILE, acquire, holder_of
+from rnnexp.app.sweep import worker
+from rnnexp.errors import UserError
+from rnnexp.tracking.files import RUN
+from rnnexp.tracking.outcome import FILE as SUMMARY
+from rnnexp.tracking.outcome import Outcome
+
+DAMAGE = {"empty": b"", "random": b"\xff\x00\xfe", "null": b"null", "a list": b"[1]"}
+damages = pytest.mark.parametrize("content", DAMAGE.values(), ids=DAMAGE)
+
+
+def finished(folder: Path) -> Path:
+    Outcome("a", str(folder), "FINISHED").write()
+    (folder / "journal.jsonl").touch()
+    (folder / COMPLETE).touch()
+    assert state_of(folder) == "done"
+    return folder
+
+
+@damages
+def test_a_finished_job_with_a_damaged_summary_goes_on(tmp_path: Path, content: bytes) -> None:
+    finished(tmp_path)
+    (tmp_path / SUMMARY).write_bytes(content)
+    assert state_of(tmp_path) == "interrupted"
+
+
+def test_a_finished_job_that_goes_on_is_not_complete_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(folder: Path, stop: object) -> Outcome:
+        outcome = Outcome("a", str(folder), error="it broke")
+        outcome.write()
+        return outcome
+
+    monkeypatch.setattr(worker, "_run", fails)
+    (finished(tmp_path) / SUMMARY).unlink()
+    assert state_of(tmp_path) == "interrupted"
+    assert worker.run_folder(tmp_path) == 1
+    assert state_of(tmp_path) == "failed"
+
+
+@damages
+def test_a_damaged_id_does_not_hide_how_a_job_ended(tmp_path: Path, content: bytes) -> None:
+    (finished(tmp_path) / RUN).write_bytes(content)
+    assert Outcome.read(tmp_path / SUMMARY).run_id is None
+    assert state_of(tmp_path) == "done"
+
+
+@damages
+def test_a_damaged_lease_is_anybodys_and_its_holder_gives_way(
+    tmp_path: Path, content: bytes
+) -> None:
+    first = acquire(tmp_path)
+    assert first is not None
+    (tmp_path / FILE).write_bytes(content)
+    assert holder_of(tmp_path) is None
+    second = acquire(tmp_path)
+    assert second is not None
+    assert first.is_lost()
+    assert second.is_mine()
+
+
+@damages
+def test_another_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "job.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"job\.json is damaged: .+ remove it"):
+        Frozen.read(tmp_path)

@@ -1,0 +1,72 @@
+"""Damaged cursors and journals: each point arrives once all the same, or the damage is said."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from rnnexp.errors import DamagedError
+from rnnexp.tracking import forward, sync
+from rnnexp.tracking.files import CURSOR, read_json, write_json
+from rnnexp.tracking.forward import Forwarder
+from rnnexp.tracking.journal import FILE, read_from
+from rnnexp.tracking.service import delivered
+
+from .study import record_run
+from .test_forward import MemoryStore, _record, _steps
+
+CURSORS = {
+    "empty": b"",
+    "random": b"\xff\x00\xfe",
+    "null": b"null",
+    "nothing in it": b"{}",
+    "beyond the end": json.dumps({"offset": 10**6, "run_id": "run0", "ended": True}).encode(),
+    "amid a record": json.dumps({"offset": 700, "run_id": "run0", "ended": True}).encode(),
+}
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "part"])
+@pytest.mark.parametrize("how", CURSORS)
+def test_with_a_damaged_cursor_the_store_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, whole: bool
+) -> None:
+    monkeypatch.setattr(forward, "read_from", partial(read_from, limit=500))
+    _record(tmp_path, 50)
+    store = MemoryStore()
+    first = Forwarder(tmp_path, store)
+    for _ in range(1000 if whole else 4):
+        first.advance()
+    (tmp_path / CURSOR).write_bytes(CURSORS[how])
+    assert not delivered(tmp_path)
+    Forwarder(tmp_path, store).drain()
+    assert _steps(store) == list(range(50))
+    assert delivered(tmp_path)
+
+
+def test_a_shorter_journal_that_was_put_back_is_delivered(
+    tmp_path: Path, store_uri: str, client
+) -> None:
+    log = record_run(tmp_path, store_uri)
+    log.flush()
+    content = (tmp_path / FILE).read_bytes()
+    log.end("FINISHED")
+    assert sync(tmp_path) == "delivered"
+    (tmp_path / FILE).write_bytes(content)
+    assert sync(tmp_path) == "delivered"
+    assert read_json(tmp_path / CURSOR)["offset"] == len(content)
+
+
+def test_a_damaged_journal_is_named_and_not_its_store(
+    tmp_path: Path, store_uri: str, store
+) -> None:
+    record_run(tmp_path, store_uri).end("FINISHED")
+    start = (tmp_path / FILE).read_bytes().index(b"\n") + 1
+    with (tmp_path / FILE).open("r+b") as file:
+        file.seek(start)
+        file.write(b"\x00garbage")
+    with pytest.raises(DamagedError, match=rf"^\S*{FILE} is damaged at byte {start}: .*truncate"):
+        sync(tmp_path)
+    write_json(tmp_path / CURSOR, {"offset": start, "run_id": "x"})
+    with pytest.raises(DamagedError):
+        Forwarder(tmp_path, store).drain()
