@@ -199,7 +199,7 @@ def wait_for_checkpoints(workdir: Path, count: int, seconds: float = 60) -> None
 def test_a_stopped_sweep_goes_on_to_the_same_figures(
     rnnexp, start_python, workdir: Path, store_uri: str, signum: signal.Signals
 ) -> None:
-    words = ["seed=0,1", *LONG]
+    words = ["seed=0,1", *LONG, "trainer.max_steps=1000"]
     driver = start_python("-m", "rnnexp", "train", "-m", *words, cwd=workdir)
     wait_for_checkpoints(workdir, 2)
     time.sleep(random.random() / 4)
