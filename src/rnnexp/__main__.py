@@ -63,8 +63,9 @@ EXIT_UNREAD = 141
 
 def main() -> None:
     """Run one command and exit with its code."""
-    from rnnexp.loading import leave
+    from rnnexp.loading import leave, wait_asleep
 
+    wait_asleep()
     # Where the caller ignores it, as some supervisors do, the system keeps no child's exit code.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _show_any_letter()

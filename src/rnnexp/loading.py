@@ -3,11 +3,23 @@
 import gc
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NoReturn
+
+
+def wait_asleep() -> None:
+    """Have torch's threads fall asleep soon where they wait for work; before torch is imported.
+
+    They look for it in a loop otherwise, for most of a millisecond after each operation, and on a
+    machine whose cores others use, too, they keep each other from it. ``python -m benchmarks busy``
+    shows by how much. What the user has set stands.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def load(name: str) -> Any:

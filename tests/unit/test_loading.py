@@ -1,10 +1,13 @@
 """Imports that leave out what nobody uses, and lose nothing by it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from rnnexp.loading import wait_asleep
 
 LOADED = """
 import sys
@@ -42,3 +45,23 @@ def test_what_uses_it_while_it_is_imported_gets_it(tmp_path: Path) -> None:
 
 def test_plugins_are_loaded_without_it(tmp_path: Path) -> None:
     run(f"import sys, rnnexp.discovery as d\nd.load_plugins()\n{UNUSED}", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("own", "spins"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, None),
+    ],
+)
+def test_threads_wait_asleep_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, own: dict[str, str], spins: str | None
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that what is set is put back
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    wait_asleep()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
