@@ -148,10 +148,13 @@ class Pool:
                 self._fill()
                 self._hurry()
                 self.watcher.turn([r.task for r in self._running], len(self._waiting))
-                self.pause([r.work for r in self._running], self.poll_seconds)
+                self._wait()
         finally:
             self._end_all()
         return self._ended
+
+    def _wait(self) -> None:
+        self.pause([r.work for r in self._running], self.poll_seconds)
 
     def ask(self, task: Task) -> None:
         """Ask one task to end; it may save its state first."""
@@ -214,7 +217,7 @@ class Pool:
         while self._running:
             self._reap()
             self._hurry()
-            time.sleep(self.poll_seconds)
+            self._wait()
 
     def _end_of(self, running: _Place, code: int) -> Ended:
         exited, signum = (None, -code) if code < 0 else (code, None)

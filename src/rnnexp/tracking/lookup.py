@@ -59,12 +59,17 @@ def load_run(folder: Path) -> RunRecord:
     path = folder / FILE
     if not path.is_file():
         raise StoreError(f"{folder} is no run: it has no {FILE}.")
-    run = RunRecord(run_id=read_json(folder / RUN, needed=False).get("run_id"))
+    run = RunRecord(run_id=id_in(folder))
     for record in read_all(path):
         if _begins_anew(record):  # another run in the same folder: the earlier one is over
             run = RunRecord(run_id=run.run_id)
         _add(run, record)
     return run
+
+
+def id_in(folder: Path) -> str | None:
+    """Give the id that the store has given the run of a folder, if it has."""
+    return read_json(folder / RUN, needed=False).get("run_id")
 
 
 def find_run(run_id: str, outputs: Path) -> Path | None:
@@ -82,8 +87,7 @@ def find_run(run_id: str, outputs: Path) -> Path | None:
     if len(run_id) < ID_BEGINNING:
         return None
     files = sorted(outputs.rglob(RUN), key=lambda file: file.stat().st_mtime)
-    ids = (str(read_json(file, needed=False).get("run_id", "")) for file in files)
-    known = {known_id: file.parent for known_id, file in zip(ids, files, strict=True)}
+    known = {id_in(file.parent) or "": file.parent for file in files}
     found = [known_id for known_id in known if known_id.startswith(run_id)]
     if len(found) > 1:
         raise ConfigError(

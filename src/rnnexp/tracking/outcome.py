@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from rnnexp.tracking.family import BEST_KEY
-from rnnexp.tracking.files import RUN, read_json, write_json
-from rnnexp.tracking.lookup import key_of
+from rnnexp.tracking.files import write_json
+from rnnexp.tracking.lookup import id_in, key_of
 
 FILE = "summary.json"
 NO_BEST = "none: its runs are of several tasks, whose losses have different units"
@@ -72,11 +72,6 @@ class Outcome:
         # A job of a sweep did not wait for the store's answer, and a store may be another since.
         outcome.run_id = id_in(file.parent) or outcome.run_id
         return outcome
-
-
-def id_in(folder: Path) -> str | None:
-    """Give the id that the store has given the run of a folder, if it has."""
-    return read_json(folder / RUN, needed=False).get("run_id")
 
 
 def describe_outcome(outcome: Outcome) -> str:

@@ -76,7 +76,8 @@ def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multi
 
 def _of_one_run(tags: Mapping[str, str]) -> str:
     words = shlex.split(tags.get("rnnexp.overrides", ""))
-    return shlex.join(word for word in words if word not in sweep_words(words))
+    of_sweeps = sweep_words(words)
+    return shlex.join(word for word in words if word not in of_sweeps)
 
 
 def _new_start(file: Path | None) -> str:

@@ -9,7 +9,8 @@ from rnnexp.app.config.compose import Job
 from rnnexp.app.jobs.folder import outcome_of
 from rnnexp.app.run.run import flatten
 from rnnexp.tracking import lost_from
-from rnnexp.tracking.outcome import Outcome, id_in
+from rnnexp.tracking.lookup import id_in
+from rnnexp.tracking.outcome import Outcome
 
 NOT_RUN = "not run"
 _NAMES = ("", ".name", ".by", ".flavour", "._target_")

@@ -22,7 +22,6 @@ from rnnexp.app.jobs.folder import (
 from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.run.resume import JOURNAL
-from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
 from rnnexp.app.sweep.held import is_lost, lost, take
 from rnnexp.app.sweep.items import Item, own_words, varied_by, without_lost
@@ -119,7 +118,9 @@ class Sweep:
     def aim(self) -> tuple[str, str] | None:
         """The figure by which jobs are compared, whether to minimize it; None for several tasks."""
         earlier = [outcome.config for outcome in outcomes_of(self.earlier)]
-        return usual_aim([*earlier, *(flatten(item.job.plan.values) for item in self.items)])
+        plans = [item.job.plan.values for item in self.items]
+        own = [{"task.name": p["task"]["name"], "unroll.feed": p["unroll"]["feed"]} for p in plans]
+        return usual_aim([*earlier, *own])
 
     def how(self, outcome: Outcome) -> str:
         """Say how a job ended; the reason is not said again."""
