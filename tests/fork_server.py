@@ -20,6 +20,7 @@ from typing import Any
 
 LIBRARIES = (
     "rnnexp.app.commands.training",
+    "rnnexp.tracking.mlflow_client",
     "rnnexp.tracking.mlflow_store",
     "matplotlib.pyplot",
     "hydra_plugins.rnnexp_optuna_sweeper._results",
@@ -128,7 +129,7 @@ def main() -> None:
 
     for library in LIBRARIES:
         load(library)
-    load("rnnexp.tracking.mlflow_store").load_file_stores()
+    load("rnnexp.tracking.mlflow_client").load_file_stores()
     serve(socket.socket(fileno=int(sys.argv[1])))
 
 

@@ -41,7 +41,7 @@ LIGHTNING_IN = ("training/", "monitors/", "app/", "tasks/datamodule.py", "tracki
 HOMES = {
     "hydra": ("app/",),
     "omegaconf": ("app/",),
-    "mlflow": ("tracking/mlflow_store.py",),
+    "mlflow": ("tracking/mlflow_client.py", "tracking/mlflow_store.py"),
     "pytorch_lightning": LIGHTNING_IN,
     "lightning": LIGHTNING_IN,
     "matplotlib": ("report/",),
@@ -49,7 +49,7 @@ HOMES = {
 TORCHLESS = [
     *("errors", "paths", "registry", "options", "discovery", "loading", "app.commands.train"),
     *("declared", "guard"),
-    *("tracking", "tracking.mlflow_store", "tracking.sink"),
+    *("tracking", "tracking.mlflow_client", "tracking.mlflow_store", "tracking.sink"),
     *(
         "report.table",
         "report.columns",

@@ -1,24 +1,20 @@
-"""The only file that knows MLflow."""
+"""A tracking store behind MLflow's client."""
 
 import logging
-import os
 import posixpath
 import re
-import sqlite3
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracking import MlflowClient
 
-from rnnexp.loading import load
 from rnnexp.tracking.family import BEST_KEY, KEY, Family
 from rnnexp.tracking.forward import Point
+from rnnexp.tracking.mlflow_client import open_client
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
 from rnnexp.tracking.sqlite_points import SQLITE, SqlitePoints, are_known
 from rnnexp.tracking.views import TAG, VIEW, view_of_all, view_of_sweep
@@ -31,12 +27,6 @@ _POINTS = 1000
 """What the client takes at once."""
 _TRANSACTION = 5000
 """Points written to a file at once: others wait for the file meanwhile, some 20 ms."""
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-"""How often the client asks a server again, and for how many seconds it waits each time.
-
-Its own defaults, 7 and 120, keep whoever asks waiting for a quarter of an hour. Who can wait longer
-tries again by itself.
-"""
 _UNKNOWN, _DENIED = "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"
 
 
@@ -241,38 +231,10 @@ class MlflowStore:
             self._client.log_batch(run_id, params=batch)
 
 
-def load_file_stores() -> None:
-    """Import what MLflow would import to open a store in a file: half as much as the client."""
-    load("mlflow.store.tracking.sqlalchemy_store")
-
-
-def open_client(uri: str) -> MlflowClient:
-    """Open MLflow's client of a store; a file that is not there is made."""
-    if not uri.startswith(SQLITE):
-        for name, value in _PATIENCE.items():
-            os.environ.setdefault(name, value)  # the client reads them at each request
-        return MlflowClient(uri)
-    path = Path(uri.removeprefix(SQLITE))
-    # MLflow creates its tables without a lock of its own, and fails when two processes do.
-    with FileLock(f"{path}.lock"):
-        fresh = not path.exists()
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
-        if fresh:
-            _use_wal(path)
-    return client
-
-
 def _points_of(uri: str) -> SqlitePoints | None:
     path = Path(uri.removeprefix(SQLITE))
     known = uri.startswith(SQLITE) and are_known(path)
     return SqlitePoints(path) if known else None
-
-
-def _use_wal(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
 
 
 def _cut(values: Mapping[str, str], limit: int) -> dict[str, str]:

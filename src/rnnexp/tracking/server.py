@@ -24,7 +24,7 @@ def viewed_at(uri: str, most: int) -> tuple[Experiments, Sweeps]:
         StoreAwayError: nothing answers there.
         StoreError: what answers is no MLflow server, or gives nothing away.
     """
-    from rnnexp.tracking.mlflow_store import open_client  # seconds, and seldom needed
+    from rnnexp.tracking.mlflow_client import open_client  # seconds, and seldom needed
 
     try:
         return viewed_by(open_client(uri), most)

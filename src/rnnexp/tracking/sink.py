@@ -182,7 +182,8 @@ def _at_most(limit: int) -> int:
 def _load_client() -> None:
     # Seconds, while the owner composes. An error is said where the store is opened.
     with suppress(Exception):
-        load("rnnexp.tracking.mlflow_store").load_file_stores()
+        load("rnnexp.tracking.mlflow_store")
+        load("rnnexp.tracking.mlflow_client").load_file_stores()
 
 
 def _say_errors_in(log: str) -> None:

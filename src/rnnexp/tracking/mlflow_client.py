@@ -1,0 +1,66 @@
+"""MLflow's client; a store in a file is made whole, or not at all."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from filelock import FileLock
+from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+from mlflow.tracking import MlflowClient
+
+from rnnexp.loading import load
+from rnnexp.tracking.sqlite_points import SQLITE
+
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""How often the client asks a server again, and for how many seconds it waits each time.
+
+Its own defaults, 7 and 120, keep whoever asks waiting for a quarter of an hour. Who can wait longer
+tries again by itself.
+"""
+
+
+def open_client(uri: str) -> MlflowClient:
+    """Open MLflow's client of a store; a file that is not there is made."""
+    if not uri.startswith(SQLITE):
+        for name, value in _PATIENCE.items():
+            os.environ.setdefault(name, value)  # the client reads them at each request
+        return MlflowClient(uri)
+    path = Path(uri.removeprefix(SQLITE))
+    # MLflow creates its tables without a lock of its own, and fails when two processes do.
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            _make(path)
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def load_file_stores() -> None:
+    """Import what MLflow would import to open a store in a file: half as much as the client."""
+    load("mlflow.store.tracking.sqlalchemy_store")
+
+
+def _make(path: Path) -> None:
+    # MLflow takes hundreds of transactions for it, and a file that a kill leaves amid them could
+    # never be opened again. What such a kill leaves here is the next one's to remove.
+    beside = Path(f"{path}.new")
+    _remove(beside)
+    try:
+        _use_wal(beside)  # which also spares three of four waits for the disk
+        stores = load("mlflow.store.tracking.sqlalchemy_store")
+        store = stores.SqlAlchemyStore(f"{SQLITE}{beside}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+        store.engine.dispose()
+        beside.replace(path)
+    finally:
+        _remove(beside)
+
+
+def _use_wal(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+
+
+def _remove(database: Path) -> None:
+    for part in ("", "-wal", "-shm", "-journal"):
+        Path(f"{database}{part}").unlink(missing_ok=True)

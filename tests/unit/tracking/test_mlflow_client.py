@@ -1,0 +1,29 @@
+"""A store in a file is made whole, or not at all."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.waiting import comes_true
+
+from rnnexp.tracking.mlflow_client import open_client
+
+MAKE = "import sys; from rnnexp.tracking.mlflow_client import open_client; open_client(sys.argv[1])"
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+
+
+@pytest.mark.parametrize("kilobytes", [100, 1000, 2500])
+def test_kill_amid_its_making_leaves_none(tmp_path: Path, kilobytes: int) -> None:
+    uri = f"sqlite:///{tmp_path}/store.db"
+    maker = subprocess.Popen([sys.executable, "-c", MAKE, uri], stderr=subprocess.DEVNULL)
+    assert comes_true(lambda: _size(tmp_path) > 1000 * kilobytes)
+    maker.kill()
+    maker.wait()
+    assert not (tmp_path / "store.db").exists()
+    assert [e.name for e in open_client(uri).search_experiments()] == ["Default"]
+    rest = {file.name for file in tmp_path.iterdir()}
+    assert rest <= {"store.db", "store.db-wal", "store.db-shm", "store.db.lock"}
