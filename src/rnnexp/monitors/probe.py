@@ -39,6 +39,7 @@ class DynamicsProbe(Callback):
         self._found: dict[str, Dynamics] = {}
         self._looked_at = -1
         self._due = False
+        self._begin = 0  # of the batch that was looked at last
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget what a checkpoint does not know of."""
@@ -56,6 +57,7 @@ class DynamicsProbe(Callback):
         place = _place_of(batch, module.window)
         self._due = is_due(trainer.global_step, self._looked_at, self.every, *place, accumulate)
         if self._due:
+            self._begin = batch.before
             module.traces = [InputTrace() for _ in module.network.layers]
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,7 +78,7 @@ class DynamicsProbe(Callback):
         if not self._found or trainer.global_step != self._looked_at + 1:
             return
         if trainer.is_global_zero:
-            append_dynamics(self.folder, trainer.global_step, self._found)
+            append_dynamics(self.folder, trainer.global_step, self._found, self._begin)
         if trainer.logger is not None:
             trainer.logger.log_metrics(means(self._found), step=trainer.global_step)
         self._found = {}
@@ -84,11 +86,12 @@ class DynamicsProbe(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Keep which step was looked at last, and what it shows if it is half done."""
         found = {layer: asdict(seen) for layer, seen in self._found.items()}
-        return {"looked_at": self._looked_at, "found": found}
+        return {"looked_at": self._looked_at, "found": found, "begin": self._begin}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with it."""
         self._looked_at = int(state_dict["looked_at"])
+        self._begin = int(state_dict.get("begin", 0))
         self._found = {layer: Dynamics(**seen) for layer, seen in state_dict["found"].items()}
 
 
@@ -123,10 +126,18 @@ def means(found: Mapping[str, Dynamics]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-def append_dynamics(folder: Path, step: int, found: Mapping[str, Dynamics]) -> None:
-    """Append a line of strict JSON to ``dynamics.jsonl``: by layer, lists over t."""
+def append_dynamics(folder: Path, step: int, found: Mapping[str, Dynamics], begin: int = 0) -> None:
+    """Append a line of strict JSON to ``dynamics.jsonl``: by layer, lists over t.
+
+    Args:
+        folder: the run's.
+        step: of the optimizer.
+        found: what each layer shows.
+        begin: steps of the sequence before the first of the lists.
+    """
     layers = {cell: _lists(seen, is_reverse(cell)) for cell, seen in found.items()}
-    append_line(folder / FILE, json.dumps({"step": step, "layers": layers}, allow_nan=False))
+    line = {"step": step, "begin": begin, "layers": layers}
+    append_line(folder / FILE, json.dumps(line, allow_nan=False))
 
 
 def load_dynamics(folder: Path) -> list[dict[str, Any]]:

@@ -127,7 +127,9 @@ def test_a_step_of_several_windows_is_looked_at_once(
     sizes = [8, 8, 4]  # of the windows of 20 steps, of which each step has all
     assert looks[::2] == looks[1::2] == sizes, "of two layers"
     assert [step for step, _ in log.points] == [1, 3, 5]
-    found = [record["layers"]["layer0"] for record in load_dynamics(tmp_path)]
+    lines = load_dynamics(tmp_path)
+    assert [line["begin"] for line in lines] == [0, 8, 16]
+    found = [line["layers"]["layer0"] for line in lines]
     assert [len(layer["state_norm_T"]) for layer in found] == sizes
 
 
