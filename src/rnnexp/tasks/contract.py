@@ -2,7 +2,8 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -196,13 +197,17 @@ class GeneratedTask(Task):
     Args:
         length: the T of the task's definition.
         test_lengths: further lengths to test on, never trained on.
+        batch_size: sequences per training batch B.
         train_batches: batches per epoch.
-        val_batches: batches of the validation split.
-        test_batches: batches of the test split.
+        val_batches: batches of the validation split, of 32 sequences whatever batch_size is.
+        test_batches: batches of the test split, of 32 sequences likewise.
     """
 
     shortest: ClassVar[int] = 1
     """The least length at which the task makes sense."""
+    judged_size: ClassVar[int] = 32
+    """Sequences per batch of ``val`` and ``test``: runs that differ in batch_size are judged on the
+    same ones."""
 
     def __init__(
         self,
@@ -252,12 +257,23 @@ class GeneratedTask(Task):
     def batch(self, split: Split, index: int) -> Batch:
         """Generate a batch from its own seed."""
         seed = batch_seed(self.seed, split, index)
-        inputs_TBI, targets = self.generate(torch.Generator().manual_seed(seed))
+        with self._sized_for(split):
+            inputs_TBI, targets = self.generate(torch.Generator().manual_seed(seed))
         return Batch(inputs_TBI, targets, seed=seed)
+
+    @contextmanager
+    def _sized_for(self, split: Split) -> Generator[None]:
+        # Set here and not in a copy: what `generate` keeps between calls would be lost with that.
+        own = self.batch_size
+        self.batch_size = own if split == "train" else self.judged_size
+        try:
+            yield
+        finally:
+            self.batch_size = own
 
     @abstractmethod
     def generate(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw ``batch_size`` sequences.
+        """Draw ``self.batch_size`` sequences: in an evaluation that is `judged_size`.
 
         Args:
             rng: the only source of chance.

@@ -11,7 +11,7 @@ import torch
 from rnnexp.declared import fault_of_patterns
 from rnnexp.errors import PluginError
 from rnnexp.registry import Entry
-from rnnexp.tasks import Batch, Split, Task
+from rnnexp.tasks import Batch, GeneratedTask, Split, Task
 from rnnexp.tasks.record import facts_of
 from rnnexp.testing.checks import BrokenError, Check, same_tensor
 from rnnexp.testing.option_checks import check_options_kept
@@ -31,9 +31,9 @@ class TaskSubject:
 
     entry: Entry
 
-    def make(self, seed: int = 0) -> Task:
+    def make(self, seed: int = 0, batch_size: int = 4) -> Task:
         """Make the task with its default options, and small batches."""
-        task: Task = self.entry.cls(seed, batch_size=4)
+        task: Task = self.entry.cls(seed, batch_size=batch_size)
         return task
 
     @property
@@ -150,19 +150,25 @@ def check_numbers(subject: TaskSubject) -> None:
 
 
 def check_splits(subject: TaskSubject) -> str | None:
-    """Training batches differ from each other; val and test do not depend on the seed."""
+    """Training batches differ from each other; val and test depend on no seed or batch_size."""
     task, other = subject.make(0), subject.make(1)
     constant = _same(task.batch("train", 0), other.batch("train", 0))
     if not constant and _same(task.batch("train", 0), task.batch("train", 1)):
         raise BrokenError("another batch under another number", "the same", subject.place)
+    _check_judged(subject, task, other, "seed")
+    if isinstance(task, GeneratedTask):  # others share out a given set, however many to a batch
+        _check_judged(subject, task, subject.make(batch_size=5), "batch_size")
+    return "its training batches do not depend on the seed" if constant else None
+
+
+def _check_judged(subject: TaskSubject, task: Task, other: Task, option: str) -> None:
     for split in ("val", "test"):
         if not _same(task.batch(split, 0), other.batch(split, 0)):
             raise BrokenError(
-                f"the same {split} split for every seed",
+                f"the same {split} split for every {option}",
                 "others",
                 f"All runs are to be judged on the same sequences. {subject.place}.",
             )
-    return "its training batches do not depend on the seed" if constant else None
 
 
 def _count(subject: TaskSubject, task: Task, split: Split) -> int:
@@ -202,7 +208,7 @@ DATA_CHECKS: tuple[Check[TaskSubject], ...] = (
     Check("batches", "batches have the sizes that it states", check_batches),
     Check("numbers", "batch number n is always the same", check_numbers),
     Check("epochs", "batch numbers count on over the epochs", check_epochs),
-    Check("splits", "training batches differ; val and test know no seed", check_splits),
+    Check("splits", "training batches differ; val and test are the same in all runs", check_splits),
     Check("facts", "its facts are names and values", check_facts),
     Check("baseline", "its baseline is a number", check_baseline),
     Check("targets", "each step and row has its target, or each row", check_targets, decisive=True),

@@ -90,7 +90,7 @@ def test_the_two_symbols_stand_where_the_paper_has_them(temporal_order, length: 
 def test_guessing_an_order_costs_ln_4(temporal_order) -> None:
     task = temporal_order(batch_size=16)
     guess = torch.zeros(16, 4)
-    assert float(task.loss(guess, task.batch("val", 0).targets)) == pytest.approx(math.log(4))
+    assert float(task.loss(guess, task.batch("train", 0).targets)) == pytest.approx(math.log(4))
     assert task.baseline == pytest.approx(math.log(4))
     with pytest.raises(ConfigError, match=r"task\.length: must be at least 10, got 9"):
         temporal_order(length=9)

@@ -29,7 +29,8 @@ def test_the_task_asks_for_one_value(plugins) -> None:
     assert batch.inputs_TBI.shape == (9, 2, 1)
     assert not batch.inputs_TBI.any()
     assert task.loss(torch.tensor([[0.75], [0.25]]), batch.targets).item() == 0.125
-    assert torch.equal(task.batch("val", 7).targets, batch.targets)
+    assert torch.equal(task.batch("train", 7).targets, batch.targets)
+    assert set(task.batch("val", 7).targets.flatten().tolist()) == {0.25}
 
 
 def test_identity_head_hands_h_on(plugins) -> None:

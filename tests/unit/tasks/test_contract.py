@@ -82,3 +82,26 @@ def test_a_task_that_says_no_more_has_one_baseline(plugins: Registry) -> None:
     task = plugins.get("task", "temporal_order").cls(length=30)
     assert {task.baseline_of(split) for split in ("train", "val", "test")} == {task.baseline}
     assert plugins.get("task", "one_unit").cls().baseline_of("val") is None
+
+
+@pytest.mark.parametrize("name", ["adding", "copy_memory", "temporal_order", "one_unit"])
+def test_runs_of_any_batch_size_are_judged_on_the_same_sequences(
+    plugins: Registry, name: str
+) -> None:
+    few, many = (plugins.get("task", name).cls(batch_size=size) for size in (3, 40))
+    for split in ("val", "test"):
+        one, other = few.batch(split, 1), many.batch(split, 1)
+        assert one.inputs_TBI.shape[1] == 32, "as at the default batch_size"
+        assert torch.equal(one.inputs_TBI, other.inputs_TBI)
+        assert torch.equal(one.targets, other.targets)
+        assert few.num_batches(split) == many.num_batches(split)
+        assert few.baseline_of(split) == many.baseline_of(split)
+    assert [t.batch("train", 0).inputs_TBI.shape[1] for t in (few, many)] == [3, 40]
+
+
+def test_a_batch_that_cannot_be_drawn_leaves_the_batch_size(plugins: Registry, monkeypatch) -> None:
+    task = plugins.get("task", "adding").cls(batch_size=3)
+    monkeypatch.setattr(task, "generate", lambda rng: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        task.batch("val", 0)
+    assert task.batch_size == 3

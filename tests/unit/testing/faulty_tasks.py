@@ -39,6 +39,12 @@ class SeedInTest(Even):
         return replace(batch, targets=batch.targets + self.seed)
 
 
+class SizeInTest(Even):
+    def batch(self, split, index):
+        batch = super().batch(split, index)
+        return replace(batch, targets=batch.targets + self.batch_size)
+
+
 class FeedsBadly(Even):
     targets_as_inputs = True
 
@@ -196,6 +202,7 @@ TASK_FAULTS = [
     ("epochs", Listed),
     ("splits", OneBatch),
     ("splits", SeedInTest),
+    ("splits", SizeInTest),
     ("facts", FactsInAList),
     ("baseline", TwoBaselines),
     ("baseline", LostBaseline),

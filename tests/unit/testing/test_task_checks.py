@@ -38,11 +38,11 @@ def test_shapes_are_said_where_torch_would_broadcast(plugins: Registry) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as `rnnexp check` has it
         flat, rows = find(plugins, FlatByTorch, CHECKS["loss"], CHECKS["rows"])
-    assert "(4, 1) and targets of shape (4,), which are broadcast" in flat.broken.seen
+    assert "(32, 1) and targets of shape (32,), which are broadcast" in flat.broken.seen
     assert rows.status == "skipped", "the same again"
     (column,) = find(plugins, ClassesInAColumn, CHECKS["loss"])
-    assert "outputs of shape (4, 5) need targets of shape (4,)" in column.broken.seen
-    assert "got (4, 1)" in column.broken.seen
+    assert "outputs of shape (32, 5) need targets of shape (32,)" in column.broken.seen
+    assert "got (32, 1)" in column.broken.seen
 
 
 def test_inputs_that_no_product_takes_are_remarked_on(plugins: Registry) -> None:
