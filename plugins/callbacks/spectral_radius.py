@@ -34,14 +34,21 @@ class SpectralRadius(Callback):
         if every < 1:
             raise ConfigError(f"callbacks.spectral_radius.every: must be at least 1, got {every}.")
         self.every = every
+        self._seen = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the steps done; a run that goes on has logged them."""
+        del pl_module
+        self._seen = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """Log it when it is due."""
+        """Log it when it is due; a batch that is accumulated only makes no step."""
         del args, kwargs
-        step = trainer.global_step
-        if step % self.every == 0 and trainer.logger is not None:
+        step, before = trainer.global_step, self._seen
+        self._seen = step
+        if step > before and step % self.every == 0 and trainer.logger is not None:
             trainer.logger.log_metrics(radii(cast(Any, pl_module).network), step=step)
 
 

@@ -1,6 +1,7 @@
 """The spectral radius of every shipped cell, against the product that its loop takes."""
 
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,3 +65,23 @@ def test_of_several_it_is_named_as_all_figures_of_a_cell(
     cells = [made(plugins, "elman") for _ in range(2)]
     names = {f"flow/spectral_radius_{name}" for name in ("layer0", last)}
     assert set(radii(plugins, *cells, directions=directions)) == names
+
+
+def ends_of_batches(callback: Any, begin: int, ends: list[int]) -> list[int]:
+    """Say at which steps it logs, where the batches end at these steps."""
+    logged: list[int] = []
+    logger = SimpleNamespace(log_metrics=lambda _, step: logged.append(step))
+    trainer = SimpleNamespace(global_step=begin, logger=logger)
+    network = SimpleNamespace(layers=[], directions=1)
+    module = SimpleNamespace(network=network)
+    callback.on_train_start(trainer, module)
+    for trainer.global_step in ends:
+        callback.on_train_batch_end(trainer, module, None, None, 0)
+    return logged
+
+
+def test_a_step_of_several_batches_is_logged_once(plugins: Registry) -> None:
+    callback = plugins.get("callback", "spectral_radius").cls(every=2)
+    steps = [step for step in range(5) for _ in range(3)]
+    assert ends_of_batches(callback, 0, steps) == [2, 4]
+    assert ends_of_batches(callback, 4, [4, 4, 5, 5, 5, 6, 6]) == [6], "4 was logged before"
