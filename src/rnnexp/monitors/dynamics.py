@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rnnexp.cells import Cell
+from rnnexp.cells import Cell, LinearCell
 from rnnexp.recurrence.generators import generators_kept
 from rnnexp.types import State
 
@@ -26,7 +26,7 @@ class Dynamics:
             uses none of those known.
         log_growth_T: mean over rows of the logarithm by which step t stretches a direction, of
             the rows of which something is left; NaN where there is none: no state is carried, or
-            clocks alone, or nothing of the state passes through the step.
+            clocks and past inputs alone, or nothing of the state passes through the step.
     """
 
     state_norm_T: Tensor
@@ -41,9 +41,11 @@ def dynamics(cell: Cell, inputs_TBI: Tensor, state: State, seed: int = 0) -> Dyn
         saturated_T[t]   = share of activations f in step t with |f'| < 0.36 max |f'|
         log_growth_T[t]  = mean_B log ||J_t' v_t||,   v_{t-1} = J_t' v_t / ||J_t' v_t||
 
-    J_t = ds_t / ds_{t-1} is the Jacobian of the whole state but for clocks, the cell driven by its
-    inputs. Clocks (`Cell.clock_states`) run as they do: one that counts steps has the Jacobian 1,
-    and would hold the growth at 0 however fast all else contracts. v_T is drawn at random, and
+    J_t = ds_t / ds_{t-1} is the Jacobian of the whole state but for clocks and past inputs, the
+    cell driven by its inputs. Clocks (`Cell.clock_states`) run as they do: one that counts steps
+    has the Jacobian 1, and would hold the growth at 0 however fast all else contracts. Past inputs
+    (`LinearCell.reach`) are inputs: a delay line hands them on unchanged until they leave it,
+    which would be taken for memory where there is no other. v_T is drawn at random, and
     carried back in time, as the gradient is. The mean of log_growth_T over t is the finite-time
     largest Lyapunov exponent per step: a gradient vanishes where it is below 0 and explodes where
     it is above. The activations are those that the step calls as operators of
@@ -95,7 +97,8 @@ def _backward(
 
 
 def _moving(cell: Cell, state: State) -> State:
-    return tuple(s for i, s in enumerate(state) if i not in cell.clock_states)
+    past = (1,) if isinstance(cell, LinearCell) and cell.reach > 1 else ()
+    return tuple(s for i, s in enumerate(state) if i not in (*cell.clock_states, *past))
 
 
 def _pulled_back(new: State, old: State, direction: State) -> State:

@@ -126,6 +126,23 @@ def test_a_phased_lstm_that_contracts_has_a_growth_below_0(plugins) -> None:
     assert seen.log_growth_T.mean() < -0.3, "with its clock -0.004"
 
 
+def test_a_delay_line_of_inputs_is_no_dynamics(plugins) -> None:
+    torch.manual_seed(0)
+    cell = plugins.get("cell", "time_conv").cls(2, hidden_size=3, width=5)
+    seen = dynamics(cell, torch.randn(8, 4, 2), cell.initial_state((4,)))
+    assert seen.log_growth_T.isnan().all()
+    assert means({"layer0": seen}).keys() == {"flow/state_norm", "flow/saturated"}
+
+
+def test_beside_past_inputs_a_state_grows_by_its_gate(plugins) -> None:
+    cell = plugins.get("cell", "qrnn").cls(2, hidden_size=3, width=4, pooling="f").double()
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.zero_()
+    seen = dynamics(cell, torch.randn(8, 4, 2).double(), cell.initial_state((4,)))
+    torch.testing.assert_close(seen.log_growth_T, torch.full((8,), math.log(0.5)).double())
+
+
 def test_norms_are_means_over_rows() -> None:
     cell = Linear(torch.eye(2, dtype=torch.float64))
     x_TBI = torch.tensor([[[3.0, 4.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 1.0]]]).double()
