@@ -47,7 +47,7 @@ def omega(
         ConfigError: the cell is no `PointwiseCell`, or overrides `step`, so what it does with
             its recurrent matrix is not known.
 
-    Source: Pascanu, Mikolov, Bengio 2013, section 3.3; pascanu/trainingRNNs, RNN.py.
+    Source: Pascanu, Mikolov, Bengio 2013, section 3.3; pascanur/trainingRNNs, RNN.py.
     """
     back_TBH = _one_step_back(_checked(cell), inputs_TBI, states_TBH, grad_h_TBH.detach())
     square_TB = grad_h_TBH.detach().square().sum(-1)
