@@ -23,8 +23,10 @@ class MLSTM(Cell):
         h_t = o * C_t q / max(|n_t^T q|, 1)
 
     d = H / heads, each head with a C, an n and gates of its own. C and n are carried divided by
-    exp(m), m_t = max(log f + m_{t-1}, log i): no exponential overflows. Another cell than the
-    multiplicative LSTM of 2016, which is called mLSTM too.
+    exp(m), m_t = max(log f + m_{t-1}, log i): no exponential overflows. What is recorded as
+    dL/dh_t is the gradient of C as carried, which is exp(m_t) dL/dC_t: where m moves, as under
+    forget=exp, it shrinks and grows otherwise than dL/dC_t. Another cell than the multiplicative
+    LSTM of 2016, which is called mLSTM too.
 
     Args:
         heads: memories side by side; must divide hidden_size.
