@@ -19,6 +19,8 @@ class Clockwork(PointwiseCell):
         h_t[g] = h_{t-1}[g]                            else
         R      has no weights from a faster group to a slower one
 
+    t counts the steps from 0: every group ticks at the first.
+
     Args:
         groups: how many groups of units, equal in size where that is possible.
         base: the periods of the groups are its powers 1, base, base^2, ...

@@ -16,6 +16,8 @@ class DSGU(MatrixCell):
         z   = hard_sigmoid(W x_t + R h_{t-1} + b)
         h_t = (1 - z) * h_{t-1} + z * sigmoid(P (g * h_{t-1}))
 
+    hard_sigmoid(v) = clip(v / 6 + 1/2, 0, 1), as in torch.
+
     Source: Gao & Glowacka 2016, "Deep gate recurrent neural network", arXiv:1604.02910.
     """
 

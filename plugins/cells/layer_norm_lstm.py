@@ -16,13 +16,14 @@ class LayerNormLSTM(Cell):
         c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)
         h_t = sigmoid(o) * tanh(N(c_t) * a_c + b_c)
 
-    The products are normalised over all four gates together.
+    The products are normalised over all four gates together. std v = sqrt(var v + 1e-5), so that
+    N(0) = 0.
 
     Args:
         recurrent_init: initial recurrent weights.
         forget_bias: initial bias of the forget gate.
 
-    Source: Ba et al. 2016, "Layer normalization" (arXiv 1607.06450) Gate
+    Source: Ba et al. 2016, "Layer normalization" (arXiv 1607.06450). Gate
         order i, f, g, o.
     """
 

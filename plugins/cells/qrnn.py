@@ -14,9 +14,9 @@ POOLING = {"f": 2, "fo": 3, "ifo": 4}
 class QRNN(LinearCell):
     """Quasi-recurrent network: convolutions over the last inputs, and a gated sum over time.
 
-        z = tanh(W_z x)    f, o, i = sigmoid(W x + b)     x = [x_{t-width+1}, ..., x_t]
-        c_t = f * c_{t-1} + (1 - f) * z                   i * z in place of (1 - f) * z under ifo
-        h_t = o * c_t                                     c_t under f
+        z = tanh(W_z x + b_z)    f, o, i = sigmoid(W x + b)    x = [x_{t-width+1}, ..., x_t]
+        c_t = f * c_{t-1} + (1 - f) * z                        i * z for (1 - f) * z under ifo
+        h_t = o * c_t                                          c_t under f
 
     Args:
         width: how many inputs the convolution sees, x_t among them.
@@ -44,9 +44,11 @@ class QRNN(LinearCell):
 
     def coefficients(self, seen_BI: Tensor) -> tuple[Tensor, Tensor]:
         """Keep f, and add the new value by what f or i leaves of it."""
-        z, f, *rest = self._products(seen_BI, 0, self.gates)
-        add = torch.sigmoid(rest[1]) if self.pooling == "ifo" else torch.sigmoid(-f)
-        return torch.sigmoid(f), add * torch.tanh(z)
+        z, f = self._products(seen_BI, 0, 2)
+        if self.pooling != "ifo":
+            return torch.sigmoid(f), torch.sigmoid(-f) * torch.tanh(z)
+        (i,) = self._products(seen_BI, 3, 4)
+        return torch.sigmoid(f), torch.sigmoid(i) * torch.tanh(z)
 
     def readout(self, s_BN: Tensor, seen_BI: Tensor) -> Tensor:
         """Show c through o."""

@@ -36,13 +36,12 @@ class SRU(LinearCell):
 
     def coefficients(self, seen_BI: Tensor) -> tuple[Tensor, Tensor]:
         """Keep f, and add 1 - f of the new; gates without a look at the state."""
-        f, _, new = self._products(seen_BI)
+        f, new = self._product(seen_BI, 0), self._product(seen_BI, 2)
         return torch.sigmoid(f), torch.sigmoid(-f) * new
 
     def readout(self, s_BN: Tensor, seen_BI: Tensor) -> Tensor:
         """Mix c and the input by r; a gate without a look at the state."""
-        _, r, _ = self._products(seen_BI)
-        return self._mixed(s_BN, seen_BI, r)
+        return self._mixed(s_BN, seen_BI, self._product(seen_BI, 1))
 
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance by one step, with what the gates see of the state."""
@@ -58,6 +57,12 @@ class SRU(LinearCell):
         f, r, new = gates_of(x_BI, self.weight_ih, None, 3).unbind(-2)
         b_f, b_r = self.bias_ih.chunk(2)
         return f + b_f, r + b_r, new
+
+    def _product(self, x_BI: Tensor, gate: int) -> Tensor:
+        """Give f, r or the new value alone: all steps at once need each but once."""
+        rows = slice(gate * self.hidden_size, (gate + 1) * self.hidden_size)
+        product = nn.functional.linear(x_BI, self.weight_ih[rows])
+        return product if gate == 2 else product + self.bias_ih[rows]
 
     def _mixed(self, c: Tensor, x_BI: Tensor, r: Tensor) -> Tensor:
         skip = x_BI if self.weight_skip is None else nn.functional.linear(x_BI, self.weight_skip)

@@ -53,6 +53,16 @@ class Short:
     """
 
 
+class Sourced:
+    """Nothing but an equation, and where it is from.
+
+        h_t = f(x_t)
+
+    Source: an author, and a title that goes on
+        in the next line.
+    """
+
+
 class Prose:
     """Nothing but a sentence
 
@@ -62,6 +72,7 @@ class Prose:
 
 def test_an_equation_needs_no_section_below_it() -> None:
     assert _entry(Short).equation == "z, n = f(x_t,\nh_{t-1})\nh_t  = g(z, n)"
+    assert _entry(Sourced).equation == "h_t = f(x_t)"
     assert _entry(Prose).equation == ""
 
 
