@@ -39,7 +39,7 @@ class RunLog:
         uri: the store it goes to.
         artifacts: URI of the folder for artifacts of a new experiment.
         background: False writes at each call, without a thread: a process with one cannot fork.
-        turn: what the thread does besides, twice a second.
+        turn: what the thread does besides, twice a second; who waits for the store's answer, too.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class RunLog:
         turn: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder
+        self._turn = turn or (lambda: None)
         self._journal = JournalWriter(folder, background, turn)
         earlier = _earlier(folder) if header.continues else _Earlier()
         self.key = earlier.key or uuid.uuid4().hex
@@ -110,6 +111,7 @@ class RunLog:
         while (found := read_json(self.folder / RUN, needed=False)).get("key") != self.key:
             if time.monotonic() > until:
                 return None
+            self._turn()  # the journal's thread, which did it, has ended with the run
             time.sleep(_POLL_SECONDS)
         return str(found["run_id"])
 
@@ -210,15 +212,23 @@ class Tracking(Journals):
         Returns:
             The folders of runs that are not fully delivered.
         """
+        until = time.monotonic() + timeout
         with self._lock:
             self._closed = True
             if self._sink is not None and self._sink.process.poll() is not None:
                 self._engage()
-        if self._sink is not None:
-            self._sink.hang_up()
-            self._sink.wait(timeout)
+        if self._sink is not None and self._is_killed(self._sink, until) and self._left():
+            self._engage()
+            self._is_killed(self._sink, until)
         lost = {log.folder for log in self._logs if log.error}
         return [f for f in dict.fromkeys(self._folders) if f in lost or not delivered(f)]
+
+    @staticmethod
+    def _is_killed(sink: Courier, until: float) -> bool:
+        # Until then it may deliver the rest. One that ends by itself has tried all it could.
+        sink.hang_up()
+        sink.wait(max(0.0, until - time.monotonic()))
+        return sink.process.returncode < 0 and time.monotonic() < until
 
     @property
     def problem(self) -> str | None:
@@ -231,12 +241,14 @@ class Tracking(Journals):
 
     def _engage(self) -> None:
         # A sink that has died leaves its runs to the next.
-        left = [folder for folder in self._folders if not delivered(folder)]
         dead, ready = self._sink, self._ready
         self._sink = ready if ready is not None and ready.is_free else Courier()
         if dead is not None:
             dead.hang_up()
-        self._sink.engage(self.uri, self._folders[-1] / LOG_FILE, left)
+        self._sink.engage(self.uri, self._folders[-1] / LOG_FILE, self._left())
+
+    def _left(self) -> list[Path]:
+        return [folder for folder in self._folders if not delivered(folder)]
 
 
 def close_journal(folder: Path, status: Status, reason: str, log: Path | None = None) -> None:

@@ -118,6 +118,8 @@ def test_a_sink_that_is_killed_while_a_run_goes_on_is_replaced(
 class Dead:
     """A sink that ends as soon as it has begun."""
 
+    returncode = -signal.SIGKILL
+
     def __init__(self, begun: list[str]) -> None:
         begun.append("a sink")
         self.process, self.log = self, None
@@ -146,6 +148,39 @@ def test_sinks_that_die_again_and_again_are_not_started_at_every_turn(
     assert len(begun) == 3
     tracking.look_after()
     assert len(begun) == 3, "after the end none is started"
+
+
+def test_a_sink_that_dies_while_its_answer_is_awaited_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr("rnnexp.tracking.service.Courier", lambda: Dead(begun))
+    log = Tracking("sqlite:///x.db", None).open_run(tmp_path, HEADER, background=False)
+    log.end("FINISHED")
+    assert log.run_id(timeout=0.1) is None
+    assert len(begun) == 2
+
+
+class Dying(Dead):
+    """A sink that lives until it is waited for."""
+
+    def __init__(self, begun: list[str], code: int) -> None:
+        super().__init__(begun)
+        self.returncode = code
+
+    def poll(self) -> None: ...
+
+
+@pytest.mark.parametrize(("code", "sinks"), [(-signal.SIGKILL, 2), (1, 1), (0, 1)])
+def test_a_sink_that_is_killed_at_the_end_is_replaced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, sinks: int
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr("rnnexp.tracking.service.Courier", lambda: Dying(begun, code))
+    tracking = Tracking("sqlite:///x.db", None)
+    tracking.open_run(tmp_path, HEADER, background=False).end("FINISHED")
+    assert tracking.close(timeout=10) == [tmp_path]
+    assert len(begun) == sinks
 
 
 OWNER = """

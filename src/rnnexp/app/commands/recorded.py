@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of
-from rnnexp.app.run.resume import OUTPUTS
+from rnnexp.app.run.resume import CONFIG_FILE, OUTPUTS, check_begun
 from rnnexp.errors import ConfigError, StoreError
 from rnnexp.monitors.events import CliffEvent, load_events
 from rnnexp.tracking import add_artifacts, find_run
@@ -64,10 +64,12 @@ def folder_of(run: str) -> Path:
     """Find a run's folder by its MLflow id or by ``latest``, or take the folder itself.
 
     Raises:
-        ConfigError: there is no such run.
+        ConfigError: there is no such run, or it was stopped before it had a config.
     """
     folder = Path(run) if Path(run).is_dir() else find_run(run, Path(OUTPUTS))
-    if folder is None or not (folder / "config.yaml").is_file():
+    if folder is not None:
+        check_begun(folder)
+    if folder is None or not (folder / CONFIG_FILE).is_file():
         raise ConfigError(
             f"No run '{run}' below {Path(OUTPUTS).resolve()}. Give its MLflow id or its folder; "
             "latest stands for the one that was written to last."

@@ -81,7 +81,11 @@ def recorded_plan(folder: Path) -> Plan:
 def compared(old: RunRecord, new: RunRecord) -> str:
     """Say in words whether two runs of one config have the same figures at the same steps."""
     before, after = _figures(old), _figures(new)
+    if not before:
+        return "It had recorded no figure to compare with."
     common = before.keys() & after.keys()
+    if not common:
+        return f"It made none of the {len(before)} figures again that were recorded before."
     other = sorted((step, key) for key, step in common if _differ(before, after, (key, step)))
     if not other:
         return f"The same figures as before, to the last bit: {len(common)} of {len(before)}."

@@ -12,8 +12,8 @@ from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.idle import sweep_words
 from rnnexp.app.jobs.folder import Frozen, is_frozen
 from rnnexp.app.run.alone import check_free
-from rnnexp.app.run.resume import Origin, locate
-from rnnexp.app.run.run import CONFIG_FILE, flatten
+from rnnexp.app.run.resume import CONFIG_FILE, Origin, locate
+from rnnexp.app.run.run import flatten
 from rnnexp.errors import ConfigError
 from rnnexp.training.checkpoints import load_whole
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from rnnexp.app.config.build import build_network, make_plan
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.run.fit import BEST
-from rnnexp.app.run.resume import OUTPUTS
-from rnnexp.app.run.run import CONFIG_FILE
+from rnnexp.app.run.resume import CONFIG_FILE, OUTPUTS
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork

@@ -15,7 +15,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.tracking import LATEST, find_run, load_run
 from rnnexp.training.checkpoints import find_checkpoint
 
-OUTPUTS, JOURNAL = "outputs", "journal.jsonl"
+OUTPUTS, JOURNAL, CONFIG_FILE = "outputs", "journal.jsonl", "config.yaml"
 RERUN_OF = "rnnexp.rerun_of"
 """Tag of a rerun: which run it makes again."""
 
@@ -70,11 +70,33 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
         return Origin(Path(resume))
     found = find_checkpoint(folder)
     if found.path is None and not found.notes:
+        check_begun(folder)
         raise ConfigError(
             f"resume={resume}: the run left no checkpoint in {folder}. It begins anew by: rnnexp "
             f"rerun {shlex.quote(str(folder))}"
         )
     return Origin(found.path, load_run(folder).run_id, folder, found.notes)
+
+
+def check_begun(folder: Path) -> None:
+    """Refuse a run that was stopped while its record was opened, before its config was written.
+
+    Args:
+        folder: the run's.
+
+    Raises:
+        ConfigError: it was; says how to start it again.
+    """
+    if (folder / CONFIG_FILE).is_file() or not (folder / JOURNAL).is_file():
+        return
+    tags = load_run(folder).tags
+    if "rnnexp.sweep.jobs" in tags:  # the record of a whole sweep, which has no config of its own
+        return
+    kept = tags.get("rnnexp.command")
+    raise ConfigError(
+        f"The run in {folder} was stopped before its config was written: there is nothing to go on "
+        f"from. Start it again by the same command{f': {kept}' if kept else '.'}"
+    )
 
 
 def _folder_of(resume: str, outputs: Path = Path(OUTPUTS)) -> Path | None:

@@ -20,9 +20,11 @@ from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.fit import Fitted, assemble, test_best, train
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.pictures import draw_run_pictures
-from rnnexp.app.run.resume import Origin
+from rnnexp.app.run.resume import CONFIG_FILE, Origin
 from rnnexp.app.run.team import team
 from rnnexp.app.run.threads import TAG, threads_of
+from rnnexp.app.run.traceback_file import FILE as TRACEBACK
+from rnnexp.app.run.traceback_file import mark_earlier
 from rnnexp.discovery import place_in_plugin
 from rnnexp.errors import RnnexpError, describe
 from rnnexp.monitors.gradients import StepMonitor
@@ -35,7 +37,6 @@ from rnnexp.training.interrupt import Stopped, StopRequest
 from rnnexp.training.resume import ResumePoint
 
 C = TypeVar("C", bound=Callback)
-CONFIG_FILE = "config.yaml"
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's is not on every machine
 _NOT_EXACT = "The run goes on, but not bit for bit."
 
@@ -112,6 +113,7 @@ def _go(
 ) -> None:
     folder, begun = Path(outcome.folder), time.perf_counter()
     try:
+        mark_earlier(folder, origin)
         _store_config(plan, folder, log)
         keep_sources(plan.values, folder, log)
         outcome.metrics = _train(plan, outcome, log, stop, origin)
@@ -123,7 +125,7 @@ def _go(
         raise
     except (Exception, SystemExit) as error:  # sys.exit in a plugin is no success either
         outcome.error = _with_place(error)
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        (folder / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
     finally:
         outcome.seconds = log.seconds_before + time.perf_counter() - begun
         try:
@@ -138,7 +140,7 @@ def _with_place(error: BaseException) -> str:
         return describe(error)
     place = place_in_plugin(error)
     at = f", at {place}" if place else ""
-    return f"{describe(error)}{at}; the traceback is in error.txt of its folder"
+    return f"{describe(error)}{at}; the traceback is in {TRACEBACK} of its folder"
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, str]:
@@ -274,7 +276,7 @@ def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
     log.tags({"mlflow.note.content": describe_outcome(outcome)})
     if outcome.pruned:
         log.tags({"rnnexp.pruned": "true"})
-    for name in ("cliffs.jsonl", "dynamics.jsonl", "error.txt"):
+    for name in ("cliffs.jsonl", "dynamics.jsonl", TRACEBACK):
         if (folder / name).is_file():
             log.artifact(folder / name)
     log.end(outcome.status, outcome.error)

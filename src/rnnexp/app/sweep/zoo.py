@@ -7,7 +7,7 @@ import yaml
 
 from rnnexp.app.config.build import build_task
 from rnnexp.app.config.catalogue import by_family, costs
-from rnnexp.app.run.run import CONFIG_FILE
+from rnnexp.app.run.resume import CONFIG_FILE
 from rnnexp.errors import ConfigError
 from rnnexp.registry import REGISTRY, Entry
 from rnnexp.report.zoo_sheet import LOWEST, Specimen, draw_sheet, specimen_of

@@ -1,0 +1,32 @@
+"""A run that was stopped while its record was opened has no config to go on with."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnexp.app.commands.recorded import folder_of
+from rnnexp.app.run.resume import locate
+from rnnexp.errors import ConfigError
+from rnnexp.tracking import RunHeader, RunLog
+
+COMMAND = "rnnexp train cell=elman"
+
+
+@pytest.mark.parametrize("find", [locate, folder_of])
+@pytest.mark.parametrize("known", [True, False])
+def test_it_is_said_how_it_starts_again(workdir: Path, find, known: bool) -> None:
+    tags = {"rnnexp.command": COMMAND} if known else {}
+    RunLog(workdir / "run", RunHeader("run", "study", {}, tags), "", None).end("KILLED")
+    with pytest.raises(ConfigError, match="stopped before its config was written") as refused:
+        find("run")
+    assert str(refused.value).endswith(f"by the same command: {COMMAND}" if known else "command.")
+
+
+@pytest.mark.parametrize("tags", [{}, {"rnnexp.sweep.jobs": "2"}])
+def test_a_folder_that_is_no_run_is_not_called_one(workdir: Path, tags: dict[str, str]) -> None:
+    folder = workdir / "other"
+    folder.mkdir()
+    if tags:  # a sweep has a record of its own
+        RunLog(folder, RunHeader("study", "study", {}, tags), "", None).end("FINISHED")
+    with pytest.raises(ConfigError, match="No run 'other' below"):
+        folder_of("other")
