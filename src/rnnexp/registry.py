@@ -65,8 +65,9 @@ class Entry:
 
     @property
     def equation(self) -> str:
-        """The indented lines of its docstring that stand before ``Args:``."""
-        body = self.doc.partition("\nArgs:")[0].partition("\n")[2].lstrip("\n")
+        """The indented lines of its docstring that stand before ``Args:`` and ``Source:``."""
+        before = self.doc.partition("\nArgs:")[0].partition("\nSource:")[0]
+        body = before.partition("\n")[2].lstrip("\n")
         if _BEGINS_EQUATION.match(body):  # nothing else below the first line, to be indented from
             lines = body.partition("\n\n")[0].splitlines()
         else:

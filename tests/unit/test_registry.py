@@ -65,6 +65,30 @@ def test_an_equation_needs_no_section_below_it() -> None:
     assert _entry(Prose).equation == ""
 
 
+class Sourced:
+    """Nothing but a sentence, an equation and where it comes from.
+
+        h_t = f(x_t)
+
+    Source: Author 2016, "A title that goes on", in
+        the next line.
+    """
+
+
+class SourcedProse:
+    """A sentence without an equation.
+
+    Source: Author 2016, "A title that goes on", in
+        the next line.
+    """
+
+
+def test_a_source_of_two_lines_is_no_equation() -> None:
+    assert _entry(Sourced).equation == "h_t = f(x_t)"
+    assert _entry(Sourced).source == 'Author 2016, "A title that goes on", in the next line.'
+    assert _entry(SourcedProse).equation == ""
+
+
 def test_entry_without_docstring_is_empty() -> None:
     assert (_entry(Other).doc, _entry(Other).summary, _entry(Other).equation) == ("", "", "")
 
