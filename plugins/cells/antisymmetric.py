@@ -3,7 +3,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import PointwiseCell, register_cell, require
+from rnnexp.cells import PointwiseCell, RecurrentInit, register_cell, require
 from rnnexp.cells.init import antisymmetric
 from rnnexp.types import State
 
@@ -16,6 +16,8 @@ class Antisymmetric(PointwiseCell):
         h_t = h_{t-1} + epsilon * tanh(W x_t + A h_{t-1} + b)
 
     Args:
+        recurrent_init: initial R. A has its skew part alone: identity and zeros both give
+            A = -gamma I.
         epsilon: length of a step.
         gamma: damping. A step of finite length amplifies what turns by w radians per unit of time
             at the rate epsilon w^2 / 2, which a smaller gamma does not make up for.
@@ -28,9 +30,15 @@ class Antisymmetric(PointwiseCell):
     num_gates = 1
 
     def __init__(
-        self, input_size: int, *, epsilon: float = 0.1, gamma: float = 0.01, **options: Any
+        self,
+        input_size: int,
+        *,
+        recurrent_init: RecurrentInit = "orthogonal",
+        epsilon: float = 0.1,
+        gamma: float = 0.01,
+        **options: Any,
     ) -> None:
-        super().__init__(input_size, **options)
+        super().__init__(input_size, recurrent_init=recurrent_init, **options)
         require(epsilon > 0, "epsilon", "above 0", epsilon)
         require(gamma >= 0, "gamma", "at least 0", gamma)
         self.epsilon = epsilon

@@ -1,5 +1,3 @@
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -16,6 +14,9 @@ class BRC(PointwiseCell):
         c   = sigmoid(W x_t + w * h_{t-1} + b)
         h_t = c * h_{t-1} + (1 - c) * tanh(W x_t + a * h_{t-1} + b)
 
+    Args:
+        hidden_size: hidden units H, which is also the width of the output.
+
     Source: Vecoven, Ernst, Drion 2021, "A bio-inspired bistable recurrent cell allows for
         long-lasting memory", doi:10.1371/journal.pone.0252676.
     """
@@ -24,9 +25,9 @@ class BRC(PointwiseCell):
     num_gates = 3
     num_recurrent = 0
 
-    def __init__(self, input_size: int, **options: Any) -> None:
-        super().__init__(input_size, **options)
-        self.weight_hh_diagonal = uniform(2, self.hidden_size)
+    def __init__(self, input_size: int, *, hidden_size: int = 64) -> None:
+        super().__init__(input_size, hidden_size=hidden_size)
+        self.weight_hh_diagonal = uniform(2, hidden_size)
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Mix the past with what feeds itself by a."""

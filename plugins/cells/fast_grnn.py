@@ -1,7 +1,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnexp.cells import PointwiseCell, register_cell
 from rnnexp.cells.init import filled
@@ -13,7 +13,7 @@ class FastGRNN(PointwiseCell):
     """A gated unit whose gate and candidate share both matrices and differ by their bias.
 
         z   = sigmoid(W x_t + R h_{t-1} + b_z)
-        n   = tanh(W x_t + R h_{t-1} + b)
+        n   = tanh(W x_t + R h_{t-1} + b_n)
         h_t = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h_{t-1}
 
     Args:
@@ -42,9 +42,13 @@ class FastGRNN(PointwiseCell):
         self.nu = filled(1, nu)
         self.bias_gate = filled(self.hidden_size, gate_bias)
 
+    def project_input(self, x_BI: Tensor) -> Tensor:
+        """Compute ``W x`` without a bias: gate and candidate have each their own."""
+        return nn.functional.linear(x_BI, self.weight_ih).unsqueeze(-2)
+
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Mix candidate and past by the gate."""
-        shared = wx_BGH.squeeze(-2) + rh_BGH.squeeze(-2)
+        shared = (wx_BGH + rh_BGH).squeeze(-2)
         z = torch.sigmoid(shared + self.bias_gate)
         weight = torch.sigmoid(self.zeta) * (1 - z) + torch.sigmoid(self.nu)
-        return (weight * torch.tanh(shared) + z * state[0],)
+        return (weight * torch.tanh(shared + self.bias_ih) + z * state[0],)

@@ -1,4 +1,4 @@
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,14 +30,14 @@ class IndRNN(PointwiseCell):
         self,
         input_size: int,
         *,
+        hidden_size: int = 64,
         nonlinearity: Literal["relu", "tanh"] = "relu",
         slowest: float = 0.0,
-        **options: Any,
     ) -> None:
-        super().__init__(input_size, **options)
+        super().__init__(input_size, hidden_size=hidden_size)
         require(slowest <= 1, "slowest", "at most 1", slowest)
         self.nonlinearity = nonlinearity
-        self.weight_hh_diagonal = uniform(self.hidden_size, low=slowest, high=1.0)
+        self.weight_hh_diagonal = uniform(hidden_size, low=slowest, high=1.0)
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Apply phi to the input and the unit's own past."""

@@ -1,5 +1,3 @@
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -31,12 +29,12 @@ class LipschitzRNN(PointwiseCell):
         self,
         input_size: int,
         *,
+        hidden_size: int = 64,
         step: float = 0.1,
         beta: float = 0.75,
         gamma: float = 0.001,
-        **options: Any,
     ) -> None:
-        super().__init__(input_size, **options)
+        super().__init__(input_size, hidden_size=hidden_size)
         if not (step > 0 and 0.5 <= beta <= 1 and gamma >= 0):
             raise ConfigError(
                 "cell.step, cell.beta, cell.gamma: must satisfy step > 0, 0.5 <= beta <= 1 and "

@@ -1,5 +1,3 @@
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -30,14 +28,14 @@ class UnICORNN(PointwiseCell):
     num_states = 2
 
     def __init__(
-        self, input_size: int, *, dt: float = 1.0, alpha: float = 0.0, **options: Any
+        self, input_size: int, *, hidden_size: int = 64, dt: float = 1.0, alpha: float = 0.0
     ) -> None:
-        super().__init__(input_size, **options)
+        super().__init__(input_size, hidden_size=hidden_size)
         require(dt > 0, "dt", "above 0", dt)
         self.dt = dt
         self.alpha = alpha
-        self.weight_hh_diagonal = uniform(self.hidden_size, low=0.0, high=1.0)
-        self.step_logit = uniform(self.hidden_size, low=-0.1, high=0.1)
+        self.weight_hh_diagonal = uniform(hidden_size, low=0.0, high=1.0)
+        self.step_logit = uniform(hidden_size, low=-0.1, high=0.1)
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Change the velocity by the forces, then the place by the velocity."""

@@ -53,16 +53,6 @@ class Short:
     """
 
 
-class Sourced:
-    """Nothing but an equation, and where it is from.
-
-        h_t = f(x_t)
-
-    Source: an author, and a title that goes on
-        in the next line.
-    """
-
-
 class Prose:
     """Nothing but a sentence
 
@@ -72,8 +62,31 @@ class Prose:
 
 def test_an_equation_needs_no_section_below_it() -> None:
     assert _entry(Short).equation == "z, n = f(x_t,\nh_{t-1})\nh_t  = g(z, n)"
-    assert _entry(Sourced).equation == "h_t = f(x_t)"
     assert _entry(Prose).equation == ""
+
+
+class Sourced:
+    """Nothing but a sentence, an equation and where it comes from.
+
+        h_t = f(x_t)
+
+    Source: Author 2016, "A title that goes on", in
+        the next line.
+    """
+
+
+class SourcedProse:
+    """A sentence without an equation.
+
+    Source: Author 2016, "A title that goes on", in
+        the next line.
+    """
+
+
+def test_a_source_of_two_lines_is_no_equation() -> None:
+    assert _entry(Sourced).equation == "h_t = f(x_t)"
+    assert _entry(Sourced).source == 'Author 2016, "A title that goes on", in the next line.'
+    assert _entry(SourcedProse).equation == ""
 
 
 def test_entry_without_docstring_is_empty() -> None:

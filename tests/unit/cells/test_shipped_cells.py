@@ -105,3 +105,22 @@ def test_jordan_is_one_layer_of_the_input_and_what_is_fed_back(plugins: Registry
     weight_HxI, bias_H = cell.weight_ih.detach().numpy(), cell.bias_ih.detach().numpy()
     wanted_TBH = np.tanh(x_TBI.numpy() @ weight_HxI.T + bias_H)
     np.testing.assert_allclose(outputs_TBH, wanted_TBH, rtol=1e-12)
+
+
+def test_an_initialisation_that_a_cell_offers_is_taken(plugins: Registry) -> None:
+    # Neither draws numbers: what differs is of the option, not of what was drawn after it.
+    for entry in plugins.all("cell"):
+        if "recurrent_init" in {option.name for option in entry.options}:
+            one, other = (
+                _make(plugins, entry.name, recurrent_init=how).state_dict()
+                for how in ("identity", "zeros")
+            )
+            assert any(not torch.equal(one[key], other[key]) for key in one), entry.name
+
+
+@pytest.mark.parametrize("name", ["antisymmetric", "gated_antisymmetric"])
+def test_the_skew_cells_say_which_initialisations_are_one(plugins: Registry, name: str) -> None:
+    one, other = (_make(plugins, name, recurrent_init=how) for how in ("identity", "zeros"))
+    assert torch.equal(one.recurrent_weight(), other.recurrent_weight())
+    (said,) = (o.doc for o in plugins.get("cell", name).options if o.name == "recurrent_init")
+    assert "identity and zeros both give A = -gamma I." in said
