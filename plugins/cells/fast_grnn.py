@@ -40,7 +40,7 @@ class FastGRNN(PointwiseCell):
         super().__init__(input_size, **options)
         self.zeta = filled(1, zeta)
         self.nu = filled(1, nu)
-        self.bias_gate = filled(self.hidden_size, gate_bias)
+        self.bias_z = filled(self.hidden_size, gate_bias)
 
     def project_input(self, x_BI: Tensor) -> Tensor:
         """Compute ``W x`` without a bias: gate and candidate have each their own."""
@@ -49,6 +49,6 @@ class FastGRNN(PointwiseCell):
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Mix candidate and past by the gate."""
         shared = (wx_BGH + rh_BGH).squeeze(-2)
-        z = torch.sigmoid(shared + self.bias_gate)
+        z = torch.sigmoid(shared + self.bias_z)
         weight = torch.sigmoid(self.zeta) * (1 - z) + torch.sigmoid(self.nu)
         return (weight * torch.tanh(shared + self.bias_ih) + z * state[0],)

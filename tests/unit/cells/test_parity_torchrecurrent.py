@@ -66,7 +66,7 @@ CASES = {
         "fast_grnn",
         stacked(
             # Their biases are the gate's, then the candidate's.
-            bias_gate=added(block("bias_ih", 0), block("bias_hh", 0)),
+            bias_z=added(block("bias_ih", 0), block("bias_hh", 0)),
             bias_ih=added(block("bias_ih", 1), block("bias_hh", 1)),
             zeta=same("zeta"),
             nu=same("nu"),
