@@ -5,6 +5,7 @@ They are read once and used three times: as Hydra schema, as check of a value, a
 
 import copy
 import inspect
+import math
 import re
 import types
 import typing
@@ -18,6 +19,8 @@ from rnnexp.errors import ConfigError, PluginError, suggest
 PLAIN = (int, float, bool, str)
 LISTS: tuple[Any, ...] = (list, tuple, Sequence)
 DICTS: tuple[Any, ...] = (dict, Mapping)
+_LARGEST = 2**63 - 1
+"""Of the integers that torch takes."""
 REQUIRED = "???"
 """The default of an option that has none; OmegaConf's own mark for a missing value."""
 
@@ -52,6 +55,7 @@ class Option:
         if value is None and optional:
             return
         if fits(value, kind):
+            _check_size(value, key)
             return
         if value is None:
             raise null_refused(key, self.default)
@@ -66,6 +70,13 @@ class Option:
         if tuple in (kind, typing.get_origin(kind)) and isinstance(value, list):
             return tuple(typing.cast("list[object]", value))
         return value
+
+
+def _check_size(value: object, key: str) -> None:
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ConfigError(f"{key}: must be below 2^63, got {value}.")
+    if isinstance(value, float) and math.isnan(value):
+        raise ConfigError(f"{key}: expected a number, got nan.")
 
 
 def arguments_of(

@@ -55,6 +55,8 @@ class StepMonitor(Callback):
         """Begin to count steps per second; have steps made with the rate the policy leaves."""
         del pl_module
         self.guard.watch(trainer.optimizers[0])
+        # There is none on a CPU, where Lightning takes bf16 for 16-mixed.
+        self.guard.scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         self._since, self._last_step = time.perf_counter(), trainer.global_step
 
     def on_before_backward(

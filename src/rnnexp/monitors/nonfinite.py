@@ -35,8 +35,6 @@ class NonFiniteGuard:
             multiplied by it.
         max_rollbacks: after so many the run ends as with ``raise``.
         snapshot_every: steps between two snapshots of good weights.
-        scaled: whether a gradient scaler stands before the optimizer, as in 16-bit mixed
-            precision: it meets infinite gradients now and then, and skips the step by itself.
     """
 
     def __init__(
@@ -46,13 +44,14 @@ class NonFiniteGuard:
         factor: float = 0.5,
         max_rollbacks: int = 3,
         snapshot_every: int = 50,
-        scaled: bool = False,
     ) -> None:
         self.policy: NonFinitePolicy = policy
         self.factor = factor
         self.max_rollbacks = max_rollbacks
         self.snapshot_every = snapshot_every
-        self.scaled = scaled
+        self.scaled = False
+        """Whether a gradient scaler stands before the optimizer, as in 16-bit mixed precision: it
+        meets infinite gradients now and then, and skips the step by itself."""
         self.skipped = 0
         self.rollbacks = 0
         self.rate = LoweredRate()

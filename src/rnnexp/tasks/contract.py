@@ -257,19 +257,22 @@ class GeneratedTask(Task):
     def batch(self, split: Split, index: int) -> Batch:
         """Generate a batch from its own seed."""
         seed = batch_seed(self.seed, split, index)
-        with self._sized_for(split):
+        with self._drawing(split):
             inputs_TBI, targets = self.generate(torch.Generator().manual_seed(seed))
         return Batch(inputs_TBI, targets, seed=seed)
 
     @contextmanager
-    def _sized_for(self, split: Split) -> Generator[None]:
+    def _drawing(self, split: Split) -> Generator[None]:
         # Set here and not in a copy: what `generate` keeps between calls would be lost with that.
-        own = self.batch_size
+        # The type, because torch draws other numbers in float64, and 64-true makes it the default.
+        own, dtype = self.batch_size, torch.get_default_dtype()
         self.batch_size = own if split == "train" else self.judged_size
+        torch.set_default_dtype(torch.float32)
         try:
             yield
         finally:
             self.batch_size = own
+            torch.set_default_dtype(dtype)
 
     @abstractmethod
     def generate(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:

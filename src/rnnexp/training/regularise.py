@@ -51,8 +51,13 @@ class OmegaRegulariser(Callback):
 
     def __init__(self, term: OmegaTerm) -> None:
         self.term = term
-        self._logged_at = -1
-        self._value = torch.zeros(())
+        self._steps_done = 0
+        self._value = torch.zeros(())  # the mean over the batches of a step, as far as it goes
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the steps done."""
+        del pl_module
+        self._steps_done = trainer.global_step
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -65,28 +70,39 @@ class OmegaRegulariser(Callback):
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the gradient, averaged over processes as that of the loss is."""
         network = cast(RecurrentNetwork, pl_module.network)
-        weight = self.term.weight_at(trainer.global_step) / batches_of_step(trainer)
+        batches = batches_of_step(trainer)
+        weight = self.term.weight_at(trainer.global_step) / batches
         traces = cast(Any, pl_module).traces
-        self._value = add_omega(
+        value = add_omega(
             network,
             traces,
             self.term.flavour,
             weight,
             lambda gradient: trainer.strategy.reduce(gradient, reduce_op="mean"),
         )
+        self._value = self._value.to(value) + value / batches
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log Omega once a step."""
+        """Log Omega once a step; amid an accumulation there is none."""
         del pl_module, outputs, batch, batch_idx
-        if trainer.global_step <= self._logged_at:
+        if trainer.global_step == self._steps_done:
             return
-        self._logged_at = trainer.global_step
+        self._steps_done = trainer.global_step
         # All processes ask for the mean, though the first alone has a logger: each waits for it.
         value = trainer.strategy.reduce(self._value, reduce_op="mean")
+        self._value = torch.zeros(())
         if trainer.logger is not None:
             trainer.logger.log_metrics({"train/omega": float(value)}, step=trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep what the batches of a half-done step have come to."""
+        return {"value": self._value}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with it."""
+        self._value = state_dict["value"]
 
 
 def add_omega(

@@ -215,6 +215,15 @@ def test_counts_survive_a_resume(tmp_path) -> None:
     assert other.summary()["grad/skipped"] == 1.0
 
 
+@pytest.mark.filterwarnings("ignore:.*AMP with fp16 is not supported on CPU")
+def test_16_mixed_without_a_scaler_keeps_the_policy(tmp_path) -> None:
+    # On a CPU Lightning takes bf16 for it, and no scaler skips the step.
+    module = Line([(math.nan, 1.0), (1.0, 1.0)])
+    monitor = _fit(module, tmp_path, "skip", precision="16-mixed")
+    assert monitor.guard.skipped == 1
+    assert torch.isfinite(module.w).all()
+
+
 @pytest.mark.parametrize("scaled", [False, True])
 def test_the_rate_on_record_is_that_of_the_step(tmp_path, scaled: bool) -> None:
     halves = partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda step: 2.0**-step)

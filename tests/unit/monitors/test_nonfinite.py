@@ -124,7 +124,8 @@ def test_a_rollback_after_a_resume_returns_to_the_same_place(model, optimizer) -
 
 
 def test_an_overflow_is_left_to_the_gradient_scaler(model, optimizer) -> None:
-    guard = NonFiniteGuard("raise", scaled=True)
+    guard = NonFiniteGuard("raise")
+    guard.scaled = True
     norm = _backward(model, math.inf)
     guard.before_step(norm, 0, model, optimizer, loss=1.0)
     assert guard.skipped == 1

@@ -105,3 +105,17 @@ def test_a_batch_that_cannot_be_drawn_leaves_the_batch_size(plugins: Registry, m
     with pytest.raises(ZeroDivisionError):
         task.batch("val", 0)
     assert task.batch_size == 3
+
+
+@pytest.mark.parametrize("name", ["adding", "copy_memory", "temporal_order"])
+def test_what_is_drawn_does_not_depend_on_the_default_type(plugins: Registry, name: str) -> None:
+    task = plugins.get("task", name).cls(batch_size=4)
+    usual = task.batch("val", 0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        again = task.batch("val", 0)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(usual.inputs_TBI, again.inputs_TBI)
+    assert torch.equal(usual.targets, again.targets)

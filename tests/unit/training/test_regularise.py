@@ -1,10 +1,12 @@
 """Omega in training: what it adds to the gradient, against a hand-written unrolling."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from rnnexp.monitors.flow import vanishing_ratio
@@ -33,13 +35,36 @@ def module_of(
     return RecurrentModule(network, task, Recipe(lambda p: torch.optim.SGD(p, lr=lr)))
 
 
-def fit(module: RecurrentModule, term: OmegaTerm | None, steps: int, accumulate: int = 1) -> None:
+class Noted(Logger):
+    """Keeps Omega as it is logged."""
+
+    name, version = "noted", "0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points: list[tuple[int, float]] = []
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if "train/omega" in metrics:
+            self.points.append((step or 0, metrics["train/omega"]))
+
+    def log_hyperparams(self, *args: object, **kwargs: object) -> None:
+        pass
+
+
+def fit(
+    module: RecurrentModule,
+    term: OmegaTerm | None,
+    steps: int,
+    accumulate: int = 1,
+    logger: Logger | None = None,
+) -> None:
     callbacks = [] if term is None else [OmegaRegulariser(term)]
     trainer = Trainer(
         max_steps=steps,
         accumulate_grad_batches=accumulate,
         callbacks=callbacks,
-        logger=False,
+        logger=logger or False,
         **QUIET,
         limit_val_batches=0,
     )
@@ -123,3 +148,13 @@ def test_gradients_vanish_less_with_it(plugins, flavour: Flavour) -> None:
     plain, pulled = ratios
     assert plain < -5  # log10: dL/dh_1 is less than 1e-5 of dL/dh_T
     assert pulled > plain / 2
+
+
+def test_the_figure_of_a_step_is_the_mean_over_its_batches(plugins) -> None:
+    one, two = Noted(), Noted()
+    fit(module_of(plugins, lr=1e-30), OmegaTerm(), 4, logger=one)
+    fit(module_of(plugins, lr=1e-30), OmegaTerm(), 2, accumulate=2, logger=two)
+    assert [step for step, _ in one.points] == [1, 2, 3, 4]
+    values = [value for _, value in one.points]
+    means = [(values[0] + values[1]) / 2, (values[2] + values[3]) / 2]
+    assert two.points == [(1, pytest.approx(means[0])), (2, pytest.approx(means[1]))]

@@ -40,6 +40,20 @@ _RULES = (
         lambda feed: feed == "scheduled",
         "unroll=scheduled",
     ),
+    _Rule(
+        "unroll",
+        ("teacher_floor",),
+        "teacher_schedule",
+        lambda schedule: schedule == "linear",
+        "unroll.teacher_schedule=linear",
+    ),
+    _Rule(
+        "unroll",
+        ("teacher_steps",),
+        "teacher_schedule",
+        lambda schedule: schedule != "constant",
+        "another unroll.teacher_schedule",
+    ),
     _Rule("omega", ("weight", "decay_steps"), "flavour", lambda f: f != "none", "omega=paper"),
     _Rule("model", ("dropout",), "layers", lambda layers: layers > 1, "model.layers=2 or more"),
     _Rule(
@@ -57,6 +71,8 @@ _RULES = (
         "monitor.nonfinite=rollback",
     ),
 )
+_OFF_AT_ZERO = ("dropout", "teacher_floor", "weight")
+"""Keys whose zero asks for nothing, as their rule gives."""
 _OF_A_SWEEP = re.compile(r"(hydra[/.](launcher|sweeper)|hydra\.sweep|sweep)(\.|$)")
 _WORDS = {"clip.by": "clip", "omega.flavour": "omega"}
 """Rulers whose values are the choices of their group."""
@@ -103,7 +119,8 @@ def refuse_sweep_words(overrides: Sequence[str]) -> None:
 
 def _is_idle(rule: _Rule, key: str, values: Values) -> bool:
     group = values[rule.group]
-    return bool(group[key]) and not rule.used(group[rule.ruler])
+    asks = group[key] is not None and (group[key] != 0 or key not in _OFF_AT_ZERO)
+    return asks and not rule.used(group[rule.ruler])
 
 
 def _no_effect(rule: _Rule, key: str, values: Values) -> ConfigError:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from hydra.utils import get_class
 
 from rnnexp.errors import ConfigError, suggest
+from rnnexp.options import fits
 
 ALLOWED = ("torch.optim.",)
 
@@ -63,8 +64,8 @@ def _check_arguments(cls: type, values: Mapping[str, Any], key: str) -> None:
         default = parameters[name].default
         if isinstance(default, bool):
             _require(isinstance(value, bool), f"{key}.{name}", "true or false", value)
-        elif isinstance(default, (int, float)) and not isinstance(value, (int, float)):
-            _require(False, f"{key}.{name}", "a number", value)
+        elif isinstance(default, (int, float)):
+            _require(fits(value, float), f"{key}.{name}", "a number", value)
         _require(_is_finite(value), f"{key}.{name}", "finite numbers", value)
 
 

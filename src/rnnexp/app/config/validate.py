@@ -14,7 +14,7 @@ from rnnexp.app.config.probe import made, try_optimizer
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.app.config.words import unknown_key
 from rnnexp.errors import ConfigError, suggest
-from rnnexp.options import REQUIRED, Option, check_options, options_of
+from rnnexp.options import REQUIRED, Option, check_options, fits, options_of
 from rnnexp.registry import REGISTRY, Kind
 from rnnexp.training.team import STRATEGIES
 
@@ -43,6 +43,7 @@ _POSITIVE = {
     "monitor.cliff_ratio": False,
     "monitor.cliff_deviations": False,
     "monitor.max_rollbacks": True,
+    "monitor.rollback_factor": False,
     "monitor.snapshot_every": False,
     "sweep.timeout": False,
 }
@@ -54,6 +55,8 @@ _SHARES = (
     "monitor.rollback_factor",
 )
 """Keys whose values must lie in [0, 1]."""
+_LARGEST = {"threads": 4096}
+"""More threads than that crash the process."""
 _LARGEST_SEED = 2**32 - 1
 """What numpy's generators take."""
 _OTHERS = ("cell", "task", "optimizer", "scheduler", "callbacks")
@@ -150,12 +153,8 @@ def _check_callback(name: str, options: Any) -> None:
 def _check_numbers(values: Mapping[str, Any]) -> None:
     for key, zero_allowed in _POSITIVE.items():
         value = _lookup(values, key)
-        if value is None:
-            continue
-        fits = isinstance(value, (int, float)) and math.isfinite(value)
-        if not fits or value < 0 or (value == 0 and not zero_allowed):
-            bound = "0 or more" if zero_allowed else "above 0"
-            raise ConfigError(f"{key}: must be a finite number {bound}, got {value!r}.")
+        if value is not None:
+            _check_positive(key, value, zero_allowed)
     for key in _SHARES:
         value = _lookup(values, key)
         if not 0 <= value <= 1:
@@ -165,6 +164,16 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
     ratio = values["monitor"]["cliff_ratio"]
     if ratio <= 1:
         raise ConfigError(f"monitor.cliff_ratio: must be above 1, got {ratio}.")
+
+
+def _check_positive(key: str, value: Any, zero_allowed: bool) -> None:
+    good = fits(value, float) and math.isfinite(value)
+    if not good or value < 0 or (value == 0 and not zero_allowed):
+        bound = "0 or more" if zero_allowed else "above 0"
+        raise ConfigError(f"{key}: must be a finite number {bound}, got {value!r}.")
+    largest = _LARGEST.get(key, math.inf)
+    if value > largest:
+        raise ConfigError(f"{key}: must be at most {largest}, got {value}.")
 
 
 def _check_clip(clip: Mapping[str, Any]) -> None:

@@ -143,7 +143,9 @@ def _changing(values: Values, judged: str) -> list[Callback]:
     callbacks: list[Callback] = []
     options = values["trainer"]
     if options["early_stop_after"] is not None:
-        callbacks.append(EarlyStopping(judged, patience=options["early_stop_after"]))
+        # A figure that is not finite is no improvement; what else it is, monitor.nonfinite says.
+        patience = options["early_stop_after"]
+        callbacks.append(EarlyStopping(judged, patience=patience, check_finite=False))
     term = omega_term(values)
     if term is not None:
         callbacks.append(OmegaRegulariser(term))
@@ -168,7 +170,6 @@ def _guard(values: Values) -> NonFiniteGuard:
         factor=options["rollback_factor"],
         max_rollbacks=options["max_rollbacks"],
         snapshot_every=options["snapshot_every"],
-        scaled=values["trainer"]["precision"] == "16-mixed",
     )
 
 

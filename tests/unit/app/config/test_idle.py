@@ -31,7 +31,20 @@ def test_what_a_preset_sets_is_its_own_affair() -> None:
     assert check("experiment=vanishing omega=none") > 0
 
 
-@pytest.mark.parametrize("words", ["clip=none,value clip.max_norm=5", "omega.weight=3,4"])
+SCHEDULED = "task=char_lm model.feedback=output unroll=scheduled"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "clip=none,value clip.max_norm=5",
+        "omega.weight=3,4",
+        "task=char_lm model.feedback=output unroll.teacher_share=0",
+        "monitor.max_rollbacks=0",
+        f"{SCHEDULED} unroll.teacher_floor=0.2",
+        f"{SCHEDULED} unroll.teacher_schedule=constant unroll.teacher_steps=9",
+    ],
+)
 def test_what_none_of_them_uses_is_refused(words: str) -> None:
     with pytest.raises(ConfigError, match="has no effect under"):
         check(words)

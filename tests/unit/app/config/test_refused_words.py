@@ -110,3 +110,26 @@ def test_what_was_meant_is_guessed(workdir: object, word: str, said: str) -> Non
     with pytest.raises(UserError) as refused:
         check_jobs([word], multirun=False, config_dir=None)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("monitor.rollback_factor=0", "must be a finite number above 0, got 0.0."),
+        ("threads=100000000", "threads: must be at most 4096, got 100000000."),
+        ("trainer.accumulate=99999999999999999999", "trainer.accumulate: must be below 2^63"),
+        ("task.batch_size=99999999999999999999", "task.batch_size: must be below 2^63"),
+        ("cell.forget_bias=nan", "cell.forget_bias: expected a number, got nan."),
+        ("optimizer.lr=true", "optimizer.lr: must be a finite number above 0, got True."),
+        ("optimizer.eps=true", "optimizer.eps: expected a number, got True."),
+    ],
+)
+def test_a_number_that_nothing_can_run_with_is_refused(
+    workdir: object, word: str, said: str
+) -> None:
+    extra = ["+" + word] if word.startswith("optimizer.eps") else [word]
+    extra += ["monitor.nonfinite=rollback"] if "rollback" in word else []
+    prepare(extra)
+    with pytest.raises(UserError) as refused:
+        check_jobs(extra, multirun=False, config_dir=None)
+    assert said in str(refused.value)

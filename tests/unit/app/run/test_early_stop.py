@@ -39,6 +39,14 @@ def test_it_trains_no_more_however_often_it_goes_on(early: Path) -> None:
         assert trained(early, checkpoint).global_step == STOPPED_AT
 
 
+def test_a_figure_that_is_not_finite_is_no_improvement_and_no_more(tmp_path: Path) -> None:
+    prepare([])
+    words = ["optimizer.lr=1e38", "clip=norm", "trainer.val_every=1", "trainer.max_steps=9"]
+    words += ["trainer.early_stop_after=3", "monitor.nonfinite=skip"]
+    found = trained(tmp_path, None, *words)
+    assert found.global_step == 3, "three that are none"
+
+
 @pytest.mark.parametrize("word", ["trainer.max_steps=50", "trainer.early_stop_after=2"])
 def test_other_limits_have_it_go_on(early: Path, tmp_path: Path, word: str) -> None:
     own = tmp_path / "checkpoints" / LAST
