@@ -18,8 +18,8 @@ class OptunaSweeperConf:
         pruner_options: arguments of Optuna's class; a step of theirs is one report of a trial.
         trials: how many in all; more of them later go on from those that are done.
         seed: of the sampler; null takes another one every time.
-        objectives: what a trial is judged by, by name; null leaves it to the program, whose is
-            val/loss where it has no other.
+        objectives: what a trial is judged by, by name; null leaves it to the program: rnnexp's is
+            what weights are kept by, val/loss_best or val/loss_free_best.
         directions: minimize | maximize, for each objective; null minimizes all.
         storage: URL of a database; null keeps a file in the sweep's folder.
         params: dimensions by key, as on the command line, which wins.

@@ -33,7 +33,8 @@ class TaskSubject:
 
     def make(self, seed: int = 0, batch_size: int = 4) -> Task:
         """Make the task with its default options, and small batches."""
-        task: Task = self.entry.cls(seed, batch_size=batch_size)
+        takes = any(option.name == "batch_size" for option in self.entry.options)
+        task: Task = self.entry.cls(seed, **({"batch_size": batch_size} if takes else {}))
         return task
 
     @property

@@ -22,6 +22,17 @@ class Even(GeneratedTask):
         return (outputs - targets).square().mean()
 
 
+class OfOneSize(Even):
+    """Is it constant, thirty-two times?
+
+    Args:
+        length: time steps T.
+    """
+
+    def __init__(self, seed=0, *, length=20):
+        super().__init__(seed, length=length)
+
+
 class Classes(Even):
     """Which of five is it?"""
 
@@ -163,4 +174,4 @@ class Knows(Even):
 
 
 SOUND = [Even, Classes, Steps, Missing, RootOfTheMean, FlatAndToldSo, ValuesAndWeights, NoTargets]
-SOUND += [Tail, Flags, Tokens, Knows, OneOfPadding, LastMissing]
+SOUND += [OfOneSize, Tail, Flags, Tokens, Knows, OneOfPadding, LastMissing]
