@@ -90,7 +90,10 @@ def show(key: str, value: float | None) -> str:
     """Format a figure for reading."""
     if value is None:
         return ""
-    return f"{value:.1%}" if key in PERCENT else f"{value:.3g}"
+    if key not in PERCENT:
+        return f"{value:.3g}"
+    # A forecast may be four powers of ten better than its baseline.
+    return f"{value:.1%}" if value >= 0.001 or value <= 0 else f"{100 * value:.2g}%"
 
 
 def summary_line(run: Outcome, ui: str) -> str:

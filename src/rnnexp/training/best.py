@@ -20,6 +20,7 @@ class KeepBest(ModelCheckpoint):
         super().__init__(
             folder, filename="best", monitor=judged, save_top_k=1, enable_version_counter=False
         )
+        self._last_global_step_saved = -1  # Lightning's 0 says that step 0 is kept already
 
     @property
     def figures(self) -> dict[str, float]:

@@ -39,7 +39,8 @@ def fit_readout(network: RecurrentNetwork, task: Task, ridge: Ridge) -> None:
         V, c = argmin  mean ||V h + c - y||^2 + lambda ||V||^2
 
     over all batches and the steps at which outputs are read and judged; y is the target, or the
-    one-hot of its class. Draws nothing, so that a seed gives the same network every time.
+    one-hot of its class; one that is NaN is missing. Draws nothing, so that a seed gives the same
+    network every time.
 
     Args:
         network: its readout is overwritten, all else is left as it is.
@@ -97,7 +98,9 @@ def _pairs(network: RecurrentNetwork, task: Task, batches: int) -> Iterator[tupl
 
 def _judged(h_NH: Tensor, targets: Tensor, outputs: int) -> tuple[Tensor, Tensor]:
     if targets.is_floating_point():
-        return h_NH, targets.reshape(-1, outputs)
+        y_NO = targets.reshape(-1, outputs)
+        known_N = ~y_NO.isnan().any(-1)
+        return h_NH[known_N], y_NO[known_N]
     classes_N = targets.flatten()
     known_N = classes_N != IGNORED
     return h_NH[known_N], one_hot(classes_N[known_N], outputs)

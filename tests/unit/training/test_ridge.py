@@ -110,11 +110,22 @@ def test_a_readout_without_a_matrix_is_refused(plugins: Registry) -> None:
         fit_readout(network, task, Ridge())
 
 
-def test_padding_is_left_out_of_the_fit(plugins: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = _task(plugins, "digits")
+@pytest.mark.parametrize(
+    ("name", "nothing", "options"),
+    [("digits", IGNORED, {}), ("adding", math.nan, {"length": 10})],
+    ids=["padding", "missing"],
+)
+def test_what_is_not_judged_is_left_out_of_the_fit(
+    plugins: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    nothing: float,
+    options: dict[str, object],
+) -> None:
+    task = _task(plugins, name, **options)
     whole = task.batch("train", 0)
     padded = replace(whole, targets=whole.targets.clone())
-    padded.targets[5:] = IGNORED
+    padded.targets[5:] = nothing
     fewer = replace(whole, inputs_TBI=whole.inputs_TBI[:, :5], targets=whole.targets[:5])
     weights = []
     for batch in (padded, fewer):

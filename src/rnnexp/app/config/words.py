@@ -14,7 +14,12 @@ from rnnexp.registry import REGISTRY, Kind
 _ALIKE = 0.8
 """How alike the names of keys in different groups must be for a guess."""
 _MOST_PLACES = 3
-_TEXTS = "char_lm"
+_OF_FILES = {
+    ".txt": ("Characters of a text", "char_lm"),
+    ".csv": ("Measurements", "series"),
+    ".npy": ("Measurements", "series"),
+}
+"""Tasks that read a file, by the ends of names; of other ends a file is taken for a text."""
 
 
 def choices(group: str, text: str) -> list[str]:
@@ -158,19 +163,20 @@ def _unknown_plugin(kind: Kind, name: str) -> RnnexpError:
     try:
         REGISTRY.get(kind, name)
     except UnknownNameError as error:
-        return not_loaded(kind, name) or _own_text(kind, name) or error
+        return not_loaded(kind, name) or _own_data(kind, name) or error
     except RnnexpError as error:
         return error
     return ConfigError(f"{kind}={name} has no config.")
 
 
-def _own_text(kind: Kind, name: str) -> UnknownNameError | None:
+def _own_data(kind: Kind, name: str) -> UnknownNameError | None:
     # A file as the task: of those that take one, this one has no other use for it.
     file = Path(name)
-    is_text = file.suffix == ".txt" or (file.is_file() and file.suffix != ".py")
-    if kind != "task" or not is_text or ("task", _TEXTS) not in REGISTRY.entries:
+    is_data = file.suffix in _OF_FILES or (file.is_file() and file.suffix != ".py")
+    what, task = _OF_FILES.get(file.suffix, _OF_FILES[".txt"])
+    if kind != "task" or not is_data or ("task", task) not in REGISTRY.entries:
         return None
     return UnknownNameError(
-        f"Unknown task '{name}'. Characters of a text of your own are predicted by task={_TEXTS} "
+        f"Unknown task '{name}'. {what} of your own are predicted by task={task} "
         f"{key_value('task.path', name)}"
     )

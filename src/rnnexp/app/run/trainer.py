@@ -30,10 +30,10 @@ from rnnexp.training.best import KeepBest
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
 from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
-from rnnexp.training.last_validation import ValidateLast
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import RecordFirst, ResumePoint
 from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
+from rnnexp.training.validations import ValidateFirst, ValidateLast
 
 CHART_POINTS = 300
 """MLflow's charts show 320 points of a series: a cliff must stand in one that has fewer."""
@@ -111,7 +111,8 @@ def _callbacks(
     last = ValidateLast(plan.values["trainer"]["max_steps"])
     judged = selected_by([plan])
     best = KeepBest(folder / "checkpoints", judged)
-    return [*callbacks, last, best, *_changing(plan.values, judged)]
+    first = [ValidateFirst()] if plan.values["model"]["readout_fit"] == "ridge" else []
+    return [*callbacks, last, best, *_changing(plan.values, judged), *first]
 
 
 def _limits(values: Values) -> str:

@@ -1,4 +1,4 @@
-"""The weights that training ends with are validated, once, wherever the last step falls."""
+"""The weights that training ends with are validated, once, and fitted ones that it begins with."""
 
 from pathlib import Path
 
@@ -71,3 +71,19 @@ def test_a_run_with_more_epochs_goes_on_from_there(tmp_path: Path) -> None:
     assert trained(tmp_path, None, *words, "trainer.max_epochs=1") == [3, 4]
     checkpoint = tmp_path / "checkpoints" / LAST
     assert trained(tmp_path, checkpoint, *words, "trainer.max_epochs=2") == [3, 4, 6, 8]
+
+
+RIDGE = ["cell=echo_state", "model.readout_fit=ridge", "trainer.val_every=3"]
+
+
+def test_what_was_fitted_is_validated_first_and_may_stay_the_best(tmp_path: Path) -> None:
+    words = [*RIDGE, "trainer.max_steps=7", "optimizer.lr=1"]
+    assert trained(tmp_path, None, *words) == [0, 3, 6, 7]
+    best = torch.load(tmp_path / "checkpoints" / BEST, weights_only=True)
+    assert best["global_step"] == 0, "each step made it worse"
+
+
+def test_a_fitted_run_that_goes_on_is_not_validated_again(tmp_path: Path) -> None:
+    assert trained(tmp_path, None, *RIDGE, "trainer.max_steps=3") == [0, 3]
+    checkpoint = tmp_path / "checkpoints" / LAST
+    assert trained(tmp_path, checkpoint, *RIDGE, "trainer.max_steps=5") == [0, 3, 5]

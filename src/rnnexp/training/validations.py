@@ -1,8 +1,20 @@
-"""A validation of the weights that training ends with, wherever its last step falls."""
+"""Validations of the weights that training ends with, and of a fit that it begins with."""
 
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class ValidateFirst(Callback):
+    """Have the weights validated that training begins with: fitted ones may stay the best."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Run the validation loop as Lightning does between two steps; not where a run goes on."""
+        del pl_module
+        if trainer.global_step == 0:
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
 
 
 class ValidateLast(Callback):

@@ -1,0 +1,275 @@
+import csv
+import hashlib
+import math
+from collections import deque
+from functools import cached_property, lru_cache
+from io import StringIO
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence import Feed, RecurrentNetwork
+from rnnexp.tasks import Batch, Split, Task, batch_seed, register_task
+from rnnexp.tasks.table import Values, check_column, read_columns
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+ENDS = 0.8, 0.9
+"""Shares of the rows at which training ends, and validation."""
+CONTINUED = 200
+"""Steps of the free-running forecast."""
+
+
+@register_task("series")
+class Series(Task):
+    """Forecast measurements: predict each next row of a table of numbers.
+
+        x_t = (row_t - mean) / deviation     of each column, over the training rows
+        y_t = x_{t+1}
+        loss = mean (o_t - y_t)^2            1 is the variance of the training rows
+
+    The first 80 % of the rows train, then 10 % validate and 10 % test. In training ``batch_size``
+    parts are read side by side, ``length`` rows a step; the state is carried on, the gradient is
+    cut (truncated BPTT). Each epoch begins at another row, and goes round. Validation and test are
+    one sequence each, which begins ``length // 2`` rows earlier, and each of their rows is judged
+    once. The baseline is the better of two forecasts that learn nothing over time: the mean, and
+    the row before. A missing value is shown as the mean and is not judged. ``forecast.csv`` shows
+    how the network goes on from the validation rows by itself, in units of the table, where it
+    predicts all that it reads. By default the table is the chaotic series of Mackey and Glass with
+    a delay of 17, 10,000 steps of it.
+
+        dz/dt = 0.2 z(t-17) / (1 + z(t-17)^10) - 0.1 z(t)       Euler steps of 0.1, read each 1.0
+
+    Args:
+        path: a CSV file, with or without names in its first line, or a .npy file; null makes the
+            series of Mackey and Glass.
+        columns: names (or numbers from 0, where there are none) of those that are read; empty
+            takes each that holds numbers.
+        predicted: which of them are predicted; empty predicts all.
+        length: rows per window.
+        inputs: none shows the network nothing but what is fed back (``model.feedback=output``):
+            under teacher forcing the same likelihood, running free a series of its own.
+
+    Source: Mackey & Glass 1977; the forecast of the row before as the measure, Theil 1966.
+    """
+
+    targets_as_inputs = True
+    carries_state = True
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        path: str | None = None,
+        columns: tuple[str, ...] = (),
+        predicted: tuple[str, ...] = (),
+        length: int = 50,
+        inputs: Literal["values", "none"] = "values",
+        batch_size: int = 32,
+    ) -> None:
+        super().__init__(seed, batch_size=batch_size)
+        if length < 1:
+            raise ConfigError(f"task.length: must be at least 1, got {length}.")
+        self.length = length
+        self.inputs = inputs
+        table = read_columns(path, columns) if path else {"z": mackey_glass(10_000)}
+        self.names, self._raw_NC = list(table), np.stack(list(table.values()), axis=1)
+        for name in predicted:
+            check_column("task.predicted", name, table)
+        self._places = [self.names.index(name) for name in predicted or self.names]
+        ends = [round(len(self._raw_NC) * share) for share in (0, *ENDS, 1)]
+        self._spans = dict(zip(SPLITS, pairwise(ends), strict=True))
+        self._check_enough()
+        self._check_varied()
+        trained_NC = self._raw_NC[slice(*self._spans["train"])]
+        self._mean_C, self._deviation_C = np.nanmean(trained_NC, 0), np.nanstd(trained_NC, 0)
+        self._scaled_NC = torch.from_numpy((self._raw_NC - self._mean_C) / self._deviation_C)
+
+    @property
+    def input_size(self) -> int:
+        """The columns that are read, or nothing."""
+        return len(self.names) if self.inputs == "values" else 0
+
+    @property
+    def output_size(self) -> int:
+        """The columns that are predicted."""
+        return len(self._places)
+
+    @property
+    def baseline(self) -> float:
+        """The baseline of the validation rows."""
+        return self.baseline_of("val")
+
+    def baseline_of(self, split: Split) -> float:
+        """Say the squared error of the mean, or of the row before, whichever is less.
+
+        Args:
+            split: whose rows.
+        """
+        return self._baselines[split]
+
+    @cached_property
+    def _baselines(self) -> dict[str, float]:
+        values_NO = self._scaled_NC[:, self._places]
+        steps_NO = values_NO.diff(dim=0, prepend=values_NO[:1])
+        return {
+            split: min(
+                float((of_NO[slice(*span)] ** 2).nanmean()) for of_NO in (values_NO, steps_NO)
+            )
+            for split, span in self._spans.items()
+        }
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Which series it was."""
+        return {
+            "series.sha256": hashlib.sha256(self._raw_NC.tobytes()).hexdigest(),
+            "series.rows": str(len(self._raw_NC)),
+            "series.columns": ", ".join(self.names),
+            "series.missing": str(int(np.isnan(self._raw_NC).sum())),
+        }
+
+    def num_batches(self, split: Split) -> int:
+        """Count the windows of a part; of training they are whole ones."""
+        first, end = self._spans[split]
+        if split == "train":
+            return end // self.batch_size // self.length
+        return math.ceil((self._past + end - first) / self.length)
+
+    def batch(self, split: Split, index: int) -> Batch:
+        """Take a window of every part."""
+        if split != "train":
+            return self._judged(split, index)
+        epoch, number = divmod(index, self.num_batches(split))
+        trained = self._spans["train"][1]
+        begin = batch_seed(self.seed, split, epoch) + number * self.length
+        firsts_B = begin + torch.arange(self.batch_size) * (trained // self.batch_size)
+        rows_TB = (firsts_B + torch.arange(self.length).unsqueeze(-1)) % trained
+        batch = self._window(rows_TB, number)
+        batch.targets[rows_TB == trained - 1] = math.nan  # the first row is none that follows it
+        return batch
+
+    def _judged(self, split: Split, number: int) -> Batch:
+        # The rows before are read, and not judged: a forecast has a past, as it has in use.
+        first, end = self._spans[split]
+        begin = first - 1 - self._past + number * self.length
+        rows_T = torch.arange(begin, min(begin + self.length, end - 1))
+        batch = self._window(rows_T.unsqueeze(-1), number)
+        if number == 0:
+            batch.targets[: self._past] = math.nan
+        return batch
+
+    @property
+    def _past(self) -> int:
+        return self.length // 2
+
+    def _window(self, rows_TB: Tensor, number: int) -> Batch:
+        values_TBC = self._scaled_NC[rows_TB].to(torch.get_default_dtype())
+        next_TBC = self._scaled_NC[rows_TB + 1].to(torch.get_default_dtype())
+        return Batch(self._shown(values_TBC), next_TBC[..., self._places], fresh=number == 0)
+
+    def _shown(self, values_TBC: Tensor) -> Tensor:
+        if self.inputs == "none":
+            return values_TBC.new_zeros(*values_TBC.shape[:-1], 0)
+        return values_TBC.nan_to_num(0.0)
+
+    def weight_of(self, batch: Batch) -> int:
+        """Count the values that are judged."""
+        return int((~batch.targets.isnan()).sum())
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean squared error over the values that are known."""
+        return _errors(outputs, targets).square().sum() / _known(targets)
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Mean absolute error, in deviations of the training rows."""
+        return {"absolute_error": _errors(outputs, targets).abs().sum() / _known(targets)}
+
+    def encode_target(self, targets: Tensor) -> Tensor:
+        """Feed back the value itself; the mean where it is missing."""
+        return targets.nan_to_num(0.0)
+
+    def samples(self, network: nn.Module) -> dict[str, str]:
+        """Go on from the validation rows without seeing what comes: each forecast is read next."""
+        assert isinstance(network, RecurrentNetwork)
+        if self._places != list(range(len(self.names))):
+            return {}
+        made_NC = self._continued(network).numpy() * self._deviation_C + self._mean_C
+        first = self._spans["test"][0]
+        rows_NC = np.concatenate([self._raw_NC[first : first + len(made_NC)], made_NC], axis=1)
+        names = ["step", *self.names, *(f"{name} (forecast)" for name in self.names)]
+        file = StringIO()
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(names)
+        lines.writerows([step, *row] for step, row in enumerate(rows_NC.tolist(), 1))
+        return {"forecast.csv": file.getvalue()}
+
+    @torch.no_grad()
+    def _continued(self, network: RecurrentNetwork) -> Tensor:
+        like = next(network.parameters())
+        first, end = self._spans["val"]
+        past = self._window(torch.arange(first - 1, end - 1).unsqueeze(-1), 0)
+        fed_TBO = self.encode_target(past.targets).to(like)
+        state = network(past.inputs_TBI.to(like), targets_TBO=fed_TBO)[1]
+        value_BC, made = fed_TBO[-1], list[Tensor]()
+        for _ in range(min(CONTINUED, len(self._raw_NC) - end)):
+            outputs_TBO, state = network(self._shown(value_BC[None]), state, feed=Feed.free())
+            value_BC = outputs_TBO[-1]
+            made.append(value_BC.double().cpu())
+        return torch.cat(made)
+
+    def _check_enough(self) -> None:
+        rows, read = len(self._raw_NC), self.batch_size * self.length
+        least = max(10, math.ceil(read / ENDS[0]))
+        if rows < least:
+            raise ConfigError(
+                f"task.path: {rows} rows are too few for batches of {self.batch_size} parts of "
+                f"{self.length}; {least} are needed. Lower task.batch_size or task.length."
+            )
+
+    def _check_varied(self) -> None:
+        for split, span in self._spans.items():
+            for name, column_N in zip(self.names, self._raw_NC[slice(*span)].T, strict=True):
+                known_N = column_N[~np.isnan(column_N)]
+                if len(known_N) and (split != "train" or np.ptp(known_N) > 0):
+                    continue
+                fault = "does not vary" if len(known_N) else "has no value"
+                raise ConfigError(
+                    f"task.columns: '{name}' {fault} in rows {span[0] + 1} to {span[1]}, the part "
+                    f"for {split}. Name the columns to be read without it."
+                )
+
+
+def _errors(outputs: Tensor, targets: Tensor) -> Tensor:
+    # Missing values go before the difference: a NaN behind it would come back in the gradient.
+    return (outputs - targets.nan_to_num(0.0)).where(~targets.isnan(), 0.0)
+
+
+def _known(targets: Tensor) -> Tensor:
+    return (~targets.isnan()).sum().clamp(min=1)
+
+
+@lru_cache(maxsize=1)
+def mackey_glass(steps: int, *, delay: int = 17, settled: int = 1000, parts: int = 10) -> Values:
+    """Integrate the equation of Mackey and Glass, by products and sums alone: alike everywhere.
+
+    Args:
+        steps: how many values.
+        delay: time between cause and effect.
+        settled: time that is left out in the beginning.
+        parts: Euler steps of one unit of time.
+
+    Returns:
+        Its values, shape (steps,).
+    """
+    past, values = deque([1.2] * (delay * parts + 1), maxlen=delay * parts + 1), list[float]()
+    for _ in range((settled + steps) * parts):
+        z, before = past[-1], past[0]
+        power = before * before
+        power *= (power * power) * (power * power)
+        past.append(z + (0.2 * before / (1 + power) - 0.1 * z) / parts)
+        values.append(past[-1])
+    return np.array(values[settled * parts :: parts])

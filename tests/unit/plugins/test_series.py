@@ -1,0 +1,195 @@
+"""Forecasts of measurements: which rows are read, which are judged, and what they are judged by."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence import RecurrentNetwork
+
+ROWS = 400
+TIMES = np.arange(ROWS)
+TABLE = np.stack([np.sin(TIMES / 5) * 3 + 7, np.cos(TIMES / 9) - TIMES / 100], axis=1)
+
+
+@pytest.fixture
+def series(plugins):
+    return plugins.get("task", "series").cls
+
+
+def written(folder: Path, table: np.ndarray, missing: tuple[tuple[int, int], ...] = ()) -> str:
+    shown = [[repr(value) for value in row] for row in table.tolist()]
+    for row, column in missing:
+        shown[row][column] = ""
+    file = folder / "table.csv"
+    file.write_text("wave,drift\n" + "".join(",".join(row) + "\n" for row in shown))
+    return str(file)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return written(tmp_path, TABLE)
+
+
+def scaled() -> torch.Tensor:
+    trained = TABLE[:320]
+    return torch.tensor((TABLE - trained.mean(0)) / trained.std(0), dtype=torch.float32)
+
+
+def judged(task, split: str) -> list[torch.Tensor]:
+    batches = [task.batch(split, index) for index in range(task.num_batches(split))]
+    assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
+    targets = torch.cat([batch.targets for batch in batches]).flatten(0, 1)
+    assert sum(task.weight_of(batch) for batch in batches) == int((~targets.isnan()).sum())
+    return [torch.cat([batch.inputs_TBI for batch in batches]).flatten(0, 1), targets]
+
+
+@pytest.mark.parametrize(("split", "first", "end"), [("val", 320, 360), ("test", 360, 400)])
+@pytest.mark.parametrize(("size", "length"), [(1, 50), (4, 10), (7, 1), (3, 33)])
+def test_each_row_is_judged_once_after_some_that_are_not(
+    series, path: str, split: str, first: int, end: int, size: int, length: int
+) -> None:
+    inputs_NI, targets_NO = judged(series(path=path, length=length, batch_size=size), split)
+    past = length // 2
+    torch.testing.assert_close(inputs_NI, scaled()[first - past - 1 : end - 1])
+    assert targets_NO[:past].isnan().all()
+    torch.testing.assert_close(targets_NO[past:], scaled()[first:end])
+
+
+def test_training_goes_on_from_window_to_window_and_round_its_part(series, path: str) -> None:
+    task = series(path=path, length=10, batch_size=4)
+    rows_NC = scaled()[:320]
+    for epoch in range(20):
+        number = epoch * task.num_batches("train")
+        batches = [task.batch("train", number + i) for i in range(task.num_batches("train"))]
+        targets_TBO = torch.cat([batch.targets for batch in batches])
+        inputs_TBI = torch.cat([batch.inputs_TBI for batch in batches])
+        for part_TI, wanted_TO in zip(inputs_TBI.unbind(1), targets_TBO.unbind(1), strict=True):
+            [begin] = (rows_NC == part_TI[0]).all(-1).nonzero().flatten().tolist()
+            follows_NC = torch.cat([rows_NC[begin:], rows_NC[:begin]])
+            assert torch.equal(part_TI, follows_NC[: len(part_TI)])
+            follows_NC[320 - begin : 321 - begin] = torch.nan  # row 1 is none that follows row 320
+            torch.testing.assert_close(
+                wanted_TO, follows_NC[1 : len(part_TI) + 1], rtol=0, atol=0, equal_nan=True
+            )
+        assert len(inputs_TBI) == 80, "all of it"
+
+
+def test_epochs_and_seeds_begin_elsewhere(series, path: str) -> None:
+    task, other = (series(seed, path=path, length=10, batch_size=4) for seed in (0, 5))
+    epoch = task.num_batches("train")
+    assert not torch.equal(task.batch("train", 0).targets, task.batch("train", epoch).targets)
+    assert not torch.equal(task.batch("train", 0).targets, other.batch("train", 0).targets)
+    assert torch.equal(task.batch("val", 1).targets, other.batch("val", 1).targets)
+
+
+def test_the_baseline_is_the_better_of_the_mean_and_the_row_before(
+    series, tmp_path: Path, path: str
+) -> None:
+    steps = scaled().diff(dim=0)[359:]
+    assert series(path=path, batch_size=4).baseline_of("test") == pytest.approx(
+        float((steps**2).mean()), rel=1e-5
+    )
+    noise = np.random.default_rng(0).normal(size=(ROWS, 2))
+    task = series(path=written(tmp_path, noise), batch_size=4)
+    zeros = torch.zeros(40, 1, 2)
+    _, targets = judged(task, "test")
+    assert task.baseline_of("test") == pytest.approx(
+        float(task.loss(zeros, targets[-40:].unsqueeze(1))), rel=1e-5
+    )
+
+
+def test_missing_values_are_not_judged_and_send_no_gradient(series, tmp_path: Path) -> None:
+    task = series(path=written(tmp_path, TABLE, ((321, 0), (5, 1))), length=10, batch_size=4)
+    assert task.facts["series.missing"] == "2"
+    batch = task.batch("val", 0)
+    assert int(batch.targets.isnan().sum()) == 5 * 2 + 1, "half a window of past, and the hole"
+    outputs = torch.randn(batch.targets.shape, requires_grad=True)
+    task.loss(outputs, batch.targets).backward()
+    assert outputs.grad is not None
+    assert torch.equal(outputs.grad == 0, batch.targets.isnan())
+    errors = (outputs - batch.targets).detach()
+    figures = task.metrics(outputs.detach(), batch.targets)
+    assert float(figures["absolute_error"]) == pytest.approx(float(errors.abs().nanmean()))
+    shown = batch.inputs_TBI[7, 0]  # row 321, the mean where it is missing
+    torch.testing.assert_close(
+        shown, torch.tensor([0.0, float(scaled()[321, 1])]), atol=0.02, rtol=0
+    )
+
+
+def test_some_columns_can_be_predicted_from_all(series, path: str) -> None:
+    task = series(path=path, predicted=("drift",), length=10, batch_size=4)
+    assert (task.input_size, task.output_size) == (2, 1)
+    batch = task.batch("train", 0)
+    assert torch.equal(batch.inputs_TBI[1:, :, 1:], batch.targets[:-1])
+    assert task.samples(network_of(task)) == {}, "it cannot go on without the other column"
+
+
+def network_of(task, **options: object) -> RecurrentNetwork:
+    from rnnexp.registry import REGISTRY
+
+    cell = REGISTRY.get("cell", "elman").cls
+    return RecurrentNetwork(
+        lambda size: cell(size, hidden_size=4), task.input_size, task.output_size, **options
+    )
+
+
+@pytest.mark.parametrize("inputs", ["values", "none"])
+def test_the_forecast_reads_itself_and_is_in_units_of_the_table(
+    series, path: str, inputs: str
+) -> None:
+    task = series(path=path, inputs=inputs, length=10, batch_size=4)
+    network = network_of(task, feedback=inputs == "none")
+    with torch.no_grad():
+        network.readout.weight.zero_()
+        network.readout.bias.copy_(torch.tensor([1.0, -1.0]))
+    rows = list(csv.reader(io.StringIO(task.samples(network)["forecast.csv"])))
+    assert rows[0] == ["step", "wave", "drift", "wave (forecast)", "drift (forecast)"]
+    values = np.array(rows[1:], dtype=float)
+    np.testing.assert_allclose(values[:, 1:3], TABLE[360:])
+    mean, deviation = TABLE[:320].mean(0), TABLE[:320].std(0)
+    np.testing.assert_allclose(values[:, 3:], [mean + deviation * [1, -1]] * 40, rtol=1e-6)
+
+
+def test_the_series_of_mackey_and_glass(series) -> None:
+    task = series()
+    z = task._raw_NC[:, 0]
+    assert (len(z), task.facts["series.rows"]) == (10_000, "10000")
+    assert 0.2 < z.min() < 0.5 < 1.2 < z.max() < 1.5, "its attractor, as in the literature"
+    power = np.abs(np.fft.rfft(z - z.mean())) ** 2
+    assert 1 / np.fft.rfftfreq(len(z))[power.argmax()] == pytest.approx(50, abs=5), "steps a turn"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"length": 0}, "task.length: must be at least 1, got 0"),
+        ({}, "400 rows are too few for batches of 32 parts of 50; 2000 are needed"),
+        ({"predicted": ("wav",)}, "task.predicted: there is no column 'wav'. Did you mean 'wave'"),
+        ({"columns": ("wave",), "predicted": ("drift",)}, "no column 'drift'"),
+    ],
+)
+def test_what_cannot_work_is_refused(series, path: str, options: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        series(path=path, **options)
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "words"),
+    [
+        (slice(320), 3.0, "'drift' does not vary in rows 1 to 320, the part for train"),
+        (slice(360, 400), np.nan, "'drift' has no value in rows 361 to 400, the part for test"),
+    ],
+)
+def test_columns_that_say_nothing_are_refused(
+    series, tmp_path: Path, rows: slice, values: float, words: str
+) -> None:
+    table = TABLE.copy()
+    table[rows, 1] = values
+    np.save(tmp_path / "t.npy", table)
+    with pytest.raises(ConfigError, match=words.replace("drift", "1")):
+        series(path=str(tmp_path / "t.npy"), length=10, batch_size=4)

@@ -1,0 +1,85 @@
+"""Columns of numbers: what a table may look like, and what is said of one that cannot be read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnnexp.errors import ConfigError
+from rnnexp.tasks.table import read_columns
+
+
+def written(folder: Path, text: str, name: str = "table.csv") -> str:
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "day,wind,rain\n1 Jan,1.5,0\n2 Jan,2.5,\n",
+        "day;wind;rain\n1 Jan;1.5;0\n2 Jan;2.5;\n",
+        "\ufeffday\twind\train\n1 Jan\t1.5\t0\n2 Jan\t2.5\t\n\n",
+    ],
+)
+def test_columns_of_numbers_are_read_by_name(tmp_path: Path, text: str) -> None:
+    table = read_columns(written(tmp_path, text))
+    assert list(table) == ["wind", "rain"], "days are no numbers"
+    np.testing.assert_array_equal(table["wind"], [1.5, 2.5])
+    np.testing.assert_array_equal(table["rain"], [0, np.nan])
+
+
+def test_a_table_without_names_loses_no_row(tmp_path: Path) -> None:
+    table = read_columns(written(tmp_path, "1,2\n3,4\n"))
+    assert {name: column.tolist() for name, column in table.items()} == {"0": [1, 3], "1": [2, 4]}
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 2)])
+def test_arrays_are_read(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    np.save(tmp_path / "x.npy", values)
+    table = read_columns(str(tmp_path / "x.npy"))
+    np.testing.assert_array_equal(np.stack(list(table.values()), 1), values.reshape(6, -1))
+    assert table["0"].dtype == np.float64
+
+
+def test_named_columns_come_in_the_order_asked_for(tmp_path: Path) -> None:
+    table = read_columns(written(tmp_path, "a,b,c\n1,2,3\n4,5,6\n"), ("c", "a"))
+    assert list(table) == ["c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "words"),
+    [
+        ("a,b\n1,2\n3,x\n", (), "'x' in row 2 of column 'b' is no finite number"),
+        ("a,b\n1,2\n3,inf\n", (), "'inf' in row 2 of column 'b'"),
+        ("wind,rain\n1,2\n", ("wnd",), "task.columns: there is no column 'wnd'. Did you mean"),
+        ("day\n1 Jan\n", (), "no column of it holds numbers"),
+        ("a,b\n1,2\n1,2,3,4\n", (), "no table that can be read: Error tokenizing data"),
+        ("", (), "no table that can be read"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    tmp_path: Path, text: str, columns: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read_columns(written(tmp_path, text), columns)
+
+
+def test_a_text_beside_numbers_is_left_out_where_others_are_named(tmp_path: Path) -> None:
+    assert list(read_columns(written(tmp_path, "a,b\n1,2\n3,x\n"), ("a",))) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["nowhere.csv", "nowhere.npy"])
+def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        read_columns(str(tmp_path / name))
+
+
+def test_arrays_of_more_axes_or_of_objects_are_no_tables(tmp_path: Path) -> None:
+    np.save(tmp_path / "cube.npy", np.zeros((2, 2, 2)))
+    np.save(tmp_path / "any.npy", np.array([{}], dtype=object), allow_pickle=True)
+    for name in ("cube.npy", "any.npy"):
+        with pytest.raises(ConfigError, match="no table that can be read"):
+            read_columns(str(tmp_path / name))
