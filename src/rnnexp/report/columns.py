@@ -1,7 +1,8 @@
 """Tables laid out as wide as there is room, so that no figure is cut."""
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
@@ -94,22 +95,35 @@ def laid_out(columns: Sequence[Column]) -> Table:
 def _folded(columns: Sequence[Column], rest: int) -> Table:
     table = Table(box=box.SIMPLE, padding=0)
     own = [column for column in columns if column.is_own]
+    others = [column for column in columns if not column.is_own]
+    usual = _usual(others)
     for column in own:
         right = column.is_figure and column.head not in _WORDS
         table.add_column(column.head, justify="right" if right else "left", width=column.width)
     table.add_column("settings", width=rest, overflow="fold")
     for row, cells in enumerate(zip(*(column.cells for column in own), strict=True)):
-        settings = _settings([column for column in columns if not column.is_own], row)
-        table.add_row(*map(escape, cells), escape(" ".join(settings)))
+        table.add_row(*map(escape, cells), escape(" ".join(_settings(others, row, usual))))
+    table.caption, table.caption_justify = escape(_said_once(usual)), "left"
     return table
+
+
+def _usual(columns: Sequence[Column]) -> list[tuple[str, str]]:
+    # What most rows have is said once, or what is another row's own would be lost among it.
+    found = list[tuple[str, str]]()
+    for column in columns:
+        value, count = Counter(column.cells).most_common(1)[0]
+        if value and count > len(column.cells) / 2:
+            found.append((column.head, value))
+    return found
 
 
 def _paragraphs(columns: Sequence[Column], width: int) -> Text:
     keys = [column for column in columns if not column.is_figure]
     figures = [column for column in columns if column.is_figure]
-    text = Text()
+    usual = _usual([column for column in keys if not column.is_own])
+    text = Text(_said_once(usual))
     for row in range(len(columns[0].cells)):
-        text.append(" ".join(_settings(keys, row)), "bold")
+        text.append(" ".join(_settings(keys, row, usual)), "bold")
         # A figure stays beside its heading: no line ends at a hard space.
         pairs = [f"{c.head} {c.cells[row]}".replace(" ", _HARD) for c in figures if c.cells[row]]
         for line in wrap("  ".join(pairs), max(width - 4, 20), break_long_words=False):
@@ -118,5 +132,12 @@ def _paragraphs(columns: Sequence[Column], width: int) -> Text:
     return text
 
 
-def _settings(columns: Sequence[Column], row: int) -> list[str]:
-    return [f"{column.head}={column.cells[row]}" for column in columns if column.cells[row]]
+def _said_once(usual: Sequence[tuple[str, str]]) -> str:
+    return f"usual settings: {' '.join(map('='.join, usual))}\n" if usual else ""
+
+
+def _settings(
+    columns: Sequence[Column], row: int, unsaid: Collection[tuple[str, str]] = ()
+) -> list[str]:
+    pairs = [(column.head, column.cells[row]) for column in columns if column.cells[row]]
+    return ["=".join(pair) for pair in pairs if pair not in unsaid]

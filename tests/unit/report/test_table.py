@@ -193,9 +193,20 @@ def test_figures_and_cells_are_whole_on_a_narrow_terminal() -> None:
 
 def test_a_terminal_too_narrow_for_a_table_gets_a_paragraph_per_run() -> None:
     lines = _on_a_terminal(_seventeen(**FIGURES), 50)
-    assert lines[0].startswith("cell=lipschitz_rnn trainer.val_every=100")
+    assert lines[0] == "usual settings: optimizer.lr=0.001 resume=null"
+    assert lines[1].startswith("cell=lipschitz_rnn trainer.val_every=100")
     text = " ".join(line.strip() for line in lines)
     assert text.count("of baseline 98.1%") == text.count("run id 01234567") == 17
+
+
+@pytest.mark.parametrize("width", [80, 30])
+def test_what_most_runs_have_is_said_once(width: int) -> None:
+    runs = _seventeen(**FIGURES)
+    for run in runs[:-2]:
+        run.config["unroll.window"] = "null"
+    runs[-1].config["unroll.window"] = "[7]"
+    whole = "".join("".join(_on_a_terminal(runs, width)).split())
+    assert whole.count("unroll.window=null") == whole.count("unroll.window=[7]") == 1
 
 
 def test_a_table_that_fits_has_a_column_per_key() -> None:
