@@ -6,16 +6,29 @@ Hydra's own block list is no boundary.
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_class
+from torch import Tensor
 
 from rnnexp.errors import ConfigError, suggest
-from rnnexp.options import fits
+from rnnexp.options import Option, fits, split_optional
 
 ALLOWED = ("torch.optim.",)
+_Range = tuple[str, Callable[[Any], bool]]
+_SHARE: _Range = ("a number in [0, 1]", lambda number: 0 <= number <= 1)
+_RANGES: dict[str, _Range] = {
+    "RMSprop.alpha": ("a number in [0, 1)", lambda number: 0 <= number < 1),
+    "momentum": _SHARE,
+    "dampening": _SHARE,
+    "base_momentum": _SHARE,
+    "max_momentum": _SHARE,
+}
+"""What torch takes for any number, and beyond which a mean or a momentum grows without end, or a
+step goes uphill."""
 
 
 def maker(node: Mapping[str, Any], key: str) -> Any:
@@ -61,12 +74,41 @@ def _check_arguments(cls: type, values: Mapping[str, Any], key: str) -> None:
                 f"Unknown key '{key}.{name}'. {suggest(name, parameters)} ~{key}.{name} takes it "
                 f"out, where a group such as {key}=adam has set it and {cls.__name__} has no such."
             )
-        default = parameters[name].default
-        if isinstance(default, bool):
-            _require(isinstance(value, bool), f"{key}.{name}", "true or false", value)
-        elif isinstance(default, (int, float)):
-            _require(fits(value, float), f"{key}.{name}", "a number", value)
-        _require(_is_finite(value), f"{key}.{name}", "finite numbers", value)
+        _check_value(cls, parameters[name], value, f"{key}.{name}")
+
+
+def _check_value(cls: type, parameter: inspect.Parameter, value: Any, key: str) -> None:
+    default = parameter.default
+    if isinstance(default, bool):
+        _require(isinstance(value, bool), key, "true or false", value)
+    elif isinstance(default, (int, float)):
+        _require(fits(value, float), key, "a number", value)
+    _require(_is_finite(value), key, "finite numbers", value)
+    kind = _type_of(cls, parameter.name)
+    Option(parameter.name, kind, default).check(value, key)
+    if split_optional(kind)[0] is int and parameter.name != "last_epoch" and value is not None:
+        _require(value >= 1, key, "a count of 1 or more", value)
+    range_ = _RANGES.get(f"{cls.__name__}.{parameter.name}") or _RANGES.get(parameter.name)
+    if range_ is not None:
+        _require(range_[1](value), key, range_[0], value)
+
+
+def _type_of(cls: type, name: str) -> Any:
+    # One by one: torch imports for type checkers only what some of the others name.
+    annotated = inspect.unwrap(cls.__init__)
+    holder = SimpleNamespace(__annotations__={name: annotated.__annotations__.get(name, Any)})
+    try:
+        return _without_tensors(get_type_hints(holder, annotated.__globals__)[name])
+    except NameError:
+        return Any
+
+
+def _without_tensors(kind: Any) -> Any:
+    # A config holds none: where torch takes one, it takes a number as well.
+    inner = get_args(kind)
+    if Tensor in inner:
+        return float
+    return tuple[tuple(map(_without_tensors, inner))] if get_origin(kind) is tuple else kind
 
 
 def _is_finite(value: object) -> bool:

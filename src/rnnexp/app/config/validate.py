@@ -99,8 +99,7 @@ def validate_plain(values: dict[str, Any], *, here: bool = True) -> Plan:
     if here:
         _check_device(values["trainer"])
     plan = make_plan(values)
-    steps = values["trainer"]["accelerator"] == "cpu"  # elsewhere torch can do what it cannot here
-    try_optimizer(values["optimizer"], values["scheduler"], plan.trained, steps=steps)
+    _check_optimizer(values, plan)
     return plan
 
 
@@ -181,6 +180,19 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
     for kind, key in (("norm", "max_norm"), ("value", "max_value")):
         if by == kind and clip[key] is None:
             raise ConfigError(f"clip.{key}: clip={kind} needs a threshold; give clip.{key}=1.0.")
+
+
+def _check_optimizer(values: Mapping[str, Any], plan: Plan) -> None:
+    optimizer, trainer = values["optimizer"], values["trainer"]
+    mixed = trainer["precision"].endswith("-mixed")
+    if optimizer.get("fused") and mixed and values["clip"]["by"] != "none":
+        raise ConfigError(
+            "optimizer.fused=true divides gradients by their scale within the step, and so cannot "
+            f"be clipped before it under trainer.precision={trainer['precision']}. "
+            "Use optimizer.fused=false, clip=none or another precision."
+        )
+    steps = trainer["accelerator"] == "cpu"  # elsewhere torch can do what it cannot here
+    try_optimizer(optimizer, values["scheduler"], plan.trained, trainer["max_steps"], steps=steps)
 
 
 def _check_experiment_name(name: str) -> None:
