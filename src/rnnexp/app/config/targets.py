@@ -15,7 +15,7 @@ from hydra.utils import get_class
 from torch import Tensor
 
 from rnnexp.errors import ConfigError, suggest
-from rnnexp.options import Option, fits, split_optional
+from rnnexp.options import REQUIRED, Option, fits, split_optional
 
 ALLOWED = ("torch.optim.",)
 _Range = tuple[str, Callable[[Any], bool]]
@@ -85,7 +85,8 @@ def _check_value(cls: type, parameter: inspect.Parameter, value: Any, key: str) 
         _require(fits(value, float), key, "a number", value)
     _require(_is_finite(value), key, "finite numbers", value)
     kind = _type_of(cls, parameter.name)
-    Option(parameter.name, kind, default).check(value, key)
+    usual = REQUIRED if default is parameter.empty else default
+    Option(parameter.name, kind, usual).check(value, key)
     if split_optional(kind)[0] is int and parameter.name != "last_epoch" and value is not None:
         _require(value >= 1, key, "a count of 1 or more", value)
     range_ = _RANGES.get(f"{cls.__name__}.{parameter.name}") or _RANGES.get(parameter.name)

@@ -93,6 +93,7 @@ def validate_plain(values: dict[str, Any], *, here: bool = True) -> Plan:
         _check_callback(name, options)
     _check_numbers(values)
     _check_clip(values["clip"])
+    _check_teacher(values["unroll"])
     _check_experiment_name(values["tracking"]["experiment"])
     _check_sweep_name(values["sweep"]["name"])
     _check_strategy(values["trainer"])
@@ -180,6 +181,16 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
     for kind, key in (("norm", "max_norm"), ("value", "max_value")):
         if by == kind and clip[key] is None:
             raise ConfigError(f"clip.{key}: clip={kind} needs a threshold; give clip.{key}=1.0.")
+
+
+def _check_teacher(unroll: Mapping[str, Any]) -> None:
+    share, floor = unroll["teacher_share"], unroll["teacher_floor"]
+    falls = unroll["feed"] == "scheduled" and unroll["teacher_schedule"] == "linear"
+    if falls and floor > share:
+        raise ConfigError(
+            f"unroll.teacher_floor={floor} is above unroll.teacher_share={share}, from which the "
+            "linear schedule falls. Give a floor below it."
+        )
 
 
 def _check_optimizer(values: Mapping[str, Any], plan: Plan) -> None:
