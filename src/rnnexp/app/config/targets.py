@@ -6,7 +6,9 @@ Hydra's own block list is no boundary.
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast, get_args, get_origin, get_type_hints
@@ -18,6 +20,7 @@ from rnnexp.errors import ConfigError, suggest
 from rnnexp.options import REQUIRED, Option, fits, split_optional
 
 ALLOWED = ("torch.optim.",)
+_LAST_EPOCH = "last_epoch"
 _Range = tuple[str, Callable[[Any], bool]]
 _SHARE: _Range = ("a number in [0, 1]", lambda number: 0 <= number <= 1)
 _RANGES: dict[str, _Range] = {
@@ -52,6 +55,23 @@ def maker(node: Mapping[str, Any], key: str) -> Any:
     return partial(cls, **values)
 
 
+def arguments_of_target(path: str, key: str) -> tuple[Option, ...]:
+    """List what a class takes that a config node names, with the first sentence torch has on each.
+
+    Args:
+        path: of the class, such as ``torch.optim.Adam``.
+        key: where it stands in the config, such as ``optimizer``.
+
+    Raises:
+        ConfigError: the class is not allowed or unknown.
+    """
+    cls = _allowed_class(path, key)
+    # The first is what the class works on; the last epoch is a checkpoint's affair.
+    _, *others = inspect.signature(cls).parameters.values()
+    options = (_option(cls, other) for other in others if other.name != _LAST_EPOCH)
+    return tuple(replace(option, doc=_doc_of(cls, option.name)) for option in options)
+
+
 def _allowed_class(path: str, key: str) -> type:
     if not path.startswith(ALLOWED):
         raise ConfigError(
@@ -84,14 +104,27 @@ def _check_value(cls: type, parameter: inspect.Parameter, value: Any, key: str) 
     elif isinstance(default, (int, float)):
         _require(fits(value, float), key, "a number", value)
     _require(_is_finite(value), key, "finite numbers", value)
-    kind = _type_of(cls, parameter.name)
-    usual = REQUIRED if default is parameter.empty else default
-    Option(parameter.name, kind, usual).check(value, key)
-    if split_optional(kind)[0] is int and parameter.name != "last_epoch" and value is not None:
+    option = _option(cls, parameter)
+    option.check(value, key)
+    counts = split_optional(option.type)[0] is int and option.name != _LAST_EPOCH
+    if counts and value is not None:
         _require(value >= 1, key, "a count of 1 or more", value)
     range_ = _RANGES.get(f"{cls.__name__}.{parameter.name}") or _RANGES.get(parameter.name)
     if range_ is not None:
         _require(range_[1](value), key, range_[0], value)
+
+
+def _option(cls: type, parameter: inspect.Parameter) -> Option:
+    default = REQUIRED if parameter.default is parameter.empty else parameter.default
+    return Option(parameter.name, _type_of(cls, parameter.name), default)
+
+
+def _doc_of(cls: type, name: str) -> str:
+    # Its defaults are not those of a preset, and what follows is of groups of parameters, of CUDA.
+    entry = rf"^\s+{name} \([^\n]*?\) ?:(.+?)(?=\.\s|;|\(?default:|^\s+\w+ \(|^\s*$|\Z)"
+    found = re.search(entry, cls.__doc__ or "", re.M | re.S | re.I)
+    words = " ".join(found[1].split()) if found else ""
+    return words.replace("`_", "").replace("`", "")
 
 
 def _type_of(cls: type, name: str) -> Any:
