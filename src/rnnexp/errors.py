@@ -21,6 +21,8 @@ EXIT_FAILED = 1
 EXIT_USER = 2
 _FEW = 12
 """So many names can be listed beside a guess without hiding it."""
+_STACK = "\nException raised from "
+"""With it torch begins the calls of its C++ that led to an error: dozens of lines."""
 _SURE = 0.7
 """So much alike a guess must be to stand instead of a long list."""
 
@@ -93,8 +95,10 @@ class NonFiniteError(RunError):
 
 def describe(error: BaseException) -> str:
     """Say an error in one line: its type, unless it is one of ours, and its message."""
-    own = type(error).__module__.startswith("rnnexp.")
-    return str(error) if own else f"{type(error).__name__}: {error}".rstrip(": ")
+    if type(error).__module__.startswith("rnnexp."):
+        return str(error)
+    text = str(error).partition(_STACK)[0]
+    return f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:

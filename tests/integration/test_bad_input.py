@@ -41,7 +41,7 @@ REFUSED = {
     "optimizer.betas=[0.9,nan]": "optimizer.betas: expected finite numbers, got [0.9, nan].",
     "optimizer=sgd optimizer.momentum=inf": "optimizer.momentum: expected finite numbers, got inf",
     "optimizer._target_=null": "optimizer._target_: one is needed",
-    "scheduler=step scheduler.step_size=abc": "scheduler.step_size=abc",
+    "scheduler=step scheduler.step_size=abc": "scheduler.step_size: expected int, got 'abc'",
     "seed=-1": "seed: must lie in [0, 4294967295], got -1.",
     "seed=4294967296": "seed: must lie in [0, 4294967295], got 4294967296.",
     "-m seed=0,-1": "seed: must lie in [0, 4294967295], got -1.",

@@ -1,7 +1,9 @@
 """``rnnexp options``: the keys of the config, with default, type and meaning."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -17,6 +19,7 @@ from rnnexp.app.commands.arguments import parser_of, plain
 from rnnexp.app.commands.listing import option_grid
 from rnnexp.app.config.compose import CONFIG_NAME, prepare
 from rnnexp.app.config.schema import GROUPS, RootOptions
+from rnnexp.app.config.targets import arguments_of_target
 from rnnexp.errors import ConfigError, unknown
 from rnnexp.options import Option, options_of
 from rnnexp.paths import conf_dir
@@ -37,23 +40,28 @@ _ELSEWHERE = {
     "cell": "Its keys are the options of the cell: rnnexp cells NAME",
     "task": "Its keys are the options of the task: rnnexp tasks NAME",
     "callbacks": "Its keys are the options of the callbacks: rnnexp callbacks NAME",
-    "optimizer": "Its keys are the arguments of the class in torch.optim: rnnexp train --cfg job",
-    "scheduler": "Its keys are the arguments of the class in torch.optim: rnnexp train --cfg job",
 }
+_OF_TORCH = {
+    "optimizer": "The class of torch.optim that moves the weights.",
+    "scheduler": "How the learning rate moves from step to step.",
+}
+"""Groups whose keys are the arguments of the class that a preset names; a plus adds another one."""
+_GROUPS = [*_CLASSES, *_OF_TORCH, *_OF_SWEEPS]
 
 
 def main(command: str, arguments: list[str]) -> int:
     """Describe the keys of the groups named, of all where none is."""
     parser = parser_of(command, __doc__)
-    known = ", ".join([*_CLASSES, *_OF_SWEEPS])
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=known)
-    groups = parser.parse_args(arguments).groups or list(_CLASSES)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(_GROUPS))
+    groups = parser.parse_args(arguments).groups or [*_CLASSES, *_OF_TORCH]
     for group in groups:
         _check(group)
     console, defaults = Console(), _defaults()
     for group in groups:
         if group in _OF_SWEEPS:
             _describe_choices(group, console)
+        elif group in _OF_TORCH:
+            _describe_presets(group, console)
         else:
             _describe(group, defaults, console)
     return 0
@@ -62,8 +70,8 @@ def main(command: str, arguments: list[str]) -> int:
 def _check(group: str) -> None:
     if group in _ELSEWHERE:
         raise ConfigError(f"{group}: {_ELSEWHERE[group]}.")
-    if group not in {**_CLASSES, **_OF_SWEEPS}:
-        raise unknown("group", group, [*_CLASSES, *_OF_SWEEPS, *_ELSEWHERE])
+    if group not in _GROUPS:
+        raise unknown("group", group, [*_GROUPS, *_ELSEWHERE])
 
 
 def _defaults() -> Mapping[str, Any]:
@@ -75,26 +83,63 @@ def _defaults() -> Mapping[str, Any]:
 
 
 def _describe(group: str, defaults: Mapping[str, Any], console: Console) -> None:
-    _head(group, _CLASSES[group], console)
-    presets = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
-    if len(presets) > 1:
-        console.print(f"  presets: {group}={'|'.join(presets)}", highlight=False)
+    _head(group, _summary(_CLASSES[group]), console)
+    _name_presets(group, console)
     values = defaults if group == TOP else defaults[group]
     grid = option_grid("" if group == TOP else group, list(_with_defaults(group, values)))
     console.print(Padding(grid, (0, 0, 1, 2)))
 
 
+def _presets(group: str) -> list[Path]:
+    return sorted((conf_dir() / group).glob("*.yaml"))
+
+
+def _name_presets(group: str, console: Console) -> None:
+    names = [file.stem for file in _presets(group)]
+    if len(names) > 1:
+        console.print(f"  presets: {group}={'|'.join(names)}", highlight=False)
+
+
+def _describe_presets(group: str, console: Console) -> None:
+    _head(group, _OF_TORCH[group], console)
+    _name_presets(group, console)
+    console.print()
+    for file in _presets(group):
+        node: Any = OmegaConf.to_container(OmegaConf.load(file))
+        path = node.pop("_target_")
+        comment = re.match(r"# (.+)", file.read_text(encoding="utf-8"))
+        words = [comment[1]] if comment else []
+        _head(f"{group}={file.stem}", " ".join([*words, *([f"({path})"] if path else [])]), console)
+        if path:
+            _show_arguments(group, arguments_of_target(path, group), node, console)
+        console.print()
+
+
+def _show_arguments(
+    group: str, options: Iterable[Option], values: Mapping[str, Any], console: Console
+) -> None:
+    known = {option.name: option for option in options}
+    preset = [replace(known[name], default=value) for name, value in values.items()]
+    others = [option for name, option in known.items() if name not in values]
+    for prefix, shown in ((group, preset), (f"+{group}", others)):
+        if shown:
+            console.print(Padding(option_grid(prefix, shown), (0, 0, 0, 2)))
+
+
 def _describe_choices(group: str, console: Console) -> None:
     for name, cls in _OF_SWEEPS[group].items():
-        _head(f"{group}, with {group.replace('.', '/')}={name}", cls, console)
+        _head(f"{group}, with {group.replace('.', '/')}={name}", _summary(cls), console)
         usual = cls()
         known = (o for o in options_of(cls) if o.name != "_target_")
         grid = option_grid(group, [replace(o, default=getattr(usual, o.name)) for o in known])
         console.print(Padding(grid, (0, 0, 1, 2)))
 
 
-def _head(title: str, cls: type, console: Console) -> None:
-    summary = (cls.__doc__ or "").partition("\n")[0]
+def _summary(cls: type) -> str:
+    return (cls.__doc__ or "").partition("\n")[0]
+
+
+def _head(title: str, summary: str, console: Console) -> None:
     console.print(f"[bold]{title}[/bold]  {plain(summary)}", highlight=False)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
+from rnnexp.app.config.memory import check_cell, check_layers
 from rnnexp.app.config.probe import Kinds, kinds_of, made, try_cell, try_step, try_task
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
@@ -64,14 +65,16 @@ def make_plan(values: Values) -> Plan:
     _check_shares(plan)
     if values["model"]["bidirectional"]:
         _check_bidirectional(plan)
-    probe = build_cell(values, task.input_size + (task.output_size if plan.feedback else 0))
+    below = task.input_size + (task.output_size if plan.feedback else 0)
+    check_cell(values, lambda: build_cell(values, below))
+    probe = build_cell(values, below)
     try_step(values["cell"]["name"], probe)
+    check_layers(values, probe)
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)
     try_cell(values, probe)
     if values["model"]["readout_fit"] == "ridge":
         _check_ridge(values)
-    _check_dynamics(values)
     width = probe.hidden_size * (2 if values["model"]["bidirectional"] else 1)
     head = make_head(values["model"]["head"], width, task.output_size)
     return replace(plan, trained=kinds_of(probe, head))
@@ -243,15 +246,6 @@ def _check_ridge(values: Values) -> None:
         raise ConfigError(
             f"model.readout_fit=ridge fits a matrix, which model.head={head} does not have. Use "
             "model.head=linear."
-        )
-
-
-def _check_dynamics(values: Values) -> None:
-    every, backend = values["monitor"]["dynamics_every"], values["unroll"]["backend"]
-    if every is not None and backend == "vendor":
-        raise ConfigError(
-            f"monitor.dynamics_every={every} needs a backend that can be watched, and "
-            "unroll.backend=vendor cannot. Use unroll.backend=auto."
         )
 
 

@@ -110,7 +110,7 @@ def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None)
         UserError: the first run that cannot work, in words.
     """
     jobs = _checked([*search_path(overrides, config_dir), *overrides], multirun)
-    refuse_idle((job.overrides, job.plan.values) for job in jobs)
+    refuse_idle((job.overrides, job.plan) for job in jobs)
     return jobs
 
 

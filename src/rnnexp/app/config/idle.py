@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
+from rnnexp.app.config.build import Plan
 from rnnexp.app.config.overrides import parse
 from rnnexp.errors import ConfigError
 
@@ -78,21 +80,26 @@ _WORDS = {"clip.by": "clip", "omega.flavour": "omega"}
 """Rulers whose values are the choices of their group."""
 
 
-def refuse_idle(jobs: Iterable[tuple[Sequence[str], Values]]) -> None:
+def refuse_idle(jobs: Iterable[tuple[Sequence[str], Plan]]) -> None:
     """Refuse keys that have no effect in any of the runs for which they were given.
 
     Args:
-        jobs: the overrides and the config of each run of a command.
+        jobs: the overrides and the plan of each run of a command.
 
     Raises:
         ConfigError: names the first of them, why, and what to do.
     """
-    given = [({o.lstrip("+").partition("=")[0] for o in words}, values) for words, values in jobs]
+    given = [({o.lstrip("+").partition("=")[0] for o in words}, plan) for words, plan in jobs]
     for rule in _RULES:
         for key in rule.keys:
-            configs = [values for keys, values in given if f"{rule.group}.{key}" in keys]
+            configs = [plan.values for keys, plan in given if f"{rule.group}.{key}" in keys]
             if configs and all(_is_idle(rule, key, values) for values in configs):
                 raise _no_effect(rule, key, configs[0])
+    plans = [plan for keys, plan in given if "unroll.checkpoint_every" in keys]
+    reasons = list(map(_against_checkpoints, plans))
+    if plans and all(reasons):
+        every = plans[0].values["unroll"]["checkpoint_every"]
+        raise ConfigError(f"unroll.checkpoint_every={every} has no effect {reasons[0]}")
 
 
 def sweep_words(overrides: Sequence[str]) -> list[str]:
@@ -121,6 +128,18 @@ def _is_idle(rule: _Rule, key: str, values: Values) -> bool:
     group = values[rule.group]
     asks = group[key] is not None and (group[key] != 0 or key not in _OFF_AT_ZERO)
     return asks and not rule.used(group[rule.ruler])
+
+
+def _against_checkpoints(plan: Plan) -> str | None:
+    unroll = plan.values["unroll"]
+    every, steps = unroll["checkpoint_every"], unroll["window"] or plan.task.length
+    if every is None:
+        return None
+    if plan.feedback and unroll["feed"] != "teacher":
+        return f"under unroll.feed={unroll['feed']}, which runs step by step. Leave it out."
+    if every >= steps:
+        return f"where {steps} steps are unrolled at a time. Give fewer, best {isqrt(steps)}."
+    return None
 
 
 def _no_effect(rule: _Rule, key: str, values: Values) -> ConfigError:

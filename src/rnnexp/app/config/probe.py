@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from rnnexp.app.config.schedule import fault_of_schedule
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell
 from rnnexp.discovery import place_of
@@ -157,20 +158,22 @@ def try_optimizer(
     optimizer: Mapping[str, Any],
     scheduler: Mapping[str, Any],
     trained: Kinds,
+    max_steps: int,
     *,
     steps: bool,
 ) -> None:
-    """Make an optimizer over one number of each kind of parameter, and its schedule; try a step.
+    """Make an optimizer over one number of each kind of parameter, and its schedule; try both.
 
     Args:
         optimizer: the config's node.
         scheduler: likewise.
         trained: the kinds of parameters.
+        max_steps: how far the schedule is to reach.
         steps: whether a step on this CPU tells what one in training will do.
 
     Raises:
-        ConfigError: the class is not allowed or unknown, or torch refuses a value, the parameters
-            or the step.
+        ConfigError: the class is not allowed or unknown, torch refuses a value, the parameters
+            or the step, or the schedule sets a learning rate that is none.
     """
     make, schedule = maker(optimizer, "optimizer"), maker(scheduler, "scheduler")
     if make is None:
@@ -181,8 +184,25 @@ def try_optimizer(
         if steps:
             _step(made_of, stand_ins)
     if schedule is not None:
-        with _refusing(schedule, "scheduler"):
-            schedule(made_of).step()  # some look at their numbers only here
+        _try_schedule(schedule, made_of, max_steps)
+
+
+_TRIED: set[str] = set()
+"""Schedules that passed: most jobs of a sweep have the same one, and a trial takes 10 ms."""
+
+
+def _try_schedule(make: partial[Any], optimizer: Optimizer, max_steps: int) -> None:
+    key = repr([make.func, make.keywords, optimizer.defaults, max_steps])
+    if key in _TRIED:
+        return
+    with _refusing(make, "scheduler"):
+        fault = fault_of_schedule(make(optimizer), max_steps)
+    if fault is not None:
+        raise ConfigError(
+            f"scheduler: {_name(make)} with {_given(make, 'scheduler')} {fault}. It must stay "
+            "finite and 0 or more: change these, or trainer.max_steps."
+        )
+    _TRIED.add(key)
 
 
 def _step(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
@@ -201,7 +221,7 @@ _NOT_TAKEN = {
 
 @contextmanager
 def _refusing(make: partial[Any], key: str) -> Generator[None]:
-    name = getattr(make.func, "__name__", "")
+    name = _name(make)
     if name in _NOT_TAKEN:
         raise ConfigError(f"{key}: {name} {_NOT_TAKEN[name]}")
     try:
@@ -209,5 +229,13 @@ def _refusing(make: partial[Any], key: str) -> Generator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # whatever torch says of a value
-        given = ", ".join(f"{key}.{name}={value}" for name, value in make.keywords.items())
-        raise ConfigError(f"{key}: torch's {name} refuses {given or 'this'}. {error}") from error
+        given = _given(make, key) or "this"
+        raise ConfigError(f"{key}: torch's {name} refuses {given}. {error}") from error
+
+
+def _name(make: partial[Any]) -> str:
+    return getattr(make.func, "__name__", "")
+
+
+def _given(make: partial[Any], key: str) -> str:
+    return ", ".join(f"{key}.{name}={value}" for name, value in make.keywords.items())

@@ -10,6 +10,7 @@ from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 
 from rnnexp.app.config.build import Plan, make_plan
+from rnnexp.app.config.memory import check_batch
 from rnnexp.app.config.probe import made, try_optimizer
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.app.config.words import unknown_key
@@ -93,14 +94,17 @@ def validate_plain(values: dict[str, Any], *, here: bool = True) -> Plan:
         _check_callback(name, options)
     _check_numbers(values)
     _check_clip(values["clip"])
+    _check_teacher(values["unroll"])
+    _check_dynamics(values)
     _check_experiment_name(values["tracking"]["experiment"])
     _check_sweep_name(values["sweep"]["name"])
     _check_strategy(values["trainer"])
     if here:
         _check_device(values["trainer"])
     plan = make_plan(values)
-    steps = values["trainer"]["accelerator"] == "cpu"  # elsewhere torch can do what it cannot here
-    try_optimizer(values["optimizer"], values["scheduler"], plan.trained, steps=steps)
+    if here:
+        check_batch(values, plan.task)
+    _check_optimizer(values, plan)
     return plan
 
 
@@ -181,6 +185,38 @@ def _check_clip(clip: Mapping[str, Any]) -> None:
     for kind, key in (("norm", "max_norm"), ("value", "max_value")):
         if by == kind and clip[key] is None:
             raise ConfigError(f"clip.{key}: clip={kind} needs a threshold; give clip.{key}=1.0.")
+
+
+def _check_dynamics(values: Mapping[str, Any]) -> None:
+    every, backend = values["monitor"]["dynamics_every"], values["unroll"]["backend"]
+    if every is not None and backend == "vendor":
+        raise ConfigError(
+            f"monitor.dynamics_every={every} needs a backend that can be watched, and "
+            "unroll.backend=vendor cannot. Use unroll.backend=auto."
+        )
+
+
+def _check_teacher(unroll: Mapping[str, Any]) -> None:
+    share, floor = unroll["teacher_share"], unroll["teacher_floor"]
+    falls = unroll["feed"] == "scheduled" and unroll["teacher_schedule"] == "linear"
+    if falls and floor > share:
+        raise ConfigError(
+            f"unroll.teacher_floor={floor} is above unroll.teacher_share={share}, from which the "
+            "linear schedule falls. Give a floor below it."
+        )
+
+
+def _check_optimizer(values: Mapping[str, Any], plan: Plan) -> None:
+    optimizer, trainer = values["optimizer"], values["trainer"]
+    mixed = trainer["precision"].endswith("-mixed")
+    if optimizer.get("fused") and mixed and values["clip"]["by"] != "none":
+        raise ConfigError(
+            "optimizer.fused=true divides gradients by their scale within the step, and so cannot "
+            f"be clipped before it under trainer.precision={trainer['precision']}. "
+            "Use optimizer.fused=false, clip=none or another precision."
+        )
+    steps = trainer["accelerator"] == "cpu"  # elsewhere torch can do what it cannot here
+    try_optimizer(optimizer, values["scheduler"], plan.trained, trainer["max_steps"], steps=steps)
 
 
 def _check_experiment_name(name: str) -> None:

@@ -103,6 +103,23 @@ def test_the_keys_of_sweeps_are_shown_by_launcher_and_sweeper(
     assert "_target_" not in words
 
 
+def test_the_keys_of_torch_are_shown_by_preset(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["options", "optimizer", "scheduler"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    words = " ".join(said.split())
+    assert "presets: optimizer=adam|adamw|rmsprop|sgd" in words
+    assert "presets: scheduler=cosine|none|step|warmup" in words
+    assert "optimizer=rmsprop (torch.optim.RMSprop) optimizer.lr=0.001 (float) learning" in words
+    assert "+optimizer.fused=null (bool | null) whether the fused implementation is used" in words
+    assert "scheduler=none The learning rate stays. scheduler=step lr * gamma after every" in words
+    assert "scheduler.T_max=${trainer.max_steps} (int) Maximum number of iterations" in words
+    assert "last_epoch" not in words
+
+
 @pytest.mark.parametrize("kind", ["cell", "task"])
 def test_a_default_can_be_given_as_it_is_shown(
     kind: Kind, plugins: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
@@ -142,7 +159,7 @@ def shown(value: object) -> str:
     [
         ("trainr", "Unknown group 'trainr'. Did you mean 'trainer'?"),
         ("cell", "rnnexp cells NAME"),
-        ("optimizer", "torch.optim"),
+        ("callbacks", "rnnexp callbacks NAME"),
     ],
 )
 def test_a_group_that_is_none_is_refused_in_words(

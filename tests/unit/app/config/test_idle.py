@@ -21,6 +21,8 @@ def check(words: str) -> int:
         ("model.dropout=0", 1),
         ("clip=none clip.max_norm=null", 1),
         ("task=char_lm model.feedback=output unroll=scheduled unroll.teacher_share=0.9", 1),
+        ("task.length=20,60 unroll.checkpoint_every=30", 2),
+        ("task.length=20 unroll.checkpoint_every=null", 1),
     ],
 )
 def test_what_one_of_the_runs_uses_is_taken(words: str, runs: int) -> None:
@@ -48,3 +50,25 @@ SCHEDULED = "task=char_lm model.feedback=output unroll=scheduled"
 def test_what_none_of_them_uses_is_refused(words: str) -> None:
     with pytest.raises(ConfigError, match="has no effect under"):
         check(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("task.length=20,30 unroll.checkpoint_every=30", "where 20 steps are unrolled at a time"),
+        ("task.length=60 unroll.window=25 unroll.checkpoint_every=25", "fewer, best 5"),
+        (f"{SCHEDULED} unroll.checkpoint_every=5", "under unroll.feed=scheduled, which runs step"),
+    ],
+)
+def test_checkpoints_that_cut_nothing_are_refused(words: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"unroll.checkpoint_every=\d+ has no effect .*{said}"):
+        check(words)
+
+
+LINEAR = f"{SCHEDULED} unroll.teacher_schedule=linear unroll.teacher_share=0.2"
+
+
+def test_a_schedule_that_would_fall_upwards_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"teacher_floor=0.5 is above unroll.teacher_share=0.2"):
+        check(f"{LINEAR} unroll.teacher_floor=0.5")
+    assert check(f"{LINEAR} unroll.teacher_floor=0.2") == 1

@@ -1,0 +1,59 @@
+"""Try a learning-rate schedule over the steps that a run will take."""
+
+import math
+from collections.abc import Iterator
+from itertools import chain
+
+from torch.optim.lr_scheduler import LRScheduler
+
+_FIRST = 1000
+"""So many steps are tried one after the other, as training takes them."""
+_SPREAD = 500
+"""So many of the later ones, which a schedule is asked for by number: all would take seconds."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it fall evenly between 0 and 1, and on no period of a schedule."""
+_ROUNDING = 1e-9
+"""What a rate may lie below zero, as a share of the largest so far."""
+
+
+def fault_of_schedule(schedule: LRScheduler, steps: int) -> str | None:
+    """Say what is wrong with a learning rate that a schedule sets within a run.
+
+    Args:
+        schedule: at its beginning; moved on.
+        steps: of the run.
+
+    Returns:
+        The rate and after how many steps it is set; None where all that were tried can be used.
+
+    Raises:
+        ValueError: the schedule itself fails; says after how many steps.
+    """
+    largest = 0.0
+    for step in chain([0], _tried(steps)):
+        if step:
+            _advance(schedule, step, steps)
+        for rate in map(float, schedule.get_last_lr()):
+            largest = max(largest, rate)
+            if not math.isfinite(rate) or rate < -_ROUNDING * largest:
+                return f"sets the learning rate to {rate:g} after {step} of {steps} steps"
+    return None
+
+
+def _tried(steps: int) -> Iterator[int]:
+    yield from range(1, min(steps, _FIRST) + 1)
+    later = steps - _FIRST
+    if later <= _SPREAD:
+        yield from range(_FIRST + 1, steps + 1)
+    else:
+        drawn = {int(later * (n * _GOLDEN % 1)) for n in range(_SPREAD)}
+        yield from (_FIRST + 1 + at for at in sorted(drawn | {later - 1}))
+
+
+def _advance(schedule: LRScheduler, step: int, steps: int) -> None:
+    # By number only where steps are left out: the two ways differ by rounding.
+    one_more = step == schedule.last_epoch + 1
+    try:
+        schedule.step(None if one_more else step)
+    except Exception as error:  # whatever torch says of a number
+        raise ValueError(f"After {step - 1} of {steps} steps: {error}") from error
