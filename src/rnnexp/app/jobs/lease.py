@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from filelock import FileLock
 
 from rnnexp.errors import UserError
-from rnnexp.tracking.files import read_json, write_json
+from rnnexp.tracking.files import clear_left, read_json, write_json
 
 FILE, LOCK = "lease.json", ".lease.lock"
 BUSY = 75
@@ -149,7 +149,9 @@ def _try(folder: Path) -> Lease | None:
             return None
         token = int(_read(folder).get("token", 0)) + 1
         _write(folder, token)
-        return Lease(folder, token)
+    for place in (folder, folder / "checkpoints"):
+        clear_left(place)
+    return Lease(folder, token)
 
 
 def holder_of(folder: Path) -> Holder | None:
