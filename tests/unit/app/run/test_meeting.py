@@ -10,12 +10,12 @@ import pytest
 from rnnexp.app.run import team
 
 
-class NotStarted(Exception):
+class NotStartedError(Exception):
     """Instead of the other processes."""
 
 
 def start_none(*_: object) -> None:
-    raise NotStarted
+    raise NotStartedError
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -26,6 +26,6 @@ def test_one_that_a_killed_process_has_left_is_removed(
     monkeypatch.setattr(team, "Others", start_none)
     (tmp_path / ".meeting-0badcafe").touch()
     plan = cast(Any, SimpleNamespace(values={"trainer": {"devices": devices}}))
-    with suppress(NotStarted), team.team(plan, tmp_path, None, print):
+    with suppress(NotStartedError), team.team(plan, tmp_path, None, print):
         assert not list(tmp_path.glob(".meeting-*"))
     assert not list(tmp_path.glob(".meeting-*"))
