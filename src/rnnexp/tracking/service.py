@@ -196,12 +196,11 @@ class Tracking(Journals):
     def look_after(self) -> None:
         """Start another sink where it has died, of memory or by a stray kill."""
         with self._lock:
-            if self._sink is None or self._closed or self._sink.process.poll() is None:
+            if self._closed or not self._folders or not self._is_dead():
                 return
             if time.monotonic() >= self._next_sink:
                 self._next_sink = time.monotonic() + _SINK_SECONDS
-                with suppress(OSError):  # no memory, say: the next turn may have it
-                    self._engage()
+                self._engage()
 
     def close(self, timeout: float) -> list[Path]:
         """Wait until the store has everything.
@@ -215,7 +214,7 @@ class Tracking(Journals):
         until = time.monotonic() + timeout
         with self._lock:
             self._closed = True
-            if self._sink is not None and self._sink.process.poll() is not None:
+            if self._folders and self._is_dead():
                 self._engage()
         if self._sink is not None and self._is_killed(self._sink, until) and self._left():
             self._engage()
@@ -239,7 +238,14 @@ class Tracking(Journals):
         log = self._sink.log if self._sink else None
         return last_problem(log) if log else None
 
+    def _is_dead(self) -> bool:
+        return self._sink is None or self._sink.process.poll() is not None
+
     def _engage(self) -> None:
+        with suppress(OSError):  # no memory, say: a later turn may have it, or `rnnexp sync`
+            self._start_sink()
+
+    def _start_sink(self) -> None:
         # A sink that has died leaves its runs to the next.
         dead, ready = self._sink, self._ready
         self._sink = ready if ready is not None and ready.is_free else Courier()
