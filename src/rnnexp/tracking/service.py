@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rnnexp.tracking.courier import LOG_FILE, Courier, last_problem
@@ -58,6 +58,7 @@ class RunLog:
         self.key = earlier.key or uuid.uuid4().hex
         self._recorded, self._profiled = earlier.steps, earlier.profiles
         self.seconds_before = earlier.milliseconds / 1000
+        header = replace(header, run_id=header.run_id or earlier.run_id)
         self._journal.append(start_record(header, self.key, uri, artifacts, milliseconds()))
         self._journal.flush()
 
@@ -119,6 +120,7 @@ class RunLog:
 @dataclass
 class _Earlier:
     key: str | None = None
+    run_id: str | None = None
     steps: dict[str, int] = field(default_factory=dict[str, int])
     profiles: int = -1
     milliseconds: int = 0
@@ -129,7 +131,8 @@ def _earlier(folder: Path) -> _Earlier:
     found, latest = _Earlier(), 0
     for record in read_all(folder / FILE):
         if record["kind"] == "start" and not record.get("continues"):
-            found = _Earlier(str(record["key"]))
+            # Its run may have been begun in another folder, under another key.
+            found = _Earlier(str(record["key"]), record["run_id"])
         elif record["kind"] == "metrics":
             found.steps |= dict.fromkeys(record["values"], int(record["step"]))
             found.milliseconds += int(record["time"]) - latest

@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Override
 from rnnexp.app.config.overrides import parse, quoted
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import LATEST, find_run, load_run
+from rnnexp.tracking.files import RUN
 from rnnexp.training.checkpoints import find_checkpoint
 
 OUTPUTS, JOURNAL, CONFIG_FILE = "outputs", "journal.jsonl", "config.yaml"
@@ -35,6 +36,24 @@ class Origin:
     run_id: str | None = None
     folder: Path | None = None
     notes: tuple[str, ...] = ()
+
+    def is_in(self, folder: Path) -> bool:
+        """Tell whether it goes on in the folder that it was in, whose journal knows which it is."""
+        return self.folder is not None and self.folder.resolve() == folder.resolve()
+
+    def known_id(self) -> str | None:
+        """Return the MLflow run that goes on in another folder; None if it was never delivered.
+
+        Raises:
+            ConfigError: it was, and its id is lost: it would become a run of its own there.
+        """
+        if self.folder is None or self.run_id is not None or not (self.folder / RUN).is_file():
+            return self.run_id
+        raise ConfigError(
+            f"{self.folder / RUN} is damaged: it said as which run of MLflow this one goes on. To "
+            f"ask the store: rnnexp sync {shlex.quote(str(self.folder))}; or leave hydra.run.dir= "
+            "out: in its own folder the run goes on without."
+        )
 
 
 def origin_of(resume: str | None, folder: Path, own: bool = False) -> Origin | None:

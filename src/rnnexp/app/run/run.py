@@ -169,7 +169,7 @@ def _header(
 ) -> RunHeader:
     values = plan.values
     more = {**tags, "rnnexp.config_hash": config_hash(identity(values))}
-    continues = origin is not None and _is_in(origin, folder)
+    continues = origin is not None and origin.is_in(folder)
     if origin is not None:
         more["rnnexp.resumed_from"] = str(origin.checkpoint)
     if origin is not None and origin.notes:
@@ -186,13 +186,9 @@ def _header(
         params=flatten(values),
         tags={**where, **more},
         parent_key=parent,
-        run_id=origin.run_id if origin and not continues else None,
+        run_id=origin.known_id() if origin and not continues else None,
         continues=continues,
     )
-
-
-def _is_in(origin: Origin, folder: Path) -> bool:
-    return origin.folder is not None and origin.folder.resolve() == folder.resolve()
 
 
 def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
