@@ -91,7 +91,7 @@ REFUSED = {
     "tracking.experiment=": "tracking.experiment: is empty, and MLflow takes no experiment",
     "-m seed=0,1 sweep.name=a/b": "sweep.name=a/b: it names a folder in outputs/sweeps; no /",
     "sweep.name=..": "sweep.name=..: it names a folder",
-    "resume=abc": "resume=abc: no such file, and no run with this id",
+    "resume=abc": "No run 'abc': no such file or folder of one, and none of this id below",
     "plugin_dirs=[nowhere]": "The plugin folder 'nowhere' does not exist.",
     "-m cell=lstm,elmann": "Unknown cell 'elmann'. Did you mean 'elman'?",
     "-m cell=elman optimizer.lr=0.1,-1": "optimizer.lr: must be a finite number above 0, got -1",

@@ -17,6 +17,10 @@ from rnnexp.testing.checks import BrokenError, Check, same_tensor
 from rnnexp.testing.option_checks import check_options_kept
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_SIZED_ONCE = (
+    "In generate, self.batch_size is judged_size while val and test are drawn: keep "
+    "nothing in the constructor that has the size of a batch."
+)
 _LOOKED_UP = (torch.int64, torch.int32)
 """Types of inputs that a cell may look up in a table; no product takes them."""
 
@@ -73,10 +77,10 @@ def check_batches(subject: TaskSubject) -> str | None:
     task = subject.make()
     for split in SPLITS:
         last = _count(subject, task, split) - 1
-        _check_inputs(subject, task, task.batch(split, 0), task.length)
+        _check_inputs(subject, task, _batch(subject, task, split, 0), task.length)
         # An evaluation takes sequences as long as they are, such as what is left of a recording.
         length = task.length if split == "train" else None
-        _check_inputs(subject, task, task.batch(split, last), length)
+        _check_inputs(subject, task, _batch(subject, task, split, last), length)
     dtype = task.batch("train", 0).inputs_TBI.dtype
     return f"for cells that take inputs of {dtype}" if dtype in _LOOKED_UP else None
 
@@ -86,7 +90,7 @@ def check_targets(subject: TaskSubject) -> None:
     task = subject.make()
     stand = task.patterns[0]
     for split in SPLITS:
-        batch = task.batch(split, 0)
+        batch = _batch(subject, task, split, 0)
         steps, rows = batch.inputs_TBI.shape[:2]
         lead = (steps, rows) if stand == "every_step" else (rows,)
         shape = tuple(batch.targets.shape)
@@ -164,12 +168,27 @@ def check_splits(subject: TaskSubject) -> str | None:
 
 def _check_judged(subject: TaskSubject, task: Task, other: Task, option: str) -> None:
     for split in ("val", "test"):
-        if not _same(task.batch(split, 0), other.batch(split, 0)):
+        one, two = (_batch(subject, made, split, 0) for made in (task, other))
+        if not _same(one, two):
+            why = "All runs are to be judged on the same sequences."
+            if one.inputs_TBI.shape[1] != two.inputs_TBI.shape[1]:
+                why = f"{why} {_SIZED_ONCE}"
             raise BrokenError(
-                f"the same {split} split for every {option}",
-                "others",
-                f"All runs are to be judged on the same sequences. {subject.place}.",
+                f"the same {split} split for every {option}", "others", f"{why} {subject.place}."
             )
+
+
+def _batch(subject: TaskSubject, task: Task, split: Split, index: int) -> Batch:
+    try:
+        return task.batch(split, index)
+    except Exception as error:
+        if split == "train" or not isinstance(task, GeneratedTask):
+            raise
+        raise BrokenError(
+            f"{task.judged_size} sequences per batch of {split}, whatever batch_size is",
+            f"{type(error).__name__}: {error}",
+            f"{_SIZED_ONCE} Look at {subject.place}.",
+        ) from error
 
 
 def _count(subject: TaskSubject, task: Task, split: Split) -> int:

@@ -14,6 +14,8 @@ from rnnexp.errors import UserError
 
 CURSOR = "cursor.json"
 RUN = "run.json"
+TEMPORARY = ".rnnexp.tmp"
+"""End of the name of a file that is to replace another: `clear_left` removes no other kind."""
 _PATIENCE_SECONDS = 1.0
 """How long a claim may take before it is said: most only ask whether anybody writes."""
 
@@ -29,17 +31,47 @@ def replaced(path: Path, *, sync: bool = True) -> Generator[IO[str]]:
     Yields:
         The new one, open for text, beside the old.
     """
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    beside = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
-        with beside.open("w", encoding="utf-8") as file:
+        with _open_held(beside) as file:
             yield file
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        beside.replace(path)
+            beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _open_held(path: Path) -> IO[str]:
+    while True:
+        file = path.open("w", encoding="utf-8")
+        with suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_at(path, file):
+            return file
+        file.close()  # `clear_left` took it for a dead process's before it was locked
+
+
+def clear_left(folder: Path) -> None:
+    """Remove the temporary files that killed processes have left; one being written stays.
+
+    Args:
+        folder: where they were to replace others.
+    """
+    for path in folder.glob(f"*{TEMPORARY}"):
+        with suppress(OSError), path.open("r+b") as file:
+            # Locked and still there: whoever opens it now waits, and sees that it is gone.
+            if is_held_by_others(file) is False and _is_at(path, file):
+                path.unlink()
+
+
+def _is_at(path: Path, file: IO[Any]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def write_json(path: Path, value: Any, indent: int | None = None, *, sync: bool = True) -> None:

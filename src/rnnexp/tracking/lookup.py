@@ -68,8 +68,9 @@ def load_run(folder: Path) -> RunRecord:
 
 
 def id_in(folder: Path) -> str | None:
-    """Give the id that the store has given the run of a folder, if it has."""
-    return read_json(folder / RUN, needed=False).get("run_id")
+    """Give the id that the store has given the run of a folder, if it has; two files know it."""
+    known = (read_json(folder / name, needed=False).get("run_id") for name in (RUN, CURSOR))
+    return next(filter(None, known), None)
 
 
 def find_run(run_id: str, outputs: Path) -> Path | None:

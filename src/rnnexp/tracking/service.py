@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rnnexp.tracking.courier import LOG_FILE, Courier, last_problem
@@ -58,6 +58,7 @@ class RunLog:
         self.key = earlier.key or uuid.uuid4().hex
         self._recorded, self._profiled = earlier.steps, earlier.profiles
         self.seconds_before = earlier.milliseconds / 1000
+        header = replace(header, run_id=header.run_id or earlier.run_id)
         self._journal.append(start_record(header, self.key, uri, artifacts, milliseconds()))
         self._journal.flush()
 
@@ -119,6 +120,7 @@ class RunLog:
 @dataclass
 class _Earlier:
     key: str | None = None
+    run_id: str | None = None
     steps: dict[str, int] = field(default_factory=dict[str, int])
     profiles: int = -1
     milliseconds: int = 0
@@ -129,7 +131,8 @@ def _earlier(folder: Path) -> _Earlier:
     found, latest = _Earlier(), 0
     for record in read_all(folder / FILE):
         if record["kind"] == "start" and not record.get("continues"):
-            found = _Earlier(str(record["key"]))
+            # Its run may have been begun in another folder, under another key.
+            found = _Earlier(str(record["key"]), record["run_id"])
         elif record["kind"] == "metrics":
             found.steps |= dict.fromkeys(record["values"], int(record["step"]))
             found.milliseconds += int(record["time"]) - latest
@@ -196,12 +199,11 @@ class Tracking(Journals):
     def look_after(self) -> None:
         """Start another sink where it has died, of memory or by a stray kill."""
         with self._lock:
-            if self._sink is None or self._closed or self._sink.process.poll() is None:
+            if self._closed or not self._folders or not self._is_dead():
                 return
             if time.monotonic() >= self._next_sink:
                 self._next_sink = time.monotonic() + _SINK_SECONDS
-                with suppress(OSError):  # no memory, say: the next turn may have it
-                    self._engage()
+                self._engage()
 
     def close(self, timeout: float) -> list[Path]:
         """Wait until the store has everything.
@@ -215,7 +217,7 @@ class Tracking(Journals):
         until = time.monotonic() + timeout
         with self._lock:
             self._closed = True
-            if self._sink is not None and self._sink.process.poll() is not None:
+            if self._folders and self._is_dead():
                 self._engage()
         if self._sink is not None and self._is_killed(self._sink, until) and self._left():
             self._engage()
@@ -239,7 +241,14 @@ class Tracking(Journals):
         log = self._sink.log if self._sink else None
         return last_problem(log) if log else None
 
+    def _is_dead(self) -> bool:
+        return self._sink is None or self._sink.process.poll() is not None
+
     def _engage(self) -> None:
+        with suppress(OSError):  # no memory, say: a later turn may have it, or `rnnexp sync`
+            self._start_sink()
+
+    def _start_sink(self) -> None:
         # A sink that has died leaves its runs to the next.
         dead, ready = self._sink, self._ready
         self._sink = ready if ready is not None and ready.is_free else Courier()

@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from rnnexp.errors import StoreError
-from rnnexp.tracking.files import replaced
+from rnnexp.tracking.files import TEMPORARY, replaced
 
 LAST, PREVIOUS = "last.ckpt", "last.previous.ckpt"
 SUFFIX = ".sha256"
@@ -41,7 +41,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """
         del storage_options
         target = Path(path)
-        beside = target.with_name(f"{target.name}.tmp")
+        beside = target.with_name(f"{target.name}{TEMPORARY}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _write(checkpoint, beside)

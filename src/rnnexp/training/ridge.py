@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from pytorch_lightning.plugins.precision import Precision
 from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
@@ -33,7 +34,9 @@ class Ridge:
 
 
 @torch.no_grad()
-def fit_readout(network: RecurrentNetwork, task: Task, ridge: Ridge) -> None:
+def fit_readout(
+    network: RecurrentNetwork, task: Task, ridge: Ridge, precision: Precision | None = None
+) -> None:
     """Set the readout to the best linear one over the first training batches.
 
         V, c = argmin  mean ||V h + c - y||^2 + lambda ||V||^2
@@ -46,6 +49,7 @@ def fit_readout(network: RecurrentNetwork, task: Task, ridge: Ridge) -> None:
         network: its readout is overwritten, all else is left as it is.
         task: gives the batches.
         ridge: see there.
+        precision: what the network has been converted to, in which it runs here, too.
 
     Raises:
         ConfigError: the readout has no matrix.
@@ -60,7 +64,7 @@ def fit_readout(network: RecurrentNetwork, task: Task, ridge: Ridge) -> None:
     gram = torch.zeros(width, width, dtype=torch.float64)
     moment = torch.zeros(width, task.output_size, dtype=torch.float64)
     count = 0
-    for h_NH, y_NO in _pairs(network, task, ridge.batches):
+    for h_NH, y_NO in _pairs(network, task, ridge.batches, precision or Precision()):
         h1_NH = nn.functional.pad(h_NH.double(), (0, 1), value=1.0)
         gram += h1_NH.mT @ h1_NH
         moment += h1_NH.mT @ y_NO.double()
@@ -73,7 +77,9 @@ def fit_readout(network: RecurrentNetwork, task: Task, ridge: Ridge) -> None:
     readout.bias.copy_(solution[-1])
 
 
-def _pairs(network: RecurrentNetwork, task: Task, batches: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _pairs(
+    network: RecurrentNetwork, task: Task, batches: int, precision: Precision
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Run the network over training batches, and give what the readout sees and should say."""
     seen: list[Tensor] = []
     hook = network.readout.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -81,15 +87,16 @@ def _pairs(network: RecurrentNetwork, task: Task, batches: int) -> Iterator[tupl
     network.eval()
     try:
         for index in range(batches):
-            batch = task.batch("train", index)
-            fed = task.encode_target(batch.targets).float() if network.feedback else None
+            batch = precision.convert_input(task.batch("train", index))
+            fed = task.encode_target(batch.targets) if network.feedback else None
             seen.clear()
-            _, state = network(
-                batch.inputs_TBI,
-                None if batch.fresh else state,
-                targets_TBO=fed,
-                feed=Feed.teacher(),
-            )
+            with precision.forward_context():
+                _, state = network(
+                    batch.inputs_TBI,
+                    None if batch.fresh else state,
+                    targets_TBO=None if fed is None else fed.to(batch.inputs_TBI.dtype),
+                    feed=Feed.teacher(),
+                )
             yield _judged(seen[0].flatten(0, -2), batch.targets, task.output_size)
     finally:
         hook.remove()

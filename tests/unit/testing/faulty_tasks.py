@@ -45,6 +45,26 @@ class SizeInTest(Even):
         return replace(batch, targets=batch.targets + self.batch_size)
 
 
+class SizedOnce(Even):
+    def __init__(self, seed=0, **options):
+        super().__init__(seed, **options)
+        self.offset = torch.zeros(self.batch_size, 1)
+
+    def generate(self, rng):
+        x, targets = super().generate(rng)
+        return x, targets + self.offset
+
+
+class RowsOfItsOwn(Even):
+    def __init__(self, seed=0, **options):
+        super().__init__(seed, **options)
+        self.rows = self.batch_size
+
+    def generate(self, rng):
+        x = torch.rand(self.length, self.rows, 1, generator=rng)
+        return x, x.mean(0)
+
+
 class FeedsBadly(Even):
     targets_as_inputs = True
 
@@ -203,6 +223,10 @@ TASK_FAULTS = [
     ("splits", OneBatch),
     ("splits", SeedInTest),
     ("splits", SizeInTest),
+    ("splits", RowsOfItsOwn),
+    ("batches", SizedOnce),
+    ("splits", SizedOnce),
+    ("targets", SizedOnce),
     ("facts", FactsInAList),
     ("baseline", TwoBaselines),
     ("baseline", LostBaseline),

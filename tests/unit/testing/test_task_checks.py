@@ -9,7 +9,16 @@ from rnnexp.registry import Registry
 from rnnexp.testing import TASK_CHECKS, Finding, TaskSubject, examine
 from rnnexp.testing.checks import Check
 
-from .faulty_tasks import TASK_FAULTS, ClassesInAColumn, FlatByTorch, Listed, WorstOfAll
+from .faulty_tasks import (
+    TASK_FAULTS,
+    ClassesInAColumn,
+    FlatByTorch,
+    Listed,
+    RowsOfItsOwn,
+    SizedOnce,
+    SizeInTest,
+    WorstOfAll,
+)
 from .sound_tasks import SOUND, RootOfTheMean, Tokens
 
 CHECKS = {check.name: check for check in TASK_CHECKS}
@@ -65,3 +74,16 @@ def test_the_number_of_the_batch_that_is_missing_is_said(plugins: Registry) -> N
     (finding,) = find(plugins, Listed, CHECKS["epochs"])
     assert "under the number 500, in the second epoch of 500 batches" in finding.broken.expected
     assert "divmod(index" in finding.broken.look
+
+
+def test_what_has_the_size_of_a_training_batch_is_named_as_the_cause(plugins: Registry) -> None:
+    words = "self.batch_size is judged_size while val and test are drawn"
+    for name, cls in (("batches", SizedOnce), ("splits", SizedOnce), ("splits", RowsOfItsOwn)):
+        (finding,) = find(plugins, cls, CHECKS[name])
+        assert words in finding.broken.look
+    assert finding.broken.expected == "the same val split for every batch_size"
+    (finding,) = find(plugins, SizedOnce, CHECKS["batches"])
+    assert finding.broken.expected.startswith("32 sequences per batch of val, whatever batch_size")
+    assert "size of tensor a (32)" in finding.broken.seen
+    (finding,) = find(plugins, SizeInTest, CHECKS["splits"])
+    assert words not in finding.broken.look, "it has as many rows as it should"

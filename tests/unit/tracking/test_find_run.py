@@ -7,7 +7,7 @@ import pytest
 
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import Comparison, RunHeader, RunLog, find_run
-from rnnexp.tracking.files import RUN, write_json
+from rnnexp.tracking.files import CURSOR, RUN, write_json
 from rnnexp.tracking.journal import FILE as JOURNAL
 
 FIRST, SECOND = "8424e8e9" + "0" * 24, "84248e89" + "0" * 24
@@ -53,3 +53,11 @@ def test_what_begins_no_id_finds_nothing(outputs: Path, text: str) -> None:
 def test_several_runs_are_named(outputs: Path) -> None:
     with pytest.raises(ConfigError, match=f"begin with 8424: {SECOND}, {FIRST}"):
         find_run("8424", outputs)
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"{}"])
+def test_a_run_whose_file_is_damaged_is_found_by_the_cursor(outputs: Path, content: bytes) -> None:
+    (outputs / "b" / RUN).write_bytes(content)
+    assert find_run(SECOND, outputs) is None
+    write_json(outputs / "b" / CURSOR, {"offset": 9, "run_id": SECOND})
+    assert find_run(SECOND, outputs) == outputs / "b"

@@ -1,5 +1,6 @@
 """The sink process: an owner that is killed, a store that is away."""
 
+import errno
 import os
 import signal
 import time
@@ -148,6 +149,36 @@ def test_sinks_that_die_again_and_again_are_not_started_at_every_turn(
     assert len(begun) == 3
     tracking.look_after()
     assert len(begun) == 3, "after the end none is started"
+
+
+def refused() -> Dead:
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+def test_where_no_process_can_be_made_the_end_is_orderly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr("rnnexp.tracking.service.Courier", lambda: Dead(begun))
+    tracking = Tracking("sqlite:///x.db", None)
+    tracking.open_run(tmp_path, HEADER, background=False).end("FINISHED")
+    monkeypatch.setattr("rnnexp.tracking.service.Courier", refused)
+    assert tracking.close(timeout=10) == [tmp_path]
+
+
+def test_a_run_begins_without_a_sink_and_gets_one_when_a_process_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    tracking = Tracking("sqlite:///x.db", None)
+    with monkeypatch.context() as full:
+        full.setattr("rnnexp.tracking.service.Courier", refused)
+        log = tracking.open_run(tmp_path, HEADER, background=False)
+    monkeypatch.setattr("rnnexp.tracking.service.Courier", lambda: Dying(begun, 0))
+    tracking.look_after()
+    assert begun == ["a sink"]
+    log.end("FINISHED")
+    assert tracking.close(timeout=0) == [tmp_path]
 
 
 def test_a_sink_that_dies_while_its_answer_is_awaited_is_replaced(

@@ -1,6 +1,7 @@
 """What a run left behind: read back, delivered to its store, or to another."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,19 @@ def test_profiles_of_the_run_before_in_a_folder_are_not_those_of_the_next(
         log.profile({"layer0": norms}, 1)
         log.end("FINISHED")
     assert load_run(tmp_path).profiles == {"layer0": [(1, [2.0] * 20)]}
+
+
+def test_a_run_that_has_gone_on_elsewhere_goes_on_there_as_the_same(
+    tmp_path: Path, store_uri: str, client
+) -> None:
+    record_run(tmp_path / "first", store_uri, steps=2).end("KILLED")
+    sync(tmp_path / "first")
+    known = load_run(tmp_path / "first").run_id
+    record_run(tmp_path / "then", store_uri, steps=3, header=header_of(known)).end("KILLED")
+    sync(tmp_path / "then")
+    (tmp_path / "then" / RUN).write_text("damaged")
+    again = replace(header_of(), continues=True)
+    record_run(tmp_path / "then", store_uri, header=again).end("FINISHED")
+    sync(tmp_path / "then")
+    (run,) = runs_in(client)
+    assert (run.info.run_id, run.info.status) == (known, "FINISHED")

@@ -1,11 +1,14 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from rnnexp.app.config.build import build_module
+from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import Registry
@@ -67,6 +70,18 @@ def test_no_small_change_is_better(plugins: Registry) -> None:
     loss = task.loss(network(batch.inputs_TBI)[0], batch.targets)
     grads = torch.autograd.grad(loss, list(network.readout.parameters()))
     assert max(grad.abs().max().item() for grad in grads) < 1e-5
+
+
+def test_is_fitted_in_the_precision_of_the_run(workdir: Path) -> None:
+    words = ["task=adding", "task.length=10", "cell=echo_state", f"cell.hidden_size={H}"]
+    words += ["model.readout_fit=ridge", "model.ridge_batches=1", "model.ridge_strength=0"]
+    words += ["trainer.precision=64-true"]
+    prepare([])
+    module = build_module(check_jobs(words, multirun=False, config_dir=None)[0].plan)
+    network, batch = module.network, module.task.batch("train", 0)
+    loss = module.task.loss(network(batch.inputs_TBI.double())[0], batch.targets.double())
+    grads = torch.autograd.grad(loss, list(network.readout.parameters()))
+    assert max(grad.abs().max().item() for grad in grads) < 1e-10
 
 
 def test_draws_nothing_and_changes_the_readout_alone(plugins: Registry) -> None:

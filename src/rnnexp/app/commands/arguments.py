@@ -89,6 +89,13 @@ def only_informs(args: argparse.Namespace) -> bool:
     return bool(args.cfg or args.help or args.hydra_help or args.info or args.shell_completion)
 
 
+def words_before_hydras(command: str) -> str:
+    """Say what of Hydra's own help, which knows nothing of this program, does not hold here."""
+    refused = (f"  --{name.replace('_', '-')}: {why}." for name, why in _NOT_TAKEN.items())
+    head = f"What Hydra says of its flags holds for rnnexp {command}, but for those refused here:"
+    return "\n".join([head, *refused, ""])
+
+
 def refuse_flags(args: argparse.Namespace) -> None:
     """Refuse flags of Hydra's that would change nothing.
 

@@ -7,13 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of
-from rnnexp.app.run.resume import CONFIG_FILE, OUTPUTS, check_begun
+from rnnexp.app.run.resume import WHICH, run_folder
 from rnnexp.errors import ConfigError, StoreError
 from rnnexp.monitors.events import CliffEvent, load_events
-from rnnexp.tracking import add_artifacts, find_run
-
-WHICH = "MLflow run id or its first characters, the run's folder, or latest"
-"""What a run is asked for by."""
+from rnnexp.tracking import add_artifacts
 
 
 def asked_for(
@@ -34,7 +31,7 @@ def asked_for(
     parser.add_argument("run", help=WHICH)
     parser.add_argument("step", type=int, nargs="?", help="default: the run's largest cliff")
     args = parser.parse_args(arguments)
-    folder = folder_of(args.run)
+    folder = run_folder(args.run)
     if args.step is not None:
         return folder, args.step
     events = load_events(folder)
@@ -58,20 +55,3 @@ def keep(folder: Path, files: Iterable[Path]) -> None:
     except StoreError as error:
         sync = f"rnnexp sync {shlex.quote(str(folder))}"
         print(f"rnnexp: not in the store yet: {error} {sync}", file=sys.stderr)
-
-
-def folder_of(run: str) -> Path:
-    """Find a run's folder by its MLflow id or by ``latest``, or take the folder itself.
-
-    Raises:
-        ConfigError: there is no such run, or it was stopped before it had a config.
-    """
-    folder = Path(run) if Path(run).is_dir() else find_run(run, Path(OUTPUTS))
-    if folder is not None:
-        check_begun(folder)
-    if folder is None or not (folder / CONFIG_FILE).is_file():
-        raise ConfigError(
-            f"No run '{run}' below {Path(OUTPUTS).resolve()}. Give its MLflow id or its folder; "
-            "latest stands for the one that was written to last."
-        )
-    return folder

@@ -9,14 +9,13 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from rnnexp.app.commands.arguments import parser_of
-from rnnexp.app.commands.recorded import WHICH, folder_of
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import artifact_root, outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
 from rnnexp.app.run.patience import Patience
-from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, origin_of
+from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, WHICH, origin_of, run_folder
 from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, deliver_rest
 from rnnexp.app.run.threads import TAG, take_threads_of
@@ -36,7 +35,7 @@ def main(command: str, arguments: list[str]) -> int:
     parser = parser_of(command, __doc__)
     parser.add_argument("run", help=WHICH)
     args = parser.parse_args(arguments)
-    old = folder_of(args.run)
+    old = run_folder(args.run)
     plan = recorded_plan(old)
     take_threads_of(old, plan)
     names = _names(old)

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
-from rnnexp.app.commands.arguments import hydra_words, only_informs
+from rnnexp.app.commands.arguments import hydra_words, only_informs, words_before_hydras
 from rnnexp.app.commands.not_loaded import tell, telling
 from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
 from rnnexp.app.config.disk import check_disk
@@ -78,6 +78,8 @@ def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int
     def never(config: DictConfig) -> None:
         raise ConfigError(f"--cfg, --info and --help show a config and run nothing: {config}")
 
+    if args.hydra_help:
+        print(words_before_hydras(command))
     try:
         _hydra_main(never, [command, *_with_search_path(arguments, args.overrides)])
     except (HydraException, OmegaConfBaseException) as error:

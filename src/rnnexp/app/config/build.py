@@ -131,12 +131,12 @@ def build_module(plan: Plan) -> RecurrentModule:
         unroll["feed"],
         schedule,
     )
-    network = build_network(plan)
-    if values["model"]["readout_fit"] == "ridge":
-        fit_readout(network, plan.task, _ridge(values))
+    network, precision = build_network(plan), precision_of(values["trainer"]["precision"])
     module = RecurrentModule(network, plan.task, recipe, unroll["window"])
     # Now: Lightning converts after it has loaded a checkpoint, whose weights float32 would round.
-    precision_of(values["trainer"]["precision"]).convert_module(module)
+    precision.convert_module(module)
+    if values["model"]["readout_fit"] == "ridge":
+        fit_readout(network, plan.task, _ridge(values), precision)
     return module
 
 

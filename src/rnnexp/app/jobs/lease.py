@@ -5,16 +5,17 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, NoReturn
 
 from filelock import FileLock
 
 from rnnexp.errors import UserError
-from rnnexp.tracking.files import read_json, write_json
+from rnnexp.tracking.files import clear_left, read_json, write_json
 
 FILE, LOCK = "lease.json", ".lease.lock"
 BUSY = 75
@@ -22,6 +23,9 @@ BUSY = 75
 BEAT_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 """How long the lease of a process on another machine stands without a beat."""
+_NUMBER = (int, float)
+_KINDS = {"host": str, "pid": int, "started": (*_NUMBER, NoneType), "token": int, "beat": _NUMBER}
+"""What stands in the file while somebody holds it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ class Lease:
         if self._ended.is_set():  # handed back: it may be anybody's
             return False
         with suppress(OSError, ValueError):
-            return int(read_json(self.folder / FILE).get("token", self.token)) != self.token
+            values = read_json(self.folder / FILE)
+            return _is_lease(values) and values.get("token", self.token) != self.token
         return False
 
     def beat(self) -> None:
@@ -147,22 +152,35 @@ def _try(folder: Path) -> Lease | None:
         holder = holder_of(folder)
         if holder is not None and holder.alive:
             return None
-        token = int(_read(folder).get("token", 0)) + 1
+        values = _read(folder)
+        if "damaged" in values:
+            words = "does not say any more whether a process is at work here; this one goes on"
+            print(f"rnnexp: {folder / FILE} is damaged, and {words}", file=sys.stderr)
+        token = int(values.get("token", 0)) + 1
         _write(folder, token)
-        return Lease(folder, token)
+    for place in (folder, folder / "checkpoints"):
+        clear_left(place)
+    return Lease(folder, token)
 
 
 def holder_of(folder: Path) -> Holder | None:
     """Read who holds the lease; None where it was handed back."""
     values = _read(folder)
-    return Holder(**values) if "pid" in values else None
+    return Holder(**{key: values[key] for key in _KINDS}) if "pid" in values else None
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    try:
-        return read_json(folder / FILE)
-    except UserError:  # damaged; who holds it, if anyone, sees by another token that it is lost
-        return {"token": int(time.time())}
+    with suppress(UserError):
+        values = read_json(folder / FILE)
+        if _is_lease(values):
+            return values
+    # Damaged, or edited by hand; who holds it, if anyone, sees by another token that it is lost.
+    return {"token": int(time.time()), "damaged": True}
+
+
+def _is_lease(values: Mapping[str, Any]) -> bool:
+    asked = _KINDS if "pid" in values else _KINDS.keys() & values
+    return all(isinstance(values.get(key), _KINDS[key]) for key in asked)
 
 
 def process_start(pid: int) -> float | None:

@@ -12,12 +12,11 @@ from torch import Tensor
 from rnnexp.app.config.build import build_network, make_plan
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.run.fit import BEST
-from rnnexp.app.run.resume import CONFIG_FILE, OUTPUTS
+from rnnexp.app.run.resume import CONFIG_FILE, OUTPUTS, run_folder
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import REGISTRY
-from rnnexp.tracking import find_run
 from rnnexp.training.checkpoints import LAST, load_whole
 from rnnexp.training.precision import precision_of
 
@@ -53,8 +52,8 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
         takes as second argument to go on from. Of classes the outputs are logits.
 
     Raises:
-        ConfigError: there is no such run; it left no checkpoint; the checkpoint is damaged, or
-            holds another network.
+        ConfigError: there is no such run; it was stopped before it had a config; it left no
+            checkpoint; the checkpoint is damaged, or holds another network.
         PluginError: a source that was kept with the run cannot be loaded.
     """
     kept = _locate(str(run), Path(outputs))
@@ -82,12 +81,7 @@ def _locate(run: str, outputs: Path) -> _Kept:
                 "the folder checkpoints of a run."
             )
         return _Kept(folder, path)
-    folder = path if path.is_dir() else find_run(run, outputs)
-    if folder is None or not (folder / CONFIG_FILE).is_file():
-        raise ConfigError(
-            f"No run '{run}': no such folder of a run, and no run with this id below "
-            f"{outputs.resolve()}. Give its MLflow id, its folder, or a checkpoint in it."
-        )
+    folder = run_folder(run, outputs)
     return _Kept(folder, _best_in(folder))
 
 

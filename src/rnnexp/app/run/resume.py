@@ -13,9 +13,12 @@ from hydra.core.override_parser.types import Override
 from rnnexp.app.config.overrides import parse, quoted
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import LATEST, find_run, load_run
+from rnnexp.tracking.files import RUN
 from rnnexp.training.checkpoints import find_checkpoint
 
 OUTPUTS, JOURNAL, CONFIG_FILE = "outputs", "journal.jsonl", "config.yaml"
+WHICH = "MLflow id or its first characters, its folder, or latest: the one written to last"
+"""What a run is asked for by."""
 RERUN_OF = "rnnexp.rerun_of"
 """Tag of a rerun: which run it makes again."""
 
@@ -35,6 +38,24 @@ class Origin:
     run_id: str | None = None
     folder: Path | None = None
     notes: tuple[str, ...] = ()
+
+    def is_in(self, folder: Path) -> bool:
+        """Tell whether it goes on in the folder that it was in, whose journal knows which it is."""
+        return self.folder is not None and self.folder.resolve() == folder.resolve()
+
+    def known_id(self) -> str | None:
+        """Return the MLflow run that goes on in another folder; None if it was never delivered.
+
+        Raises:
+            ConfigError: it was, and its id is lost: it would become a run of its own there.
+        """
+        if self.folder is None or self.run_id is not None or not (self.folder / RUN).is_file():
+            return self.run_id
+        raise ConfigError(
+            f"{self.folder / RUN} is damaged: it said as which run of MLflow this one goes on. To "
+            f"ask the store: rnnexp sync {shlex.quote(str(self.folder))}; or leave hydra.run.dir= "
+            "out: in its own folder the run goes on without."
+        )
 
 
 def origin_of(resume: str | None, folder: Path, own: bool = False) -> Origin | None:
@@ -99,18 +120,40 @@ def check_begun(folder: Path) -> None:
     )
 
 
-def _folder_of(resume: str, outputs: Path = Path(OUTPUTS)) -> Path | None:
-    # Of a checkpoint file there is none.
-    path = Path(resume)
-    if path.is_file():
-        return None
-    folder = path if path.is_dir() else find_run(resume, outputs)
-    if folder is None:
-        raise ConfigError(
-            f"resume={resume}: no such file, and no run with this id below {outputs.resolve()}. "
-            "Give the run's folder instead."
-        )
+def run_folder(run: str, outputs: Path = Path(OUTPUTS)) -> Path:
+    """Find the folder of a run that has begun.
+
+    Args:
+        run: what `WHICH` says.
+        outputs: the folder below which ids are looked for.
+
+    Raises:
+        ConfigError: there is no such run, or it was stopped before it had a config.
+    """
+    folder = _find(run, outputs)
+    check_begun(folder)
+    if not (folder / CONFIG_FILE).is_file():
+        raise _no_run(run, outputs)
     return folder
+
+
+def _folder_of(resume: str, outputs: Path = Path(OUTPUTS)) -> Path | None:
+    # Of a checkpoint file there is none. The config may be lost: the command can name it again.
+    return None if Path(resume).is_file() else _find(resume, outputs)
+
+
+def _find(run: str, outputs: Path) -> Path:
+    folder = Path(run) if Path(run).is_dir() else find_run(run, outputs)
+    if folder is None:
+        raise _no_run(run, outputs)
+    return folder
+
+
+def _no_run(run: str, outputs: Path) -> ConfigError:
+    return ConfigError(
+        f"No run '{run}': no such file or folder of one, and none of this id below "
+        f"{outputs.resolve()}. Give its {WHICH}."
+    )
 
 
 def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
@@ -142,10 +185,10 @@ def earlier_config_dir(overrides: Sequence[str]) -> str | None:
         ConfigError: there is no such run, or the folder has gone.
     """
     wanted = _wanted(parse(_with_ids_as_text(overrides)))
-    run_folder = _folder_of(wanted) if wanted else None  # its checkpoints need not be looked at
-    if run_folder is None:
+    earlier = _folder_of(wanted) if wanted else None  # its checkpoints need not be looked at
+    if earlier is None:
         return None
-    kept = _kept_by_hydra(run_folder, "hydra.yaml") or {}
+    kept = _kept_by_hydra(earlier, "hydra.yaml") or {}
     sources = kept.get("hydra", {}).get("runtime", {}).get("config_sources", ())
     folder = next((s["path"] for s in sources if s["provider"] == "command-line"), None)
     if folder is not None and not Path(folder).is_dir():

@@ -3,6 +3,7 @@
 import sys
 import time
 import traceback
+from contextlib import suppress
 from email.parser import HeaderParser
 from functools import cache
 from importlib.metadata import Distribution, distributions
@@ -71,7 +72,7 @@ def run(
         Stopped: a signal ended it, or what comes after it; checkpoint and record are complete.
     """
     outcome = _unknown(plan, folder)
-    log = _begin(outcome, tracking, _header(plan, folder, origin, tags, parent), stop)
+    log = _begin(outcome, tracking, _header(plan, folder, origin, tags, parent), stop, origin)
     try:
         _go(plan, outcome, log, stop, origin, alone=parent is None)
         with (patience or Patience("", 0.0)).waiting() as seconds:
@@ -95,7 +96,13 @@ def _unknown(plan: Plan, folder: Path) -> Outcome:
     )
 
 
-def _begin(outcome: Outcome, tracking: Journals, header: RunHeader, stop: StopRequest) -> RunLog:
+def _begin(
+    outcome: Outcome,
+    tracking: Journals,
+    header: RunHeader,
+    stop: StopRequest,
+    origin: Origin | None,
+) -> RunLog:
     folder, log = Path(outcome.folder), None
     try:
         with stop.closing():  # a signal amid it would leave a record without an ending
@@ -104,6 +111,8 @@ def _begin(outcome: Outcome, tracking: Journals, header: RunHeader, stop: StopRe
     except Stopped as error:
         if log is not None:
             outcome.status, outcome.error = "KILLED", str(error)
+            with suppress(OSError):  # a full disk: the record has its ending all the same
+                mark_earlier(folder, origin)
             _close(outcome, folder, log)
         raise
 
@@ -160,7 +169,7 @@ def _header(
 ) -> RunHeader:
     values = plan.values
     more = {**tags, "rnnexp.config_hash": config_hash(identity(values))}
-    continues = origin is not None and _is_in(origin, folder)
+    continues = origin is not None and origin.is_in(folder)
     if origin is not None:
         more["rnnexp.resumed_from"] = str(origin.checkpoint)
     if origin is not None and origin.notes:
@@ -177,13 +186,9 @@ def _header(
         params=flatten(values),
         tags={**where, **more},
         parent_key=parent,
-        run_id=origin.run_id if origin and not continues else None,
+        run_id=origin.known_id() if origin and not continues else None,
         continues=continues,
     )
-
-
-def _is_in(origin: Origin, folder: Path) -> bool:
-    return origin.folder is not None and origin.folder.resolve() == folder.resolve()
 
 
 def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:

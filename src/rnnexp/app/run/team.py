@@ -76,6 +76,8 @@ def team(
     Raises:
         RunError: another process has ended early; says how, and where its log is.
     """
+    for left in folder.glob(".meeting-*"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     if plan.values["trainer"]["devices"] == 1:
         yield ALONE
         return
@@ -100,8 +102,6 @@ def team(
 def _orders(plan: Plan, folder: Path, checkpoint: Path | None) -> Orders:
     size = int(plan.values["trainer"]["devices"])
     torch.set_num_threads(threads_of(plan, folder))
-    for left in folder.glob(".meeting-*"):  # by a process that was killed
-        left.unlink(missing_ok=True)
     meeting = folder.resolve() / f".meeting-{secrets.token_hex(4)}"
     kept = str(checkpoint) if checkpoint else None
     orders = Orders(dict(plan.values), kept, size, str(meeting), torch.get_num_threads())

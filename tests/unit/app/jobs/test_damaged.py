@@ -13,6 +13,12 @@ from rnnexp.tracking.outcome import FILE as SUMMARY
 from rnnexp.tracking.outcome import Outcome
 
 DAMAGE = {"empty": b"", "random": b"\xff\x00\xfe", "null": b"null", "a list": b"[1]"}
+EDITED = {
+    "half of it": b'{"pid": 1}',
+    "a text for a number": b'{"host": "h", "pid": "1", "started": 0, "token": 1, "beat": 0}',
+    "a beat that is none": b'{"host": "h", "pid": 1, "started": 0, "token": 1, "beat": "now"}',
+    "a list for a token": b'{"token": [1]}',
+}
 damages = pytest.mark.parametrize("content", DAMAGE.values(), ids=DAMAGE)
 
 
@@ -53,18 +59,28 @@ def test_a_damaged_id_does_not_hide_how_a_job_ended(tmp_path: Path, content: byt
     assert state_of(tmp_path) == "done"
 
 
-@damages
+@pytest.mark.parametrize("content", [*DAMAGE.values(), *EDITED.values()], ids=[*DAMAGE, *EDITED])
 def test_a_damaged_lease_is_anybodys_and_its_holder_gives_way(
-    tmp_path: Path, content: bytes
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = acquire(tmp_path)
     assert first is not None
     (tmp_path / FILE).write_bytes(content)
     assert holder_of(tmp_path) is None
+    assert not first.is_lost(), "it says nothing"
+    assert capsys.readouterr().err == ""
     second = acquire(tmp_path)
+    assert "lease.json is damaged, and does not say any more" in capsys.readouterr().err
     assert second is not None
     assert first.is_lost()
     assert second.is_mine()
+
+
+def test_what_is_added_to_a_lease_is_left_alone(tmp_path: Path) -> None:
+    assert acquire(tmp_path) is not None
+    (tmp_path / FILE).write_text((tmp_path / FILE).read_text().replace("{", '{"note": "mine", '))
+    assert holder_of(tmp_path) is not None
+    assert acquire(tmp_path) is None, "its holder lives"
 
 
 @damages

@@ -21,11 +21,12 @@ from rnnexp.app.jobs.folder import Frozen
 from rnnexp.app.jobs.lease import FILE, acquire
 from rnnexp.app.run.alone import alone_in, check_free
 from rnnexp.app.run.going_on import check_resumes
-from rnnexp.app.run.resume import with_earlier_overrides
+from rnnexp.app.run.resume import JOURNAL, locate, with_earlier_overrides
 from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals
-from rnnexp.tracking.files import RUN, write_json
+from rnnexp.tracking.files import CURSOR, RUN, write_json
+from rnnexp.tracking.journal import read_all
 from rnnexp.training.interrupt import StopRequest
 
 WORDS = ["task.length=8", "cell.hidden_size=4", "trainer.max_steps=2", "task.val_batches=1"]
@@ -256,3 +257,18 @@ def test_a_sweep_may_start_from_a_file(earlier: Path) -> None:
     damaged.write_bytes(content)
     with pytest.raises(ConfigError, match=r"best\.ckpt is no checkpoint, or a damaged one"):
         check_resumes([job.plan for job in jobs], multirun=True)
+
+
+def test_elsewhere_a_run_is_the_same_one_or_is_refused(earlier: Path, workdir: Path) -> None:
+    plan = check_jobs([*WORDS, "resume=run"], multirun=False, config_dir=None)[0].plan
+    journals = Journals("sqlite:///no.db", None)
+    write_json(earlier / CURSOR, {"run_id": "abc"})
+    (earlier / RUN).write_text("damaged")
+    run(plan, workdir / "then", journals, StopRequest(), tags={}, origin=locate("run"))
+    assert next(read_all(workdir / "then" / JOURNAL))["run_id"] == "abc"
+    (earlier / CURSOR).write_text("damaged")
+    with pytest.raises(ConfigError, match=r"run\.json is damaged: .* rnnexp sync \S*run; or leave"):
+        run(plan, workdir / "other", journals, StopRequest(), tags={}, origin=locate("run"))
+    assert not (workdir / "other").exists()
+    outcome = run(plan, earlier, journals, StopRequest(), tags={}, origin=locate("run"))
+    assert outcome.status == "FINISHED", "its journal knows which it is"

@@ -12,8 +12,10 @@ from rnnexp.__main__ import run as command
 from rnnexp.app.commands import rerun
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, outcome_of
+from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, after_stop
+from rnnexp.app.run.traceback_file import FILE as TRACEBACK
 from rnnexp.app.sweep import session, worker
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals, RunHeader, RunLog, Tracking
@@ -238,20 +240,26 @@ def test_what_ends_a_run_before_training_is_on_record(
     assert (last["kind"], last["status"]) == ("end", status)
 
 
-def test_a_signal_while_the_record_is_begun_ends_it(workdir: Path) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_a_signal_while_the_record_is_begun_ends_it(workdir: Path, known: bool) -> None:
     class Slow(Journals):
         def open_run(self, *arguments: Any, **options: Any) -> RunLog:
             log = super().open_run(*arguments, **options)
             stop.receive(signal.SIGTERM, None)
             return log
 
-    stop = StopRequest()
+    stop, origin = StopRequest(), Origin(None, folder=workdir / "run") if known else None
+    (workdir / "run").mkdir()
+    (workdir / "run" / TRACEBACK).write_text("it broke")
     prepare([])
     plan = check_jobs(SMALL, multirun=False, config_dir=None)[0].plan
     with pytest.raises(Stopped):
-        run(plan, workdir / "run", Slow("sqlite:///no.db", None), stop, tags={})
-    *_, last = read_all(workdir / "run" / "journal.jsonl")
+        run(plan, workdir / "run", Slow("sqlite:///no.db", None), stop, tags={}, origin=origin)
+    *files, last = read_all(workdir / "run" / "journal.jsonl")
     assert (last["kind"], last["reason"]) == ("end", "stopped by SIGTERM")
+    kept = [Path(record["path"]) for record in files if record["kind"] == "artifact"]
+    assert [file.name for file in kept] == ([TRACEBACK] if known else [])
+    assert all(file.read_text().startswith("An earlier attempt") for file in kept)
 
 
 def test_a_job_that_had_finished_is_complete(
