@@ -2,6 +2,7 @@ import csv
 import hashlib
 import math
 from collections import deque
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from io import StringIO
 from itertools import pairwise
@@ -34,12 +35,12 @@ class Series(Task):
     The first 80 % of the rows train, then 10 % validate and 10 % test. In training ``batch_size``
     parts are read side by side, ``length`` rows a step; the state is carried on, the gradient is
     cut (truncated BPTT). Each epoch begins at another row, and goes round. Validation and test are
-    one sequence each, which begins ``length // 2`` rows earlier, and each of their rows is judged
-    once. The baseline is the better of two forecasts that learn nothing over time: the mean, and
-    the row before. A missing value is shown as the mean and is not judged. ``forecast.csv`` shows
-    how the network goes on from the validation rows by itself, in units of the table, where it
-    predicts all that it reads. By default the table is the chaotic series of Mackey and Glass with
-    a delay of 17, 10,000 steps of it.
+    one sequence each, of which each row is judged once; the ``length`` rows before are read, too.
+    The baseline is the better of two forecasts that learn nothing over time: the mean, and the last
+    known value. A missing value is shown as the mean and is not judged. ``forecast.csv`` shows how
+    the network goes on from the validation rows by itself, in units of the table, where it predicts
+    all that it reads. By default the table is the chaotic series of Mackey and Glass with a delay
+    of 17, 10,000 steps of it.
 
         dz/dt = 0.2 z(t-17) / (1 + z(t-17)^10) - 0.1 z(t)       Euler steps of 0.1, read each 1.0
 
@@ -79,7 +80,7 @@ class Series(Task):
         self.names, self._raw_NC = list(table), np.stack(list(table.values()), axis=1)
         for name in predicted:
             check_column("task.predicted", name, table)
-        self._places = [self.names.index(name) for name in predicted or self.names]
+        self._places = [i for i, name in enumerate(table) if name in (predicted or table)]
         ends = [round(len(self._raw_NC) * share) for share in (0, *ENDS, 1)]
         self._spans = dict(zip(SPLITS, pairwise(ends), strict=True))
         self._check_enough()
@@ -104,7 +105,7 @@ class Series(Task):
         return self.baseline_of("val")
 
     def baseline_of(self, split: Split) -> float:
-        """Say the squared error of the mean, or of the row before, whichever is less.
+        """Say the squared error of the mean, or of the last known value, whichever is less.
 
         Args:
             split: whose rows.
@@ -114,11 +115,9 @@ class Series(Task):
     @cached_property
     def _baselines(self) -> dict[str, float]:
         values_NO = self._scaled_NC[:, self._places]
-        steps_NO = values_NO.diff(dim=0, prepend=values_NO[:1])
+        errors = values_NO, values_NO - _last_known(values_NO)
         return {
-            split: min(
-                float((of_NO[slice(*span)] ** 2).nanmean()) for of_NO in (values_NO, steps_NO)
-            )
+            split: min(float(e[slice(*span)].square().nanmean()) for e in errors)
             for split, span in self._spans.items()
         }
 
@@ -137,7 +136,7 @@ class Series(Task):
         first, end = self._spans[split]
         if split == "train":
             return end // self.batch_size // self.length
-        return math.ceil((self._past + end - first) / self.length)
+        return 1 + math.ceil((end - first) / self.length)
 
     def batch(self, split: Split, index: int) -> Batch:
         """Take a window of every part."""
@@ -155,16 +154,9 @@ class Series(Task):
     def _judged(self, split: Split, number: int) -> Batch:
         # The rows before are read, and not judged: a forecast has a past, as it has in use.
         first, end = self._spans[split]
-        begin = first - 1 - self._past + number * self.length
-        rows_T = torch.arange(begin, min(begin + self.length, end - 1))
-        batch = self._window(rows_T.unsqueeze(-1), number)
-        if number == 0:
-            batch.targets[: self._past] = math.nan
-        return batch
-
-    @property
-    def _past(self) -> int:
-        return self.length // 2
+        begin = first - 1 + (number - 1) * self.length
+        rows_T = torch.arange(max(begin, 0), min(begin + self.length, end - 1))
+        return replace(self._window(rows_T.unsqueeze(-1), number), spare=number == 0)
 
     def _window(self, rows_TB: Tensor, number: int) -> Batch:
         values_TBC = self._scaled_NC[rows_TB].to(torch.get_default_dtype())
@@ -195,7 +187,7 @@ class Series(Task):
     def samples(self, network: nn.Module) -> dict[str, str]:
         """Go on from the validation rows without seeing what comes: each forecast is read next."""
         assert isinstance(network, RecurrentNetwork)
-        if self._places != list(range(len(self.names))):
+        if len(self._places) < len(self.names):
             return {}
         made_NC = self._continued(network).numpy() * self._deviation_C + self._mean_C
         first = self._spans["test"][0]
@@ -241,6 +233,14 @@ class Series(Task):
                     f"task.columns: '{name}' {fault} in rows {span[0] + 1} to {span[1]}, the part "
                     f"for {split}. Name the columns to be read without it."
                 )
+
+
+def _last_known(values_NO: Tensor) -> Tensor:
+    # What was known before each row; the mean where nothing was.
+    rows_N1 = torch.arange(len(values_NO)).unsqueeze(-1)
+    latest_NO = rows_N1.where(~values_NO.isnan(), 0).cummax(0).values
+    filled_NO = values_NO.gather(0, latest_NO).nan_to_num(0.0)
+    return torch.cat([torch.zeros_like(filled_NO[:1]), filled_NO[:-1]])
 
 
 def _errors(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ class Batch:
         before: steps of the sequences that come before these, where they are a window of longer
             ones.
         after: likewise, steps that come after.
-        spare: True where another of several processes counts these rows, and this one has none.
+        spare: True where these steps are read and not judged: they are the past of those that
+            are, or another of several processes counts these rows, and this one has none.
     """
 
     inputs_TBI: Tensor

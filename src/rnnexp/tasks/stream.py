@@ -41,9 +41,8 @@ class Share:
         own = slice(begin, max(end, begin + 1))
         targets = batch.targets[:, own] if pattern == "every_step" else batch.targets[own]
         inputs_TBI = batch.inputs_TBI[:, own].contiguous()
-        return replace(
-            batch, inputs_TBI=inputs_TBI, targets=targets.contiguous(), spare=begin == end
-        )
+        spare = batch.spare or begin == end
+        return replace(batch, inputs_TBI=inputs_TBI, targets=targets.contiguous(), spare=spare)
 
 
 WHOLE = Share()

@@ -1,5 +1,7 @@
 """Columns of numbers from a file, checked: what a task of measurements is made of."""
 
+import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
+_WRITTEN_OTHERWISE = re.compile(r"[-+]?\d+(,\d+)+(\.\d+)?|[-+]?\d+(\.\d+)?\s?%")
+"""With a decimal comma, with separated thousands, or as a percentage."""
+_NAMELESS, _BEYOND = "\0", "\0beyond"
 
 
 def read_columns(path: str, columns: Sequence[str] = ()) -> dict[str, Values]:
@@ -31,9 +36,12 @@ def read_columns(path: str, columns: Sequence[str] = ()) -> dict[str, Values]:
     table = _table(path)
     for name in columns:
         check_column("task.columns", name, table)
-    names = columns or [name for name, column in table.items() if _has_numbers(column)]
+    names = columns or [name for name, column in table.items() if _is_meant(column)]
     if not names:
-        raise ConfigError(f"task.path={path}: no column of it holds numbers.")
+        raise ConfigError(
+            f"task.path={path}: no column of it holds numbers. Between columns stands a comma, a "
+            "semicolon or a tab."
+        )
     return {name: _checked(path, name, table[name]) for name in names}
 
 
@@ -53,34 +61,81 @@ def check_column(key: str, name: str, known: Iterable[str]) -> None:
 
 
 def _table(path: str) -> "Mapping[str, pd.Series]":
-    import pandas as pd  # half a second, which other tasks do not need
-
     file = Path(path).expanduser()
     try:
-        if file.suffix == ".npy":
-            frame = pd.DataFrame(np.load(file, allow_pickle=False))
-        else:
-            frame = pd.read_csv(file, **_dialect(file))
+        return _array(file) if file.suffix == ".npy" else _csv(file)
     except OSError as error:
         raise ConfigError(f"task.path={path}: cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # of pandas and numpy, and of what is no UTF-8
+    except (ValueError, EOFError, csv.Error) as error:  # of pandas and numpy, and of no UTF-8
         raise ConfigError(f"task.path={path}: no table that can be read: {error}.") from error
+
+
+def _array(file: Path) -> "Mapping[str, pd.Series]":
+    import pandas as pd  # half a second, which other tasks do not need
+
+    array = np.load(file, allow_pickle=False)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        kind = getattr(array, "dtype", "several arrays")
+        raise ValueError(f"it holds {kind}, not one array of real numbers")
+    frame = pd.DataFrame(array)
     return {str(name): column for name, column in frame.items()}
 
 
-def _dialect(file: Path) -> dict[str, Any]:
+def _csv(file: Path) -> "Mapping[str, pd.Series]":
+    import pandas as pd
+
+    separator, names, is_head = _first_line(file)
+    frame = pd.read_csv(
+        file,
+        sep=separator,
+        header=None,
+        names=[*(name or f"{_NAMELESS}{place}" for place, name in enumerate(names)), _BEYOND],
+        skiprows=int(is_head),
+        index_col=False,
+        skip_blank_lines=False,
+        skipinitialspace=True,
+        encoding="utf-8-sig",
+        low_memory=False,  # else a column may be of numbers here and of texts there
+    )
+    beyond = frame.pop(_BEYOND).notna().to_numpy()
+    if beyond.any():
+        raise ValueError(
+            f"row {int(beyond.argmax()) + 1} has more fields than the {len(names)} of the first "
+            "line; are there decimal commas?"
+        )
+    filled = np.flatnonzero(frame.notna().any(axis=1))
+    frame = frame.iloc[: int(filled.max(initial=-1)) + 1]  # no row is missing behind the last
+    # Without a name is what pandas writes as the index of a table.
+    return {name: column for name, column in frame.items() if _NAMELESS not in str(name)}
+
+
+def _first_line(file: Path) -> tuple[str, list[str], bool]:
     with file.open(encoding="utf-8-sig") as lines:
         first = lines.readline()
     separator = max(",;\t", key=first.count)
-    unnamed = all(_is_number(word) for word in first.split(separator))
-    return {"sep": separator, "header": None if unnamed else 0}
+    words = [word.strip() for word in next(csv.reader([first], delimiter=separator), [])]
+    if _holds_names(words):
+        return separator, words, True
+    return separator, [str(place) for place in range(len(words))], False
+
+
+def _holds_names(words: Sequence[str]) -> bool:
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    numbers = [_is_number(word) for word in words if word not in STR_NA_VALUES]
+    if any(numbers) and not all(numbers):
+        raise ValueError(
+            f"its first line, '{','.join(words)[:80]}', holds names and numbers; write a line of "
+            "names above"
+        )
+    return bool(numbers) and not numbers[0]
 
 
 def _is_number(word: str) -> bool:
     try:
-        float(word.strip().strip('"') or "nan")
+        float(word)
     except ValueError:
-        return False
+        return bool(_WRITTEN_OTHERWISE.fullmatch(word))
     return True
 
 
@@ -90,8 +145,11 @@ def _as_numbers(column: "pd.Series") -> Values:
     return np.asarray(pd.to_numeric(column, errors="coerce"), np.float64)
 
 
-def _has_numbers(column: "pd.Series") -> bool:
-    return not np.isnan(_as_numbers(column)).all()
+def _is_meant(column: "pd.Series") -> bool:
+    if not np.isnan(_as_numbers(column)).all():
+        return True
+    known = column.dropna()
+    return len(known) > 0 and bool(_WRITTEN_OTHERWISE.fullmatch(str(known.iloc[0]).strip()))
 
 
 def _checked(path: str, name: str, column: "pd.Series") -> Values:
@@ -101,7 +159,7 @@ def _checked(path: str, name: str, column: "pd.Series") -> Values:
         row = int(bad_N.argmax())
         raise ConfigError(
             f"task.path={path}: '{column.iloc[row]}' in row {row + 1} of column '{name}' is no "
-            "finite number. Leave the place empty where a value is missing, or name the columns "
-            "to be read in task.columns."
+            "finite number such as 1234.5. Leave the place empty where a value is missing, or name "
+            "the columns to be read in task.columns."
         )
     return values_N

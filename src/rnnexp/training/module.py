@@ -219,7 +219,8 @@ class RecurrentModule(LightningModule):
 
     def _evaluate(self, batch: Batch, split: Split, suffix: str = "") -> None:
         # Running free shows what the network does when it must live with its errors.
-        feed = Feed.free() if suffix == FREE else Feed.teacher()
+        # Of what only is the past of the rest, the truth is known.
+        feed = Feed.free() if suffix == FREE and not batch.spare else Feed.teacher()
         outputs = self._run_in_windows(batch, split + suffix, feed)
         loss = self.task.loss(outputs, batch.targets)
         figures = {"loss": loss, **metrics_of(self.task, outputs, batch.targets)}

@@ -52,7 +52,7 @@ def fit_readout(
         precision: what the network has been converted to, in which it runs here, too.
 
     Raises:
-        ConfigError: the readout has no matrix.
+        ConfigError: the readout has no matrix; no target is known.
 
     Source: Lukoševičius & Jaeger 2009, "Reservoir computing approaches to recurrent neural network
         training".
@@ -69,6 +69,11 @@ def fit_readout(
         gram += h1_NH.mT @ h1_NH
         moment += h1_NH.mT @ y_NO.double()
         count += len(h_NH)
+    if count == 0:
+        raise ConfigError(
+            f"model.readout_fit=ridge: of no step of the first {ridge.batches} training batches is "
+            "the whole target known. Give more model.ridge_batches, or predict fewer columns."
+        )
     held = torch.full((width,), ridge.strength, dtype=torch.float64)
     held[-1] = 0.0  # the bias is free
     # By least squares: a reservoir may have units that never differ.

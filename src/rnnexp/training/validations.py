@@ -8,10 +8,20 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 class ValidateFirst(Callback):
     """Have the weights validated that training begins with: fitted ones may stay the best."""
 
+    def __init__(self) -> None:
+        self.goes_on = False
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note that training does not begin here, be it that no step was made yet."""
+        del trainer, pl_module, checkpoint
+        self.goes_on = True
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Run the validation loop as Lightning does between two steps; not where a run goes on."""
+        """Run the validation loop as Lightning does between two steps."""
         del pl_module
-        if trainer.global_step == 0:
+        if not self.goes_on:
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()
             trainer.training = True

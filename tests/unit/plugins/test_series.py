@@ -2,15 +2,22 @@
 
 import csv
 import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning import Trainer
 
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.recurrence import Feed, RecurrentNetwork
+from rnnexp.tasks.datamodule import TaskData
+from rnnexp.training.module import Recipe, RecurrentModule
 
+from ...quiet import QUIET
+
+SGD = Recipe(partial(torch.optim.SGD, lr=0.1))
 ROWS = 400
 TIMES = np.arange(ROWS)
 TABLE = np.stack([np.sin(TIMES / 5) * 3 + 7, np.cos(TIMES / 9) - TIMES / 100], axis=1)
@@ -43,21 +50,23 @@ def scaled() -> torch.Tensor:
 def judged(task, split: str) -> list[torch.Tensor]:
     batches = [task.batch(split, index) for index in range(task.num_batches(split))]
     assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
-    targets = torch.cat([batch.targets for batch in batches]).flatten(0, 1)
-    assert sum(task.weight_of(batch) for batch in batches) == int((~targets.isnan()).sum())
+    assert [batch.spare for batch in batches] == [True] + [False] * (len(batches) - 1)
+    targets = torch.cat([batch.targets for batch in batches[1:]]).flatten(0, 1)
+    assert sum(map(task.weight_of, batches[1:])) == int((~targets.isnan()).sum())
     return [torch.cat([batch.inputs_TBI for batch in batches]).flatten(0, 1), targets]
 
 
 @pytest.mark.parametrize(("split", "first", "end"), [("val", 320, 360), ("test", 360, 400)])
 @pytest.mark.parametrize(("size", "length"), [(1, 50), (4, 10), (7, 1), (3, 33)])
-def test_each_row_is_judged_once_after_some_that_are_not(
+def test_each_row_is_judged_once_after_a_past_that_is_read(
     series, path: str, split: str, first: int, end: int, size: int, length: int
 ) -> None:
-    inputs_NI, targets_NO = judged(series(path=path, length=length, batch_size=size), split)
-    past = length // 2
-    torch.testing.assert_close(inputs_NI, scaled()[first - past - 1 : end - 1])
-    assert targets_NO[:past].isnan().all()
-    torch.testing.assert_close(targets_NO[past:], scaled()[first:end])
+    task = series(path=path, length=length, batch_size=size)
+    inputs_NI, targets_NO = judged(task, split)
+    torch.testing.assert_close(inputs_NI, scaled()[first - length - 1 : end - 1])
+    torch.testing.assert_close(targets_NO, scaled()[first:end])
+    past = task.batch(split, 0)
+    torch.testing.assert_close(past.targets[:, 0], scaled()[first - length : first])
 
 
 def test_training_goes_on_from_window_to_window_and_round_its_part(series, path: str) -> None:
@@ -96,18 +105,31 @@ def test_the_baseline_is_the_better_of_the_mean_and_the_row_before(
     )
     noise = np.random.default_rng(0).normal(size=(ROWS, 2))
     task = series(path=written(tmp_path, noise), batch_size=4)
-    zeros = torch.zeros(40, 1, 2)
     _, targets = judged(task, "test")
-    assert task.baseline_of("test") == pytest.approx(
-        float(task.loss(zeros, targets[-40:].unsqueeze(1))), rel=1e-5
-    )
+    cost = float(task.loss(torch.zeros_like(targets), targets))
+    assert task.baseline_of("test") == pytest.approx(cost, rel=1e-5)
+
+
+def test_the_baseline_of_a_series_with_holes_is_over_what_is_judged(series, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    walk = rng.normal(size=(ROWS, 2)).cumsum(0)
+    holes = rng.random((ROWS, 2)) < 0.6
+    walk[holes] = np.nan
+    np.save(tmp_path / "walk.npy", walk)
+    task = series(path=str(tmp_path / "walk.npy"), length=10, batch_size=4)
+    last, errors = np.full(2, np.nan), []
+    for row, values in enumerate((walk - np.nanmean(walk[:320], 0)) / np.nanstd(walk[:320], 0)):
+        errors += [error for error in (values - last) ** 2 if row >= 360 and not np.isnan(error)]
+        last = np.where(np.isnan(values), last, values)
+    assert len(errors) == int((~holes[360:]).sum())
+    assert task.baseline_of("test") == pytest.approx(np.mean(errors), rel=1e-5)
 
 
 def test_missing_values_are_not_judged_and_send_no_gradient(series, tmp_path: Path) -> None:
     task = series(path=written(tmp_path, TABLE, ((321, 0), (5, 1))), length=10, batch_size=4)
     assert task.facts["series.missing"] == "2"
-    batch = task.batch("val", 0)
-    assert int(batch.targets.isnan().sum()) == 5 * 2 + 1, "half a window of past, and the hole"
+    batch = task.batch("val", 1)
+    assert int(batch.targets.isnan().sum()) == 1
     outputs = torch.randn(batch.targets.shape, requires_grad=True)
     task.loss(outputs, batch.targets).backward()
     assert outputs.grad is not None
@@ -115,7 +137,7 @@ def test_missing_values_are_not_judged_and_send_no_gradient(series, tmp_path: Pa
     errors = (outputs - batch.targets).detach()
     figures = task.metrics(outputs.detach(), batch.targets)
     assert float(figures["absolute_error"]) == pytest.approx(float(errors.abs().nanmean()))
-    shown = batch.inputs_TBI[7, 0]  # row 321, the mean where it is missing
+    shown = batch.inputs_TBI[2, 0]  # row 321, the mean where it is missing
     torch.testing.assert_close(
         shown, torch.tensor([0.0, float(scaled()[321, 1])]), atol=0.02, rtol=0
     )
@@ -127,6 +149,8 @@ def test_some_columns_can_be_predicted_from_all(series, path: str) -> None:
     batch = task.batch("train", 0)
     assert torch.equal(batch.inputs_TBI[1:, :, 1:], batch.targets[:-1])
     assert task.samples(network_of(task)) == {}, "it cannot go on without the other column"
+    both = series(path=path, predicted=("drift", "wave"), length=10, batch_size=4)
+    assert "forecast.csv" in both.samples(network_of(both)), "in whatever order they are named"
 
 
 def network_of(task, **options: object) -> RecurrentNetwork:
@@ -193,3 +217,24 @@ def test_columns_that_say_nothing_are_refused(
     np.save(tmp_path / "t.npy", table)
     with pytest.raises(ConfigError, match=words.replace("drift", "1")):
         series(path=str(tmp_path / "t.npy"), length=10, batch_size=4)
+
+
+def test_the_past_is_fed_back_and_not_judged(series, path: str) -> None:
+    """A validation under teacher forcing is that of one long sequence with its past."""
+    task = series(path=path, inputs="none", length=10, batch_size=4)
+    torch.manual_seed(0)
+    network = network_of(task, feedback=True)
+    module = RecurrentModule(network, task, SGD, None)
+    trainer = Trainer(logger=False, **QUIET)
+    trainer.validate(module, TaskData(task, "every_step"), verbose=False)
+    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    targets = scaled()[310:360].unsqueeze(1)
+    with torch.no_grad():
+        outputs, _ = network(torch.zeros(50, 1, 0), targets_TBO=targets)
+    wanted = float((outputs[10:] - targets[10:]).square().mean())
+    assert figures["val/loss"] == pytest.approx(wanted, rel=1e-5)
+    with torch.no_grad():
+        _, state = network(torch.zeros(10, 1, 0), targets_TBO=targets[:10])
+        free, _ = network(torch.zeros(40, 1, 0), state, feed=Feed.free())
+    wanted = float((free - targets[10:]).square().mean())
+    assert figures["val/loss_free"] == pytest.approx(wanted, rel=1e-5)

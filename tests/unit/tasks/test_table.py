@@ -35,6 +35,28 @@ def test_a_table_without_names_loses_no_row(tmp_path: Path) -> None:
     assert {name: column.tolist() for name, column in table.items()} == {"0": [1, 3], "1": [2, 4]}
 
 
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        ("1,NA\n2,3\n", {"0": [1, 2], "1": [np.nan, 3]}),
+        ("a,b\n1,2,\n3,4,\n", {"a": [1, 3], "b": [2, 4]}),
+        ("date;a;b\n2020-01-01;1;2;\n", {"a": [1], "b": [2]}),
+        (",a\n0,1.5\n1,2.5\n", {"a": [1.5, 2.5]}),
+        ("a\n1\n\n3\n\n\n", {"a": [1, np.nan, 3]}),
+        ("a, b\n1, 2\n", {"a": [1], "b": [2]}),
+        ("a,b\n1,2\n3\n", {"a": [1, 3], "b": [2, np.nan]}),
+    ],
+    ids=["missing first", "trailing", "trailing;", "index", "empty lines", "spaces", "short row"],
+)
+def test_rows_and_columns_stay_where_they_are(
+    tmp_path: Path, text: str, table: dict[str, list[float]]
+) -> None:
+    read = read_columns(written(tmp_path, text))
+    assert list(read) == list(table)
+    for name, column in table.items():
+        np.testing.assert_array_equal(read[name], column)
+
+
 @pytest.mark.parametrize("shape", [(6,), (6, 2)])
 def test_arrays_are_read(tmp_path: Path, shape: tuple[int, ...]) -> None:
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
@@ -57,7 +79,13 @@ def test_named_columns_come_in_the_order_asked_for(tmp_path: Path) -> None:
         ("wind,rain\n1,2\n", ("wnd",), "task.columns: there is no column 'wnd'. Did you mean"),
         ("day\n1 Jan\n", (), "no column of it holds numbers"),
         ("a,b\n1,2\n1,2,3,4\n", (), "no table that can be read: Error tokenizing data"),
-        ("", (), "no table that can be read"),
+        ("", (), "no column of it holds numbers. Between columns stands"),
+        ("a\n1,5\n", (), "row 1 has more fields than the 1 of the first line; are there decimal"),
+        ("a;b\n1;2,5\n", (), "'2,5' in row 1 of column 'b' is no finite number such as 1234.5"),
+        ('a,b\n1,"1,234"\n', (), "'1,234' in row 1 of column 'b'"),
+        ("a\n5%\n", (), "'5%' in row 1"),
+        ("2020-01-01,1.5\n2020-01-02,2.5\n", (), "its first line, .* holds names and numbers"),
+        ("a,a\n1,2\n", (), "Duplicate names"),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -80,6 +108,10 @@ def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
 def test_arrays_of_more_axes_or_of_objects_are_no_tables(tmp_path: Path) -> None:
     np.save(tmp_path / "cube.npy", np.zeros((2, 2, 2)))
     np.save(tmp_path / "any.npy", np.array([{}], dtype=object), allow_pickle=True)
-    for name in ("cube.npy", "any.npy"):
+    np.save(tmp_path / "complex.npy", np.zeros(2, dtype=complex))
+    np.savez(tmp_path / "several", a=np.zeros(2))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    (tmp_path / "empty.npy").touch()
+    for name in ("cube.npy", "any.npy", "complex.npy", "several.npy", "empty.npy"):
         with pytest.raises(ConfigError, match="no table that can be read"):
             read_columns(str(tmp_path / name))

@@ -1,5 +1,7 @@
 """The weights that training ends with are validated, once, and fitted ones that it begins with."""
 
+import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,20 +11,25 @@ from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.run.fit import BEST, fit
 from rnnexp.tracking import RunHeader, RunLog, load_run
 from rnnexp.training.checkpoints import LAST
-from rnnexp.training.interrupt import StopRequest
+from rnnexp.training.interrupt import Stopped, StopRequest
 
 WORDS = ["task.length=8", "cell.hidden_size=4", "cell=elman", "task.val_batches=1"]
 WORDS += ["optimizer.lr=1e-4", "trainer.progress=none", "monitor.flow_every=null"]
 
 
-def trained(folder: Path, checkpoint: Path | None, *words: str) -> list[int]:
-    """Train, and list the steps of the validations on record."""
+def trained(
+    folder: Path, checkpoint: Path | None, *words: str, signum: int | None = None
+) -> list[int]:
+    """Train until a signal is heard, if one is given; list the steps of the validations."""
     prepare([])
     plan = check_jobs([*WORDS, *words], multirun=False, config_dir=None)[0].plan
     torch.set_num_threads(1)
     header = RunHeader("last", "test", {}, {}, continues=checkpoint is not None)
     log = RunLog(folder, header, "none", None)
-    fit(plan, folder, log, StopRequest(), checkpoint)
+    stop = StopRequest()
+    stop.signum = signum
+    with nullcontext() if signum is None else pytest.raises(Stopped):
+        fit(plan, folder, log, stop, checkpoint)
     log.end("FINISHED")
     return [step for step, _ in load_run(folder).metrics["val/loss"]]
 
@@ -87,3 +94,12 @@ def test_a_fitted_run_that_goes_on_is_not_validated_again(tmp_path: Path) -> Non
     assert trained(tmp_path, None, *RIDGE, "trainer.max_steps=3") == [0, 3]
     checkpoint = tmp_path / "checkpoints" / LAST
     assert trained(tmp_path, checkpoint, *RIDGE, "trainer.max_steps=5") == [0, 3, 5]
+
+
+def test_a_fitted_run_that_stopped_before_its_first_step_keeps_its_best(tmp_path: Path) -> None:
+    words = [*RIDGE, "task.val_batches=3", "trainer.max_steps=3", "optimizer.lr=1"]
+    assert trained(tmp_path, None, *words, signum=signal.SIGTERM) == [0]
+    [first] = load_run(tmp_path).metrics["val/loss"]
+    checkpoint = tmp_path / "checkpoints" / LAST
+    assert trained(tmp_path, checkpoint, *words) == [0, 3], "not once more"
+    assert min(loss for _, loss in load_run(tmp_path).metrics["val/loss"]) == first[1]
