@@ -16,6 +16,7 @@ from rnnexp.recurrence.native.ir import ZERO, Node
 from rnnexp.recurrence.native.recorded import translate_node
 from rnnexp.recurrence.native.theta import Fixed, Given
 from rnnexp.recurrence.stand_in import UpdateOf
+from rnnexp.recurrence.unseen import UnseenReads
 
 _ROWS = 2
 
@@ -62,7 +63,8 @@ def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
 
     def run(data: list[Tensor], values: list[Tensor]) -> tuple[Tensor, ...]:
         replaced = {f"cell.{name}": v for name, v in zip(tensors, values, strict=True)}
-        return torch.func.functional_call(module, replaced, tuple(data))
+        with UnseenReads(_refuse_read):
+            return torch.func.functional_call(module, replaced, tuple(data))
 
     values = [tensor.detach() for tensor in tensors.values()]
     try:
@@ -70,6 +72,12 @@ def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
             return make_fx(run)(_example(cell), values)
     except Exception as error:
         raise UnsupportedError(f"its update cannot be recorded: {error}") from error
+
+
+def _refuse_read(method: str, tensor: Tensor) -> None:
+    # The number would be written into the loops, which other cells and later runs share.
+    del tensor
+    raise UnsupportedError(f"it takes numbers out of a tensor by {method}(); compute with tensors.")
 
 
 def _apart(cell: PointwiseCell, tensors: dict[str, Tensor]) -> PointwiseCell:
