@@ -43,7 +43,7 @@ def _check_repeats(cell: Cell, subject: CellSubject) -> None:
             f"Draw `if self.training` only, and compute what is expected else. {subject.place}.",
         )
     held = held_tensors(cell)
-    _step(cell, x, state)
+    _step(cell, x.clone(), tuple(s.clone() for s in state))  # what is kept of these is new, too
     _check_held(held, held_tensors(cell), subject)
     _step(cell, *others)
     again, _ = _step(cell, x, state)

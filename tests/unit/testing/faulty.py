@@ -86,6 +86,12 @@ class KeepsTheLast(Sound):
         return super().update(wx_BGH, rh_BGH, state)
 
 
+class KeepsItsState(Sound):
+    def update(self, wx_BGH, rh_BGH, state):
+        self.before = (state[0],)
+        return super().update(wx_BGH, rh_BGH, state)
+
+
 class BeginsByChance(Sound):
     def initial_state(self, batch_shape):
         return (torch.randn_like(self.zeros(batch_shape)),)
