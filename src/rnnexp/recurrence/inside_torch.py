@@ -39,8 +39,11 @@ def what_traces(*tensors: Tensor) -> str | None:
         return "torch.jit.trace"
     if is_transformed():
         return "torch.func transforms"
-    fakes = (f"a {type(tensor).__name__}" for tensor in tensors if not has_memory(tensor))
-    return next(fakes, None) or _what_stands_between()
+    for tensor in tensors:
+        if not has_memory(tensor):
+            return f"a {type(tensor).__name__}"
+    count = _find("_C._len_torch_dispatch_stack")
+    return None if count is not None and not count() else _mode_of_torch()
 
 
 def has_memory(tensor: Tensor) -> bool:
@@ -49,8 +52,8 @@ def has_memory(tensor: Tensor) -> bool:
     return kind.__torch_dispatch__ is _PLAIN  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _what_stands_between() -> str | None:
-    # Modes that torch itself keeps apart from those of users: of make_fx, and of fake tensors.
+def _mode_of_torch() -> str | None:
+    # Modes that torch keeps apart from those of users: of make_fx, and of fake tensors.
     mode_of, keys = _find("_C._get_dispatch_mode"), _find("_C._TorchDispatchModeKey.__members__")
     modes = map(mode_of, (keys or {}).values()) if mode_of is not None else ()
     return next((f"a {type(mode).__name__}" for mode in modes if mode is not None), None)
