@@ -134,7 +134,7 @@ def _loads(what: str, load: Callable[[], object], shipped: bool = False) -> bool
     except Pressed:
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        new = tuple(key for key in REGISTRY.entries if key not in before)
+        new = tuple(key for key, entry in REGISTRY.entries.items() if entry is not before.get(key))
         REGISTRY.entries = before  # a class of a half-loaded file may lack what stands below it
         REGISTRY.failures.append(replace(_failure(what, error), names=new))
         return False
@@ -143,7 +143,7 @@ def _loads(what: str, load: Callable[[], object], shipped: bool = False) -> bool
 
 def _check_new(before: Mapping[tuple[Kind, str], Entry]) -> None:
     for key, entry in REGISTRY.entries.items():
-        if key not in before:
+        if entry is not before.get(key):
             check_entry(entry)
 
 

@@ -3,7 +3,8 @@
 import inspect
 import keyword
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -108,6 +109,9 @@ class Registry:
 
     entries: dict[tuple[Kind, str], Entry] = field(default_factory=dict[tuple[Kind, str], Entry])
     failures: list[Failure] = field(default_factory=list[Failure])
+    _giving_way: Mapping[tuple[Kind, str], Entry] = field(
+        default_factory=dict[tuple[Kind, str], Entry]
+    )
 
     def add(self, kind: Kind, name: str, cls: type) -> None:
         """Register a class.
@@ -119,13 +123,23 @@ class Registry:
         content = file.read_bytes() if file.is_file() else b""  # a module in a zip file has none
         entry = Entry(kind, name, cls, file, content)
         old = self.entries.get((kind, name))
-        if old is not None and old.place != entry.place:
+        gives_way = old is self._giving_way.get((kind, name))
+        if old is not None and old.place != entry.place and not gives_way:
             raise NameTakenError(
                 f"The {kind} '{name}' is registered twice: by {old.place} and by {entry.place}. "
                 "Rename one of them.",
                 (kind, name),
             )
         self.entries[kind, name] = entry
+
+    @contextmanager
+    def giving_way(self) -> Generator[None]:
+        """Let what stands now give way to what is registered under the same names in the block."""
+        self._giving_way = dict(self.entries)
+        try:
+            yield
+        finally:
+            self._giving_way = {}
 
     def get(self, kind: Kind, name: str) -> Entry:
         """Look a name up.

@@ -179,7 +179,7 @@ BACKENDS: dict[str, Backend] = {
     "parallel": Backend(run_parallel, _against_parallel),
     "native": Backend(not_compiled(run_native), not_compiled(native_reason_against), "norms"),
     "pointwise": Backend(not_compiled(run_pointwise), not_compiled(pointwise_reason_against)),
-    "scan": Backend(not_compiled(run_scan), scan_reason_against, "norms"),
+    "scan": Backend(not_compiled(run_scan), not_compiled(scan_reason_against), "norms"),
     "vendor": Backend(run_vendor, _against_vendor, shows="nothing"),
     "loop": Backend(run_loop, _against_loop),
 }

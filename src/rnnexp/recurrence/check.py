@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.generators import generators_kept
-from rnnexp.recurrence.inside_torch import saved_tensors_are_hooked
+from rnnexp.recurrence.inside_torch import parametrized_anew, saved_tensors_are_hooked
 from rnnexp.types import State
 
 NOT_EXAMINED = (
@@ -125,7 +125,7 @@ class Remembered(Generic[Finding]):
 
     def _found(self, cell: PointwiseCell) -> Finding:
         # A run asks in its midst, and one that goes on asks anew: its draws are to be the same.
-        with _examining, generators_kept(cell.weight_ih):
+        with _examining, generators_kept(cell.weight_ih), parametrized_anew():
             return self._find(cell)
 
 

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.unseen import UnseenReads
 
 _ROWS = (11, 13, 17)
 """How many rows it is tried on: the first number by which no other axis can be mistaken."""
@@ -50,7 +51,8 @@ def reason_against_update(cell: PointwiseCell) -> str | None:
     like = cell.weight_ih.detach()
     products = [torch.randn(rows, cell.num_gates, cell.hidden_size).to(like) for _ in range(2)]
     state = tuple(torch.randn(rows, cell.hidden_size).to(like) for _ in range(cell.num_states))
-    with torch.no_grad(), _Operators(cell, rows, (*products, *state)) as seen:
+    seen = _Operators(cell, rows, (*products, *state))
+    with torch.no_grad(), UnseenReads(seen.note_read), seen:
         cell.update(products[0], products[1], state)
     return seen.reason
 
@@ -64,6 +66,12 @@ class _Operators(TorchDispatchMode):
         self._cell, self._rows = cell, rows
         # Held, so that no other tensor gets the name of one that is gone.
         self._data = {id(tensor): tensor for tensor in data}
+
+    def note_read(self, method: str, tensor: Tensor) -> None:
+        """Note a look at values that is no operator."""
+        del method
+        if id(tensor) in self._data:
+            self.reason = self.reason or self._looks()
 
     def __torch_dispatch__(
         self,
@@ -87,7 +95,7 @@ class _Operators(TorchDispatchMode):
     def _against(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
         name = func._schema.name.rpartition("::")[2]
         if name in _LOOKS:
-            return f"it looks at a value{_place(self._cell)}, of which its way may depend"
+            return self._looks()
         if (
             torch.Tag.pointwise in func.tags
             or name in _MOVES
@@ -95,6 +103,9 @@ class _Operators(TorchDispatchMode):
         ):
             return None
         return f"{name}{_place(self._cell)} mixes units or rows"
+
+    def _looks(self) -> str:
+        return f"it looks at a value{_place(self._cell)}, of which its way may depend"
 
     def _is_of_gates(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         at, shape = _AXES_AT.get(name, 1), args[0].shape

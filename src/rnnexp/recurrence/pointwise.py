@@ -8,21 +8,20 @@ The loops carry the state alone. What does not depend on other steps is computed
 at once: the products with W, the derivatives of each step, dL/dwx and dL/dR.
 """
 
-from copy import deepcopy
 from functools import partial
 from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.recurrence.check import NOT_EXAMINED, OWN_STEP, Remembered, agrees
 from rnnexp.recurrence.elementwise import reason_against_update
-from rnnexp.recurrence.inside_torch import is_transformed, not_compiled
+from rnnexp.recurrence.inside_torch import not_compiled, parametrized_anew, what_traces
 from rnnexp.recurrence.product import gram, linear, refuse_second_derivative
 from rnnexp.recurrence.roll import formula_of, roll
-from rnnexp.recurrence.stand_in import update_of
+from rnnexp.recurrence.stand_in import apart, update_of, without_hooks
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.workspace import after_first
@@ -54,8 +53,10 @@ def reason_against(cell: Cell) -> str | None:
         return OWN_STEP
     if type(cell).project_recurrent is not PointwiseCell.project_recurrent:
         return "its recurrent product is its own (project_recurrent), which may be no matrix's."
-    if is_transformed():
-        return "torch.func transforms cannot look into its loops."
+    # Asked first: what is found out of a cell while it is traced is not so afterwards.
+    tracing = what_traces(cell.weight_ih)
+    if tracing is not None:
+        return f"{tracing} cannot look into its loops."
     if cell.weight_ih.is_inference():
         return NOT_EXAMINED
     return _reasons.of(cell)
@@ -64,6 +65,9 @@ def reason_against(cell: Cell) -> str | None:
 def _reason_found(cell: PointwiseCell) -> str | None:
     try:
         double = _in_double(cell)
+    except Exception as error:  # whatever it holds
+        return f"to try it on a copy ended in {type(error).__name__}: {error}."
+    try:
         mixing = reason_against_update(double)
         if mixing is not None:
             return f"its update is no plain elementwise function of (B, H): {mixing}."
@@ -83,10 +87,8 @@ def _reason_found(cell: PointwiseCell) -> str | None:
 
 
 def _in_double(cell: PointwiseCell) -> PointwiseCell:
-    # In double precision, wherever and in whatever type the cell computes. Tensors that stand in
-    # for its parameters (functional_call) may be results, which cannot be copied as they are.
-    copies = {id(p): nn.Parameter(p.detach().clone(), p.requires_grad) for p in cell.parameters()}
-    return deepcopy(cell, dict[int, Any](copies)).to("cpu", torch.float64)
+    # In double precision, wherever and in whatever type the cell computes.
+    return apart(cell).to("cpu", torch.float64)
 
 
 _reasons = Remembered(_reason_found, lasting=lambda reason: reason is None)
@@ -135,7 +137,8 @@ class _Recurrence(torch.autograd.Function):
         """Compute the outputs and the last state, and keep what the way back needs."""
         del bias_hh
         state = rest[: cell.num_states]
-        columns, left_TBGH, formula = roll(cell, weight_hh, wx_TBGH, state, saving=True)
+        with parametrized_anew():  # what is computed in here has no graph, and others ask for it
+            columns, left_TBGH, formula = roll(cell, weight_hh, wx_TBGH, state, saving=True)
         # A formula has all that is needed of wx in what it has left.
         kept = wx_TBGH if formula is None else None
         outputs_TBH, *last = _given(columns)
@@ -155,9 +158,12 @@ class _Recurrence(torch.autograd.Function):
         refuse_second_derivative()
         _, wx_TBGH, left_TBGH, weight_hh, *rest = ctx.saved_tensors
         columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]
+        # Autograd derives here what update itself uses; hooks are called for what is returned.
+        parameters = without_hooks(parameters)
         update = update_of(ctx.cell, parameters, ctx.buffers)
         tape = Tape(wx_TBGH, left_TBGH, tuple(columns), weight_hh, update, ctx.formula)
-        found = Sweep(tape, grads[0], grads[1:]).run(parameters)
+        with parametrized_anew():
+            found = Sweep(tape, grads[0], grads[1:]).run(parameters)
         if ctx.trace is not None:
             ctx.trace.note_all(found.states[0][1:])
         return (None, None, *_returned(tape, found, ctx.needs_input_grad[2:]))

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, LinearCell
-from rnnexp.recurrence.inside_torch import is_transformed
+from rnnexp.recurrence.inside_torch import what_traces
 from rnnexp.recurrence.product import refuse_second_derivative
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
@@ -62,9 +62,8 @@ def reason_against(cell: Cell) -> str | None:
         return "it is no LinearCell, whose state is only multiplied and added to."
     if not cell.is_linear:
         return "with these options its coefficients depend on the state."
-    if is_transformed():
-        return "torch.func transforms cannot look into its scan."
-    return None
+    tracing = what_traces()
+    return None if tracing is None else f"{tracing} cannot look into its scan."
 
 
 def linear_scan(a_TBN: Tensor, b_TBN: Tensor, first_BN: Tensor, note: Note | None = None) -> Tensor:

@@ -1,9 +1,12 @@
-"""`update` with other tensors in the place of a cell's own, as `torch.func.functional_call` has it.
+"""Cells with other tensors in the place of their own.
 
-A backward pass comes when the other tensors have left the cell again, yet needs them.
+A backward pass comes when the tensors of the forward pass may have left the cell again, yet needs
+them. And what only looks at a cell must call no hook of its parameters.
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any
 
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -47,3 +50,31 @@ def update_of(
         return functional_call(module, tensors, (wx_BGH, rh_BGH, *state))
 
     return update
+
+
+def without_hooks(parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Give leaves whose gradients can be asked for and no hook is called.
+
+    Args:
+        parameters: any; those that have no hook stand for themselves, for to put others into a
+            cell is seen by other threads.
+    """
+    return tuple(
+        p
+        if p.is_leaf and not p._backward_hooks  # pyright: ignore[reportPrivateUsage]
+        else p.detach().requires_grad_(p.requires_grad)
+        for p in parameters
+    )
+
+
+def apart(cell: PointwiseCell) -> PointwiseCell:
+    """Copy a cell, to look at it without calling the hooks of its parameters.
+
+    Raises:
+        Exception: whatever it holds that cannot be copied.
+    """
+    # Tensors that stand in for its own (functional_call) may be results, which cannot be copied as
+    # they are.
+    leaves = {id(p): nn.Parameter(p.detach().clone(), p.requires_grad) for p in cell.parameters()}
+    buffers = {id(b): b.detach().clone() for b in cell.buffers()}
+    return deepcopy(cell, dict[int, Any](leaves | buffers))

@@ -11,10 +11,11 @@ from torch.autograd.gradcheck import GradcheckError
 
 from rnnexp.cells import Cell
 from rnnexp.recurrence.shapes import check_recurrent_weight
+from rnnexp.testing.batch_checks import BATCH_CHECKS
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
 from rnnexp.testing.option_checks import check_options_kept
 from rnnexp.testing.repeat_checks import REPEAT_CHECKS
-from rnnexp.testing.subject import B, CellSubject, I, as_leaf, flat, gradients, random_state
+from rnnexp.testing.subject import B, CellSubject, I, as_leaf, check_equal, flat, random_state
 from rnnexp.types import State
 
 
@@ -160,33 +161,6 @@ def _step_with(
     return torch.func.functional_call(_Step(cell), named, (x_BI, state))
 
 
-def check_leading_axes(subject: CellSubject) -> None:
-    """Two leading axes give what a loop over the first gives."""
-    cell = subject.make()
-    x, state = torch.randn(2, B, I, dtype=torch.float64), random_state(cell, (2, B))
-    whole = flat(cell.step(x, state))
-    parts = [flat(cell.step(x[k], tuple(s[k] for s in state))) for k in range(2)]
-    for a, pair in zip(whole, zip(*parts, strict=True), strict=True):
-        _equal(a, torch.stack(pair), 1e-12, "one step over (2, B) equal to two over (B)", subject)
-
-
-def check_rows(subject: CellSubject) -> None:
-    """Row b of the batch depends on row b only."""
-    cell = subject.make()
-    x = torch.randn(B, I, dtype=torch.float64, requires_grad=True)
-    state = tuple(as_leaf(s) for s in random_state(cell, (B,)))
-    leaves = [x, *(s for s in state if s.requires_grad)]
-    grads = gradients(cell.step(x, state)[0][0].sum(), leaves)
-    if any(bool(grad[1:].any()) for grad in grads):
-        raise BrokenError(
-            "row 0 of the output to depend on row 0 of input and state only",
-            "derivatives by other rows",
-            f"Look for means, norms or products over the batch axis in {subject.place}.",
-        )
-    if not any(bool(grad[0].any()) for grad in grads):
-        raise BrokenError("an output that depends on its input or state", "none", subject.place)
-
-
 def check_clocks(subject: CellSubject) -> str | None:
     """clock_states are tensors of the state, and count steps whatever else there is."""
     cell = subject.make()
@@ -265,13 +239,7 @@ def check_compiles(subject: CellSubject) -> None:
     torch.compiler.reset()
     compiled = torch.compile(cell.step, backend="eager", fullgraph=True)
     for a, b in zip(flat(compiled(x, state)), flat(cell.step(x, state)), strict=True):
-        _equal(a, b, 1e-5, "the compiled step to give the same", subject)
-
-
-def _equal(a: Tensor, b: Tensor, atol: float, expected: str, subject: CellSubject) -> None:
-    worst = float((a - b).detach().abs().max()) if a.numel() else 0.0
-    if not worst <= atol:
-        raise BrokenError(expected, f"differences of {worst:.3g}", subject.place)
+        check_equal(a, b, 1e-5, "the compiled step to give the same", subject)
 
 
 STEP_CHECKS: tuple[Check[CellSubject], ...] = (
@@ -281,8 +249,7 @@ STEP_CHECKS: tuple[Check[CellSubject], ...] = (
     *REPEAT_CHECKS,
     Check("device", "no tensor is made on a fixed device", check_device),
     Check("gradient", "gradcheck in double precision", check_gradient, 0.5),
-    Check("leading_axes", "further leading axes equal a loop over them", check_leading_axes),
-    Check("rows", "row b depends on row b only", check_rows),
+    *BATCH_CHECKS,
     Check("clocks", "clock_states count steps and nothing else", check_clocks),
     Check("seed", "one seed, one cell", check_seed),
     Check("saved", "state_dict carries it", check_saved),

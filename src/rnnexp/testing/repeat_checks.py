@@ -10,6 +10,7 @@ from rnnexp.cells import Cell
 from rnnexp.recurrence import choose_backend
 from rnnexp.recurrence.generators import generators_kept
 from rnnexp.testing.checks import BrokenError, Check, same_tensor
+from rnnexp.testing.held import Held, held_tensors
 from rnnexp.testing.subject import B, CellSubject, I, T, flat, random_state, run_all
 from rnnexp.types import State
 
@@ -20,6 +21,7 @@ def check_stateless(subject: CellSubject) -> str | None:
     Random numbers count to what is given: drawn from where the generators stood, they are the same.
     """
     for cell in subject.in_each_mode():
+        _check_first_state(cell, subject)
         _check_repeats(cell, subject)
     if not subject.draws:
         return None
@@ -40,6 +42,9 @@ def _check_repeats(cell: Cell, subject: CellSubject) -> None:
             "one that does",
             f"Draw `if self.training` only, and compute what is expected else. {subject.place}.",
         )
+    held = held_tensors(cell)
+    _step(cell, x.clone(), tuple(s.clone() for s in state))  # what is kept of these is new, too
+    _check_held(held, held_tensors(cell), subject)
     _step(cell, *others)
     again, _ = _step(cell, x, state)
     _check_left(before, given, subject)
@@ -49,6 +54,35 @@ def _check_repeats(cell: Cell, subject: CellSubject) -> None:
             "another one",
             "The state is what step returns, and nothing else: keep no tensor and no count in the "
             f"cell, and draw from torch's own generator, not from another. {subject.place}.",
+        )
+
+
+def _check_first_state(cell: Cell, subject: CellSubject) -> None:
+    look = f"Begin with zeros, or with parameters. Look at initial_state of {subject.place}."
+    like = torch.zeros((), dtype=torch.float64)
+    with generators_kept(like) as drawn:
+        first = cell.initial_state((B,))
+        draws = drawn()
+    if draws and not cell.training:
+        seen = "one that is drawn"
+        raise BrokenError("a first state without random numbers in evaluation", seen, look)
+    with generators_kept(like):
+        again = cell.initial_state((B,))
+    if not all(map(same_tensor, first, again)):
+        raise BrokenError("the same first state from the same call", "another one", look)
+
+
+def _check_held(before: Held, now: Held, subject: CellSubject) -> None:
+    # What is made once and kept from then on, as a table of constants, is no trace of a step.
+    known = set(map(id, before.values()))
+    new = sorted(name for name, tensor in now.items() if id(tensor) not in known)
+    if new:
+        raise BrokenError(
+            "no tensor of a step kept in the cell",
+            f"another {new[0]} after the same call",
+            "Return in the state what the next step needs, and keep nothing else: it would hold "
+            f"the graph of its step in memory, and backends call update otherwise than once a "
+            f"step. {subject.place}.",
         )
 
 

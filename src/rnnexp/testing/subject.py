@@ -12,6 +12,7 @@ from rnnexp.cells import Cell
 from rnnexp.recurrence import unroll
 from rnnexp.recurrence.generators import generators_kept
 from rnnexp.registry import Entry
+from rnnexp.testing.checks import BrokenError
 from rnnexp.types import State
 
 T, B, I, H = 5, 3, 2, 4  # noqa: E741  # small, and all different
@@ -69,7 +70,7 @@ class CellSubject:
 
     @property
     def draws(self) -> bool:
-        """Whether a step in training draws from a global random generator."""
+        """Whether a step in training, or its first state, draws from a global random generator."""
         return _draws(self.entry)
 
     def units(self, wanted: int = H) -> int:
@@ -101,9 +102,9 @@ def _draws(entry: Entry) -> bool:
     with generators_kept(torch.zeros(())), torch.no_grad():
         try:
             cell = entry.cls(I, hidden_size=units)
-            x_BI, state = torch.zeros(B, I), cell.initial_state((B,))
+            x_BI = torch.zeros(B, I)
             with generators_kept(x_BI) as drawn:
-                cell.step(x_BI, state)
+                cell.step(x_BI, cell.initial_state((B,)))
                 return drawn()
         except Exception:  # whatever a plugin raises: each check says it itself
             return False
@@ -125,17 +126,18 @@ def random_state(cell: Cell, batch_shape: Sequence[int]) -> State:
     Whole numbers stay as they are: what counts or points at something has bounds of its own.
     """
     return tuple(
-        s + 0.5 * torch.randn_like(s) if _is_derived(s) else s
+        s + 0.5 * torch.randn_like(s) if is_derived(s) else s
         for s in cell.initial_state(batch_shape)
     )
 
 
 def as_leaf(tensor: Tensor) -> Tensor:
     """Copy a tensor; derive by it, unless it holds whole numbers."""
-    return tensor.detach().clone().requires_grad_(_is_derived(tensor))
+    return tensor.detach().clone().requires_grad_(is_derived(tensor))
 
 
-def _is_derived(tensor: Tensor) -> bool:
+def is_derived(tensor: Tensor) -> bool:
+    """Say whether a tensor is of real or complex numbers, which have derivatives."""
     return tensor.is_floating_point() or tensor.is_complex()
 
 
@@ -182,7 +184,7 @@ def weighed(tensors: Sequence[Tensor]) -> Tensor:
     rng = torch.Generator().manual_seed(1)
     terms = [
         (part * torch.randn(part.shape, generator=rng, dtype=part.dtype)).sum()
-        for tensor in filter(_is_derived, tensors)
+        for tensor in filter(is_derived, tensors)
         for part in ([tensor.real, tensor.imag] if tensor.is_complex() else [tensor])
     ]
     return torch.stack(terms).sum()
@@ -191,3 +193,21 @@ def weighed(tensors: Sequence[Tensor]) -> Tensor:
 def gradients(loss: Tensor, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Derive a loss; zero where it does not depend on a leaf: a cell may ignore its input."""
     return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+
+
+def check_equal(a: Tensor, b: Tensor, atol: float, expected: str, subject: CellSubject) -> None:
+    """Refuse two tensors that differ.
+
+    Args:
+        a: one.
+        b: the other.
+        atol: by how much they may.
+        expected: what the contract asks for.
+        subject: whose they are.
+
+    Raises:
+        BrokenError: they do by more.
+    """
+    worst = float((a - b).detach().abs().max()) if a.numel() else 0.0
+    if not worst <= atol:
+        raise BrokenError(expected, f"differences of {worst:.3g}", f"Look at {subject.place}.")

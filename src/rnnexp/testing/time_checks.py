@@ -1,4 +1,4 @@
-"""The contract of a cell over time: backends, gradients on their way back, learning, speed."""
+"""The contract of a cell over time: its path through time, learning, speed."""
 
 import math
 import time
@@ -7,18 +7,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rnnexp.cells import Cell, PointwiseCell
+from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import BACKENDS, RecurrentNetwork, Trace, unroll
-from rnnexp.recurrence.backends import reason_against
+from rnnexp.recurrence import RecurrentNetwork, Trace, unroll
+from rnnexp.testing.backend_checks import BACKEND_CHECKS
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
 from rnnexp.testing.cost import multiply_adds
-from rnnexp.testing.subject import B, CellSubject, I, T, gradients, random_state, run_all
-from rnnexp.types import State
+from rnnexp.testing.subject import B, CellSubject, I, T, gradients, is_derived, random_state
 
-FLOW_STEPS, SHOWN_STEPS = 200, 12
+FLOW_STEPS = 200
 ADDING_STEPS, ADDING_BASELINE = 20, 1 / 6
-TOLERANCES = ((torch.float64, 1e-9), (torch.float32, 1e-4))
 
 
 def check_parameters(subject: CellSubject) -> None:
@@ -48,105 +46,21 @@ def check_hidden_path(subject: CellSubject) -> None:
             f"recurs_through={cell.recurs_through!r}, {'no' if empty else 'a'} state",
             subject.place,
         )
+    _check_advances(cell, subject)
 
 
-def check_backends(subject: CellSubject) -> str:
-    """Every backend that can run the cell gives the outputs and gradients of its steps."""
-    _repeats(subject)
-    able: list[str] = []
-    for name in BACKENDS:
-        if reason_against(name, subject.make()) is not None:
-            continue
-        able.append(name)
-        for dtype, tolerance in TOLERANCES:
-            _compare(subject, name, dtype, tolerance)
-    return f"runs on {', '.join(able)}{_why_not_fast(subject, able)}"
-
-
-def _repeats(subject: CellSubject) -> None:
-    # Else no backend would give the loop's outputs, nor would the loop: another check says so.
-    cell = subject.make()
-    x, state = torch.randn(T, B, I, dtype=torch.float64), random_state(cell, (B,))
-    once, again = (run_all(cell, x, state)["outputs"] for _ in range(2))
-    if not torch.equal(once, again):
-        raise DoesNotApplyError("its outputs change from call to call")
-
-
-def _why_not_fast(subject: CellSubject, able: list[str]) -> str:
-    cell = subject.make()
-    if not isinstance(cell, PointwiseCell) or "pointwise" in able:
-        return ""
-    return f", slowly: {reason_against('pointwise', cell)}"
-
-
-def _compare(subject: CellSubject, name: str, dtype: torch.dtype, tolerance: float) -> None:
-    cell = subject.make(dtype)
-    x, state = torch.randn(T, 2, B, I, dtype=dtype), random_state(cell, (2, B))
-    found, wanted = run_all(cell, x, state, name), run_all(cell, x, state)
-    for what, tensor in wanted.items():
-        if tensor.numel() == 0:  # a state without numbers
-            continue
-        scale = max(1.0, float(tensor.detach().abs().max()))
-        worst = float((found[what] - tensor).detach().abs().max()) / scale
-        if not worst <= tolerance:
-            raise BrokenError(
-                f"backend {name} to give the {what} of step, called at each t ({dtype})",
-                f"a relative difference of {worst:.3g}",
-                f"If step is right, this is a bug of rnnexp: please report it. {subject.place}.",
-            )
-
-
-def check_trace(subject: CellSubject) -> None:
-    """dL/dh_t as it is recorded is the gradient of each output, or state, as gradient_of says."""
-    _repeats(subject)
-    cell, trace = subject.make(), Trace()
-    x = torch.randn(T, B, I, dtype=torch.float64, requires_grad=True)  # a reservoir has no other
-    state, outputs, shown = cell.initial_state((B,)), list[Tensor](), list[Tensor]()
-    for x_BI in x:
-        out_BH, state = cell.step(x_BI, state)
-        outputs.append(out_BH)
-        shown.append(_shown(cell, out_BH, state))
-    weight = torch.randn(T, *outputs[0].shape, dtype=torch.float64)
-    wanted = gradients((torch.stack(outputs) * weight).sum(), shown)
-    (unroll(cell, x, trace=trace).outputs_TBH * weight).sum().backward()
-    norms = torch.stack([torch.linalg.vector_norm(grad) for grad in wanted])
-    if trace.grad_norm_T is None or not torch.allclose(trace.grad_norm_T, norms, rtol=1e-9):
+def _check_advances(cell: Cell, subject: CellSubject) -> None:
+    first = state = random_state(cell, (B,))
+    for x_BI in torch.randn(T, B, I, dtype=torch.float64):
+        _, state = cell.step(x_BI, state)
+    own = [i for i, s in enumerate(first) if is_derived(s) and i not in cell.clock_states]
+    if own and all(torch.equal(first[i], state[i]) for i in own):
         raise BrokenError(
-            f"||dL/dh_t|| of {[round(float(n), 6) for n in norms]}",
-            f"{trace.grad_norm_T}",
-            f"The output of a step must be what the next step reads of h. {subject.place}.",
+            f"a state that is another after {T} steps",
+            "the one that the first step was given",
+            f"Return what the next step is to start from: the new h, as in `return new_BH, "
+            f"(new_BH,)`. Look at step of {subject.place}.",
         )
-
-
-def check_gradient_of(subject: CellSubject) -> None:
-    """Where a gradient comes back to the first state, dL/dh_1 as it is recorded is not zero."""
-    cell = subject.make(hidden_size=8)
-    x = torch.randn(SHOWN_STEPS, B, I, dtype=torch.float64, requires_grad=True)
-    out_BH, first = cell.step(x[0], cell.initial_state((B,)))
-    shown, state = _shown(cell, out_BH, first), first
-    for x_BI in x[1:]:
-        out_BH, state = cell.step(x_BI, state)
-    loss = out_BH.square().sum()
-    if any(_reaches(loss, s) for s in first) and not _reaches(loss, shown):
-        raise BrokenError(
-            f"a gradient of what is shown as h_1, by a loss on the output of step {SHOWN_STEPS}",
-            f"none, by gradient_of={cell.gradient_of!r}, where the state of step 1 has one",
-            f"Set gradient_of = 'state', and make the memory that the output is read off the first "
-            f"of the state. {subject.place}.",
-        )
-
-
-def _shown(cell: Cell, out_BH: Tensor, state: State) -> Tensor:
-    return state[0] if cell.gradient_of == "state" else out_BH
-
-
-def _reaches(loss: Tensor, tensor: Tensor) -> bool:
-    if not (loss.requires_grad and tensor.requires_grad):  # the count of a clock has no gradient
-        return False
-    (grad,) = torch.autograd.grad(
-        loss, tensor, retain_graph=True, allow_unused=True, materialize_grads=True
-    )
-    return bool(grad.any())
 
 
 def check_flow(subject: CellSubject) -> str:
@@ -290,9 +204,7 @@ TIME_CHECKS: tuple[Check[CellSubject], ...] = (
     Check("refusals", "impossible sizes are refused in words", check_refusals),
     Check("parameters", "every parameter is used", check_parameters),
     Check("hidden_path", "recurs_through tells the truth", check_hidden_path),
-    Check("backends", "all backends equal its steps, one by one", check_backends, 1.0),
-    Check("trace", "dL/dh_t is recorded right", check_trace),
-    Check("gradient_of", "dL/dh_t is that of what carries the past", check_gradient_of),
+    *BACKEND_CHECKS,
     Check("flow", "the gradient over 200 steps at initialisation", check_flow, 0.3),
     Check("learning", "learns adding over 20 steps better than a guess", check_learning, 4.0),
     Check("speed", "time of a forward and backward pass", check_speed, 0.5),

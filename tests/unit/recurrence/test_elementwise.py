@@ -55,6 +55,8 @@ MIXING: dict[str, tuple[Change, str]] = {
     "an order": (lambda a: first(a).sort(-1).values, "sort"),
     "a branch": (branch, "max|looks at a value"),
     "a value": (lambda a: first(a) * float(first(a)[0, 0] > 9), "looks at a value"),
+    "a value as a list": (lambda a: first(a) * float(max(first(a)[0].tolist()) > 9), "looks at a"),
+    "a value in numpy": (lambda a: first(a) * float(first(a).numpy(force=True).max() > 9), "looks"),
     "chance": (lambda a: dropout(first(a), 0.5), "random numbers"),
 }
 KEPT: dict[str, Change] = {

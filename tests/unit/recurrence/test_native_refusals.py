@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,9 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
     "dropout": (lambda c, x: F.dropout(x), "random"),
     "other type": (lambda c, x: x.double().tanh().float(), "float64"),
     "value": (lambda c, x: x if x.sum() > 0 else -x, "cannot be recorded"),
+    "list of a buffer": (lambda c, x: x * c.gain.tolist(), "tolist()"),
+    "numpy of a buffer": (lambda c, x: x * float(c.gain.numpy()), "numpy()"),
+    "array of a buffer": (lambda c, x: x * float(np.asarray(c.gain.cpu())), "__array__()"),
     "own gradient": (lambda c, x: _Straight.apply(x), "autograd Function"),
     "no_grad": (lambda c, x: _half_hidden(x), "no_grad"),
     "tensor in an attribute": (lambda c, x: x * c.loose, "register_buffer"),
@@ -55,7 +59,14 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
 }
 
 
-DERIVED_BY_AUTOGRAD = ("tensor in an attribute", "own gradient", "no_grad")
+DERIVED_BY_AUTOGRAD = (
+    "tensor in an attribute",
+    "own gradient",
+    "no_grad",
+    "list of a buffer",
+    "numpy of a buffer",
+    "array of a buffer",
+)
 """Elementwise all the same: the pointwise backend, which asks autograd, is right about them."""
 
 
@@ -64,6 +75,7 @@ def test_what_cannot_be_compiled_is_named_and_runs_elsewhere(name: str) -> None:
     function, words = REFUSED[name]
     cell = cell_of(lambda c, wx, rh, s: (function(c, (wx + rh).sum(-2)),))
     cell.loose = torch.ones(12)
+    cell.register_buffer("gain", torch.tensor(0.5))
     cell.column = nn.Parameter(torch.ones(2, 1))
     reason = reason_against(cell)
     assert reason is not None

@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import pytest
 import torch
@@ -10,8 +11,11 @@ from torch.func import vmap
 
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork, unroll
+from rnnexp.recurrence.backends import reason_against
 from rnnexp.recurrence.unroll import choose_backend
 from rnnexp.registry import Registry
+
+from .subjects import cell_of
 
 
 @pytest.mark.parametrize("name", ["gru", "leaky", "star"])
@@ -75,3 +79,10 @@ def test_lru_runs_under_autocast(plugins: Registry, dtype: torch.dtype) -> None:
             outputs_TBH = unroll(cell, inputs_TBI, backend=backend).outputs_TBH
             outputs_TBH.sum().backward()
             torch.testing.assert_close(outputs_TBH.float(), wanted, rtol=0.05, atol=0.05)
+
+
+def test_a_cell_that_cannot_be_copied_runs() -> None:
+    cell = cell_of(lambda c, wx, rh, s: ((wx + rh).sum(-2).cumsum(-1).tanh(),))
+    cell.lock = Lock()
+    assert unroll(cell, torch.zeros(2, 3, 4)).backend == "loop"
+    assert "cannot pickle '_thread.lock'" in str(reason_against("pointwise", cell))

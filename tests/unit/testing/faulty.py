@@ -50,12 +50,60 @@ class MixesRows(Sound):
         return (new_BH - new_BH.mean(0, keepdim=True),)
 
 
+class CountsRows(Sound):
+    def update(self, wx_BGH, rh_BGH, state):
+        z_BH = (wx_BGH + rh_BGH).squeeze(-2)
+        return (torch.tanh(z_BH / (z_BH.shape[-2] if z_BH.dim() > 1 else 1)),)
+
+
+class MixesSteps(Sound):
+    def project_input(self, x_BI):
+        wx_BGH = super().project_input(x_BI)
+        return wx_BGH - wx_BGH.mean(0, keepdim=True) if x_BI.dim() > 3 else wx_BGH
+
+
 class Remembers(Sound):
     calls = 0
 
     def update(self, wx_BGH, rh_BGH, state):
         self.calls += 1
         return (torch.tanh((wx_BGH + rh_BGH).squeeze(-2) * self.calls),)
+
+
+class KeepsALog(Sound):
+    def __init__(self, input_size, **options):
+        super().__init__(input_size, **options)
+        self.log = {"gates": []}
+
+    def update(self, wx_BGH, rh_BGH, state):
+        self.log["gates"].append(wx_BGH + rh_BGH)
+        return super().update(wx_BGH, rh_BGH, state)
+
+
+class KeepsTheLast(Sound):
+    def update(self, wx_BGH, rh_BGH, state):
+        self.last = torch.sigmoid(wx_BGH)
+        return super().update(wx_BGH, rh_BGH, state)
+
+
+class KeepsItsState(Sound):
+    def update(self, wx_BGH, rh_BGH, state):
+        self.before = (state[0],)
+        return super().update(wx_BGH, rh_BGH, state)
+
+
+class BeginsByChance(Sound):
+    def initial_state(self, batch_shape):
+        return (torch.randn_like(self.zeros(batch_shape)),)
+
+
+class BeginsByAnotherChance(Sound):
+    def __init__(self, input_size, **options):
+        super().__init__(input_size, **options)
+        self.own = torch.Generator().manual_seed(0)
+
+    def initial_state(self, batch_shape):
+        return (self.zeros(batch_shape).uniform_(generator=self.own),)
 
 
 class ChangesItsState(Sound):
@@ -146,6 +194,11 @@ class IdleParameter(Sound):
 
 class ClaimsAnOutputPath(Sound):
     recurs_through = "output"
+
+
+class Stands(Sound):
+    def step(self, x_BI, state):
+        return super().step(x_BI, state)[0], state
 
 
 class ClaimsAClock(Sound):

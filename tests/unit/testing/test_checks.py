@@ -15,6 +15,8 @@ from rnnexp.testing.checks import Check, DoesNotApplyError
 
 from .faulty import (
     AnyAxes,
+    BeginsByAnotherChance,
+    BeginsByChance,
     Branches,
     Careless,
     ChangesItsOptions,
@@ -22,6 +24,7 @@ from .faulty import (
     ClaimsAClock,
     ClaimsAClockThatIsNone,
     ClaimsAnOutputPath,
+    CountsRows,
     Deaf,
     Detached,
     Explodes,
@@ -32,7 +35,11 @@ from .faulty import (
     HalfARow,
     HiddenNumber,
     IdleParameter,
+    KeepsALog,
+    KeepsItsState,
+    KeepsTheLast,
     MixesRows,
+    MixesSteps,
     NoGates,
     NoNumber,
     NoTuple,
@@ -42,6 +49,7 @@ from .faulty import (
     ShowsWhatComesByTheOutputAlone,
     ShowsWhatIsNotCarried,
     Sound,
+    Stands,
     Unpicklable,
     Unseeded,
     Wordless,
@@ -62,9 +70,16 @@ FAULTS = [
     ("device", FixedDevice),
     ("gradient", Detached),
     ("leading_axes", AnyAxes),
+    ("leading_axes", MixesSteps),
     ("rows", MixesRows),
+    ("rows", CountsRows),
     ("stateless", Remembers),
     ("stateless", ChangesItsState),
+    ("stateless", KeepsALog),
+    ("stateless", KeepsTheLast),
+    ("stateless", KeepsItsState),
+    ("stateless", BeginsByChance),
+    ("stateless", BeginsByAnotherChance),
     ("seed", Unseeded),
     ("seed", SetsTheSeed),
     ("saved", HiddenNumber),
@@ -73,6 +88,7 @@ FAULTS = [
     ("refusals", Careless),
     ("parameters", IdleParameter),
     ("hidden_path", ClaimsAnOutputPath),
+    ("hidden_path", Stands),
     ("clocks", ClaimsAClock),
     ("clocks", ClaimsAClockThatIsNone),
     ("trace", ShowsWhatComesByTheOutputAlone),
@@ -122,6 +138,23 @@ def test_a_wrong_backend_is_found(
     (finding,) = examine(subject_of(plugins, Sound), [CHECKS["backends"]])
     assert finding.status == "fails"
     assert f"backend {name} to give the outputs of step" in finding.broken.expected
+
+
+@pytest.mark.parametrize(("cls", "name"), [(CountsRows, "rows"), (MixesSteps, "leading_axes")])
+def test_of_mixed_rows_no_backend_is_accused(plugins: Registry, cls: type, name: str) -> None:
+    (finding,) = examine(subject_of(plugins, cls), [CHECKS["backends"]])
+    assert (finding.status, finding.remark) == ("skipped", f"{name} fails, see there")
+
+
+def test_what_is_wrong_is_named_where_it_is_written(plugins: Registry) -> None:
+    def said(name: str, cls: type) -> str:
+        (finding,) = examine(subject_of(plugins, cls), [CHECKS[name]])
+        return str(finding.broken)
+
+    assert "initial_state of BeginsByChance" in said("stateless", BeginsByChance)
+    assert "project_input of all time steps" in said("leading_axes", MixesSteps)
+    assert "another log['gates'][" in said("stateless", KeepsALog)
+    assert "another last after" in said("stateless", KeepsTheLast)
 
 
 def test_a_surrogate_gradient_is_not_compared(plugins: Registry) -> None:

@@ -5,7 +5,7 @@ A source is what a plugin was made of when it was loaded. Its file may be edited
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import yaml
 from rnnexp.app.config.data_files import file_digests
 from rnnexp.discovery import load_file, load_plugins, module_name
 from rnnexp.errors import PluginError
-from rnnexp.registry import REGISTRY, Entry, Kind
+from rnnexp.registry import REGISTRY, Entry, Failure, Kind
 from rnnexp.tracking import RunLog
 
 FOLDER = "plugins"
@@ -65,16 +65,22 @@ def write_sources(values: Values, folder: Path) -> list[Path]:
     for kind, name in named(values):
         entry = REGISTRY.get(kind, name)
         entries.setdefault(entry.file, entry)  # one file with both
-    return [_write(entry, folder / FOLDER / f"{entry.kind}s") for entry in entries.values()]
+    contents = dict[Path, bytes]()
+    for entry in entries.values():
+        file = folder / FOLDER / f"{entry.kind}s" / entry.file.name
+        if file in contents:  # of another folder, and called alike
+            file = file.with_stem(f"{file.stem}_{entry.name}")
+        contents[file] = entry.content
+    for file, content in contents.items():
+        _write(file, content)
+    return list(contents)
 
 
-def _write(entry: Entry, place: Path) -> Path:
-    place.mkdir(parents=True, exist_ok=True)
-    file = place / entry.file.name
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
     # Another process of the job may be reading the one that is there.
-    if not file.is_file() or file.read_bytes() != entry.content:
-        file.write_bytes(entry.content)
-    return file
+    if not file.is_file() or file.read_bytes() != content:
+        file.write_bytes(content)
 
 
 def keep_sources(values: Values, folder: Path, log: RunLog) -> None:
@@ -116,7 +122,7 @@ def load_as_recorded(folder: Path, values: Values) -> list[str]:
         What was put back in place of a file that has changed or gone, in words.
 
     Raises:
-        PluginError: a kept file cannot be loaded.
+        PluginError: a plugin has changed or gone, and its kept file cannot be loaded.
     """
     load_plugins(d for d in values["plugin_dirs"] if Path(d).expanduser().is_dir())
     notes = [_put_back(kind, name, folder) for kind, name in named(values)]
@@ -125,25 +131,45 @@ def load_as_recorded(folder: Path, values: Values) -> list[str]:
 
 def _put_back(kind: Kind, name: str, folder: Path) -> str | None:
     stored = sorted((folder / FOLDER).glob("*/*.py"))
-    now = REGISTRY.entries.get((kind, name))
     if not stored:
         return None
     REGISTRY.settle(kind, name)
-    if now is not None and now.content in [file.read_bytes() for file in stored]:
+    contents = [file.read_bytes() for file in stored]
+    if _is_among(contents, kind, name):
         return None
-    for file in stored:
-        _replace(file)
-    if (kind, name) not in REGISTRY.entries:
-        failures = "; ".join(map(str, REGISTRY.failures))
-        raise PluginError(f"{folder / FOLDER} does not hold the {kind} '{name}'. {failures}")
+    failures = [failure for file in stored for failure in _replace(file)]
+    if not _is_among(contents, kind, name):
+        raise PluginError(_not_put_back(kind, name, folder, failures))
     return f"{kind} {name} as it was then: {REGISTRY.get(kind, name).file}"
 
 
-def _replace(file: Path) -> None:
-    # What stands under the same names now makes room first: two of a name are an error.
-    before = dict(REGISTRY.entries)
-    REGISTRY.entries.clear()
+def _is_among(contents: Container[bytes], kind: Kind, name: str) -> bool:
+    now = REGISTRY.entries.get((kind, name))
+    return now is not None and now.content in contents
+
+
+def _replace(file: Path) -> list[Failure]:
+    """Load a kept file; what stands under the names that it registers gives way.
+
+    Returns:
+        Why it could not be loaded. What stands now stays then, and the process may try again.
+    """
+    file = file.resolve()
+    before = list(REGISTRY.failures)
     # One that was put back before, and gave way to another since, is to register itself again.
     sys.modules.pop(module_name(file), None)
-    load_file(file.resolve())
-    REGISTRY.entries = before | REGISTRY.entries
+    with REGISTRY.giving_way():
+        load_file(file)
+    new = REGISTRY.failures[len(before) :]
+    REGISTRY.failures[:] = before
+    return new
+
+
+def _not_put_back(kind: Kind, name: str, folder: Path, failures: Sequence[Failure]) -> str:
+    if not failures:
+        return f"{folder / FOLDER} does not hold the {kind} '{name}'."
+    return (
+        f"The {kind} '{name}' cannot be put back as it was when {folder} ran: "
+        f"{'; '.join(map(str, failures))}. What it imports must be installed or on PYTHONPATH, as "
+        "it was then."
+    )

@@ -9,6 +9,7 @@ from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.check import agrees
 from rnnexp.recurrence.native.build import BuildError, say_once
 from rnnexp.recurrence.native.grid import UnsupportedError
+from rnnexp.recurrence.stand_in import apart
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -26,6 +27,7 @@ def made_or_reason(
         make: makes them.
         unroll: runs them with the weights of the cell.
     """
+    cell = _apart(cell)
     try:
         kernel = make(cell)
         # A trace cannot see everything: another gradient than the operators have shows itself here.
@@ -40,3 +42,12 @@ def made_or_reason(
     except UnsupportedError as error:
         return str(error)
     return kernel
+
+
+def _apart(cell: PointwiseCell) -> PointwiseCell:
+    # Of the cell itself other threads would see, for a moment, the tensors that record; and its
+    # hooks would be called with gradients of nothing that the user runs.
+    try:
+        return apart(cell)
+    except Exception:  # it holds what cannot be copied
+        return cell

@@ -6,7 +6,7 @@ from torch import Tensor
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence.check import NOT_EXAMINED, OWN_STEP, Remembered
-from rnnexp.recurrence.inside_torch import is_transformed
+from rnnexp.recurrence.inside_torch import has_memory, what_traces
 from rnnexp.recurrence.native.attempt import made_or_reason
 from rnnexp.recurrence.native.cuda import is_in_one_start, run_on_gpu
 from rnnexp.recurrence.native.cuda import reason_against as reason_against_on_gpu
@@ -49,6 +49,11 @@ def _check_types(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> None:
                 f"{name}: expected {dtype} on {device} like the weights of the cell, got "
                 f"{tensor.dtype} on {tensor.device}; convert it or the cell."
             )
+        if not has_memory(tensor):
+            raise ConfigError(
+                f"{name}: expected a plain tensor, got a {type(tensor).__name__}, which native "
+                "loops cannot read; take backend=loop."
+            )
     if len(state) != cell.num_states or any(s.shape != shape for s in state):
         raise ConfigError(
             f"state: expected {cell.num_states} tensors of shape {tuple(shape)}, got "
@@ -73,7 +78,7 @@ def reason_against(cell: Cell) -> str | None:
         return f"its weights are of type {weight.dtype}; native loops know float32 and float64."
     if weight.is_inference():
         return NOT_EXAMINED
-    mode = _reason_against_mode(weight.device.type)
+    mode = _reason_against_mode(weight)
     if mode is not None or weight.device.type == "cuda":
         return mode or reason_against_on_gpu(cell)
     found = _kernels.of(cell)
@@ -92,14 +97,11 @@ def is_slower_than_vendor(cell: PointwiseCell) -> bool:
     return not is_in_one_start(*shape, weight.dtype, weight.get_device())
 
 
-def _reason_against_mode(device: str) -> str | None:
-    if torch.is_autocast_enabled(device):
+def _reason_against_mode(weight: Tensor) -> str | None:
+    if torch.is_autocast_enabled(weight.device.type):
         return "autocast is on, and native loops compute in the type of the weights."
-    if torch.compiler.is_compiling():
-        return "torch.compile cannot look into a native loop."
-    if is_transformed():
-        return "torch.func transforms cannot look into a native loop."
-    return None
+    tracing = what_traces(weight)
+    return None if tracing is None else f"{tracing} cannot look into a native loop."
 
 
 def _made(cell: PointwiseCell) -> Kernel | str:

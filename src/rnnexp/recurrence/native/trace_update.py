@@ -1,7 +1,6 @@
 """Read a cell's `update` by running it once on tensors that record what is done to them."""
 
 from collections.abc import Iterable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from rnnexp.recurrence.native.ir import ZERO, Node
 from rnnexp.recurrence.native.recorded import translate_node
 from rnnexp.recurrence.native.theta import Fixed, Given
 from rnnexp.recurrence.stand_in import UpdateOf
+from rnnexp.recurrence.unseen import UnseenReads
 
 _ROWS = 2
 
@@ -58,11 +58,12 @@ def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
     # Imported late: it takes a second, and only a process that builds a kernel needs it.
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    module = UpdateOf(_apart(cell, tensors))
+    module = UpdateOf(cell)
 
     def run(data: list[Tensor], values: list[Tensor]) -> tuple[Tensor, ...]:
         replaced = {f"cell.{name}": v for name, v in zip(tensors, values, strict=True)}
-        return torch.func.functional_call(module, replaced, tuple(data))
+        with UnseenReads(_refuse_read):
+            return torch.func.functional_call(module, replaced, tuple(data))
 
     values = [tensor.detach() for tensor in tensors.values()]
     try:
@@ -72,12 +73,10 @@ def _record(cell: PointwiseCell, tensors: dict[str, Tensor]) -> fx.GraphModule:
         raise UnsupportedError(f"its update cannot be recorded: {error}") from error
 
 
-def _apart(cell: PointwiseCell, tensors: dict[str, Tensor]) -> PointwiseCell:
-    # Of the cell itself other threads would see, for a moment, the tensors that record.
-    try:
-        return deepcopy(cell, {id(tensor): tensor for tensor in tensors.values()})
-    except Exception:  # it holds what cannot be copied
-        return cell
+def _refuse_read(method: str, tensor: Tensor) -> None:
+    # The number would be written into the loops, which other cells and later runs share.
+    del tensor
+    raise UnsupportedError(f"it takes numbers out of a tensor by {method}(); compute with tensors.")
 
 
 def _example(cell: PointwiseCell) -> list[Tensor]:
