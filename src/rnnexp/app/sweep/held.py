@@ -28,7 +28,7 @@ def take(folder: Path) -> Lease:
 
 def is_lost(lease: Lease) -> bool:
     """Tell whether another command has taken a sweep over, or its folder was removed."""
-    return lease.is_lost() or not (lease.folder / FILE).is_file()
+    return lease.is_lost() or lease.is_removed()
 
 
 def lost(folder: Path) -> RunError:

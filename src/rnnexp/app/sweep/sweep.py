@@ -11,6 +11,7 @@ from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import write_sources
 from rnnexp.app.jobs.folder import (
     JOB_KEY,
+    REMOVED,
     SWEEPS,
     Frozen,
     State,
@@ -25,7 +26,7 @@ from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
 from rnnexp.app.sweep.held import is_lost, lost, take
 from rnnexp.app.sweep.items import Item, own_words, varied_by, without_lost
-from rnnexp.app.sweep.judge import judge, open_record
+from rnnexp.app.sweep.judge import judge, open_record, was_removed
 from rnnexp.app.sweep.others import Others
 from rnnexp.app.sweep.unwritten import Unwritten, write_summary
 from rnnexp.tracking import (
@@ -227,6 +228,9 @@ class Sweep:
 
     def judge(self, item: Item, how: str, code: int | None, **by: bool) -> Outcome:
         """Say how a job has ended, also where its process could not; see `judge`."""
+        if was_removed(item.folder):
+            how, code = REMOVED, None
+            self.freeze(item, threads=1)  # for its record: a retry freezes it anew
         opened = partial(open_record, item, self.experiment, self.tracking)
         return judge(item, how, code, opened, self._unwritten.take, **by)
 

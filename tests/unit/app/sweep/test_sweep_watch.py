@@ -115,7 +115,7 @@ def test_the_reason_of_a_failed_job_is_said_once(
     task = JobTask(sweep.items[0])
     watcher = SweepWatcher(sweep, moving=False)
     watcher.started(task)
-    task.item.folder.mkdir()
+    sweep.freeze(task.item, 1)
     outcome = Outcome(task.name, str(task.item.folder), error="the cell broke")
     outcome.write()
     task.log.write_text(f"a warning\n{outcome.how}\n")
