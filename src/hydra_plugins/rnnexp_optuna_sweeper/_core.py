@@ -100,7 +100,7 @@ def _run(make: MakePool, trials: Trials, asked: Asked, folder: Path) -> dict[str
 
     settings, fixed, space = asked
     retry = bool(getattr(trials, "retry_failed", False))
-    study = _study.open_study(settings, space, folder)
+    study = _study.open_study(settings, space, folder, trials.outdated)
     if retry:
         _study.enqueue_failed(study)
     left = settings.trials - _study.used(study.get_trials(deepcopy=False), retry)

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import platform
+import sys
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,8 +51,16 @@ _PRUNERS: dict[str, type[BasePruner]] = {
 }
 
 
-def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> optuna.Study:
+def open_study(
+    settings: Settings, space: Sequence[Dimension], folder: Path, outdated: str | None = None
+) -> optuna.Study:
     """Open the study of a folder, or begin it.
+
+    Args:
+        settings: of the search.
+        space: what is searched.
+        folder: the search's, whose name the study has.
+        outdated: why the trials of an earlier study do not count; None where they do.
 
     Raises:
         SearchError: an option of the sampler or pruner is unknown, an earlier search of the
@@ -64,6 +73,9 @@ def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> 
         study = _opened(settings, folder)
         if settings.storage is not None:
             _check_owner(study, settings.storage, folder)
+        if outdated and study.get_trials(deepcopy=False):
+            print(f"rnnexp: {_set_aside(study, outdated)}", file=sys.stderr)
+            study = _opened(settings, folder)
         _check_objectives(study, settings)
         _check_space(study, distributions_of(space))
         study.sampler = _sampler(settings, len(study.trials))
@@ -87,6 +99,21 @@ def _opened(settings: Settings, folder: Path) -> optuna.Study:
             directions=list(settings.directions),  # type: ignore[arg-type]  # checked already
             load_if_exists=True,  # another process may have been quicker
         )
+
+
+def _set_aside(study: optuna.Study, why: str) -> str:
+    # To a sampler all trials of a study are of one function, and Optuna takes no trial out of it.
+    name, storage = study.study_name, study._storage  # pyright: ignore[reportPrivateUsage]
+    trials, taken = len(study.get_trials(deepcopy=False)), optuna.get_all_study_names(storage)
+    kept = next(n for i in itertools.count(1) if (n := f"{name}-before-{i}") not in taken)
+    optuna.copy_study(
+        from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=kept
+    )
+    optuna.delete_study(study_name=name, storage=storage)
+    return (
+        f"{name}: its trials so far ({trials}) {why}. They do not count, and are kept as the "
+        f"study '{kept}': the search begins anew."
+    )
 
 
 @contextmanager

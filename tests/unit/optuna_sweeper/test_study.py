@@ -3,6 +3,7 @@
 import platform
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -157,6 +158,29 @@ def test_a_folder_that_another_machine_has_is_not_taken_for_gone(
         open_study(settings, space, mine)
     theirs.mkdir(parents=True)
     assert open_study(settings, space, theirs).trials == [], "the same path is the same folder"
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///{}/trials.db"])
+def test_trials_that_are_none_of_the_search_are_put_by(
+    tmp_path: Path, storage: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, space = asked(storage=storage and storage.format(tmp_path))
+    (tmp_path / "mine").mkdir()
+    open_study(settings, space, tmp_path / "mine", "were made elsewhere")
+    assert capsys.readouterr().err == "", "there are none yet"
+    for name in ("mine-before-1", "mine-before-2"):
+        study = open_study(settings, space, tmp_path / "mine")
+        study.tell(study.ask(distributions_of(space)), 1.0)
+        other = asked("y=1,2", storage=settings.storage, objectives=["b"])
+        again = open_study(*other, tmp_path / "mine", "were made elsewhere")
+        assert (again.trials, again.metric_names) == ([], ["b"])
+        assert "mine: its trials so far (1) were made elsewhere" in (
+            said := capsys.readouterr().err
+        )
+        assert f"kept as the study '{name}'" in said
+        kept = optuna.load_study(study_name=name, storage=again._storage)
+        assert [trial.values for trial in kept.trials] == [[1.0]]
+        optuna.delete_study(study_name="mine", storage=again._storage)
 
 
 def test_reports_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
