@@ -130,11 +130,17 @@ def distributions_of(space: Sequence[Dimension]) -> dict[str, BaseDistribution]:
     return {dimension.name: _distribution(dimension) for dimension in space}
 
 
-def used(trials: Sequence[FrozenTrial], retry_failed: bool) -> int:
-    """Count the trials that stand for one of those wanted: not what failed and is made again."""
-    failed = [t for t in trials if t.state == TrialState.FAIL]
-    for_nothing = [t for t in failed if retry_failed or _is_made_again(t, trials)]
-    return len(trials) - len(for_nothing) - sum(t.state == TrialState.WAITING for t in trials)
+def left(trials: Sequence[FrozenTrial], wanted: int) -> int:
+    """Count the trials that are still to be suggested: those of a failed one's values come on top.
+
+    Args:
+        trials: of the study.
+        wanted: how many there are to be.
+    """
+    suggested = [trial for trial in trials if trial.state != TrialState.WAITING]
+    first = sum(not _makes_again(trial, trials) for trial in suggested)
+    waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+    return max(0, wanted - first) + sum(_makes_again(trial, trials) for trial in waiting)
 
 
 def enqueue_failed(study: optuna.Study) -> None:
@@ -148,6 +154,13 @@ def enqueue_failed(study: optuna.Study) -> None:
 def _is_made_again(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     later = (t for t in trials if t.number > trial.number)
     return any(_values(t) == trial.params for t in later)
+
+
+def _makes_again(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    # Suggested values may come again by themselves; those that were put into the study were chosen.
+    chosen = trial.system_attrs.get("fixed_params")
+    failed = (t for t in trials[: trial.number] if t.state == TrialState.FAIL)
+    return chosen is not None and any(t.params == chosen for t in failed)
 
 
 def _values(trial: FrozenTrial) -> dict[str, Any]:

@@ -196,6 +196,8 @@ class SearchTrials:
         if state == "pruned":
             self.search.judge(item, "its process ended early", None)
             return Result("pruned")
+        if state == "failed" and not self.retry_failed:
+            return Result("failed")
         if state == "running":
             self.search.others.note(item.folder)
         self.search.freeze(item, self.threads_of(item))
