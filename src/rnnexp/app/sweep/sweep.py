@@ -24,7 +24,7 @@ from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
 from rnnexp.app.sweep.held import is_lost, lost, take
-from rnnexp.app.sweep.items import Item, items_of, varied_by, without_lost
+from rnnexp.app.sweep.items import NOT_RUN, Item, items_of, varied_by, without_lost
 from rnnexp.app.sweep.judge import judge, open_record, was_removed
 from rnnexp.app.sweep.others import Others
 from rnnexp.app.sweep.unwritten import Unwritten, write_summary
@@ -110,8 +110,9 @@ class Sweep:
         return without_lost([item.outcome for item in self.items], self.tracking.uri)
 
     def with_earlier(self, own: Sequence[Outcome]) -> list[Outcome]:
-        """List how the jobs of earlier commands ended, and then these."""
-        return [*without_lost(outcomes_of(self.earlier), self.tracking.uri), *own]
+        """List how the jobs of earlier commands ended, and then those of these that did."""
+        ended = [outcome for outcome in own if outcome.error != NOT_RUN]
+        return [*without_lost(outcomes_of(self.earlier), self.tracking.uri), *ended]
 
     @property
     def aim(self) -> tuple[str, str] | None:
