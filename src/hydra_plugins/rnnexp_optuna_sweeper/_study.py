@@ -118,10 +118,12 @@ def _set_aside(study: optuna.Study, why: str) -> str:
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Silence what Optuna warns of whoever does as is done here."""
+    """Silence what Optuna, and Matplotlib for it, warns of whoever does as is done here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes")
+        # Of an axis on which all trials are the same, as where only one has come to its end.
+        warnings.filterwarnings("ignore", message="Attempting to set identical low and high")
         yield
 
 
