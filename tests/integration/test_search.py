@@ -88,14 +88,22 @@ def test_a_place_that_is_free_is_taken_at_once(copied, workdir: Path) -> None:
 
 def test_values_that_were_tried_are_not_run_again(copied, workdir: Path) -> None:
     (workdir / "program.py").write_text(PROGRAM)
-    words = ["-m", "hydra/sweeper=optuna", "hydra/launcher=local", "+x=3,4", "hydra.sweep.dir=out"]
-    words += ["hydra.launcher.jobs=2", "hydra.sweeper.sampler=random", "hydra.sweeper.trials=8"]
+    words = [
+        "-m",
+        "hydra/sweeper=optuna",
+        "hydra/launcher=local",
+        "+x=3,4,5",
+        "hydra.sweep.dir=out",
+    ]
+    words += ["hydra.launcher.jobs=2", "hydra.sweeper.sampler=random", "hydra.sweeper.trials=12"]
+    words += ["hydra.sweeper.seed=0"]
     done = copied("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))
     assert done.code == 0, done.err
-    assert states(workdir / "out") == {"COMPLETE": 8}
-    assert (workdir / "times").read_text().count("begin") == 2
+    assert states(workdir / "out").total() == 12
+    assert states(workdir / "out")["FAIL"] > 1
+    assert (workdir / "times").read_text().count("begin") == 3
     values = {t["params"]["x"]: t["values"] for t in study(workdir / "out")["trials"]}
-    assert values == {"3": [3.0], "4": [4.0]}
+    assert values == {"3": [3.0], "4": [4.0], "5": None}
 
 
 def test_what_does_badly_is_ended_and_marked(

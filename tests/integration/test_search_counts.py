@@ -1,6 +1,7 @@
 """What a search counts: jobs, which trials may share, also where it is refused or killed."""
 
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from rnnexp.__main__ import run as rnnexp_here
+
+from ..conftest import REPOSITORY
 
 SMALL = ["hydra/sweeper=optuna", "sweep.name=mine", "task.length=5", "cell.hidden_size=8"]
 SMALL += ["trainer.max_steps=2", "trainer.val_every=1", "task.batch_size=4"]
@@ -71,6 +74,28 @@ def test_trials_of_another_config_count_in_the_same_search(
     parent = parent_in(store_uri)
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["rnnexp.sweep.finished"] == "3 of 3"
+
+
+def test_trials_of_another_source_or_of_a_folder_that_is_gone_do_not_count(
+    rnnexp, workdir: Path, store_uri: str
+) -> None:
+    (workdir / "mine").mkdir()
+    plugin = workdir / "mine" / "own.py"
+    source = (REPOSITORY / "plugins" / "cells" / "elman.py").read_text()
+    plugin.write_text(source.replace('"elman"', '"own"'))
+    words = [*SMALL, "plugin_dirs=[mine]", "cell=own", "optimizer.lr=interval(1e-3,1e-2)"]
+    words += ["hydra.sweeper.trials=2", "hydra.sweeper.storage=sqlite:///study.db"]
+    assert "trials so far" not in rnnexp("train", "-m", *words).err
+    plugin.write_text(plugin.read_text() + "\n# edited\n")
+    edited = rnnexp("train", "-m", *words)
+    assert "mine: its trials so far (2) were made with other contents of cell own" in edited.err
+    assert edited.err.count("FINISHED in") == 2
+    assert "mine: 2 done | " in edited.out
+    shutil.rmtree(workdir / "outputs")
+    removed = rnnexp("train", "-m", *words)
+    assert "mine: its trials so far (2) were made in a folder that is gone" in removed.err
+    assert removed.err.count("FINISHED in") == 2
+    assert "trials so far" not in rnnexp("train", "-m", *words).err
 
 
 def test_a_search_that_is_refused_touches_nothing(rnnexp, workdir: Path, store_uri: str) -> None:

@@ -99,11 +99,10 @@ def _run(make: MakePool, trials: Trials, asked: Asked, folder: Path) -> dict[str
     from hydra_plugins.rnnexp_optuna_sweeper import _driver, _results, _study
 
     settings, fixed, space = asked
-    retry = bool(getattr(trials, "retry_failed", False))
-    study = _study.open_study(settings, space, folder)
-    if retry:
+    study = _study.open_study(settings, space, folder, trials.outdated)
+    if getattr(trials, "retry_failed", False):
         _study.enqueue_failed(study)
-    left = settings.trials - _study.used(study.get_trials(deepcopy=False), retry)
+    left = _study.left(study.get_trials(deepcopy=False), settings.trials)
     driver = _driver.Driver(study, settings, fixed, space, trials, left)
     first = driver.supply()
     if first is not None:

@@ -58,7 +58,8 @@ class Driver:
         self._runs: list[_Run] = []
         self._looked = 0.0
         self._interrupted: deque[Trial] = deque()
-        self._known: dict[tuple[str, ...], list[float]] = {}
+        self._known: dict[tuple[str, ...], list[float] | None] = {}
+        """What values came to, None where they failed in this search: neither is run again."""
         for frozen in study.get_trials(deepcopy=False):
             if frozen.state == TrialState.RUNNING:
                 number: int = frozen._trial_id  # pyright: ignore[reportPrivateUsage]
@@ -118,8 +119,7 @@ class Driver:
                 run.twins.append(trial)
                 return None
         if overrides in self._known:
-            values = dict(zip(self.settings.objectives, self._known[overrides], strict=True))
-            self._tell(trial, overrides, Result("complete", values))
+            self._tell(trial, overrides, self._result(self._known[overrides]))
             return None
         made = self.trials.prepare(trial.number, [*self.fixed, *overrides])
         if isinstance(made, Result):
@@ -128,6 +128,11 @@ class Driver:
         frozen = self.study.get_trials(deepcopy=False)[trial.number]
         seen = self.trials.reports(made) if frozen.intermediate_values else {}
         return _Run(trial, made, overrides, set(list(seen)[: len(frozen.intermediate_values)]))
+
+    def _result(self, values: list[float] | None) -> Result:
+        if values is None:
+            return Result("failed")
+        return Result("complete", dict(zip(self.settings.objectives, values, strict=True)))
 
     def _overrides(self, params: Mapping[str, object]) -> tuple[str, ...]:
         return tuple(dimension.override(params[dimension.name]) for dimension in self.space)
@@ -169,6 +174,8 @@ class Driver:
                 self.study.tell(trial, values)
                 return
         pruned = result.state == "pruned"
+        if not pruned:
+            self._known[overrides] = None
         self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
     def _objectives(self, values: Mapping[str, float]) -> list[float]:

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import platform
+import sys
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,8 +51,16 @@ _PRUNERS: dict[str, type[BasePruner]] = {
 }
 
 
-def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> optuna.Study:
+def open_study(
+    settings: Settings, space: Sequence[Dimension], folder: Path, outdated: str | None = None
+) -> optuna.Study:
     """Open the study of a folder, or begin it.
+
+    Args:
+        settings: of the search.
+        space: what is searched.
+        folder: the search's, whose name the study has.
+        outdated: why the trials of an earlier study do not count; None where they do.
 
     Raises:
         SearchError: an option of the sampler or pruner is unknown, an earlier search of the
@@ -64,6 +73,9 @@ def open_study(settings: Settings, space: Sequence[Dimension], folder: Path) -> 
         study = _opened(settings, folder)
         if settings.storage is not None:
             _check_owner(study, settings.storage, folder)
+        if outdated and study.get_trials(deepcopy=False):
+            print(f"rnnexp: {_set_aside(study, outdated)}", file=sys.stderr)
+            study = _opened(settings, folder)
         _check_objectives(study, settings)
         _check_space(study, distributions_of(space))
         study.sampler = _sampler(settings, len(study.trials))
@@ -89,12 +101,29 @@ def _opened(settings: Settings, folder: Path) -> optuna.Study:
         )
 
 
+def _set_aside(study: optuna.Study, why: str) -> str:
+    # To a sampler all trials of a study are of one function, and Optuna takes no trial out of it.
+    name, storage = study.study_name, study._storage  # pyright: ignore[reportPrivateUsage]
+    trials, taken = len(study.get_trials(deepcopy=False)), optuna.get_all_study_names(storage)
+    kept = next(n for i in itertools.count(1) if (n := f"{name}-before-{i}") not in taken)
+    optuna.copy_study(
+        from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=kept
+    )
+    optuna.delete_study(study_name=name, storage=storage)
+    return (
+        f"{name}: its trials so far ({trials}) {why}. They do not count, and are kept as the "
+        f"study '{kept}': the search begins anew."
+    )
+
+
 @contextmanager
 def quiet() -> Generator[None]:
-    """Silence what Optuna warns of whoever does as is done here."""
+    """Silence what Optuna, and Matplotlib for it, warns of whoever does as is done here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes")
+        # Of an axis on which all trials are the same, as where only one has come to its end.
+        warnings.filterwarnings("ignore", message="Attempting to set identical low and high")
         yield
 
 
@@ -103,11 +132,17 @@ def distributions_of(space: Sequence[Dimension]) -> dict[str, BaseDistribution]:
     return {dimension.name: _distribution(dimension) for dimension in space}
 
 
-def used(trials: Sequence[FrozenTrial], retry_failed: bool) -> int:
-    """Count the trials that stand for one of those wanted: not what failed and is made again."""
-    failed = [t for t in trials if t.state == TrialState.FAIL]
-    for_nothing = [t for t in failed if retry_failed or _is_made_again(t, trials)]
-    return len(trials) - len(for_nothing) - sum(t.state == TrialState.WAITING for t in trials)
+def left(trials: Sequence[FrozenTrial], wanted: int) -> int:
+    """Count the trials that are still to be suggested: those of a failed one's values come on top.
+
+    Args:
+        trials: of the study.
+        wanted: how many there are to be.
+    """
+    suggested = [trial for trial in trials if trial.state != TrialState.WAITING]
+    first = sum(not _makes_again(trial, trials) for trial in suggested)
+    waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+    return max(0, wanted - first) + sum(_makes_again(trial, trials) for trial in waiting)
 
 
 def enqueue_failed(study: optuna.Study) -> None:
@@ -121,6 +156,13 @@ def enqueue_failed(study: optuna.Study) -> None:
 def _is_made_again(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     later = (t for t in trials if t.number > trial.number)
     return any(_values(t) == trial.params for t in later)
+
+
+def _makes_again(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    # Suggested values may come again by themselves; those that were put into the study were chosen.
+    chosen = trial.system_attrs.get("fixed_params")
+    failed = (t for t in trials[: trial.number] if t.state == TrialState.FAIL)
+    return chosen is not None and any(t.params == chosen for t in failed)
 
 
 def _values(trial: FrozenTrial) -> dict[str, Any]:

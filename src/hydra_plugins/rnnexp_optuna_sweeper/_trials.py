@@ -35,6 +35,11 @@ class Trials(Protocol):
     limits: Limits
     objectives: Sequence[str]
 
+    @property
+    def outdated(self) -> str | None:
+        """Why the trials of the study so far are none of this search; None where they are."""
+        ...
+
     def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:
         """Make the task of a trial; or say what came of it, if that is known."""
         ...
@@ -96,6 +101,7 @@ class HydraTrials:
         self.objectives = objectives
         self.limits = Limits()
         self.lines = Lines(total)
+        self.outdated = None
         self._pruned: set[Path] = set()
 
     def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:

@@ -26,7 +26,14 @@ from rnnexp.tracking.selection import (
     usual_aim,
 )
 from rnnexp.tracking.server import viewed_at
-from rnnexp.tracking.service import Journals, RunLog, Tracking, close_journal, delivered
+from rnnexp.tracking.service import (
+    Journals,
+    RunLog,
+    Tracking,
+    add_artifact,
+    close_journal,
+    delivered,
+)
 from rnnexp.tracking.sqlite_points import experiments_in, lost_from, sweeps_in
 from rnnexp.tracking.views import Comparison
 
@@ -43,6 +50,7 @@ __all__ = [
     "RunRecord",
     "Status",
     "Tracking",
+    "add_artifact",
     "add_artifacts",
     "check_store",
     "close_journal",

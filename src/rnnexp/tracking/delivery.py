@@ -1,5 +1,6 @@
 """One run's journal on its way to the store: held open, due from time to time, tried again."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -115,7 +116,14 @@ class Delivery:
     def _advance(self) -> bool:
         if self._forwarder is None:
             self._forwarder = Forwarder(self.folder, self._open_store())
+        if self._is_removed():
+            self._forwarder.lose(milliseconds())
+            return False
         return self._forwarder.advance()
+
+    def _is_removed(self) -> bool:
+        # Another may stand by its name by now: it is of another run, and is delivered after this.
+        return os.fstat(self._journal.fileno()).st_nlink == 0
 
     def _try(self, act: Callable[[], bool]) -> bool:
         try:

@@ -15,6 +15,7 @@ from rnnexp.tracking.journal import FILE, begins_at, read_from
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
 KILLED = "the process was killed"
+REMOVED = "its folder was removed before all of its record was delivered"
 Point = tuple[str, float, int, int]
 """Key, value, milliseconds since 1970, step."""
 
@@ -118,6 +119,13 @@ class Forwarder:
         self.store.end_run(self._run_id, "FAILED", now)
         self.ended = True
         self._write_cursor()
+
+    def lose(self, now: int) -> None:
+        """Mark a run FAILED whose journal was removed: what it had not delivered is lost."""
+        if self._run_id is not None and not self.ended:
+            self.store.set_tags(self._run_id, {ERROR_TAG: REMOVED})
+            self.store.end_run(self._run_id, "FAILED", now)
+        self.ended = self.ended_here = True
 
     def _is_lost(self, known: Mapping[str, Any]) -> bool:
         """Whether the cursor is damaged, or its journal is another one now: a copy put back."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
 from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
 from rnnexp.tracking.forward import Forwarder
-from rnnexp.tracking.journal import FILE, JournalWriter, cut_torn_tail, read_all, read_from
+from rnnexp.tracking.journal import FILE, cut_torn_tail, read_all, read_from
 from rnnexp.tracking.provenance import config_hash
-from rnnexp.tracking.records import Record, artifact_record, milliseconds
-from rnnexp.tracking.service import delivered
+from rnnexp.tracking.records import Record, milliseconds
+from rnnexp.tracking.service import add_artifact, delivered
 from rnnexp.tracking.sqlite_points import SQLITE
 
 ID_BEGINNING = 4
@@ -160,10 +160,8 @@ def add_artifacts(folder: Path, files: Iterable[Path], where: str) -> str:
     with claimed(folder / FILE) as free:
         if free is False:
             return "left alone, its process is still at work"
-    journal = JournalWriter(folder, background=False)
     for file in files:
-        journal.append(artifact_record(str(file.resolve()), where))
-    journal.close()
+        add_artifact(folder, file, where)
     return sync(folder)
 
 

@@ -50,6 +50,7 @@ def _make(path: Path) -> None:
         stores = load("mlflow.store.tracking.sqlalchemy_store")
         store = stores.SqlAlchemyStore(f"{SQLITE}{beside}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
         store.engine.dispose()
+        _fold_wal(beside)
         beside.replace(path)
     finally:
         _remove(beside)
@@ -59,6 +60,19 @@ def _use_wal(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
+
+
+def _fold_wal(path: Path) -> None:
+    # SQLite's last connection does it by itself, but not where the folder was renamed meanwhile:
+    # what it was opened by is no file any more. This one is opened by the name of now.
+    name = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(name, timeout=1.0, uri=True)  # nobody else should have it
+    try:
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.close()
+    if busy:
+        raise sqlite3.OperationalError(f"{path} is in use by another process while it is made.")
 
 
 def _remove(database: Path) -> None:

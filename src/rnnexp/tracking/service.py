@@ -276,6 +276,19 @@ def close_journal(folder: Path, status: Status, reason: str, log: Path | None = 
     journal.close()
 
 
+def add_artifact(folder: Path, file: Path, where: str = "") -> None:
+    """Have a file copied to the store that was made when its run had ended.
+
+    Args:
+        folder: the run's folder.
+        file: what was made.
+        where: the folder among the run's artifacts.
+    """
+    journal = JournalWriter(folder, background=False)
+    journal.append(artifact_record(str(file.resolve()), where))
+    journal.close()
+
+
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:
     """Tell whether the store of a cursor has the whole journal of a run."""
     known = read_json(folder / cursor, needed=False)

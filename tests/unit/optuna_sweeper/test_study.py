@@ -3,6 +3,7 @@
 import platform
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -12,8 +13,8 @@ from hydra_plugins.rnnexp_optuna_sweeper._study import (
     FILE,
     distributions_of,
     enqueue_failed,
+    left,
     open_study,
-    used,
 )
 from hydra_plugins.rnnexp_optuna_sweeper.config import OptunaSweeperConf
 from hydra_plugins.rnnexp_optuna_sweeper.report import read_reports, write_report
@@ -54,15 +55,34 @@ def test_failed_trials_are_counted_once(tmp_path: Path) -> None:
     study.tell(study.ask(distributions_of(space)), 1.0)
     study.tell(study.ask(distributions_of(space)), state=TrialState.FAIL)
     study.ask(distributions_of(space))
-    assert used(study.trials, retry_failed=False) == 3
-    assert used(study.trials, retry_failed=True) == 2
+    assert left(study.trials, wanted=3) == 0
     enqueue_failed(study)
     enqueue_failed(study)
+    assert left(study.trials, wanted=3) == 1
     assert [trial.state for trial in study.trials].count(TrialState.WAITING) == 1
     again = study.ask(distributions_of(space))
     assert again.params == study.trials[1].params
     study.tell(again, 2.0)
-    assert used(study.trials, retry_failed=False) == 3
+    assert (left(study.trials, wanted=3), left(study.trials, wanted=5)) == (0, 2)
+
+
+def test_values_that_failed_several_times_are_made_again_once(tmp_path: Path) -> None:
+    settings, space = asked("x=1,2", sampler="random", seed=0)
+    study = open_study(settings, space, tmp_path)
+    for _ in range(8):
+        trial = study.ask(distributions_of(space))
+        fails = trial.params["x"] == "1"
+        study.tell(trial, None if fails else 1.0, state=TrialState.FAIL if fails else None)
+    assert [trial.state for trial in study.trials].count(TrialState.FAIL) > 1
+    assert left(study.trials, wanted=8) == 0, "none makes another again: they were suggested"
+    for value in (None, 1.0):
+        enqueue_failed(study)
+        assert left(study.trials, wanted=8) == 1
+        again = study.ask(distributions_of(space))
+        assert again.params == {"x": "1"}
+        study.tell(again, value, state=TrialState.COMPLETE if value else TrialState.FAIL)
+    enqueue_failed(study)
+    assert left(study.trials, wanted=8) == 0
 
 
 def test_a_grid_is_walked_once_and_may_grow(tmp_path: Path) -> None:
@@ -157,6 +177,29 @@ def test_a_folder_that_another_machine_has_is_not_taken_for_gone(
         open_study(settings, space, mine)
     theirs.mkdir(parents=True)
     assert open_study(settings, space, theirs).trials == [], "the same path is the same folder"
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///{}/trials.db"])
+def test_trials_that_are_none_of_the_search_are_put_by(
+    tmp_path: Path, storage: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, space = asked(storage=storage and storage.format(tmp_path))
+    (tmp_path / "mine").mkdir()
+    open_study(settings, space, tmp_path / "mine", "were made elsewhere")
+    assert capsys.readouterr().err == "", "there are none yet"
+    for name in ("mine-before-1", "mine-before-2"):
+        study = open_study(settings, space, tmp_path / "mine")
+        study.tell(study.ask(distributions_of(space)), 1.0)
+        other = asked("y=1,2", storage=settings.storage, objectives=["b"])
+        again = open_study(*other, tmp_path / "mine", "were made elsewhere")
+        assert (again.trials, again.metric_names) == ([], ["b"])
+        assert "mine: its trials so far (1) were made elsewhere" in (
+            said := capsys.readouterr().err
+        )
+        assert f"kept as the study '{name}'" in said
+        kept = optuna.load_study(study_name=name, storage=again._storage)
+        assert [trial.values for trial in kept.trials] == [[1.0]]
+        optuna.delete_study(study_name="mine", storage=again._storage)
 
 
 def test_reports_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:

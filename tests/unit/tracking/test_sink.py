@@ -1,6 +1,7 @@
 """A sink with several runs: what is wrong with one of them concerns no other."""
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -10,9 +11,11 @@ import pytest
 import requests
 
 from rnnexp.tracking import RunLog, delivery, sink
-from rnnexp.tracking.forward import KILLED, Point
+from rnnexp.tracking.forward import KILLED, REMOVED, Point
 from rnnexp.tracking.records import ERROR_TAG, RunHeader
 from rnnexp.tracking.service import delivered
+
+from ...waiting import comes_true
 
 
 class Shelf:
@@ -133,6 +136,27 @@ def test_others_go_on_while_one_is_refused(tmp_path: Path) -> None:
     turning.join(10)
     assert not turning.is_alive()
     assert store.points == {"a": 1, "c": 5}
+
+
+def test_a_run_whose_folder_is_removed_has_failed(tmp_path: Path) -> None:
+    store = Shelf()
+    owner = Owner(store)
+    log = begin(tmp_path / "a")
+    owner.tell([log.folder])
+    turning = threading.Thread(target=owner.sink.run, daemon=True)
+    turning.start()
+    assert comes_true(lambda: store.points == {"a": 1})
+    shutil.rmtree(log.folder)
+    log.end("FINISHED")
+    assert comes_true(lambda: store.status == {"a": "FAILED"})
+    assert store.tags["a"][ERROR_TAG] == REMOVED
+    store.status.clear()
+    finished(tmp_path / "a")  # another of that name
+    owner.gone.set()
+    turning.join(10)
+    assert not turning.is_alive()
+    assert store.status == {"a": "FINISHED"}
+    assert store.points == {"a": 2}
 
 
 def test_a_run_without_a_journal_holds_up_no_other(tmp_path: Path, capsys) -> None:

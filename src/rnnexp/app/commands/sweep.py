@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnnexp.app.commands.arguments import hydra_words, only_informs, plain
 from rnnexp.app.jobs.folder import (
@@ -24,6 +25,9 @@ from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.errors import ConfigError, unknown
 from rnnexp.tracking.files import read_json
+
+if TYPE_CHECKING:
+    from rnnexp.app.sweep.search import Search
 
 _WORDS: dict[State, str] = {
     "new": "to run",
@@ -65,6 +69,7 @@ def plan(arguments: list[str]) -> int:
     from rnnexp.app.config.compose import check_jobs, launcher_of, prepare
     from rnnexp.app.run.going_on import check_resumes
     from rnnexp.app.sweep.places import places_of
+    from rnnexp.app.sweep.search import Search
     from rnnexp.app.sweep.session import Session
     from rnnexp.app.sweep.watch import JobTask
 
@@ -79,7 +84,7 @@ def plan(arguments: list[str]) -> int:
     check_resumes([job.plan for job in jobs], multirun=True)
     sweep = Session(["rnnexp", "sweep", "plan"], jobs, overrides, True).sweep
     assert sweep is not None
-    folders, left = _plan_jobs(sweep) if sweep.items else _plan_search(sweep)
+    folders, left = _plan_search(sweep) if isinstance(sweep, Search) else _plan_jobs(sweep)
     launcher = launcher_of(overrides, args.config_dir)
     tasks = [JobTask(Item(job, "", Path())) for job in jobs]
     places = places_of(launcher, left, tasks)
@@ -96,8 +101,11 @@ def _plan_jobs(sweep: Sweep) -> tuple[list[Path], int]:
     return [item.folder for item in sweep.items], len(sweep.left())
 
 
-def _plan_search(sweep: Sweep) -> tuple[list[Path], int]:
+def _plan_search(sweep: "Search") -> tuple[list[Path], int]:
     # Which trials it will have is not known before they are suggested.
+    if sweep.changed:
+        print(f"{sweep.name}: its trials so far {sweep.outdated}. It would begin anew.")
+        return [], sweep.total
     folders = folders_in(sweep.folder)
     states: list[State] = [state_of(folder) for folder in folders]
     print(f"{sweep.name}: {sweep.describe()}")

@@ -20,9 +20,20 @@ def file_digests(values: Mapping[str, Any]) -> dict[str, str]:
         The sha256 of each file by the key that names it, such as ``task.path``; a folder, and a
         file that is not there, has none.
     """
+    return {key: digest for key, _, digest in _found(values)}
+
+
+def digests_by_file(values: Mapping[str, Any]) -> dict[str, str]:
+    """Do as `file_digests`, by the names of the files themselves."""
+    return {text: digest for _, text, digest in _found(values)}
+
+
+def _found(values: Mapping[str, Any]) -> Generator[tuple[str, str, str]]:
     named = [pair for group in _GROUPS for pair in _texts(values.get(group), group)]
-    found = {key: _digest(Path(text).expanduser()) for key, text in named if text}
-    return {key: digest for key, digest in found.items() if digest is not None}
+    for key, text in named:
+        digest = _digest(Path(text).expanduser()) if text else None
+        if digest is not None:
+            yield key, text, digest
 
 
 def _texts(value: Any, key: str) -> Generator[tuple[str, str]]:

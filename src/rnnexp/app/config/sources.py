@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from rnnexp.app.config.data_files import file_digests
+from rnnexp.app.config.data_files import digests_by_file, file_digests
 from rnnexp.discovery import load_file, load_plugins, module_name
 from rnnexp.errors import PluginError
 from rnnexp.registry import REGISTRY, Entry, Failure, Kind
@@ -44,6 +44,15 @@ def digests(values: Values) -> dict[str, str]:
         for kind, name in named(values)
     }
     return plugins | file_digests(values)
+
+
+def contents(values: Values) -> dict[str, str]:
+    """Hash the same by what it is called: ``cell gru``, ``file data.txt``; configs may share it."""
+    plugins = {
+        f"{kind} {name}": digest(REGISTRY.get(kind, name).content) for kind, name in named(values)
+    }
+    files = digests_by_file(values).items()
+    return plugins | {f"file {name}": found for name, found in files}
 
 
 def digest(content: bytes) -> str:

@@ -17,6 +17,7 @@ from rnnexp.tracking.outcome import Outcome
 COMPLETE, FROZEN, STATUS = "COMPLETE", "job.json", "status.json"
 PRUNED = "pruned.json"
 """Written by a search that is about to end a job; the job finds it when it is asked to end."""
+REMOVED = "its folder was removed or renamed while it ran"
 SWEEPS = Path("outputs", "sweeps")
 JOB_KEY = "rnnexp.job_key"
 """The tag of a run that names its job."""

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from filelock import FileLock
 
-from rnnexp.errors import UserError
+from rnnexp.errors import EXIT_FAILED, UserError
 from rnnexp.tracking.files import clear_left, read_json, write_json
 
 FILE, LOCK = "lease.json", ".lease.lock"
@@ -86,6 +86,18 @@ class Lease:
             return _is_lease(values) and values.get("token", self.token) != self.token
         return False
 
+    def is_removed(self) -> bool:
+        """Tell whether its folder was removed or renamed: what stands there now is no lease."""
+        if self._ended.is_set():
+            return False
+        try:
+            (self.folder / FILE).stat()
+        except FileNotFoundError:
+            return True
+        except OSError:  # what cannot be looked up says nothing
+            return False
+        return False
+
     def beat(self) -> None:
         """Give a sign of life, if the last one is old; what a full disk refuses, the next try."""
         if time.monotonic() - self._beaten < BEAT_SECONDS:
@@ -117,25 +129,30 @@ class Lease:
     def keep_beating(self) -> None:
         """Give signs of life from a thread until it is handed back; end the process if it is lost.
 
-        Two processes that train in one folder would spoil each other's record and checkpoints.
+        Two processes that train in one folder would spoil each other's record and checkpoints; one
+        whose folder was removed would train for a record that is no more.
         """
         self._thread = threading.Thread(target=self._keep_beating, name="lease", daemon=True)
         self._thread.start()
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(1.0):
+            if self.is_removed():
+                words = "was removed or renamed while this process was at work in it"
+                _end(f"{self.folder} {words}", EXIT_FAILED)
             if self.is_lost():
-                self._give_way()
+                who = holder_of(self.folder) or "another process"
+                words = "has taken it over while this process stood still"
+                _end(f"{self.folder}: {who} {words}", BUSY)
             self.beat()
 
-    def _give_way(self) -> NoReturn:
-        # At once, and without a checkpoint: what stands in the folder is the other's.
-        try:
-            who = holder_of(self.folder) or "another process"
-            words = "has taken it over while this process stood still; this one ends here"
-            print(f"rnnexp: {self.folder}: {who} {words}", file=sys.stderr, flush=True)
-        finally:
-            os._exit(BUSY)
+
+def _end(why: str, code: int) -> NoReturn:
+    # At once, and without a checkpoint: the folder is not this process's any more.
+    try:
+        print(f"rnnexp: {why}; it ends here", file=sys.stderr, flush=True)
+    finally:
+        os._exit(code)
 
 
 def acquire(folder: Path, patience: float = 0.0) -> Lease | None:

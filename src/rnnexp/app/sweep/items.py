@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rnnexp.app.config.build import run_name
 from rnnexp.app.config.compose import Job
+from rnnexp.app.config.identity import job_key
 from rnnexp.app.jobs.folder import outcome_of
 from rnnexp.app.run.run import flatten
 from rnnexp.tracking import lost_from
@@ -58,8 +59,16 @@ def without_lost(outcomes: Sequence[Outcome], uri: str) -> list[Outcome]:
     return [replace(o, run_id=None) if o.run_id in lost else o for o in outcomes]
 
 
-def own_words(job: Job, shared: Collection[str]) -> tuple[str, ...]:
-    """List the overrides of a job that are not shared, and that its name does not tell."""
+def items_of(jobs: Sequence[Job], folder: Path) -> list[Item]:
+    """Give jobs their identities, and folders in that of their sweep."""
+    shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
+    keys = [job_key(job.plan) for job in jobs]
+    pairs = zip(jobs, keys, strict=True)
+    return [Item(job, key, folder / key, _own_words(job, shared)) for job, key in pairs]
+
+
+def _own_words(job: Job, shared: Collection[str]) -> tuple[str, ...]:
+    # Those that are not shared, and that its name does not tell.
     told = ("task", "cell", "clip", "seed")  # by the name that a run has anyway
     words = (word for word in job.overrides if word not in shared)
     return tuple(word for word in words if word.partition("=")[0] not in told)

@@ -1,10 +1,11 @@
 """What has become of a job whose process has ended, in whatever way."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from hydra_plugins.rnnexp_local_launcher._pool import STOPPED
-from rnnexp.app.jobs.folder import COMPLETE, Frozen, outcome_of, pruned_at
+from rnnexp.app.jobs.folder import COMPLETE, Frozen, is_frozen, outcome_of, pruned_at
 from rnnexp.app.jobs.log import LOG, log_tail
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
@@ -53,6 +54,20 @@ def judge(
     _end_record(item, outcome, stopped, open_record)
     write(outcome)
     return outcome
+
+
+def was_removed(folder: Path) -> bool:
+    """Tell whether the folder of a job has gone while it ran, and clear what was saved there after.
+
+    A retry would go on from it, without a record of what came before.
+
+    Args:
+        folder: the job's, whose process has ended.
+    """
+    if is_frozen(folder) or any((folder / name).is_file() for name in (JOURNAL, COMPLETE)):
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
 
 
 def open_record(item: Item, experiment: str, tracking: Tracking) -> RunLog:

@@ -13,6 +13,7 @@ from hydra_plugins.rnnexp_optuna_sweeper.report import read_reports
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.compose import Corner, compose_trial
 from rnnexp.app.config.identity import job_key
+from rnnexp.app.config.sources import contents
 from rnnexp.app.jobs.folder import ENDS, PRUNED, State, state_of
 from rnnexp.app.jobs.lease import BUSY
 from rnnexp.app.sweep.definition import DEFINITION
@@ -21,7 +22,7 @@ from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.errors import UserError
 from rnnexp.tracking import BEST, Tracking
-from rnnexp.tracking.files import write_json
+from rnnexp.tracking.files import read_json, write_json
 from rnnexp.tracking.outcome import Outcome
 
 PICTURES = "search"
@@ -53,6 +54,10 @@ class Search(Sweep):
         self.refused: list[Outcome] = []
         self.unsuggested = self.settings.trials
         self.words = ""
+        self.contents: dict[str, str] = {}
+        for corner in corners:
+            self.contents |= contents(corner.plan.values)
+        self._defined = read_json(self.folder / DEFINITION)
         if self.settings.pruner != "none":
             self.reports = self.settings.objectives[0].removesuffix(BEST)
         self.tags["rnnexp.search.sampler"] = self.settings.sampler
@@ -63,6 +68,25 @@ class Search(Sweep):
     def total(self) -> int:
         """How many jobs there will be: trials of one config are one job."""
         return len(self.items) + len(self.refused) + self.unsuggested
+
+    @property
+    def changed(self) -> list[str]:
+        """What it is made of that has another content than when its trials so far were made."""
+        before = self._defined.get("contents", {})
+        return [name for name, now in self.contents.items() if before.get(name, now) != now]
+
+    @property
+    def outdated(self) -> str | None:
+        """Why trials so far are none of this search, in words; None where they are."""
+        if not self._defined:
+            return "were made in a folder that is gone"
+        changed = ", ".join(self.changed)
+        return f"were made with other contents of {changed}" if changed else None
+
+    @property
+    def earlier(self) -> list[Path]:
+        """The folders of jobs that earlier commands have begun, unless it begins anew."""
+        return [] if self.outdated else super().earlier
 
     @property
     def whole(self) -> int:
@@ -91,9 +115,11 @@ class Search(Sweep):
         return f"a search of {how.trials} trials by {how.sampler}{pruned}, to {wanted}"
 
     def definition(self) -> dict[str, Any]:
-        """Say what it is, how many trials it is to have, and how many of them there are."""
+        """Say what it is, how many trials it is to have, how many there are, and made of what."""
         trials = self.settings.trials
-        return {**super().definition(), "trials": trials, "suggested": trials - self.unsuggested}
+        suggested = {"trials": trials, "suggested": trials - self.unsuggested}
+        made_of = {**self._defined.get("contents", {}), **self.contents}
+        return {**super().definition(), **suggested, "contents": made_of}
 
     @property
     def aim(self) -> tuple[str, str]:
@@ -170,6 +196,8 @@ class SearchTrials:
         if state == "pruned":
             self.search.judge(item, "its process ended early", None)
             return Result("pruned")
+        if state == "failed" and not self.retry_failed:
+            return Result("failed")
         if state == "running":
             self.search.others.note(item.folder)
         self.search.freeze(item, self.threads_of(item))
@@ -180,6 +208,11 @@ class SearchTrials:
         item = self._item(number, overrides)
         if item is not None and state_of(item.folder) in ENDS:
             self.search.add(item)
+
+    @property
+    def outdated(self) -> str | None:
+        """Hand it on."""
+        return self.search.outdated
 
     def expect(self, left: int) -> None:
         """Hand it on."""

@@ -28,6 +28,7 @@ from rnnexp.app.run.run import package_list, run
 from rnnexp.app.run.stopped import after_end, after_stop, deliver_rest
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.items import NOT_RUN, Item
+from rnnexp.app.sweep.named import name_runs
 from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
 from rnnexp.app.sweep.sweep import Sweep
@@ -161,6 +162,7 @@ class Session:
             self.outcomes = self.sweep.outcomes
             self._draw(self.sweep)
             self.sweep.close(self.stopped)
+            name_runs(self.sweep, self.patience)
         deliver_rest(self.tracking, self.patience)
         if self.sweep is not None and self.sweep.opened:
             self._sum_up(self.sweep)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp.app.config.compose import Job
-from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import write_sources
 from rnnexp.app.jobs.folder import (
     JOB_KEY,
+    REMOVED,
     SWEEPS,
     Frozen,
     State,
@@ -24,8 +24,8 @@ from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
 from rnnexp.app.sweep.held import is_lost, lost, take
-from rnnexp.app.sweep.items import Item, own_words, varied_by, without_lost
-from rnnexp.app.sweep.judge import judge, open_record
+from rnnexp.app.sweep.items import NOT_RUN, Item, items_of, varied_by, without_lost
+from rnnexp.app.sweep.judge import judge, open_record, was_removed
 from rnnexp.app.sweep.others import Others
 from rnnexp.app.sweep.unwritten import Unwritten, write_summary
 from rnnexp.tracking import (
@@ -70,12 +70,7 @@ class Sweep:
         self.tracking = tracking
         self.tags = dict(tags)
         self.experiment = str(values["tracking"]["experiment"])
-        keys = [job_key(job.plan) for job in jobs]
-        shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
-        self.all_items = [
-            Item(job, key, self.folder / key, own_words(job, shared))
-            for job, key in zip(jobs, keys, strict=True)
-        ]
+        self.all_items = items_of(jobs, self.folder)
         self.varied = varied_by(self.all_items)
         self.items = list({item.key: item for item in self.all_items}.values())
         self.elsewhere: set[str] = set()
@@ -113,6 +108,11 @@ class Sweep:
     def outcomes(self) -> list[Outcome]:
         """How each job ended, with the ids that the store has now."""
         return without_lost([item.outcome for item in self.items], self.tracking.uri)
+
+    def with_earlier(self, own: Sequence[Outcome]) -> list[Outcome]:
+        """List how the jobs of earlier commands ended, and then those of these that did."""
+        ended = [outcome for outcome in own if outcome.error != NOT_RUN]
+        return [*without_lost(outcomes_of(self.earlier), self.tracking.uri), *ended]
 
     @property
     def aim(self) -> tuple[str, str] | None:
@@ -227,6 +227,9 @@ class Sweep:
 
     def judge(self, item: Item, how: str, code: int | None, **by: bool) -> Outcome:
         """Say how a job has ended, also where its process could not; see `judge`."""
+        if was_removed(item.folder):
+            how, code = REMOVED, None
+            self.freeze(item, threads=1)  # for its record: a retry freezes it anew
         opened = partial(open_record, item, self.experiment, self.tracking)
         return judge(item, how, code, opened, self._unwritten.take, **by)
 
@@ -276,12 +279,12 @@ class Sweep:
         parent.end(self.status, None if whole else f"{done} of {self.total} runs finished")
 
     def _summarise(self, parent: RunLog, own: Sequence[Outcome]) -> None:
-        outcomes = [*without_lost(outcomes_of(self.earlier), self.tracking.uri), *own]
+        outcomes = self.with_earlier(own)
         finished = f"{sum(outcome.well for outcome in outcomes)} of {self.whole}"
         tags = {"rnnexp.sweep.finished": finished, "rnnexp.sweep.jobs": str(self.whole)}
         parent.tags({**tags, **self.best(outcomes)})
-        file = self.folder / "sweep_summary.json"
-        if write_summary(file, outcomes):
+        file = write_summary(self.folder, outcomes)
+        if file is not None:
             parent.artifact(file)
 
     def _header(self) -> RunHeader:

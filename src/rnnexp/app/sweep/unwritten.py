@@ -54,23 +54,24 @@ class Unwritten:
         self._outcomes.clear()
 
 
-def write_summary(file: Path, outcomes: Sequence[Outcome]) -> bool:
+def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
     """Write how all jobs of a sweep have ended; say where that cannot be.
 
     Args:
-        file: where to.
+        folder: the sweep's.
         outcomes: of the jobs.
 
     Returns:
-        Whether it is written.
+        The file; None if it could not be written.
     """
+    file = folder / "sweep_summary.json"
     try:
         write_json(file, [outcome.__dict__ for outcome in outcomes], indent=1)
     except OSError as error:
         words = f"cannot be written: {_reason(error)}. The same command again writes it."
         print(f"rnnexp: {file}: {words}", file=sys.stderr)
-        return False
-    return True
+        return None
+    return file
 
 
 def _reason(error: OSError) -> str:

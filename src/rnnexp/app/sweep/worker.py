@@ -11,7 +11,7 @@ from rnnexp.app.config.compose import prepare
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import load_as_recorded
 from rnnexp.app.config.validate import validate_plain
-from rnnexp.app.jobs.folder import COMPLETE, Frozen, artifact_root, is_done, outcome_of
+from rnnexp.app.jobs.folder import COMPLETE, REMOVED, Frozen, artifact_root, is_done, outcome_of
 from rnnexp.app.jobs.lease import BUSY, Lease, acquire
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import run
@@ -76,6 +76,9 @@ def finish(outcome: Outcome, lease: Lease) -> int:
     """Mark a finished job COMPLETE, unless it was taken over meanwhile."""
     if outcome.status != "FINISHED":
         print(outcome.how, file=sys.stderr)
+        return EXIT_FAILED
+    if lease.is_removed():
+        print(f"{lease.folder}: {REMOVED}; its result is lost with it", file=sys.stderr)
         return EXIT_FAILED
     if not lease.is_mine():
         print("another process has taken this job over; its result counts", file=sys.stderr)

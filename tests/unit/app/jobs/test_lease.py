@@ -146,3 +146,21 @@ def test_what_cannot_be_read_or_was_handed_back_is_not_lost(tmp_path: Path) -> N
     lease.release()
     assert acquire(tmp_path) is not None
     assert not lease.is_lost(), "it is not held any more: there is nothing to lose"
+
+
+REMOVED = """
+import shutil, time
+from pathlib import Path
+from rnnexp.app.jobs.lease import acquire
+with acquire(Path("job")).beating():
+    shutil.rmtree("job")
+    time.sleep(30)
+"""
+
+
+def test_whose_folder_is_removed_ends_in_words(python, tmp_path: Path) -> None:
+    done = python("-c", REMOVED, cwd=tmp_path)
+    assert done.code == 1
+    assert done.err == (
+        "rnnexp: job was removed or renamed while this process was at work in it; it ends here\n"
+    )

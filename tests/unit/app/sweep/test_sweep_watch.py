@@ -1,5 +1,6 @@
 """What a sweep says of its jobs as they end."""
 
+import json
 import signal
 from pathlib import Path
 from typing import Literal
@@ -56,6 +57,8 @@ def test_jobs_that_end_together_are_counted_one_by_one(
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in lines] == ["[1/3]", "[2/3]"]
     assert sweep.count() == {"done": 2, "running": 0, "failed": 0, "left": 1}
+    summary = json.loads((sweep.folder / "sweep_summary.json").read_text())
+    assert [outcome["status"] for outcome in summary] == ["FINISHED"] * 2, "the third never ran"
 
 
 ENDS = {  # of the job that another process has when the sweep begins; of the last one
@@ -115,7 +118,7 @@ def test_the_reason_of_a_failed_job_is_said_once(
     task = JobTask(sweep.items[0])
     watcher = SweepWatcher(sweep, moving=False)
     watcher.started(task)
-    task.item.folder.mkdir()
+    sweep.freeze(task.item, 1)
     outcome = Outcome(task.name, str(task.item.folder), error="the cell broke")
     outcome.write()
     task.log.write_text(f"a warning\n{outcome.how}\n")
