@@ -33,7 +33,7 @@ from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import RecordFirst, ResumePoint
 from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
-from rnnexp.training.validations import ValidateFirst, ValidateLast
+from rnnexp.training.validations import ValidateBetweenSteps, ValidateFirst, ValidateLast
 
 CHART_POINTS = 300
 """MLflow's charts show 320 points of a series: a cliff must stand in one that has fewer."""
@@ -108,7 +108,10 @@ def _callbacks(
     callbacks += [*_plugged_in(plan.values), monitor]
     if log is not None:
         callbacks += _recording(plan, folder, log, monitor)
-    last = ValidateLast(plan.values["trainer"]["max_steps"])
+    options = plan.values["trainer"]
+    if options["accumulate"] > 1:
+        callbacks.append(ValidateBetweenSteps(options["val_every"]))
+    last = ValidateLast(options["max_steps"])
     judged = selected_by([plan])
     best = KeepBest(folder / "checkpoints", judged)
     first = [ValidateFirst()] if plan.values["model"]["readout_fit"] == "ridge" else []

@@ -76,9 +76,7 @@ def test_a_run_that_began_with_a_file_begins_with_it_again(from_file: Path) -> N
 def test_a_file_that_is_another_since_is_refused(from_file: Path) -> None:
     first = from_file.parent / "first"
     trained(first, "trainer.max_steps=6", "seed=1", origin=locate(str(first)))
-    with pytest.raises(
-        ConfigError, match=r"The run began with .*, which is not there any"
-    ):
+    with pytest.raises(ConfigError, match=r"The run began with .*, which is not there any"):
         rebuild(from_file, 5)
     trained(first, "trainer.max_steps=4", "seed=3")
     with pytest.raises(ConfigError, match=r"The run began with .*, which may hold other weights"):
