@@ -16,6 +16,8 @@ from rnnexp.tracking import LATEST, find_run, load_run
 from rnnexp.training.checkpoints import find_checkpoint
 
 OUTPUTS, JOURNAL, CONFIG_FILE = "outputs", "journal.jsonl", "config.yaml"
+_OPEN = ("cell", "task", "optimizer", "scheduler")
+"""Groups whose keys are those of what they name."""
 RERUN_OF = "rnnexp.rerun_of"
 """Tag of a rerun: which run it makes again."""
 
@@ -129,10 +131,23 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     _check_no_rerun(wanted, origin.folder)
     earlier = _kept_by_hydra(origin.folder, "overrides.yaml")
     new = {o.key_or_group for o in given}
-    kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
+    lost = _keys_lost(given, origin.folder)
+    kept = [
+        o.input_line or ""
+        for o in parse(earlier or [])
+        if o.key_or_group not in new and not o.key_or_group.startswith(lost)
+    ]
     if "hydra.run.dir" not in new:
         kept.append(f"hydra.run.dir={quoted(str(origin.folder.resolve()))}")
     return [*kept, *(_by_folder(o, origin.folder) for o in given)]
+
+
+def _keys_lost(given: Sequence[Override], folder: Path) -> tuple[str, ...]:
+    # Another choice has other keys; the same one again has those that were set.
+    then = (_kept_by_hydra(folder, "hydra.yaml") or {}).get("hydra", {}).get("runtime", {})
+    choices = then.get("choices", {})
+    now = {o.key_or_group: o.value() for o in given}
+    return tuple(f"{g}." for g in _OPEN if g in now and now[g] != choices.get(g, now[g]))
 
 
 def earlier_config_dir(overrides: Sequence[str]) -> str | None:
