@@ -50,7 +50,7 @@ class ValidateBetweenSteps(Callback):
         trainer.val_check_batch = done if done and self._is_due(trainer, done) else done + 1
 
     def _is_due(self, trainer: Trainer, done: int) -> bool:
-        batches, accumulate = trainer.num_training_batches, trainer.accumulate_grad_batches
+        batches, accumulate = int(trainer.num_training_batches), trainer.accumulate_grad_batches
         batch_idx = trainer.fit_loop.batch_idx % batches  # -1 before an epoch: the last of one
         size = size_of_step(batch_idx, batches, accumulate)
         ends_step = batch_idx % accumulate + 1 == size
