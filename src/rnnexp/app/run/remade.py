@@ -1,11 +1,12 @@
-"""Whether a step that was made again is the one on record."""
+"""What a run that is made again begins with, and whether a step of it is the one on record."""
 
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import RunRecord, is_outside_identity, provenance
+from rnnexp.tracking import RunRecord, is_outside_identity, load_run, provenance
+from rnnexp.training.checkpoints import steps_done
 
 _GROWN = 1e-2
 """Another machine rounds otherwise, which has grown over the steps since the checkpoint."""
@@ -21,6 +22,18 @@ def begun_from(run: RunRecord) -> Path | None:
     """Name the checkpoint that a run has its first weights from; None for its seed."""
     file = run.parts[0].tags.get("rnnexp.resumed_from", "None") if run.parts else "None"
     return None if file == "None" else Path(file)
+
+
+def first_weights(folder: Path) -> Path | None:
+    """Find the checkpoint that a run began with, to begin with it again; None for its seed.
+
+    Raises:
+        ConfigError: it is not there any more, or it is damaged.
+    """
+    begun = begun_from(load_run(folder))
+    if begun is not None and steps_done(begun) is None:
+        raise ConfigError(f"The run began with {begun}, which is gone or damaged. Put it back.")
+    return begun
 
 
 def check_remade(run: RunRecord, step: int, figures: dict[str, float]) -> None:

@@ -47,11 +47,11 @@ def origin_of(resume: str | None, folder: Path, own: bool = False) -> Origin | N
         folder: the run's folder.
         own: whether a record that stands in the folder is an earlier part of this very run.
     """
-    if own and (folder / JOURNAL).is_file():
-        found = find_checkpoint(folder)
-        origin = Origin(found.path, folder=folder, notes=found.notes)
-    else:
-        origin = locate(resume) if resume else None
+    found = find_checkpoint(folder) if own and (folder / JOURNAL).is_file() else None
+    origin = locate(resume) if resume and not (found and found.path) else None
+    if found is not None:  # before its first checkpoint it begins where it began
+        begun = origin.checkpoint if origin else None
+        origin = Origin(found.path or begun, folder=folder, notes=found.notes)
     for note in origin.notes if origin else ():
         print(f"rnnexp: {note}", file=sys.stderr)
     return origin

@@ -1,5 +1,6 @@
 """A step that is made again is the one on record, or it is refused."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import pytest
 
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.run.rebuild import rebuild
-from rnnexp.app.run.remade import check_remade
-from rnnexp.app.run.resume import Origin, locate
+from rnnexp.app.run.remade import check_remade, first_weights
+from rnnexp.app.run.resume import Origin, locate, origin_of
 from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals, RunRecord, load_run
@@ -71,6 +72,20 @@ def test_a_run_that_began_with_a_file_begins_with_it_again(from_file: Path) -> N
         rebuild(from_file, 4)
     trained(from_file, "trainer.max_steps=9", "seed=2", origin=locate(str(from_file)))
     check_made_again(from_file, 5, 9)
+
+
+def test_a_part_of_it_without_a_checkpoint_begins_with_the_file_again(from_file: Path) -> None:
+    file = from_file.parent / "first" / FILE
+    assert first_weights(from_file) == file
+    assert first_weights(file.parent.parent) is None
+    own = from_file / FILE
+    origin = origin_of(str(file), from_file, own=True)
+    assert origin == Origin(own, folder=from_file), "it has gone on since"
+    shutil.rmtree(own.parent)
+    assert origin_of(str(file), from_file, own=True) == Origin(file, folder=from_file)
+    file.unlink()
+    with pytest.raises(ConfigError, match=r"The run began with .*, which is gone or damaged"):
+        first_weights(from_file)
 
 
 def test_a_file_that_is_another_since_is_refused(from_file: Path) -> None:
