@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EarlyStopping
 
 from rnnexp.app.config.build import Plan, Values, run_name
 from rnnexp.app.config.figures import selected_by
@@ -28,6 +27,7 @@ from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.best import KeepBest
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
+from rnnexp.training.early_stop import EarlyStopping
 from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
@@ -147,9 +147,7 @@ def _changing(values: Values, judged: str) -> list[Callback]:
     callbacks: list[Callback] = []
     options = values["trainer"]
     if options["early_stop_after"] is not None:
-        # A figure that is not finite is no improvement; what else it is, monitor.nonfinite says.
-        patience = options["early_stop_after"]
-        callbacks.append(EarlyStopping(judged, patience=patience, check_finite=False))
+        callbacks.append(EarlyStopping(judged, options["early_stop_after"]))
     term = omega_term(values)
     if term is not None:
         callbacks.append(OmegaRegulariser(term))
