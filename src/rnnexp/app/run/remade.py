@@ -11,7 +11,7 @@ from rnnexp.training.checkpoints import steps_done
 _GROWN = 1e-2
 """Another machine rounds otherwise, which has grown over the steps since the checkpoint."""
 _SMALL = 1e-4
-"""Where the config has changed, another step may look much the same."""
+"""Where the config has changed, another step may look much the same; a CPU repeats every bit."""
 _HALF = 3e-2
 """A number of 16 bits is known to a per cent; the backend of a step made again may be another."""
 _NO_PART = ("resume", "trainer.max_steps", "trainer.max_epochs", "trainer.val_every")
@@ -48,9 +48,7 @@ def check_remade(run: RunRecord, step: int, figures: dict[str, float]) -> None:
         ConfigError: names the first that differs by more than rounding, and why it may.
     """
     changed = _changed(run)
-    tolerance = _SMALL if changed else _GROWN
-    if "16" in run.params.get("trainer.precision", ""):
-        tolerance = _HALF
+    tolerance = _tolerance(run, bool(changed))
     for name, made in figures.items():
         known = dict(run.metrics.get(name, ())).get(step, made)
         if not _agree(known, made, tolerance):
@@ -58,6 +56,13 @@ def check_remade(run: RunRecord, step: int, figures: dict[str, float]) -> None:
                 f"Step {step} cannot be made again: its {name} comes out as {made:.6g}, and "
                 f"{known:.6g} is on record. {_why(run, changed)}"
             )
+
+
+def _tolerance(run: RunRecord, changed: bool) -> float:
+    if "16" in run.params.get("trainer.precision", ""):
+        return _HALF
+    repeats = run.params.get("trainer.accelerator", "cpu") == "cpu"
+    return _SMALL if changed and repeats else _GROWN
 
 
 def _agree(known: float, made: float, tolerance: float) -> bool:
