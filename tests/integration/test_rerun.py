@@ -125,3 +125,17 @@ def folder_of_rerun(workdir: Path) -> Path:
 def checkpoint_of_rerun(workdir: Path) -> int:
     files = list(workdir.glob("outputs/*/*-rerun-*/checkpoints/last.ckpt"))
     return torch.load(files[0], weights_only=True)["global_step"] if files else 0
+
+
+@pytest.mark.slow
+def test_a_run_that_began_with_a_checkpoint_begins_with_it_again(
+    rnnexp, workdir: Path, store_uri: str
+) -> None:
+    words = ["cell=elman", *OPTIONS[2:], "tracking.wait=0"]
+    assert rnnexp("train", *words, "seed=1", "hydra.run.dir=first").code == 0
+    file = "resume=first/checkpoints/last.ckpt"
+    done = rnnexp("train", *words, file, "trainer.max_steps=18", "hydra.run.dir=second")
+    assert done.code == 0, done.err
+    again = rnnexp("rerun", "second")
+    assert again.code == 0, again.err
+    assert "The same figures as before, to the last bit:" in again.out, again.out

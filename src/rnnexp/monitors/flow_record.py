@@ -50,6 +50,8 @@ class FlowRecord:
         if self._every is not None and begins:
             self._next = (steps_done // self._every + 1) * self._every
             self._parts = []
+        elif before == 0 and self._parts and self._parts[-1].after:
+            self._parts = []  # of a sequence that is given up, for a run goes on with other windows
         return self.is_open
 
     def note(self, each: Pass | Flow) -> None:
@@ -81,11 +83,12 @@ class FlowRecord:
         """Keep what has been joined so far, over a resume."""
         parts = self._parts
         found = None if parts is None else [asdict(flow) for flow in parts]
-        return {"next": self._next, "parts": found}
+        return {"next": self._next, "parts": found, "every": self._every}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with it."""
-        self._next, parts = int(state_dict["next"]), state_dict["parts"]
+        """Go on with it; what comes every so many steps now does so from here."""
+        paced = state_dict.get("every", self._every) == self._every
+        self._next, parts = int(state_dict["next"]) if paced else 0, state_dict["parts"]
         self._parts = None if parts is None else [Flow(**part) for part in parts]
 
 

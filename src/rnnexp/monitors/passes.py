@@ -94,11 +94,11 @@ def flows_of(passes: Iterable[Pass | Flow]) -> list[Flow]:
     The step's batch is that of all its passes: each of them has rows of its own, and the loss of
     each has been divided by their number. Those of before a resume are flows already.
     """
-    places: dict[int, list[Pass | Flow]] = {}
+    places: dict[tuple[int, int], list[Pass | Flow]] = {}
     for each in passes:
-        if each.norms:
-            places.setdefault(each.begin, []).append(each)
-    return [_joined(begin, places[begin]) for begin in sorted(places)]
+        if each.norms:  # windows of before a resume may have had other ends
+            places.setdefault((each.begin, each.after), []).append(each)
+    return [_joined(place[0], places[place]) for place in sorted(places)]
 
 
 def _joined(begin: int, passes: Sequence[Pass | Flow]) -> Flow:

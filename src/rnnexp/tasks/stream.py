@@ -54,7 +54,8 @@ class BatchStream:
     Under truncated BPTT a sequence with targets at every step comes as T/k windows, one batch each,
     so that Lightning's own optimisation, clipping and step count apply to a window. One with
     targets at its end comes whole: only its last window has a loss, hence a step. The position is
-    part of a checkpoint: a resumed run goes on with the next batch.
+    part of a checkpoint: a resumed run goes on with the next batch, and one whose window is another
+    with the next sequence.
 
     Args:
         task: where the batches come from.
@@ -100,12 +101,25 @@ class BatchStream:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Tell the position."""
-        return {"position": self.position}
+        """Tell the position, and in which sequences."""
+        return {"position": self.position, "windows": self.windows, "sequences": self._sequences()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a position."""
-        self.position = int(state_dict["position"])
+        """Go on from a position; of other sequences, or other windows, with the next whole one."""
+        position, windows = int(state_dict["position"]), state_dict.get("windows", self.windows)
+        if self.goes_on_from(state_dict):
+            self.position = position
+        else:
+            self.position = -(-position // windows) * self.windows
+
+    def goes_on_from(self, state_dict: dict[str, Any]) -> bool:
+        """Tell whether a state is of these very sequences, cut into these windows."""
+        return bool(state_dict.get("sequences", self._sequences()) == self._sequences())
+
+    def _sequences(self) -> dict[str, Any]:
+        task, window = self.task, self.window if self.pattern == "every_step" else None
+        kept = {"length": task.length, "seed": task.seed, "rows": task.batch_size}
+        return {**kept, "task": type(task).__name__, "window": window}
 
     def at(self, position: int) -> Batch:
         """Make the batch at a position: a whole sequence, or a window of one."""

@@ -21,6 +21,19 @@ LATEST = "latest"
 _SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one of the processes that have worked at a run has begun with.
+
+    Args:
+        params: its flattened config.
+        tags: those of its beginning.
+    """
+
+    params: dict[str, str]
+    tags: dict[str, str]
+
+
 @dataclass
 class RunRecord:
     """A journal read back.
@@ -34,6 +47,7 @@ class RunRecord:
         status: how it ended; None while it runs, or if it was killed.
         reason: why it did not finish.
         run_id: MLflow's id, once the store has named it.
+        parts: one, and one more for each time that the run was resumed.
     """
 
     name: str = ""
@@ -48,6 +62,7 @@ class RunRecord:
     status: str | None = None
     reason: str | None = None
     run_id: str | None = None
+    parts: list[Part] = field(default_factory=list[Part])
 
 
 def load_run(folder: Path) -> RunRecord:
@@ -240,6 +255,7 @@ def _add(run: RunRecord, record: Record) -> None:
     if kind == "start":
         run.status, run.reason = None, None
         run.name, run.params, run.tags = record["name"], record["params"], dict(record["tags"])
+        run.parts.append(Part(record["params"], record["tags"]))
     elif kind == "tags":
         run.tags |= record["values"]
     elif kind == "end":

@@ -123,6 +123,13 @@ def load_whole(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content.get("state_dict"), dict) else None
 
 
+def steps_done(path: Path) -> int | None:
+    """Count the optimizer steps that led to a checkpoint; None where it is not whole."""
+    if not path.is_file() or not is_whole(path):
+        return None
+    return int(torch.load(path, weights_only=True, map_location="cpu")["global_step"])
+
+
 def digest_of(path: Path) -> str:
     """Compute the sha256 of a file."""
     with path.open("rb") as file:

@@ -157,6 +157,10 @@ class RecurrentModule(LightningModule):
             layers = tuple(tuple(state) for state in kept["layers"])
             self._carried["train"] = NetworkState(layers, kept["fed_back"]).map(own_rows)
 
+    def forget_carried_state(self) -> None:
+        """Let training begin afresh: what comes next is no continuation."""
+        self._carried.pop("train", None)
+
     def forget_lost_state(self) -> None:
         """Let rows of the carried state that are not finite begin afresh: no later step would."""
         carried = self._carried.get("train")

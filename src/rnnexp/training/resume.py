@@ -6,9 +6,9 @@ the fetched batch already; the checkpoint says that it is still to come.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -128,8 +128,10 @@ class ResumePoint(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Take the gradients back; train no more where this very run was over."""
-        del pl_module
-        _end_epoch(checkpoint["loops"]["fit_loop"])
+        loop = checkpoint["loops"]["fit_loop"]
+        if _begins_a_sequence(loop, trainer):
+            cast(Any, pl_module).forget_carried_state()
+        _settle_epoch(loop)
         self._goes_on = True
         self._gradients = checkpoint.get("gradients", {})
         own = Path(str(trainer.ckpt_path)).resolve().parent == self.checkpoint.resolve().parent
@@ -157,16 +159,44 @@ class RecordFirst(Callback):
         self.flush()
 
 
-def _end_epoch(loop: dict[str, Any]) -> None:
+def _begins_a_sequence(loop: dict[str, Any], trainer: Trainer) -> bool:
+    # Where the sequences are others now, or cut otherwise, the data goes on with the next one.
+    data = cast(Any, trainer).datamodule
+    kept = loop["state_dict"].get("combined_loader", ())
+    if data is None or not kept:
+        return False
+    stream = data.train_dataloader()
+    stream.load_state_dict(kept[0])
+    _count_as(stream.position, len(stream), loop["epoch_loop.batch_progress"])
+    return not stream.goes_on_from(kept[0])
+
+
+def _count_as(position: int, length: int, batches: dict[str, Any]) -> None:
+    # Lightning counts the batches of an epoch by itself, and of another length would miss its end.
+    done = position % length
+    if batches["current"]["completed"] % length != done:
+        batches["is_last_batch"] = done == 0
+        batches["current"] = dict.fromkeys(batches["current"], done)
+
+
+def epochs_done(checkpoint: Mapping[str, Any]) -> int:
+    """Count the epochs that a checkpoint has behind it to their last batch."""
+    loop = checkpoint["loops"]["fit_loop"]
+    begun: int = loop["epoch_progress"]["current"]["ready"]
+    return begun if loop["epoch_loop.batch_progress"]["is_last_batch"] else begun - 1
+
+
+def _settle_epoch(loop: dict[str, Any]) -> None:
     # Lightning would take a batch of the next epoch for one more of an epoch that is complete, and
-    # count the rest as an epoch of its own.
+    # count the rest as an epoch of its own; and what is left of one that the last step has ended.
     batches, epochs = loop["epoch_loop.batch_progress"], loop["epoch_progress"]
-    if not batches["is_last_batch"]:
-        return
-    batches["is_last_batch"] = False
-    batches["current"] = dict.fromkeys(batches["current"], 0)
+    complete = batches["is_last_batch"]
+    if complete:
+        batches["is_last_batch"] = False
+        batches["current"] = dict.fromkeys(batches["current"], 0)
     for count in (epochs["total"], epochs["current"]):
-        count.update(dict.fromkeys(count, count["ready"]))
+        done = count["ready"] - (not complete)
+        count.update(started=count["ready"], processed=done, completed=done)
 
 
 def _count_logged_steps(trainer: Trainer) -> None:

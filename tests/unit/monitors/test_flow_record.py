@@ -6,7 +6,7 @@ import math
 import pytest
 
 from rnnexp.monitors.flow_record import FlowRecord
-from rnnexp.monitors.passes import Flow
+from rnnexp.monitors.passes import Flow, flows_of
 
 
 class Kept:
@@ -114,3 +114,28 @@ def test_where_nothing_is_shown_nothing_is_recorded() -> None:
     assert kept.take(1, Flow(0, 0, 0, {})) == {}
     assert not kept.record.is_open
     assert kept.written == []
+
+
+def test_another_pace_counts_from_where_a_run_goes_on() -> None:
+    before, after = Kept(1000), Kept(5)
+    before.run(range(3), windows=1)
+    after.record.load_state_dict(before.record.state_dict())
+    after.run(range(3, 14), windows=1)
+    assert [step for step, _ in after.written] == [4, 6, 11]
+    same = Kept(1000)
+    same.record.load_state_dict(before.record.state_dict())
+    same.run(range(3, 14), windows=1)
+    assert same.written == []
+
+
+def test_a_sequence_that_is_given_up_is_no_part_of_the_next() -> None:
+    before, after = Kept(1), Kept(1)
+    before.run(range(2), windows=3)  # two of three windows of two steps
+    after.record.load_state_dict(before.record.state_dict())
+    after.run(range(4, 6), windows=2, size=3)
+    assert after.written == [(6, {"layer0": [5.0] * 3 + [6.0] * 3})]
+
+
+def test_windows_with_other_ends_are_no_rows_of_one_place() -> None:
+    flows = [Flow(0, 4, 1, {"layer0": [1.0, 2.0]}), Flow(0, 3, 2, {"layer0": [1.0, 5.0, 3.0]})]
+    assert [flow.seed for flow in flows_of(flows)] == [2, 1]

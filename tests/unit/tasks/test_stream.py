@@ -92,14 +92,14 @@ def test_stream_goes_on_from_any_position(position: int) -> None:
 
 def test_position_counts_what_was_taken() -> None:
     stream = BatchStream(_echo(), "train", "every_step")
-    assert stream.state_dict() == {"position": 0}
+    assert stream.state_dict()["position"] == 0
     taken = iter(stream)
     next(taken)
     next(taken)
-    assert stream.state_dict() == {"position": 2}
+    assert stream.state_dict()["position"] == 2
     list(taken)
     list(stream)
-    assert stream.state_dict() == {"position": 6}
+    assert stream.state_dict()["position"] == 6
 
 
 def test_second_epoch_has_new_batches_in_training_only() -> None:
@@ -158,3 +158,25 @@ def test_fewer_rows_than_processes_are_each_counted_once(rows: int, size: int, p
     assert torch.equal(torch.cat([part.inputs_TBI for part in counted], 1), inputs_TBI)
     joined = torch.cat([part.targets for part in counted], 1 if pattern == "every_step" else 0)
     assert torch.equal(joined, targets)
+
+
+OTHERS = [(_echo(), 3, 6), (_echo(), None, 2), (_echo(8), 4, 4), (Echo(1, length=7), 4, 4)]
+
+
+@pytest.mark.parametrize(("task", "window", "position"), OTHERS)
+def test_other_sequences_or_windows_begin_with_a_whole_one(
+    task: Echo, window: int | None, position: int
+) -> None:
+    before = BatchStream(_echo(), "train", "every_step", 4)
+    before.position = 3  # amid the second of sequences in two windows
+    stream = BatchStream(task, "train", "every_step", window)
+    stream.load_state_dict(before.state_dict())
+    assert stream.position == position
+    assert stream.at(stream.position).fresh
+    assert not stream.goes_on_from(before.state_dict())
+
+
+def test_a_window_cuts_no_sequence_with_a_target_at_its_end() -> None:
+    before, after = (BatchStream(_echo(), "train", "last", window) for window in (4, 3))
+    assert after.goes_on_from(before.state_dict())
+    assert after.goes_on_from({"position": 2}), "of an older checkpoint"

@@ -15,6 +15,7 @@ from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import artifact_root, outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
 from rnnexp.app.run.patience import Patience
+from rnnexp.app.run.remade import first_weights
 from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, WHICH, origin_of, run_folder
 from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, deliver_rest
@@ -38,10 +39,11 @@ def main(command: str, arguments: list[str]) -> int:
     old = run_folder(args.run)
     plan = recorded_plan(old)
     take_threads_of(old, plan)
+    begun = first_weights(old)
     names = _names(old)
     lease = left_behind(names) or _begun(plan)
     folder = lease.folder
-    origin = origin_of(None, folder, own=True)
+    origin = origin_of(begun and str(begun), folder, own=True)
     uri = str(plan.values["tracking"]["uri"])
     tracking, stop = Tracking(uri, artifact_root(uri)), StopRequest()
     tags = {RERUN_OF: names[0]}

@@ -55,7 +55,8 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
         given = args.overrides
         args.overrides = with_earlier_overrides(given)
         args.config_dir = args.config_dir or earlier_config_dir(given)
-        jobs = check_jobs(args.overrides, args.multirun, args.config_dir)
+        earlier = [word for word in args.overrides if word not in given]
+        jobs = check_jobs(args.overrides, args.multirun, args.config_dir, earlier)
     _check_jobs_exist(jobs, args.overrides)
     _check_stores(jobs)
     multirun = not jobs[0].alone

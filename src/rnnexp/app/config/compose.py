@@ -98,19 +98,26 @@ def prepare(overrides: Sequence[str], sweep: bool = False) -> list[Failure]:
     return failures
 
 
-def check_jobs(overrides: Sequence[str], multirun: bool, config_dir: str | None) -> list[Job]:
+def check_jobs(
+    overrides: Sequence[str],
+    multirun: bool,
+    config_dir: str | None,
+    earlier: Sequence[str] = (),
+) -> list[Job]:
     """Compose and validate every run of a command.
 
     Args:
         overrides: as on the command line.
         multirun: whether ``-m`` was given; a config may ask for it by ``hydra.mode`` too.
         config_dir: a further folder of configs, Hydra's ``--config-dir``.
+        earlier: those of the overrides that are another command's, whose run is resumed: they may
+            have lost their effect.
 
     Raises:
         UserError: the first run that cannot work, in words.
     """
     jobs = _checked([*search_path(overrides, config_dir), *overrides], multirun)
-    refuse_idle((job.overrides, job.plan) for job in jobs)
+    refuse_idle(([o for o in job.overrides if o not in earlier], job.plan) for job in jobs)
     return jobs
 
 

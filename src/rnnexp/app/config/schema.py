@@ -107,7 +107,8 @@ class TrainerOptions:
     Args:
         max_steps: optimizer steps.
         max_epochs: epochs, where the task has a natural one; null leaves it to max_steps.
-        val_every: training batches between two validations; the last step is validated, too.
+        val_every: training batches between two validations, which wait for the end of an optimizer
+            step; the last step is validated, too.
         accelerator: the kind of device, as in Lightning; auto takes the fastest there is.
         devices: how many devices train this one network, a process each; every batch of
             task.batch_size sequences is shared between them, so that the gradient stays the same.

@@ -1,4 +1,4 @@
-"""What has changed since a checkpoint was written: versions, sources of plugins, files, devices."""
+"""What has changed since a checkpoint was written: versions, plugins, files, devices, windows."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,8 @@ from rnnexp.app.run.threads import TAG
 from rnnexp.tracking import load_run
 
 _DEVICES = "trainer.devices"
-_MATTER = ("version.", "rnnexp.source.", TAG, _DEVICES)
+_WINDOW = "unroll.window"
+_MATTER = ("version.", "rnnexp.source.", TAG, _DEVICES, _WINDOW)
 """Tags and parameters of a record that a run's figures depend on, though not by their meaning."""
 
 
@@ -43,6 +44,11 @@ def _words(key: str, then: str, now: str) -> str:
         return (
             f"{key} is {now}, and was {then} when the checkpoint was written: sums are rounded in "
             "another order, and what each process draws for itself, such as dropout, is drawn anew."
+        )
+    if key == _WINDOW:
+        return (
+            f"{key} is {now}, and was {then} when the checkpoint was written: it goes on with the "
+            "next whole sequence."
         )
     kind = key.removeprefix("rnnexp.source.")
     if kind != key:

@@ -16,6 +16,7 @@ from rnnexp.app.run.resume import CONFIG_FILE, Origin, locate
 from rnnexp.app.run.run import flatten
 from rnnexp.errors import ConfigError
 from rnnexp.training.checkpoints import load_whole
+from rnnexp.training.resume import epochs_done
 
 _KEPT = ("seed", "cell", "task", "model", "optimizer")
 """What makes a run this run; the optimizer goes on with what its checkpoint holds anyway."""
@@ -49,6 +50,7 @@ def check_resumes(plans: Sequence[Plan], multirun: bool) -> None:
         if origin.checkpoint is not None:
             _check_weights(plan, resume, origin.checkpoint)
             _check_optimizer(plan, resume, origin.checkpoint)
+            _check_not_past(plan, resume, origin.checkpoint)
 
 
 def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multirun: bool) -> None:
@@ -120,7 +122,7 @@ def _changed(plan: Plan, folder: Path, groups: Sequence[str]) -> list[tuple[str,
 
 
 def _check_weights(plan: Plan, resume: str, file: Path) -> None:
-    kept = _weights_in(resume, file)
+    kept = _content_of(resume, file)["state_dict"]
     wanted = {f"network.{name}": w for name, w in build_network(plan).state_dict().items()}
     for name in sorted(wanted.keys() | kept.keys()):
         there, here = _size(kept, name), _size(wanted, name)
@@ -141,14 +143,26 @@ def _check_optimizer(plan: Plan, resume: str, file: Path) -> None:
         )
 
 
-def _weights_in(resume: str, file: Path) -> Mapping[str, Any]:
+def _check_not_past(plan: Plan, resume: str, file: Path) -> None:
+    content = _content_of(resume, file)
+    behind = {"max_steps": content["global_step"], "max_epochs": epochs_done(content)}
+    for key, done in behind.items():
+        wanted = plan.values["trainer"][key]
+        if wanted is not None and wanted < done:
+            raise ConfigError(
+                f"resume={resume}: trainer.{key}={wanted}, and {done} are done already. Give "
+                f"trainer.{key}={done + 1} or more."
+            )
+
+
+def _content_of(resume: str, file: Path) -> Mapping[str, Any]:
     content = load_whole(file)
     if content is None:
         raise ConfigError(
             f"resume={resume}: {file} is no checkpoint, or a damaged one. Give a run's id, its "
             "folder, or a file from its folder checkpoints."
         )
-    return content["state_dict"]
+    return content
 
 
 def _size(weights: Mapping[str, Any], name: str) -> str:

@@ -4,23 +4,26 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-import torch
 from pytorch_lightning import seed_everything
 from torch import Tensor
 
 from rnnexp.app.config.build import Plan, Values, build_data, build_module, make_plan
 from rnnexp.app.config.sources import recorded
+from rnnexp.app.run.remade import begun_from, check_remade
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.run.trainer import make_trainer, omega_term
 from rnnexp.errors import ConfigError
 from rnnexp.monitors.events import load_events
+from rnnexp.monitors.groups import GroupNorms
 from rnnexp.monitors.passes import Flow, Pass, flows_of
 from rnnexp.recurrence import FullTrace, Trace
 from rnnexp.tasks import Batch
-from rnnexp.tracking import RunHeader, RunLog, load_run
+from rnnexp.tasks.stream import BatchStream
+from rnnexp.tracking import RunHeader, RunLog, RunRecord, load_run
 from rnnexp.training.accumulate import size_of_step
-from rnnexp.training.checkpoints import is_whole
+from rnnexp.training.checkpoints import steps_done
 from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.interrupt import StopRequest
 from rnnexp.training.module import RecurrentModule
@@ -78,43 +81,43 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
         step: optimizer step, from 1; also one whose gradient was refused, and ended the run.
 
     Raises:
-        ConfigError: the run has no such step.
+        ConfigError: the run has no such step; or it comes out as another than the one on record.
     """
-    metrics = load_run(folder).metrics
-    last = _last_step(folder, metrics.get("grad/raw_norm", ()))
-    if not 1 <= step <= last:
-        raise ConfigError(f"{folder} has steps 1 to {last}, not {step}.")
+    run = load_run(folder)
+    _check_made(folder, run, step)
     values, _ = recorded(folder)
     values["trainer"]["progress"] = "none"
     values.setdefault("callbacks", {})
     plan = make_plan(values)
     take_threads_of(folder, plan)
-    module = _trained_up_to(plan, folder, step - 1)
-    stream = build_data(plan).train_dataloader()
-    positions = positions_of(step, len(stream), values["trainer"]["accumulate"])
-    batches = tuple(stream.at(position) for position in positions)
-    lr = _rate_at(step, metrics.get("train/lr", ()), values)
+    module, stream = _trained_up_to(plan, folder, begun_from(run), step - 1)
+    batches = batches_of(stream, values["trainer"]["accumulate"])
+    lr = _rate_at(step, run.metrics.get("train/lr", ()), values)
     loss, flows = _take_gradient(plan, module, batches, step)
+    norm = GroupNorms(module.network).total()
+    check_remade(run, step, {"train/loss": loss, "grad/raw_norm": norm})
     return Rebuilt(module, batches, loss, lr, plan, flows)
 
 
-def _last_step(folder: Path, norms: Sequence[tuple[int, float]]) -> int:
+def _check_made(folder: Path, run: RunRecord, step: int) -> None:
     # A gradient that ended the run is no step on record, but the weights before it are known.
     refused = (event.step for event in load_events(folder) if event.kind == "nonfinite")
-    return max((*(step for step, _ in norms), *refused), default=0)
+    made = {*(at for at, _ in run.metrics.get("grad/raw_norm", ())), *refused}
+    if step not in made:
+        known = f"has steps {min(made)} to {max(made)}" if made else "has no step on record"
+        raise ConfigError(f"{folder} {known}, not {step}.")
 
 
-def positions_of(step: int, batches: int, accumulate: int) -> range:
-    """Give the positions of a step's batches; the last step of an epoch takes what is left of it.
+def batches_of(stream: BatchStream, accumulate: int) -> tuple[Batch, ...]:
+    """Make the batches of the next step; the last step of an epoch takes what is left of it.
 
     Args:
-        step: optimizer step, from 1.
-        batches: of an epoch.
-        accumulate: how many a step takes.
+        stream: after the step before.
+        accumulate: how many batches a step takes.
     """
-    epoch, before = divmod(step - 1, -(-batches // accumulate))
-    begin = epoch * batches + before * accumulate
-    return range(begin, begin + size_of_step(before * accumulate, batches, accumulate))
+    done = stream.position % len(stream)
+    number = size_of_step(done, len(stream), accumulate) - done % accumulate
+    return tuple(stream.at(stream.position + i) for i in range(number))
 
 
 def _rate_at(step: int, points: Sequence[tuple[int, float]], values: Values) -> float:
@@ -123,29 +126,34 @@ def _rate_at(step: int, points: Sequence[tuple[int, float]], values: Values) -> 
     return known[-1] if known else float(values["optimizer"]["lr"])
 
 
-def _trained_up_to(plan: Plan, folder: Path, steps: int) -> RecurrentModule:
+def _trained_up_to(
+    plan: Plan, folder: Path, begun: Path | None, steps: int
+) -> tuple[RecurrentModule, BatchStream]:
     flush_denormals(plan.values["flush_denormal"])
     seed_everything(plan.values["seed"], verbose=False)
-    module = build_module(plan)
-    if steps == 0:
-        return module
+    module, data = build_module(plan), build_data(plan)
+    start = _nearest(folder, begun, steps)
+    if start is None and steps == 0:
+        return module, data.train_dataloader()
     with tempfile.TemporaryDirectory() as scratch:
         log = RunLog(Path(scratch), RunHeader("again", "", {}, {}), "", None)
         trainer = make_trainer(plan, Path(scratch), log, StopRequest())
         trainer.fit_loop.epoch_loop.max_steps = steps
-        start = _nearest(folder, steps)
-        trainer.fit(module, build_data(plan), ckpt_path=str(start) if start else None)
+        trainer.fit(module, data, ckpt_path=str(start) if start else None)
         log.end("FINISHED")
-    return module
+    return module, cast(BatchStream, trainer.train_dataloader)
 
 
-def _nearest(folder: Path, steps: int) -> Path | None:
-    done = {
-        int(torch.load(path, weights_only=True, map_location="cpu")["global_step"]): path
-        for path in (folder / "checkpoints").glob("*.ckpt")
-        if is_whole(path)
-    }
-    reached = [step for step in done if step <= steps]
+def _nearest(folder: Path, begun: Path | None, steps: int) -> Path | None:
+    own = (folder / "checkpoints").glob("*.ckpt")
+    # Of several at one step the run's own: what it began with may belong to another since.
+    done = {steps_done(path): path for path in (*([begun] if begun else ()), *own)}
+    reached = [step for step in done if step is not None and step <= steps]
+    if not reached and begun is not None:
+        raise ConfigError(
+            f"The run began with {begun}, which is not there any more, or was written to since. "
+            "Put it back as it was."
+        )
     return done[max(reached)] if reached else None
 
 

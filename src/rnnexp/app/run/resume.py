@@ -19,6 +19,8 @@ from rnnexp.training.checkpoints import find_checkpoint
 OUTPUTS, JOURNAL, CONFIG_FILE = "outputs", "journal.jsonl", "config.yaml"
 WHICH = "MLflow id or its first characters, its folder, or latest: the one written to last"
 """What a run is asked for by."""
+_OPEN = ("cell", "task", "optimizer", "scheduler")
+"""Groups whose keys are those of what they name."""
 RERUN_OF = "rnnexp.rerun_of"
 """Tag of a rerun: which run it makes again."""
 
@@ -66,11 +68,11 @@ def origin_of(resume: str | None, folder: Path, own: bool = False) -> Origin | N
         folder: the run's folder.
         own: whether a record that stands in the folder is an earlier part of this very run.
     """
-    if own and (folder / JOURNAL).is_file():
-        found = find_checkpoint(folder)
-        origin = Origin(found.path, folder=folder, notes=found.notes)
-    else:
-        origin = locate(resume) if resume else None
+    found = find_checkpoint(folder) if own and (folder / JOURNAL).is_file() else None
+    origin = locate(resume) if resume and not (found and found.path) else None
+    if found is not None:  # before its first checkpoint it begins where it began
+        begun = origin.checkpoint if origin else None
+        origin = Origin(found.path or begun, folder=folder, notes=found.notes)
     for note in origin.notes if origin else ():
         print(f"rnnexp: {note}", file=sys.stderr)
     return origin
@@ -172,10 +174,23 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     _check_no_rerun(wanted, origin.folder)
     earlier = _kept_by_hydra(origin.folder, "overrides.yaml")
     new = {o.key_or_group for o in given}
-    kept = [o.input_line or "" for o in parse(earlier or []) if o.key_or_group not in new]
+    lost = _keys_lost(given, origin.folder)
+    kept = [
+        o.input_line or ""
+        for o in parse(earlier or [])
+        if o.key_or_group not in new and not o.key_or_group.startswith(lost)
+    ]
     if "hydra.run.dir" not in new:
         kept.append(f"hydra.run.dir={quoted(str(origin.folder.resolve()))}")
     return [*kept, *(_by_folder(o, origin.folder) for o in given)]
+
+
+def _keys_lost(given: Sequence[Override], folder: Path) -> tuple[str, ...]:
+    # Another choice has other keys; the same one again has those that were set.
+    then = (_kept_by_hydra(folder, "hydra.yaml") or {}).get("hydra", {}).get("runtime", {})
+    choices = then.get("choices", {})
+    now = {o.key_or_group: o.value() for o in given}
+    return tuple(f"{g}." for g in _OPEN if g in now and now[g] != choices.get(g, now[g]))
 
 
 def earlier_config_dir(overrides: Sequence[str]) -> str | None:

@@ -171,7 +171,7 @@ def _header(
     more = {**tags, "rnnexp.config_hash": config_hash(identity(values))}
     continues = origin is not None and origin.is_in(folder)
     if origin is not None:
-        more["rnnexp.resumed_from"] = str(origin.checkpoint)
+        more["rnnexp.resumed_from"] = str(origin.checkpoint and origin.checkpoint.resolve())
     if origin is not None and origin.notes:
         more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
     where = {**provenance(Path.cwd()), TAG: str(threads_of(plan, folder))}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EarlyStopping
 
 from rnnexp.app.config.build import Plan, Values, run_name
 from rnnexp.app.config.figures import selected_by
@@ -28,12 +27,13 @@ from rnnexp.tracking import RunLog
 from rnnexp.tracking.logger import JournalLogger
 from rnnexp.training.best import KeepBest
 from rnnexp.training.checkpoints import LAST, SafeCheckpointIO
+from rnnexp.training.early_stop import EarlyStopping
 from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import RecordFirst, ResumePoint
 from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
-from rnnexp.training.validations import ValidateFirst, ValidateLast
+from rnnexp.training.validations import ValidateBetweenSteps, ValidateFirst, ValidateLast
 
 CHART_POINTS = 300
 """MLflow's charts show 320 points of a series: a cliff must stand in one that has fewer."""
@@ -108,7 +108,10 @@ def _callbacks(
     callbacks += [*_plugged_in(plan.values), monitor]
     if log is not None:
         callbacks += _recording(plan, folder, log, monitor)
-    last = ValidateLast(plan.values["trainer"]["max_steps"])
+    options = plan.values["trainer"]
+    if options["accumulate"] > 1:
+        callbacks.append(ValidateBetweenSteps(options["val_every"]))
+    last = ValidateLast(options["max_steps"])
     judged = selected_by([plan])
     best = KeepBest(folder / "checkpoints", judged)
     first = [ValidateFirst()] if plan.values["model"]["readout_fit"] == "ridge" else []
@@ -144,9 +147,7 @@ def _changing(values: Values, judged: str) -> list[Callback]:
     callbacks: list[Callback] = []
     options = values["trainer"]
     if options["early_stop_after"] is not None:
-        # A figure that is not finite is no improvement; what else it is, monitor.nonfinite says.
-        patience = options["early_stop_after"]
-        callbacks.append(EarlyStopping(judged, patience=patience, check_finite=False))
+        callbacks.append(EarlyStopping(judged, options["early_stop_after"]))
     term = omega_term(values)
     if term is not None:
         callbacks.append(OmegaRegulariser(term))

@@ -62,3 +62,10 @@ def test_a_run_that_begins_anew_has_nothing_to_compare(tmp_path: Path, origin: O
     assert changes_since(None, {"version.torch": "1"}) == []
     assert changes_since(Origin(None, folder=tmp_path), {"version.torch": "1"}) == []
     assert changes_since(Origin(Path("a", "b", "c.ckpt")), {"version.torch": "1"}) == []
+
+
+def test_another_window_is_named(tmp_path: Path) -> None:
+    header = RunHeader("a", "b", {"unroll.window": "null"}, {})
+    Journals("", None).open_run(tmp_path, header).end("FINISHED")
+    (words,) = changes_since(Origin(Path("last.ckpt"), folder=tmp_path), {"unroll.window": "4"})
+    assert words.startswith("unroll.window is 4, and was null when the checkpoint was written: it")

@@ -47,14 +47,21 @@ def test_a_figure_that_is_not_finite_is_no_improvement_and_no_more(tmp_path: Pat
     assert found.global_step == 3, "three that are none"
 
 
-@pytest.mark.parametrize("word", ["trainer.max_steps=50", "trainer.early_stop_after=2"])
+MORE = {
+    "trainer.max_steps=50": 15,
+    "trainer.early_stop_after=2": 15,
+    "trainer.early_stop_after=3": 20,
+}
+
+
+@pytest.mark.parametrize("word", MORE)
 def test_other_limits_have_it_go_on(early: Path, tmp_path: Path, word: str) -> None:
     own = tmp_path / "checkpoints" / LAST
     own.parent.mkdir()
     own.write_bytes((early / "checkpoints" / LAST).read_bytes())
-    assert trained(tmp_path, own, word).global_step > STOPPED_AT
+    assert trained(tmp_path, own, word).global_step == MORE[word]
 
 
 def test_a_new_run_from_its_weights_trains(early: Path, tmp_path: Path) -> None:
     checkpoint = early / "checkpoints" / LAST
-    assert trained(tmp_path, checkpoint).global_step > STOPPED_AT
+    assert trained(tmp_path, checkpoint).global_step == 2 * STOPPED_AT, "it counts from its first"

@@ -217,6 +217,39 @@ def test_what_can_go_on_passes(words: tuple[str, ...], earlier: Path) -> None:
     check_resumes([job.plan for job in jobs], multirun=False)
 
 
+def check_goes_on(earlier: Path, then: list[str], now: list[str]) -> list[str]:
+    (earlier / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([*WORDS, *then]))
+    words = with_earlier_overrides(["resume=run", *now])
+    kept = [word for word in words if word not in now]
+    jobs = check_jobs(words, multirun=False, config_dir=None, earlier=kept)
+    check_resumes([job.plan for job in jobs], multirun=False)
+    return words
+
+
+IDLE_NOW = {
+    "clip=norm clip.max_norm=0.5": "clip=value clip.max_value=0.1",
+    "omega=paper omega.weight=3": "omega=none",
+    "monitor=rollback monitor.max_rollbacks=9": "monitor=skip",
+}
+
+
+@pytest.mark.parametrize("then", IDLE_NOW)
+def test_what_was_set_for_another_choice_may_have_lost_its_effect(earlier: Path, then: str) -> None:
+    check_goes_on(earlier, then.split(), IDLE_NOW[then].split())
+    with pytest.raises(ConfigError, match=r"clip.max_value=0.1 has no effect under clip="):
+        check_goes_on(earlier, then.split(), ["clip=none", "clip.max_value=0.1"])
+
+
+def test_keys_of_another_schedule_are_left_behind(earlier: Path) -> None:
+    choices = {"hydra": {"runtime": {"choices": {"scheduler": "step", "cell": "elman"}}}}
+    (earlier / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump(choices))
+    then = ["scheduler=step", "scheduler.step_size=3"]
+    words = check_goes_on(earlier, then, ["scheduler=cosine", "cell=elman"])
+    assert "scheduler.step_size=3" not in words
+    assert "cell.hidden_size=4" in words
+    assert "scheduler.step_size=3" in check_goes_on(earlier, then, ["scheduler=step"])
+
+
 @pytest.mark.parametrize("run_id", ["84248e89", "00123456", "8424e8e9"])
 def test_the_beginning_of_an_id_is_text(run_id: str, earlier: Path, workdir: Path) -> None:
     shutil.move(earlier, workdir / "outputs" / "run")

@@ -11,7 +11,7 @@ from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.run.fit import BEST, fit
 from rnnexp.tracking import RunHeader, RunLog, load_run
 from rnnexp.training.checkpoints import LAST
-from rnnexp.training.interrupt import Stopped, StopRequest
+from rnnexp.training.interrupt import StopOnSignal, Stopped, StopRequest
 
 WORDS = ["task.length=8", "cell.hidden_size=4", "cell=elman", "task.val_batches=1"]
 WORDS += ["optimizer.lr=1e-4", "trainer.progress=none", "monitor.flow_every=null"]
@@ -40,7 +40,11 @@ def trained(
         ("max_steps=7 val_every=3", [3, 6, 7]),
         ("max_steps=6 val_every=3", [3, 6]),
         ("max_steps=2 val_every=9", [2]),
-        ("max_steps=5 val_every=4 accumulate=2", [2, 4, 5]),
+        ("max_steps=5 val_every=4 accumulate=2", [2, 5]),  # after 4 and 9 batches, in epochs of 7
+        ("max_steps=5 val_every=3 accumulate=2", [2, 3, 5]),
+        ("max_steps=4 val_every=1 accumulate=4", [1, 2, 3, 4]),
+        ("max_steps=9 val_every=1 accumulate=4 early_stop_after=3", [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ("max_steps=99 val_every=3 accumulate=9 max_epochs=2", [1, 2]),
         ("max_steps=5 val_every=4 early_stop_after=9", [4, 5]),
         ("max_steps=99 val_every=4 max_epochs=2", [4, 8, 12, 14]),
         ("max_steps=99 val_every=50 max_epochs=1", [7]),
@@ -103,3 +107,16 @@ def test_a_fitted_run_that_stopped_before_its_first_step_keeps_its_best(tmp_path
     checkpoint = tmp_path / "checkpoints" / LAST
     assert trained(tmp_path, checkpoint, *words) == [0, 3], "not once more"
     assert min(loss for _, loss in load_run(tmp_path).metrics["val/loss"]) == first[1]
+
+
+@pytest.mark.parametrize("batch", [0, 2, 7, 8])  # amid a step, and where an epoch begins
+def test_accumulation_that_goes_on_is_validated_as_one_that_was_not_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    words = ["task.train_batches=7", "trainer.max_steps=5", "trainer.val_every=1"]
+    words.append("trainer.accumulate=3")
+    signals = iter([0] * batch + [15])
+    monkeypatch.setattr(StopOnSignal, "_heard", lambda *_: next(signals, 0))
+    with pytest.raises(Stopped):
+        trained(tmp_path, None, *words)
+    assert trained(tmp_path, tmp_path / "checkpoints" / LAST, *words) == [1, 2, 3, 4, 5]

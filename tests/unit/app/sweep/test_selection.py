@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from pytorch_lightning.callbacks import EarlyStopping
 
 from rnnexp.app.config.compose import Corner, Job, check_jobs, prepare
 from rnnexp.app.run.trainer import make_trainer
@@ -14,6 +13,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.tracking import BEST_KEY, Tracking
 from rnnexp.tracking.outcome import NO_BEST, Outcome
 from rnnexp.training.best import KeepBest
+from rnnexp.training.early_stop import EarlyStopping
 from rnnexp.training.interrupt import StopRequest
 
 WORDS = ["task=char_lm", "task.inputs=none", "cell.hidden_size=4", "trainer.progress=none"]
