@@ -124,8 +124,10 @@ class Remembered(Generic[Finding]):
         return finding
 
     def _found(self, cell: PointwiseCell) -> Finding:
-        # A run asks in its midst, and one that goes on asks anew: its draws are to be the same.
-        with _examining, generators_kept(cell.weight_ih), parametrized_anew():
+        # A run asks in its midst, and one that goes on asks anew: its draws are to be the same. It
+        # may ask in an evaluation, where a copy of the cell would have no gradient.
+        keeping = generators_kept(cell.weight_ih)
+        with _examining, keeping, parametrized_anew(), torch.inference_mode(False):
             return self._find(cell)
 
 

@@ -61,6 +61,16 @@ def test_a_cell_that_was_made_in_inference_mode_runs(plugins: Registry, name: st
                     unroll(cell, inputs_TBI, backend=backend)
 
 
+@pytest.mark.parametrize("backend", ["native", "pointwise"])
+def test_a_cell_may_be_met_first_in_an_evaluation(plugins: Registry, backend: str) -> None:
+    # A size of its own: no twin of it has been examined.
+    cell = plugins.get("cell", "gru").cls(3, hidden_size={"native": 25, "pointwise": 26}[backend])
+    with torch.inference_mode():
+        found = unroll(cell, torch.ones(4, 2, 3), backend=backend)
+    assert found.backend == backend
+    assert torch.autograd.grad(unroll(cell, torch.ones(4, 2, 3)).outputs_TBH.sum(), cell.weight_hh)
+
+
 def test_a_network_can_be_pickled(plugins: Registry) -> None:
     make = plugins.get("cell", "elman").cls
     network = RecurrentNetwork(make, 3, 2, feedback=True)

@@ -134,13 +134,21 @@ def _check_weights(plan: Plan, resume: str, file: Path) -> None:
 
 
 def _check_optimizer(plan: Plan, resume: str, file: Path) -> None:
-    # It comes back with its state, and with that state its learning rate: another would be ignored.
-    for key, then, now in _changed(plan, file.resolve().parent.parent, ("optimizer",)):
+    # They come back with their state, and with that state their numbers: others would be ignored.
+    changed = _changed(plan, file.resolve().parent.parent, ("optimizer", "scheduler"))
+    if any(key == "scheduler._target_" and "null" in values for key, *values in changed):
+        changed = [change for change in changed if change[0].startswith("optimizer.")]
+    for key, then, now in changed:
+        as_before = _as_before(key, then) if key.endswith(_CHOICES) else f"Give {key}={then}."
         raise ConfigError(
             f"resume={resume}: {key} was {then} when this checkpoint was written, and is {now} "
-            "now. Training goes on with the optimizer that the checkpoint holds. Give "
-            f"{key}={then}."
+            f"now{_why(key)}. Training goes on with the {key.partition('.')[0]} that the "
+            f"checkpoint holds. {as_before}"
         )
+
+
+def _why(key: str) -> str:
+    return " (it follows trainer.max_steps)" if key == "scheduler.T_max" else ""
 
 
 def _check_not_past(plan: Plan, resume: str, file: Path) -> None:

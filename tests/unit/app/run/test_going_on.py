@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from rnnexp.__main__ import run as command
 from rnnexp.app.config.command_line import key_value
-from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.config.compose import check_jobs
 from rnnexp.app.jobs.folder import Frozen
 from rnnexp.app.jobs.lease import FILE, acquire
 from rnnexp.app.run.alone import alone_in, check_free
@@ -29,28 +28,7 @@ from rnnexp.tracking.files import CURSOR, RUN, write_json
 from rnnexp.tracking.journal import read_all
 from rnnexp.training.interrupt import StopRequest
 
-WORDS = ["task.length=8", "cell.hidden_size=4", "trainer.max_steps=2", "task.val_batches=1"]
-WORDS += ["task.test_batches=1", "monitor.pictures=never", "cell=elman", "trainer.progress=none"]
-WORDS += ["tracking.wait=0", "flush_denormal=false"]  # the latter would stay in this process
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, as ``rnnexp train`` leaves it."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    prepare([])
-    (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(WORDS))
-    plan = check_jobs(WORDS, multirun=False, config_dir=None)[0].plan
-    outcome = run(plan, folder, Journals("sqlite:///no.db", None), StopRequest(), tags={})
-    assert outcome.status == "FINISHED", outcome.error
-    return folder
-
-
-@pytest.fixture
-def earlier(finished: Path, workdir: Path) -> Path:
-    """A copy of it, in the working folder."""
-    return Path(shutil.copytree(finished, workdir / "run"))
+from .earlier_run import WORDS
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -215,39 +193,6 @@ GOES_ON = [
 def test_what_can_go_on_passes(words: tuple[str, ...], earlier: Path) -> None:
     jobs = check_jobs(with_earlier_overrides(words), multirun=False, config_dir=None)
     check_resumes([job.plan for job in jobs], multirun=False)
-
-
-def check_goes_on(earlier: Path, then: list[str], now: list[str]) -> list[str]:
-    (earlier / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([*WORDS, *then]))
-    words = with_earlier_overrides(["resume=run", *now])
-    kept = [word for word in words if word not in now]
-    jobs = check_jobs(words, multirun=False, config_dir=None, earlier=kept)
-    check_resumes([job.plan for job in jobs], multirun=False)
-    return words
-
-
-IDLE_NOW = {
-    "clip=norm clip.max_norm=0.5": "clip=value clip.max_value=0.1",
-    "omega=paper omega.weight=3": "omega=none",
-    "monitor=rollback monitor.max_rollbacks=9": "monitor=skip",
-}
-
-
-@pytest.mark.parametrize("then", IDLE_NOW)
-def test_what_was_set_for_another_choice_may_have_lost_its_effect(earlier: Path, then: str) -> None:
-    check_goes_on(earlier, then.split(), IDLE_NOW[then].split())
-    with pytest.raises(ConfigError, match=r"clip.max_value=0.1 has no effect under clip="):
-        check_goes_on(earlier, then.split(), ["clip=none", "clip.max_value=0.1"])
-
-
-def test_keys_of_another_schedule_are_left_behind(earlier: Path) -> None:
-    choices = {"hydra": {"runtime": {"choices": {"scheduler": "step", "cell": "elman"}}}}
-    (earlier / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump(choices))
-    then = ["scheduler=step", "scheduler.step_size=3"]
-    words = check_goes_on(earlier, then, ["scheduler=cosine", "cell=elman"])
-    assert "scheduler.step_size=3" not in words
-    assert "cell.hidden_size=4" in words
-    assert "scheduler.step_size=3" in check_goes_on(earlier, then, ["scheduler=step"])
 
 
 @pytest.mark.parametrize("run_id", ["84248e89", "00123456", "8424e8e9"])
