@@ -52,7 +52,7 @@ REFUSED = {
     "unroll.check_finite=maybe": "unroll.check_finite",
     "model.bidirectional=true unroll.window=5": "cannot go with unroll.window=5, which hides",
     "model.bidirectional=true cell=jordan task=char_lm": "cannot go with model.feedback=output",
-    "model.bidirectional=true task=char_lm": "cannot go with task=char_lm, whose text goes on",
+    "model.bidirectional=true task=char_lm": "cannot go with task=char_lm, whose sequences",
     "unroll.backend=lop": "unroll.backend=lop is unknown. Did you mean 'loop'?",
     "unroll.backend=vendor cell=leaky": "cannot run Leaky: torch.nn has no such recurrence.",
     "monitor.dynamics_every=5 unroll.backend=vendor": "needs a backend that can be watched",

@@ -283,7 +283,7 @@ def _check_bidirectional(plan: Plan) -> None:
     reasons = {
         "model.feedback=output, which feeds back outputs that do not exist yet": plan.feedback,
         f"unroll.window={window}, which hides the steps to come": window is not None,
-        f"task={task}, whose text goes on beyond each batch": plan.task.carries_state,
+        f"task={task}, whose sequences go on beyond each batch": plan.task.carries_state,
     }
     for reason, holds in reasons.items():
         if holds:

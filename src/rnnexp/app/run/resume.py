@@ -145,7 +145,11 @@ def _folder_of(resume: str, outputs: Path = Path(OUTPUTS)) -> Path | None:
 
 
 def _find(run: str, outputs: Path) -> Path:
-    folder = Path(run) if Path(run).is_dir() else find_run(run, outputs)
+    place = Path(run)
+    for inside in (place, place.parent):  # a checkpoint, or where it lies: its run is meant
+        if inside.name == "checkpoints" and place.exists():
+            return inside.parent
+    folder = place if place.is_dir() else find_run(run, outputs)
     if folder is None:
         raise _no_run(run, outputs)
     return folder

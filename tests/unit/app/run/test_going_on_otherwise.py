@@ -7,7 +7,7 @@ import yaml
 
 from rnnexp.app.config.compose import check_jobs
 from rnnexp.app.run.going_on import check_resumes
-from rnnexp.app.run.resume import with_earlier_overrides
+from rnnexp.app.run.resume import locate, run_folder, with_earlier_overrides
 from rnnexp.errors import ConfigError
 
 from .earlier_run import WORDS
@@ -44,6 +44,12 @@ def test_keys_of_another_schedule_are_left_behind(earlier: Path) -> None:
     assert "scheduler.step_size=3" not in words
     assert "cell.hidden_size=4" in words
     assert "scheduler.step_size=3" in check_goes_on(earlier, then, ["scheduler=step"])
+
+
+@pytest.mark.parametrize("place", ["run", "run/checkpoints", "run/checkpoints/last.ckpt"])
+def test_a_run_is_found_by_what_lies_in_it(earlier: Path, place: str) -> None:
+    assert run_folder(place).samefile(earlier)
+    assert (locate(place).folder is None) == place.endswith(".ckpt"), "a file starts a new run"
 
 
 def recorded_with(earlier: Path, schedule: dict[str, object]) -> None:
