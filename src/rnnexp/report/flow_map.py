@@ -52,7 +52,7 @@ def draw_flow_map(
         The PNG and the CSV.
 
     Raises:
-        ConfigError: the shapes do not fit, or there is nothing to draw.
+        ConfigError: the shapes do not fit, or no norm is finite.
     """
     shown_steps, shown_NT = _thinned(*_checked(steps, grad_norm_NT))
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
@@ -74,8 +74,8 @@ def _checked(steps: Sequence[int], grad_norm_NT: ArrayLike) -> tuple[Matrix, Mat
     norms_NT = np.asarray(grad_norm_NT, dtype=np.float64)
     if norms_NT.ndim != 2 or len(norms_NT) != len(steps) or norms_NT.shape[1] == 0:
         raise ConfigError(f"grad_norm_NT: expected ({len(steps)}, T), got {norms_NT.shape}.")
-    if not (np.isfinite(norms_NT) & (norms_NT > 0)).any():
-        raise ConfigError("grad_norm_NT: holds no norm that is finite and above zero.")
+    if not np.isfinite(norms_NT).any():
+        raise ConfigError("grad_norm_NT: holds no norm that is finite.")
     return np.asarray(steps, dtype=np.float64), norms_NT
 
 
@@ -114,6 +114,8 @@ def _limits(norms_NT: Matrix) -> tuple[float, float]:
     arrived_NT = np.where(_vanished(norms_NT), 0.0, _finite(norms_NT))
     top_N = arrived_NT.max(1)
     top_N = top_N[top_N > 0]
+    if not len(top_N):  # all of it is black, on any scale
+        return 0.1, 1.0
     # What explodes does not push the others off the scale: most of the columns, or those before.
     usual = float(min(top_N[0], np.sort(top_N)[(len(top_N) - 1) // 2]))
     high = min(float(top_N.max()), usual * 10.0 ** (DECADES / 2))

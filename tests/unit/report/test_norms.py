@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.norms import draw_norms
-from rnnexp.report.run_pictures import draw_run
+from rnnexp.report.run_pictures import drawings_of
 from rnnexp.tracking import RunHeader, RunLog
 
 BLUE = np.array([0x56, 0xB4, 0xE9]) / 255
@@ -114,7 +114,7 @@ def test_the_step_that_a_run_failed_at_is_marked(
     log.end("FAILED")
     events = ['{"step": 3, "kind": "spike"}', '{"step": 4, "kind": "nonfinite"}', '{"step": 5, "k']
     (tmp_path / "cliffs.jsonl").write_text("\n".join(events))
-    draw_run(tmp_path)
+    drawings_of(tmp_path)["norms.png"]()
     marked = {line.get_label(): list(line.get_xdata()) for line in kept[0].axes[0].lines}
     assert marked["not finite (1)"] == [4]
     assert marked["cliff (1)"] == [3]
