@@ -27,3 +27,13 @@ def test_kill_amid_its_making_leaves_none(tmp_path: Path, kilobytes: int) -> Non
     assert [e.name for e in open_client(uri).search_experiments()] == ["Default"]
     rest = {file.name for file in tmp_path.iterdir()}
     assert rest <= {"store.db", "store.db-wal", "store.db-shm", "store.db.lock"}
+
+
+def test_a_store_is_made_in_a_folder_of_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "both ' and \" :word"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (default,) = open_client(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    assert default.artifact_location == f"{folder}/mlruns/0"  # as MLflow itself would have it
