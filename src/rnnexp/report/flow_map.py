@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from rnnexp.errors import ConfigError
 from rnnexp.report.curves import COLOURS, tick_whole_numbers
 from rnnexp.report.series import write_csv
+from rnnexp.report.words import cut, literal
 
 Matrix = NDArray[np.float64]
 COLUMNS = 400
@@ -63,7 +64,8 @@ def draw_flow_map(
     axes.set_ylabel("time step t of the sequence", fontsize="large")
     for axis in (axes.xaxis, axes.yaxis):
         tick_whole_numbers(axis)
-    axes.set_title(title, loc="left", fontsize="medium", pad=12 if len(cliff_steps) else None)
+    above = 28 if len(cliff_steps) else None  # the legend of the cliffs
+    axes.set_title(literal(cut(title)), loc="left", fontsize="medium", pad=above)
     figure.savefig(file, dpi=130)
     plt.close(figure)
     header = ("step", *(f"t{t + 1}" for t in range(shown_NT.shape[1])))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.norms import draw_norms
+from rnnexp.report.words import TITLE, cut
 from rnnexp.tracking import RunRecord, load_run
 from rnnexp.tracking.journal import read_all
 
@@ -56,10 +57,13 @@ def _draw_flow(run: RunRecord, layer: str, file: Path) -> list[Path]:
     widest = max(len(norms) for _, norms in run.profiles[layer])
     # A last window can be shorter than the others: it is left out.
     kept = [(step, norms) for step, norms in run.profiles[layer] if len(norms) == widest]
+    title = run.name
+    if len(run.profiles) > 1:
+        title = f"{cut(run.name, TITLE - len(layer) - 2)}  {layer}"
     return draw_flow_map(
         [step for step, _ in kept],
         [norms for _, norms in kept],
         file,
         cliff_steps=[step for step, _ in run.metrics.get("grad/cliff", ())],
-        title=run.name if len(run.profiles) == 1 else f"{run.name}  {layer}",
+        title=title,
     )
