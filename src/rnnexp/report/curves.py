@@ -27,7 +27,7 @@ from rnnexp.report.series import (
     window_maxima,
 )
 from rnnexp.report.table import differing, headings
-from rnnexp.report.words import SHORT, brief, cut, literal
+from rnnexp.report.words import LABEL, SHORT, brief, cut, literal
 from rnnexp.tracking import FREE, load_run, selection_loss_of
 from rnnexp.tracking.outcome import Outcome
 
@@ -96,8 +96,10 @@ def tick_plain_numbers(axis: Axis) -> None:
 
 def _labels(groups: Sequence[Sequence[Outcome]], keys: Sequence[str]) -> list[str]:
     firsts = [members[0] for members in groups]
-    labels = [", ".join(run.config.get(key, "") for key in keys) or run.name for run in firsts]
-    return [literal(label) for label in brief(labels)]
+    columns = [brief([run.config.get(key, "") for run in firsts]) for key in keys]
+    rows = zip(*columns, strict=True) if columns else [()] * len(firsts)
+    labels = [", ".join(row) or run.name for row, run in zip(rows, firsts, strict=True)]
+    return [literal(cut(label, LABEL)) for label in labels]
 
 
 def _remark(empty: Sequence[bool]) -> str:

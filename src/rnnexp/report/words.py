@@ -28,16 +28,16 @@ def cut(text: str, most: int = TITLE) -> str:
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
-def brief(labels: Sequence[str]) -> list[str]:
-    """Shorten labels where one of them is long: first by the beginning that all of them share."""
-    shared = _shared_beginning(labels) if max(map(len, labels), default=0) > SHORT else 0
-    return [cut(f"…{label[shared:]}" if shared else label, LABEL) for label in labels]
+def brief(values: Sequence[str]) -> list[str]:
+    """Shorten values where one of them is long: first by the beginning that all of them share."""
+    shared = _shared_beginning(values) if max(map(len, values), default=0) > SHORT else 0
+    return [cut(f"…{value[shared:]}" if shared else value, LABEL) for value in values]
 
 
-def _shared_beginning(labels: Sequence[str]) -> int:
+def _shared_beginning(values: Sequence[str]) -> int:
     # Whole words only: of "north" and "northwest" all is shown.
-    if len(set(labels)) < 2:
+    if len(set(values)) < 2:
         return 0
-    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*labels, strict=False))
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*values, strict=False))
     shared = "".join(letters[0] for letters in same)
     return len(re.sub(r"[^\W_]*(\.\d*)?$", "", shared))

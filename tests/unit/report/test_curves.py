@@ -183,8 +183,10 @@ def test_of_repetitions_those_that_leave_no_curve_are_counted(tmp_path: Path, dr
 @pytest.mark.parametrize("path", ["{}" * 120, "/home/me/" + "a folder/" * 12 + "wind_{}.csv"])
 def test_long_values_leave_the_curves_their_room(tmp_path: Path, drawn, path: str) -> None:
     runs = [
-        _run(tmp_path / word, {"val/loss": [1.0, 2.0]}, **{"task.path": path.replace("{}", word)})
+        _run(tmp_path / f"{word}{cell}", {"val/loss": [1.0, 2.0]}, **config)
         for word in ("north", "south")
+        for cell in ("gru", "lstm")
+        for config in [{"task.path": path.replace("{}", word), "cell.name": cell}]
     ]
     draw_curves(runs, tmp_path / "p.png")
     figure = drawn[0]
@@ -194,7 +196,7 @@ def test_long_values_leave_the_curves_their_room(tmp_path: Path, drawn, path: st
     assert axes.get_position().height > 0.3
     legend = axes.get_legend() or figure.legends[0]
     assert legend.get_window_extent().width < figure.bbox.width
-    assert len({text.get_text() for text in legend.get_texts()}) == 2
+    assert len({text.get_text() for text in legend.get_texts()}) == 4
 
 
 @pytest.mark.parametrize(("count", "said"), [(9, "seed"), (30, "seed: 28 of 30")])

@@ -50,7 +50,7 @@ def test_a_long_text_lacks_its_middle() -> None:
     assert len(cut("x" * 1000)) <= TITLE
 
 
-def test_of_long_labels_what_they_share_at_the_beginning_is_left_out() -> None:
+def test_of_long_values_what_they_share_at_the_beginning_is_left_out() -> None:
     path = "/home/me/projects/measurements/electricity_"
     assert brief([f"{path}north.csv", f"{path}northwest.csv"]) == ["…north.csv", "…northwest.csv"]
     assert brief([f"{path}0.125", f"{path}0.175"]) == ["…0.125", "…0.175"]
