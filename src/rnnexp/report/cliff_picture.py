@@ -22,6 +22,7 @@ from rnnexp.report.cliff_surface import Samples, Unit, Values, error_and_slope, 
 from rnnexp.report.curves import COLOURS
 from rnnexp.report.series import write_csv
 from rnnexp.report.table import differing
+from rnnexp.report.words import literal
 from rnnexp.tracking import load_run
 from rnnexp.tracking.outcome import Outcome
 
@@ -124,7 +125,7 @@ def _draw(scene: _Scene, descents: Sequence[Descent], file: Path) -> None:
     _draw_map(figure, figure.add_subplot(grid[0, 1]), scene, descents)
     left, right = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
     for index, descent in enumerate(descents):
-        left.plot(descent.error, label=descent.label, **_style(index))
+        left.plot(descent.error, label=literal(descent.label), **_style(index))
         right.plot(np.maximum(descent.slope, 1e-12), **_style(index))
     _dress_step_axes(left, "error E", descents)
     _dress_step_axes(right, "gradient norm  |∂E/∂(w, b)|", descents)
@@ -210,7 +211,7 @@ def _draw_map(figure: Figure, axes: Axes, scene: _Scene, descents: Sequence[Desc
 def _draw_path(axes: Axes, descent: Descent, index: int) -> None:
     style = _style(index)
     axes.plot(descent.w, descent.b, color="black", linewidth=style["linewidth"] + 1.2)
-    axes.plot(descent.w, descent.b, label=descent.label, **style)
+    axes.plot(descent.w, descent.b, label=literal(descent.label), **style)
     axes.plot(
         descent.w[-1], descent.b[-1], "o", color=style["color"], markeredgecolor="black", zorder=6
     )

@@ -1,7 +1,6 @@
 """Loss and gradient norms over training, drawn from the runs' journals."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -14,6 +13,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from rnnexp.report.seeds import alike, told_apart_by
@@ -27,19 +27,25 @@ from rnnexp.report.series import (
     window_maxima,
 )
 from rnnexp.report.table import differing, headings
+from rnnexp.report.words import LABEL, SHORT, brief, cut, literal
 from rnnexp.tracking import FREE, load_run, selection_loss_of
 from rnnexp.tracking.outcome import Outcome
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LOOKS = tuple((colour, style) for style, colour in product(("-", "--", ":", "-."), COLOURS))
+_STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+"""Of a line, and of its marker where it has but one point."""
+LOOKS = tuple((colour, *style) for style, colour in product(_STYLES, COLOURS))
 FEW = 8
 """As many names as leave room for the curves beside them; more stand below."""
 WINDOWS = 150
-_ROW, _COLUMNS = 0.19, 3
-"""Inches of a row of names below, and columns of them."""
+_ROW = 0.19
+"""Inches of a row of names below."""
+_INSIDE, _HALF = 40, 50
+"""Characters of a name of which two stand side by side, within the axes and below."""
 
 Metrics = Mapping[str, Series]
+Look = tuple[str, str, str]
 
 
 def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
@@ -54,20 +60,22 @@ def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
         file: where the PNG goes.
     """
     keys = told_apart_by(runs) or differing(run.config for run in runs)
-    groups = _labelled(runs, keys)
+    groups = alike(runs, keys)
     by = selection_loss_of(run.config for run in runs)
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
-    for index, (label, members) in enumerate(groups):
+    names: list[Line2D] = []
+    for index, (label, members) in enumerate(zip(_labels(groups, keys), groups, strict=True)):
         metrics = [load_run(Path(run.folder)).metrics for run in members]
+        losses, norms = _losses(by, metrics), _norms(metrics)
         look = LOOKS[index % len(LOOKS)]
-        for axes, curve in ((above, partial(_losses, by)), (below, _norms)):
-            _lines(axes, metrics, curve, look, label)
+        name = label + _remark([not any(pair) for pair in zip(losses, norms, strict=True)])
+        lines = [*_lines(above, losses, look, name), *_lines(below, norms, look, name)]
+        names += lines[:1] or [Line2D([], [], linestyle="none", label=name)]
     _label(above, f"validation loss{', free-running' if by.endswith(FREE) else ''}")
     _label(below, "raw gradient norm,\nlargest of each window")
     below.set_xlabel("optimizer step")
     tick_whole_numbers(below.xaxis)
-    for axes in [axes for axes in (above, below) if axes.lines][:1]:
-        _name(figure, axes, keys, len(groups))
+    _name(figure, above if above.lines or not below.lines else below, keys, names)
     figure.savefig(file, dpi=130)
     plt.close(figure)
 
@@ -86,36 +94,38 @@ def tick_plain_numbers(axis: Axis) -> None:
         axis.set_minor_formatter(FormatStrFormatter("%.4g"))
 
 
-def _labelled(runs: Sequence[Outcome], keys: Sequence[str]) -> list[tuple[str, list[Outcome]]]:
-    groups: list[tuple[str, list[Outcome]]] = []
-    for members in alike(runs, keys):
-        first = members[0]
-        label = ", ".join(first.config.get(key, "") for key in keys) or first.name
-        groups.append((label if len(members) == 1 else f"{label} ({len(members)} runs)", members))
-    return groups
+def _labels(groups: Sequence[Sequence[Outcome]], keys: Sequence[str]) -> list[str]:
+    firsts = [members[0] for members in groups]
+    columns = [brief([run.config.get(key, "") for run in firsts]) for key in keys]
+    rows = zip(*columns, strict=True) if columns else [()] * len(firsts)
+    labels = [", ".join(row) or run.name for row, run in zip(rows, firsts, strict=True)]
+    return [literal(cut(label, LABEL)) for label in labels]
 
 
-def _lines(
-    axes: Axes,
-    metrics: Sequence[Metrics],
-    curves: Callable[[Sequence[Metrics]], list[Series]],
-    look: tuple[str, str],
-    label: str,
-) -> None:
-    found = [series for series in curves(metrics) if series]
+def _remark(empty: Sequence[bool]) -> str:
+    """Say of how many runs a curve is, and of how many of them there is no point on a log scale."""
+    said = [f"{len(empty)} runs"] if len(empty) > 1 else []
+    if any(empty):
+        said.append(f"{sum(empty)} with nothing to draw" if said else "nothing to draw")
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _lines(axes: Axes, curves: Sequence[Series], look: Look, label: str) -> list[Line2D]:
+    found = [series for series in curves if series]
     if not found:
-        return
-    colour, style = look
-    for series in [] if len(metrics) == 1 else found:
+        return []
+    colour, style, mark = look
+    for series in [] if len(curves) == 1 else found:
         axes.plot(
-            *zip(*series, strict=True), "-", marker=marker_of(series), color=colour, alpha=0.25,
-            linewidth=0.7,
+            *zip(*series, strict=True), "-", marker=marker_of(series, mark), color=colour,
+            alpha=0.25, linewidth=0.7,
         )  # fmt: skip
     strong = _median(found)
     steps, values = zip(*strong, strict=True) if strong else ((), ())  # the legend names it anyway
-    axes.plot(
-        steps, values, style, marker=marker_of(strong), color=colour, label=label, linewidth=1.4
-    )
+    return axes.plot(
+        steps, values, style, marker=marker_of(strong, mark), color=colour, label=label,
+        linewidth=1.4,
+    )  # fmt: skip
 
 
 def _losses(by: str, metrics: Sequence[Metrics]) -> list[Series]:
@@ -141,19 +151,18 @@ def _median(many: Sequence[Series]) -> list[Point]:
     return [(step, median(of)) for step, of in sorted(values.items()) if 2 * len(of) > len(many)]
 
 
-def _name(figure: Figure, axes: Axes, keys: Sequence[str], count: int) -> None:
-    title = ", ".join(headings(keys))
-    if count <= FEW:
-        axes.legend(fontsize="small", ncols=2, title=title, title_fontsize="small")
+def _name(figure: Figure, axes: Axes, keys: Sequence[str], names: Sequence[Line2D]) -> None:
+    title, count = literal(cut(", ".join(headings(keys)))), len(names)
+    longest = max(len(str(name.get_label())) for name in names)
+    if count <= FEW and longest <= _INSIDE:
+        axes.legend(handles=names, fontsize="small", ncols=2, title=title, title_fontsize="small")
         return
-    handles, labels = axes.get_legend_handles_labels()
-    rows = -(-min(count, len(LOOKS)) // _COLUMNS)
-    figure.set_figheight(figure.get_figheight() + _ROW * (rows + 2))
+    shown, columns = names[: len(LOOKS)], 3 if longest <= SHORT else 2 if longest <= _HALF else 1
+    figure.set_figheight(figure.get_figheight() + _ROW * (-(-len(shown) // columns) + 2))
     figure.legend(
-        handles[: len(LOOKS)],
-        labels[: len(LOOKS)],
+        handles=shown,
         loc="outside lower center",
-        ncols=_COLUMNS,
+        ncols=columns,
         fontsize="small",
         title=title if count <= len(LOOKS) else f"{title}: {len(LOOKS)} of {count}",
     )

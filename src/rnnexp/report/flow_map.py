@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from rnnexp.errors import ConfigError
 from rnnexp.report.curves import COLOURS, tick_whole_numbers
 from rnnexp.report.series import write_csv
+from rnnexp.report.words import cut, literal
 
 Matrix = NDArray[np.float64]
 COLUMNS = 400
@@ -52,7 +53,7 @@ def draw_flow_map(
         The PNG and the CSV.
 
     Raises:
-        ConfigError: the shapes do not fit, or there is nothing to draw.
+        ConfigError: the shapes do not fit, or no norm is finite.
     """
     shown_steps, shown_NT = _thinned(*_checked(steps, grad_norm_NT))
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
@@ -63,7 +64,8 @@ def draw_flow_map(
     axes.set_ylabel("time step t of the sequence", fontsize="large")
     for axis in (axes.xaxis, axes.yaxis):
         tick_whole_numbers(axis)
-    axes.set_title(title, loc="left", fontsize="medium", pad=12 if len(cliff_steps) else None)
+    above = 28 if len(cliff_steps) else None  # the legend of the cliffs
+    axes.set_title(literal(cut(title)), loc="left", fontsize="medium", pad=above)
     figure.savefig(file, dpi=130)
     plt.close(figure)
     header = ("step", *(f"t{t + 1}" for t in range(shown_NT.shape[1])))
@@ -74,8 +76,8 @@ def _checked(steps: Sequence[int], grad_norm_NT: ArrayLike) -> tuple[Matrix, Mat
     norms_NT = np.asarray(grad_norm_NT, dtype=np.float64)
     if norms_NT.ndim != 2 or len(norms_NT) != len(steps) or norms_NT.shape[1] == 0:
         raise ConfigError(f"grad_norm_NT: expected ({len(steps)}, T), got {norms_NT.shape}.")
-    if not (np.isfinite(norms_NT) & (norms_NT > 0)).any():
-        raise ConfigError("grad_norm_NT: holds no norm that is finite and above zero.")
+    if not np.isfinite(norms_NT).any():
+        raise ConfigError("grad_norm_NT: holds no norm that is finite.")
     return np.asarray(steps, dtype=np.float64), norms_NT
 
 
@@ -114,6 +116,8 @@ def _limits(norms_NT: Matrix) -> tuple[float, float]:
     arrived_NT = np.where(_vanished(norms_NT), 0.0, _finite(norms_NT))
     top_N = arrived_NT.max(1)
     top_N = top_N[top_N > 0]
+    if not len(top_N):  # all of it is black, on any scale
+        return 0.1, 1.0
     # What explodes does not push the others off the scale: most of the columns, or those before.
     usual = float(min(top_N[0], np.sort(top_N)[(len(top_N) - 1) // 2]))
     high = min(float(top_N.max()), usual * 10.0 ** (DECADES / 2))

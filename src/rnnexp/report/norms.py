@@ -22,6 +22,7 @@ from rnnexp.report.series import (
     window_width,
     write_csv,
 )
+from rnnexp.report.words import cut, literal
 
 POINTS = 500
 """Windows over the width of the picture: each about two pixels wide."""
@@ -44,14 +45,15 @@ def draw_norms(
         clipped: step and norm after clipping; equal to ``raw`` where nothing is clipped.
         file: where the PNG goes; its numbers stand beside it as CSV.
         threshold: the clipping threshold of the global norm.
-        cliffs: step and raw norm of each cliff; one that is not finite is marked at the top.
+        cliffs: step and raw norm of each cliff; what is not finite, here or in ``raw``, is marked
+            at the top.
         title: stands above the picture.
 
     Returns:
         The PNG and the CSV.
     """
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-    was_clipped = list(raw) != list(clipped)
+    was_clipped = _differ(raw, clipped)
     _band(axes, drawable(raw), _RAW, "raw" if was_clipped else "raw (nothing was clipped)")
     if was_clipped:
         _band(axes, drawable(clipped), _CLIPPED, "clipped")
@@ -60,11 +62,18 @@ def draw_norms(
     if threshold is not None:
         _mark_threshold(axes, threshold)
     _mark_cliffs(axes, cliffs)
+    _mark_nonfinite(axes, [*raw, *cliffs])
+    axes.update_datalim([(step, 1.0) for step, _ in raw], updatey=False)  # those not drawn, too
     _dress(axes, title)
     figure.savefig(file, dpi=130)
     plt.close(figure)
     header = ("step", "raw_norm", "clipped_norm", "cliff")
     return [file, write_csv(file.with_suffix(".csv"), header, _rows(raw, clipped, cliffs))]
+
+
+def _differ(raw: Series, clipped: Series) -> bool:
+    after = dict(clipped)  # a gradient that is not finite is skipped, not clipped
+    return any(math.isfinite(norm) and after.get(step, norm) != norm for step, norm in raw)
 
 
 def _band(axes: Axes, series: Series, colour: str, label: str) -> None:
@@ -89,21 +98,19 @@ def _mark_threshold(axes: Axes, threshold: float) -> None:
 
 
 def _mark_cliffs(axes: Axes, cliffs: Series) -> None:
-    spikes = drawable(cliffs)
-    broken = [step for step, norm in cliffs if not math.isfinite(norm)]
-    style: dict[str, Any] = {"linestyle": "none", "color": _CLIFF, "markeredgecolor": "black"}
-    if spikes:
-        steps, norms = zip(*spikes, strict=True)
-        label = f"cliff ({len(spikes)})"
-        axes.plot(steps, norms, marker="v", markersize=6, markeredgewidth=0.5, label=label, **style)
-    if broken:
-        style["markeredgecolor"] = "none"
-        tops = [1.0] * len(broken)
-        label = f"not finite ({len(broken)})"
-        at_the_top = axes.get_xaxis_transform()
+    if spikes := drawable(cliffs):
         axes.plot(
-            broken, tops, "X", markersize=8, label=label, transform=at_the_top, clip_on=False,
-            **style,
+            *zip(*spikes, strict=True), "v", color=_CLIFF, markersize=6, markeredgecolor="black",
+            markeredgewidth=0.5, label=f"cliff ({len(spikes)})",
+        )  # fmt: skip
+
+
+def _mark_nonfinite(axes: Axes, norms: Series) -> None:
+    if broken := sorted({step for step, norm in norms if not math.isfinite(norm)}):
+        axes.plot(
+            broken, [1.0] * len(broken), "X", color=_CLIFF, markersize=8, markeredgecolor="none",
+            label=f"not finite ({len(broken)})", transform=axes.get_xaxis_transform(),
+            clip_on=False,
         )  # fmt: skip
 
 
@@ -115,7 +122,7 @@ def _dress(axes: Axes, title: str) -> None:
     axes.set_ylabel("global gradient norm\n(loss per unit of weight)", fontsize="large")
     axes.grid(alpha=0.3)
     tick_plain_numbers(axes.yaxis)
-    axes.set_title(title, loc="left", fontsize="medium", pad=24)
+    axes.set_title(literal(cut(title)), loc="left", fontsize="medium", pad=24)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(
         handles, labels, ncols=5, fontsize="medium", frameon=False, loc="lower left",

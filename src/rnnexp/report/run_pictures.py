@@ -1,38 +1,48 @@
 """The pictures of one run, from its journal."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.norms import draw_norms
+from rnnexp.report.words import TITLE, cut
 from rnnexp.tracking import RunRecord, load_run
 from rnnexp.tracking.journal import read_all
 
+Drawing = Callable[[], list[Path]]
 
-def draw_run(folder: Path, threshold: float | None = None) -> list[Path]:
-    """Draw norms over steps, and for each layer the flow of the gradient through time.
+
+def drawings_of(folder: Path, threshold: float | None = None) -> dict[str, Drawing]:
+    """Read a run's record for the pictures of its norms, and of each layer's flow through time.
 
     Args:
         folder: the run's; the pictures are drawn into it.
         threshold: the clipping threshold of the global norm, if it was clipped.
 
     Returns:
-        The pictures, and the numbers behind them.
+        What draws each picture, by the picture's name; it gives the picture and its numbers.
     """
     run = load_run(folder)
-    files: list[Path] = []
+    drawings: dict[str, Drawing] = {}
     if run.metrics.get("grad/raw_norm"):
-        files += draw_norms(
-            run.metrics["grad/raw_norm"],
-            run.metrics.get("grad/clipped_norm", ()),
-            folder / "norms.png",
-            threshold=threshold,
-            cliffs=[*run.metrics.get("grad/cliff", ()), *_refused(run, folder)],
-            title=run.name,
-        )
+        drawings["norms.png"] = partial(_draw_norms, run, folder / "norms.png", threshold)
     for layer in run.profiles:
-        files += _draw_flow(run, layer, folder)
-    return files
+        name = "flow.png" if len(run.profiles) == 1 else f"flow_{layer}.png"
+        drawings[name] = partial(_draw_flow, run, layer, folder / name)
+    return drawings
+
+
+def _draw_norms(run: RunRecord, file: Path, threshold: float | None) -> list[Path]:
+    return draw_norms(
+        run.metrics["grad/raw_norm"],
+        run.metrics.get("grad/clipped_norm", ()),
+        file,
+        threshold=threshold,
+        cliffs=[*run.metrics.get("grad/cliff", ()), *_refused(run, file.parent)],
+        title=run.name,
+    )
 
 
 def _refused(run: RunRecord, folder: Path) -> list[tuple[int, float]]:
@@ -43,15 +53,17 @@ def _refused(run: RunRecord, folder: Path) -> list[tuple[int, float]]:
     return [(step, math.inf) for step in steps if step not in known]
 
 
-def _draw_flow(run: RunRecord, layer: str, folder: Path) -> list[Path]:
+def _draw_flow(run: RunRecord, layer: str, file: Path) -> list[Path]:
     widest = max(len(norms) for _, norms in run.profiles[layer])
     # A last window can be shorter than the others: it is left out.
     kept = [(step, norms) for step, norms in run.profiles[layer] if len(norms) == widest]
-    name = "flow.png" if len(run.profiles) == 1 else f"flow_{layer}.png"
+    title = run.name
+    if len(run.profiles) > 1:
+        title = f"{cut(run.name, TITLE - len(layer) - 2)}  {layer}"
     return draw_flow_map(
         [step for step, _ in kept],
         [norms for _, norms in kept],
-        folder / name,
+        file,
         cliff_steps=[step for step, _ in run.metrics.get("grad/cliff", ())],
-        title=run.name if len(run.profiles) == 1 else f"{run.name}  {layer}",
+        title=title,
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, stdev
 
 from rnnexp.report.columns import Column
@@ -29,7 +30,7 @@ def columns_over_seeds(runs: Sequence[Outcome]) -> list[Column]:
     """Give a row per setting: mean and sample standard deviation over its finished runs."""
     keys = told_apart_by(runs)
     groups = alike(runs, keys)
-    columns = key_columns([group[0] for group in groups], keys)
+    columns = key_columns([_setting_of(group) for group in groups], keys)
     finished = [[run for run in group if run.status == "FINISHED"] for group in groups]
     columns.append(Column("runs", [_count(*pair) for pair in zip(finished, groups, strict=True)]))
     for key, head in FIGURES.items():
@@ -38,6 +39,14 @@ def columns_over_seeds(runs: Sequence[Outcome]) -> list[Column]:
             columns.append(Column(head, [_spread(key, values) for values in figures]))
     times = [f"{fmean(run.seconds for run in group):.0f} s" for group in groups]
     return [*columns, Column("time", times)]
+
+
+def _setting_of(group: Sequence[Outcome]) -> Outcome:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    # A name that no config gave ends in the seed, and the row is of all of them.
+    return replace(first, name=first.name.removesuffix(f"-s{first.config.get('seed')}"))
 
 
 def _count(finished: Sequence[Outcome], group: Sequence[Outcome]) -> str:

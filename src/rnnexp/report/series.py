@@ -65,9 +65,9 @@ def drawable(series: Series) -> list[Point]:
     return [(step, value) for step, value in series if math.isfinite(value) and value > 0]
 
 
-def marker_of(points: Sequence[object]) -> str:
-    """Choose the marker of a line: a dot where it has one point, and would not be seen."""
-    return "o" if len(points) == 1 else ""
+def marker_of(points: Sequence[object], mark: str = "o") -> str:
+    """Choose the marker of a line: one where it has one point, and would not be seen."""
+    return mark if len(points) == 1 else ""
 
 
 def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:

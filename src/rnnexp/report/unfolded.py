@@ -12,6 +12,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 
+from rnnexp.report.words import literal
+
 Place = tuple[float, float]
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 _FACE = {"x": "#E8E8E8", "h": "#CFE4F3", "y": "#FBE3C8", "L": "#D6EFD8"}
@@ -78,7 +80,7 @@ def draw_unfolded(graph: Unfolded, file: Path) -> None:
     _explain(axes, graph)
     axes.set(xlim=(-1.9, columns - 0.3), ylim=(-0.75, height - 0.4), aspect="equal")
     axes.axis("off")
-    axes.set_title(graph.title, fontsize=11, loc="left")
+    axes.set_title(literal(graph.title), fontsize=11, loc="left")
     figure.savefig(file, dpi=130)
     plt.close(figure)
 

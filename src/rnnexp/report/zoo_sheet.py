@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 
 from rnnexp.report.curves import COLOURS
 from rnnexp.report.series import Series, drawable, write_csv
+from rnnexp.report.words import literal
 from rnnexp.tracking import load_run
 
 ACROSS = 5
@@ -87,7 +88,7 @@ def draw_sheet(specimens: Sequence[Specimen], baseline: float, file: Path) -> li
 
 def _draw_flow(axes: Axes, specimen: Specimen) -> None:
     axes.set_axis_on()
-    axes.set_title(specimen.name, fontsize=8, loc="left", pad=2)
+    axes.set_title(literal(specimen.name), fontsize=8, loc="left", pad=2)
     axes.axhline(0, color="0.7", linewidth=0.6)
     axes.plot(range(1, len(specimen.flow_T) + 1), specimen.flow_T, color=COLOURS[1], linewidth=1.2)
     axes.set_ylim(LOWEST, 4)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rnnexp.tracking.files import hold, is_held_by_others, open_to_claim
-from rnnexp.tracking.forward import Forwarder, Store
+from rnnexp.tracking.forward import Forwarder, Store, is_refusal
 from rnnexp.tracking.journal import FILE
 from rnnexp.tracking.lookup import is_away
 from rnnexp.tracking.records import milliseconds
@@ -48,6 +48,7 @@ class Delivery:
         self._failing_since: float | None = None
         self._orphan_since: float | None = None
         self._no_answer_at = 0.0
+        self._is_refused = False
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -101,7 +102,9 @@ class Delivery:
         return not self.is_failing
 
     def gives_up(self) -> bool:
-        """Tell whether it has failed for too long since the owner has gone."""
+        """Tell whether it has failed for too long since the owner has gone, or would for ever."""
+        if self._is_refused and self._orphan_since is not None:
+            return True
         failing = time.monotonic() - (self._failing_since or time.monotonic())
         return min(failing, self._orphaned_for()) > GIVE_UP_SECONDS
 
@@ -131,11 +134,13 @@ class Delivery:
         except Exception as error:  # whatever the store's client raises, it is tried again
             say(error)
             now = time.monotonic()
+            self._is_refused = is_refusal(error)
             self._no_answer_at = now if is_away(error) else 0.0
             self._failing_since = self._failing_since or now
             self.due = now + (self._pause if self._orphan_since is None else LAST_PAUSE)
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             return False
+        self._is_refused = False
         self._failing_since, self._pause = None, FIRST_PAUSE
         return busy
 

@@ -16,6 +16,9 @@ from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
 KILLED = "the process was killed"
 REMOVED = "its folder was removed before all of its record was delivered"
+REFUSED = "refused"
+"""In a cursor, the key of a run that the store does not take."""
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "PERMISSION_DENIED")
 Point = tuple[str, float, int, int]
 """Key, value, milliseconds since 1970, step."""
 
@@ -54,6 +57,11 @@ class Store(Protocol):
     def end_run(self, run_id: str, status: Status, time: int) -> None:
         """Set the final status."""
         ...
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether MLflow has refused what it was given, as it would again."""
+    return getattr(error, "error_code", None) in _REFUSALS
 
 
 class Forwarder:
@@ -133,8 +141,8 @@ class Forwarder:
             return self._cursor.exists()
         return not begins_at(self.folder / FILE, self._offset)
 
-    def _write_cursor(self) -> None:
-        state: dict[str, Any] = {"offset": self._offset, "run_id": self._run_id}
+    def _write_cursor(self, more: Mapping[str, str] | None = None) -> None:
+        state: dict[str, Any] = {"offset": self._offset, "run_id": self._run_id, **(more or {})}
         state |= {"ended": self.ended, "nonfinite": sorted(self._marked)}
         write_json(self._cursor, state)
 
@@ -168,11 +176,19 @@ class Forwarder:
                 self.store.log_artifact(self._id(), Path(record["path"]), record["folder"])
 
     def _start(self, record: Record) -> None:
-        self._run_id = self.store.open_run(record)
+        self._run_id = self._opened(record)
         self.ended = self.ended_here = False
         experiment = self.store.experiment_of(self._run_id)
         known = {"run_id": self._run_id, "experiment_id": experiment, "key": record["key"]}
         write_json(self.folder / RUN, {**known, "uri": record["uri"]})
+
+    def _opened(self, record: Record) -> str:
+        try:
+            return self.store.open_run(record)
+        except Exception as error:
+            if is_refusal(error):  # who waits for the run's id need not
+                self._write_cursor({REFUSED: record["key"]})
+            raise
 
     def _end(self, run_id: str, record: Record) -> None:
         if record["reason"]:

@@ -12,7 +12,7 @@ from rnnexp.tracking.journal import FILE, cut_torn_tail, read_all, read_from
 from rnnexp.tracking.provenance import config_hash
 from rnnexp.tracking.records import Record, milliseconds
 from rnnexp.tracking.service import add_artifact, delivered
-from rnnexp.tracking.sqlite_points import SQLITE
+from rnnexp.tracking.sqlite_points import DELETED, SQLITE, is_deleted
 
 ID_BEGINNING = 4
 """So many characters of a run's id may stand for it; fewer stand for none."""
@@ -225,11 +225,15 @@ def _deliver(folder: Path, uri: str, cursor: str, is_over: bool) -> str:
     return "delivered again, for the store no longer had it" if lost else "delivered"
 
 
-def check_store(uri: str) -> None:
+def check_store(uri: str, experiment: str | None = None) -> None:
     """Refuse a store that cannot be used, without asking the network.
 
+    Args:
+        uri: the store.
+        experiment: the one that runs are to go to.
+
     Raises:
-        StoreError: unknown scheme, or a file that cannot be written.
+        StoreError: unknown scheme, a file that cannot be written, or a deleted experiment in it.
     """
     if uri.startswith(_SERVERS):
         return
@@ -244,6 +248,8 @@ def check_store(uri: str) -> None:
         raise StoreError(f"tracking.uri={uri}: the folder {path.parent} does not exist. Create it.")
     if path.is_dir() or not os.access(target, os.W_OK):
         raise StoreError(f"tracking.uri={uri}: {target.resolve()} cannot be written.")
+    if experiment is not None and is_deleted(path, experiment):
+        raise StoreError(f"tracking.uri={uri}: {DELETED.format(experiment)}")
 
 
 def _begins_anew(record: Record) -> bool:

@@ -2,11 +2,13 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from filelock import FileLock
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
 from mlflow.tracking import MlflowClient
+from mlflow.utils.uri import append_to_uri_path, resolve_uri_if_local
 
 from rnnexp.loading import load
 from rnnexp.tracking.sqlite_points import SQLITE
@@ -16,6 +18,13 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 Its own defaults, 7 and 120, keep whoever asks waiting for a quarter of an hour. Who can wait longer
 tries again by itself.
+"""
+
+_PLAIN_ROOT = "mlflow-artifacts:/"
+"""MLflow writes the folder of its Default experiment into the text of an INSERT.
+
+Where the name of the working folder has both kinds of quotes, or a part that begins with a colon,
+that is no valid SQL: a store is made with this, and the folder put in afterwards.
 """
 
 
@@ -48,12 +57,22 @@ def _make(path: Path) -> None:
     try:
         _use_wal(beside)  # which also spares three of four waits for the disk
         stores = load("mlflow.store.tracking.sqlalchemy_store")
-        store = stores.SqlAlchemyStore(f"{SQLITE}{beside}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+        store = stores.SqlAlchemyStore(f"{SQLITE}{beside}", _PLAIN_ROOT)
         store.engine.dispose()
+        _place_default(beside)
         _fold_wal(beside)
         beside.replace(path)
     finally:
         _remove(beside)
+
+
+def _place_default(path: Path) -> None:
+    root = resolve_uri_if_local(DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0",
+            (append_to_uri_path(root, "0"),),
+        )
 
 
 def _use_wal(path: Path) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_STATE
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from rnnexp.tracking.family import BEST_KEY, KEY, Family
 from rnnexp.tracking.forward import Point
 from rnnexp.tracking.mlflow_client import open_client
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
-from rnnexp.tracking.sqlite_points import SQLITE, SqlitePoints, are_known
+from rnnexp.tracking.sqlite_points import DELETED, SQLITE, SqlitePoints, are_known
 from rnnexp.tracking.views import TAG, VIEW, view_of_all, view_of_sweep
 
 _MAX_PARAM = 6000
@@ -168,10 +169,7 @@ class MlflowStore:
     def _experiment(self, name: str, artifacts: str | None) -> Experiment:
         found = self._client.get_experiment_by_name(name) or self._made(name, artifacts)
         if found.lifecycle_stage != "active":
-            raise MlflowException(
-                f"The experiment '{name}' is deleted. "
-                "Restore it, or use another tracking.experiment."
-            )
+            raise MlflowException(DELETED.format(name), INVALID_STATE)
         return found
 
     def _made(self, name: str, artifacts: str | None) -> Experiment:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rnnexp.tracking.courier import LOG_FILE, Courier, last_problem
 from rnnexp.tracking.files import CURSOR, RUN, read_json
+from rnnexp.tracking.forward import REFUSED
 from rnnexp.tracking.journal import FILE, JournalWriter, read_all
 from rnnexp.tracking.records import (
     RunHeader,
@@ -106,15 +107,18 @@ class RunLog:
         return f"{self.folder}: the record cannot be written ({error.strerror or error})."
 
     def run_id(self, timeout: float) -> str | None:
-        """Wait until the store has named the run; None if it has not in time (seconds)."""
+        """Wait until the store has named the run; None if it refuses, or has not in time."""
         until = time.monotonic() + timeout
         # An earlier run may have left its file in the same folder.
         while (found := read_json(self.folder / RUN, needed=False)).get("key") != self.key:
-            if time.monotonic() > until:
+            if time.monotonic() > until or self._is_refused():
                 return None
             self._turn()  # the journal's thread, which did it, has ended with the run
             time.sleep(_POLL_SECONDS)
         return str(found["run_id"])
+
+    def _is_refused(self) -> bool:
+        return read_json(self.folder / CURSOR, needed=False).get(REFUSED) == self.key
 
 
 @dataclass

@@ -20,6 +20,7 @@ from rnnexp.tracking.views import TAG, VIEW
 
 _Row = tuple[str, str, float, int, int, bool]
 SQLITE = "sqlite:///"
+DELETED = "The experiment '{}' is deleted. Restore it, or use another tracking.experiment."
 _WAIT_SECONDS = 60.0
 _UPSERT_SINCE = (3, 24)
 _CACHE_KIB = 32_768
@@ -121,6 +122,12 @@ def experiments_in(path: Path) -> dict[str, tuple[str, bool]]:
     """
     found = _asked(path, asked, TAG + VIEW)
     return {str(name): (str(number), bool(viewed)) for name, number, viewed in found}
+
+
+def is_deleted(path: Path, experiment: str) -> bool:
+    """Tell whether an experiment of a store file was deleted: no run is taken under its name."""
+    asked = "SELECT 1 FROM experiments WHERE name = ? AND lifecycle_stage = 'deleted'"
+    return path.is_file() and bool(_asked(path, asked, experiment))
 
 
 def sweeps_in(path: Path, most: int) -> list[tuple[str, str, str]]:

@@ -153,6 +153,52 @@ def test_a_series_of_one_point_has_a_marker(tmp_path: Path, drawn: list[Figure])
     assert (above, below) == (["o", ""], ["", "o"])
 
 
+def test_every_run_has_a_name_and_a_mark_of_its_own(tmp_path: Path, drawn: list[Figure]) -> None:
+    found = [{"val/loss": [1.0], "grad/raw_norm": [1.0]} for _ in range(8)]
+    found[2] = {"grad/raw_norm": [1.0]}  # not validated
+    found[3] = {"val/loss": [math.nan], "grad/raw_norm": [0.0]}
+    names = ["_a", "b$5 to $6", *map(str, range(6))]
+    draw_curves(
+        [_run(tmp_path / str(i), found[i], **{"task.path": names[i]}) for i in range(8)],
+        tmp_path / "p.png",
+    )
+    legend = drawn[0].axes[0].get_legend()
+    shown = [text.get_text().strip().replace("\\", "") for text in legend.get_texts()]
+    assert shown == [*names[:3], "1 (nothing to draw)", *names[4:]]
+    looks = {(line.get_color(), line.get_marker()) for line in drawn[0].axes[1].lines}
+    assert len(looks) == 7
+
+
+def test_of_repetitions_those_that_leave_no_curve_are_counted(tmp_path: Path, drawn) -> None:
+    losses = {("a", "0"): [1.0], ("a", "1"): [math.nan], ("b", "0"): [2.0], ("b", "1"): [3.0]}
+    runs = [
+        _run(tmp_path / f"{cell}{seed}", {"val/loss": of}, **{"cell.name": cell, "seed": seed})
+        for (cell, seed), of in losses.items()
+    ]
+    draw_curves(runs, tmp_path / "p.png")
+    names = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
+    assert names == ["a (2 runs, 1 with nothing to draw)", "b (2 runs)"]
+
+
+@pytest.mark.parametrize("path", ["{}" * 120, "/home/me/" + "a folder/" * 12 + "wind_{}.csv"])
+def test_long_values_leave_the_curves_their_room(tmp_path: Path, drawn, path: str) -> None:
+    runs = [
+        _run(tmp_path / f"{word}{cell}", {"val/loss": [1.0, 2.0]}, **config)
+        for word in ("north", "south")
+        for cell in ("gru", "lstm")
+        for config in [{"task.path": path.replace("{}", word), "cell.name": cell}]
+    ]
+    draw_curves(runs, tmp_path / "p.png")
+    figure = drawn[0]
+    axes, (width, _) = figure.axes[0], figure.get_size_inches()
+    assert width == 8
+    assert axes.get_position().width > 0.8
+    assert axes.get_position().height > 0.3
+    legend = axes.get_legend() or figure.legends[0]
+    assert legend.get_window_extent().width < figure.bbox.width
+    assert len({text.get_text() for text in legend.get_texts()}) == 4
+
+
 @pytest.mark.parametrize(("count", "said"), [(9, "seed"), (30, "seed: 28 of 30")])
 def test_many_names_stand_below_the_curves(tmp_path: Path, drawn, count: int, said: str) -> None:
     runs = [_run(tmp_path / f"{i}", {"val/loss": [1.0, 2.0]}, seed=str(i)) for i in range(count)]

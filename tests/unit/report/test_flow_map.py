@@ -100,7 +100,13 @@ def test_equal_norms_can_be_drawn(tmp_path: Path, norms: np.ndarray) -> None:
     assert files[0].stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("norms", [np.zeros((2, 3)), np.full((2, 3), math.nan), np.ones(2)])
+def test_where_no_gradient_flows_all_is_black(tmp_path: Path) -> None:
+    _, numbers = draw_flow_map([1, 2], [[0.0] * 3, [0.0] * 3], tmp_path / "f.png")
+    assert column_of_colours(tmp_path / "f.png").max() < 0.01
+    assert rows_of(numbers) == [[1, 0, 0, 0], [2, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("norms", [np.full((2, 3), math.nan), np.ones(2)])
 def test_refuses_what_cannot_be_drawn(tmp_path: Path, norms: np.ndarray) -> None:
     with pytest.raises(ConfigError, match="grad_norm_NT"):
         draw_flow_map([1, 2], norms, tmp_path / "f.png")

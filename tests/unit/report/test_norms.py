@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.norms import draw_norms
-from rnnexp.report.run_pictures import draw_run
+from rnnexp.report.run_pictures import drawings_of
 from rnnexp.tracking import RunHeader, RunLog
 
 BLUE = np.array([0x56, 0xB4, 0xE9]) / 255
@@ -114,7 +114,22 @@ def test_the_step_that_a_run_failed_at_is_marked(
     log.end("FAILED")
     events = ['{"step": 3, "kind": "spike"}', '{"step": 4, "kind": "nonfinite"}', '{"step": 5, "k']
     (tmp_path / "cliffs.jsonl").write_text("\n".join(events))
-    draw_run(tmp_path)
+    drawings_of(tmp_path)["norms.png"]()
     marked = {line.get_label(): list(line.get_xdata()) for line in kept[0].axes[0].lines}
     assert marked["not finite (1)"] == [4]
     assert marked["cliff (1)"] == [3]
+
+
+def test_steps_whose_norm_is_not_finite_are_marked_and_none_is_called_clipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    raw = [(1, 2.0), (2, 3.0), *((step, math.nan) for step in range(3, 8)), (8, 0.0)]
+    skipped = [(step, 0.0 if math.isnan(norm) else norm) for step, norm in raw]
+    for clipped in (raw, skipped):
+        draw_norms(raw, clipped, tmp_path / "n.png", cliffs=[(3, math.nan)])
+    for figure in kept:
+        lines = {line.get_label(): list(line.get_xdata()) for line in figure.axes[0].lines}
+        assert lines == {"raw (nothing was clipped)": [1, 2], "not finite (5)": [3, 4, 5, 6, 7]}
+        assert figure.axes[0].get_xlim()[1] >= 8

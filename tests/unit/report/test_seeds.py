@@ -1,6 +1,7 @@
 """Runs that differ in their seed alone are one row: means, and how far their figures spread."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -67,3 +68,15 @@ def test_a_setting_may_be_without_figures(status: str) -> None:
 def test_a_mean_that_is_not_finite_is_shown_alone(value: float) -> None:
     (row,) = rows(columns_over_seeds([run(1.0, seed="0"), run(value, seed="1")]))
     assert row["test loss"] == str(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds", "said"),
+    [("a-s{}", "01", "a"), ("a-s{}", "0", "a-s0"), ("mine", "01", "mine")],
+)
+def test_the_row_of_the_only_setting_is_named_after_no_seed(
+    name: str, seeds: str, said: str
+) -> None:
+    runs = [replace(run(1.0, seed=seed), name=name.format(seed)) for seed in seeds]
+    (row,) = rows(columns_over_seeds(runs))
+    assert row["run"] == said

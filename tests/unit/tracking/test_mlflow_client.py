@@ -60,3 +60,13 @@ def test_one_that_another_process_holds_is_not_taken_into_use(tmp_path: Path) ->
         mlflow_client._fold_wal(path)
     reader.close()
     writer.close()
+
+
+def test_a_store_is_made_in_a_folder_of_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "both ' and \" :word"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (default,) = open_client(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    assert default.artifact_location == f"{folder}/mlruns/0"  # as MLflow itself would have it

@@ -119,6 +119,27 @@ def test_a_run_that_is_refused_holds_up_no_other(tmp_path: Path) -> None:
     assert store.tried.count("b") > 1, "it was tried again"
 
 
+def test_a_run_that_is_refused_for_good_is_left_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class DeletedError(Exception):
+        error_code = "INVALID_STATE"
+
+    def refuse(start: object) -> str:
+        raise DeletedError
+
+    for module in (sink, delivery):
+        monkeypatch.setattr(module, "GIVE_UP_SECONDS", 5.0)
+    store = Shelf()
+    monkeypatch.setattr(store, "open_run", refuse)
+    owner = Owner(store)
+    owner.tell([finished(tmp_path / "a")])
+    owner.gone.set()
+    begun = time.monotonic()
+    assert owner.sink.run() == 1
+    assert time.monotonic() - begun < 2.5
+
+
 def test_others_go_on_while_one_is_refused(tmp_path: Path) -> None:
     store = Shelf("b")
     owner = Owner(store)

@@ -1,14 +1,16 @@
 """What a run left behind: read back, delivered to its store, or to another."""
 
 import sqlite3
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from rnnexp.errors import StoreError
-from rnnexp.tracking import RunLog, delivered, load_run, sync
+from rnnexp.tracking import RunLog, check_store, delivered, load_run, sync
 from rnnexp.tracking.files import RUN, read_json
 from rnnexp.tracking.forward import Forwarder, Store
 from rnnexp.tracking.records import ERROR_TAG
@@ -22,6 +24,27 @@ def test_deleted_experiment_is_said(tmp_path: Path, store_uri: str, store, clien
     record_run(tmp_path, store_uri).end("FINISHED")
     with pytest.raises(StoreError, match=r"'study' is deleted.*Nothing is lost; try again later"):
         sync(tmp_path)
+    check_store(store_uri, "another")
+    with pytest.raises(StoreError, match=r"'study' is deleted. Restore it, or use another"):
+        check_store(store_uri, EXPERIMENT)
+
+
+def test_who_waits_for_a_run_that_is_refused_need_not(
+    tmp_path: Path, store_uri: str, store, client
+) -> None:
+    store.open_run(start_of("k", header_of()))
+    number = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    client.delete_experiment(number)
+    log = record_run(tmp_path, store_uri)
+    log.end("FINISHED")
+    with pytest.raises(MlflowException, match="is deleted"):
+        Forwarder(tmp_path, store).advance()
+    begun = time.monotonic()
+    assert log.run_id(timeout=60) is None
+    assert time.monotonic() - begun < 10
+    client.restore_experiment(number)
+    assert sync(tmp_path) == "delivered"
+    assert log.run_id(timeout=60) == read_json(tmp_path / RUN)["run_id"]
 
 
 def test_sync_delivers_what_was_left_behind(tmp_path: Path, store_uri: str, client) -> None:

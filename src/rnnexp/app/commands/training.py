@@ -148,5 +148,6 @@ def _check_jobs_exist(jobs: list[Job], overrides: list[str]) -> None:
 
 
 def _check_stores(jobs: list[Job]) -> None:
-    for uri in {str(job.plan.values["tracking"]["uri"]) for job in jobs}:
-        check_store(uri)
+    options = [job.plan.values["tracking"] for job in jobs]
+    for uri, experiment in dict.fromkeys((str(o["uri"]), str(o["experiment"])) for o in options):
+        check_store(uri, experiment)

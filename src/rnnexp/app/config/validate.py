@@ -58,6 +58,7 @@ _SHARES = (
 """Keys whose values must lie in [0, 1]."""
 _LARGEST = {"threads": 4096}
 """More threads than that crash the process."""
+_LONGEST_NAME = 500
 _LARGEST_SEED = 2**32 - 1
 """What numpy's generators take."""
 _OTHERS = ("cell", "task", "optimizer", "scheduler", "callbacks")
@@ -224,6 +225,11 @@ def _check_experiment_name(name: str) -> None:
         raise ConfigError(
             "tracking.experiment: is empty, and MLflow takes no experiment without a name. "
             "Give one, or leave the key out for 'rnnexp'."
+        )
+    if len(name) > _LONGEST_NAME:
+        raise ConfigError(
+            f"tracking.experiment={name[:20]}...: has {len(name)} characters, and MLflow takes no "
+            f"experiment whose name has more than {_LONGEST_NAME}. Give a shorter one."
         )
 
 

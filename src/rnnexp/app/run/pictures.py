@@ -1,9 +1,13 @@
 """The pictures that a run ends with."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from rnnexp.training.interrupt import Stopped
+
+T = TypeVar("T")
 
 
 def draw_run_pictures(folder: Path, threshold: float | None) -> list[Path]:
@@ -14,15 +18,26 @@ def draw_run_pictures(folder: Path, threshold: float | None) -> list[Path]:
         threshold: the clipping threshold of the global norm, if it was clipped.
 
     Returns:
-        The pictures and the numbers behind them; none where drawing failed, which is said.
+        The pictures and the numbers behind them; what cannot be drawn is said, and left out.
     """
-    try:
-        from rnnexp.report.run_pictures import draw_run  # matplotlib takes half a second
+    files: list[Path] = []
+    drawings = _tried(lambda: _drawings(folder, threshold), f"pictures of {folder}") or {}
+    for name, draw in drawings.items():
+        files += _tried(draw, f"{folder / name}") or []
+    return files
 
-        return draw_run(folder, threshold)
-    except Stopped as error:
-        print(f"rnnexp: pictures of {folder} not drawn: {error}", file=sys.stderr)
-        raise
-    except Exception as error:
-        print(f"rnnexp: pictures of {folder} not drawn: {error}", file=sys.stderr)
-        return []
+
+def _drawings(folder: Path, threshold: float | None) -> dict[str, Callable[[], list[Path]]]:
+    from rnnexp.report.run_pictures import drawings_of  # matplotlib takes half a second
+
+    return drawings_of(folder, threshold)
+
+
+def _tried(act: Callable[[], T], what: str) -> T | None:
+    try:
+        return act()
+    except (Exception, Stopped) as error:
+        print(f"rnnexp: {what} not drawn: {error}", file=sys.stderr)
+        if isinstance(error, Stopped):
+            raise
+        return None

@@ -1,6 +1,8 @@
 """What ``rnnexp train`` makes of a command line, before anything of it runs."""
 
+import sqlite3
 from collections import namedtuple
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,15 @@ def test_a_plan_counts_the_failed_jobs_that_would_run_again(
         said = capsys.readouterr().out
         assert "mine: 1 to run, 2 failed" in said
         assert f"\n{left} left;" in said
+
+
+def test_a_deleted_experiment_is_refused_before_the_training(
+    workdir: Path, sessions: list[Session], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(workdir / "mlflow.db")) as store, store:
+        store.execute("CREATE TABLE experiments (name, lifecycle_stage)")
+        store.execute("INSERT INTO experiments VALUES ('old', 'deleted'), ('new', 'active')")
+    assert run(["train", "tracking.experiment=old"]) == 2
+    assert "The experiment 'old' is deleted. Restore it" in capsys.readouterr().err
+    assert not sessions
+    assert run(["train", "tracking.experiment=new"]) == 0

@@ -98,6 +98,7 @@ def test_what_is_no_name_is_refused(workdir: object, word: str, said: str) -> No
         ("experiment=nosuch", "Did you mean 'search'? Known: adding_100, char_lm,"),
         ("name=x", "Unknown key 'name'. Known: callbacks, cell,"),
         ("Seed=3", "Unknown key 'Seed'. Did you mean 'seed'?"),
+        (f"tracking.experiment={'x' * 501}", "has 501 characters, and MLflow takes no experiment"),
         ("cell=LSTM", "Unknown cell 'LSTM'. Did you mean 'lstm'?"),
         ("cell=a/b", "Unknown cell 'a/b'. Known: antisymmetric,"),
         ("task=a/b", "Unknown task 'a/b'. Known: adding,"),

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from rnnexp.report.flow_map import draw_flow_map
+from rnnexp.report.norms import draw_norms
+from rnnexp.report.words import LABEL, TITLE, brief, cut, literal
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that would be saved."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    return figures
+
+
+@pytest.mark.parametrize("name", ["cost $5 to $\\frac$6_{", "$5", "\\$5 or $", "_"])
+def test_a_name_is_drawn_as_it_is(tmp_path: Path, kept: list[Figure], name: str) -> None:
+    draw_norms([(1, 1.0)], [], tmp_path / "n.png", title=name)
+    draw_flow_map([1], [[1.0]], tmp_path / "f.png", title=name)
+    for figure in kept:
+        title = figure.axes[0].get_title("left")
+        shown, is_formula = Text()._preprocess_math(title)
+        assert (shown.strip(), is_formula) == (name, False)
+
+
+def test_the_title_stands_above_the_legend_of_the_cliffs(
+    tmp_path: Path, kept: list[Figure]
+) -> None:
+    draw_flow_map([1, 2], [[1.0], [2.0]], tmp_path / "f.png", cliff_steps=[2], title="x" * 300)
+    kept[0].draw_without_rendering()
+    axes = kept[0].axes[0]
+    (title,) = (text for text in axes.findobj(Text) if text.get_text().startswith("xxx"))
+    assert title.get_window_extent().y0 > axes.get_legend().get_window_extent().y1
+    assert title.get_window_extent().x1 < kept[0].bbox.x1
+
+
+def test_a_label_has_one_line_and_stands_in_a_legend() -> None:
+    assert literal("a\nb  c") == "a b c"
+    assert literal("_data/a.csv").strip() == "_data/a.csv"
+    assert not literal("_data/a.csv").startswith("_")
+
+
+def test_a_long_text_lacks_its_middle() -> None:
+    assert cut("short") == "short"
+    assert cut("a" * 100 + "b" * 100, 11) == "aaaaa…bbbbb"
+    assert len(cut("x" * 1000)) <= TITLE
+
+
+def test_of_long_values_what_they_share_at_the_beginning_is_left_out() -> None:
+    path = "/home/me/projects/measurements/electricity_"
+    assert brief([f"{path}north.csv", f"{path}northwest.csv"]) == ["…north.csv", "…northwest.csv"]
+    assert brief([f"{path}0.125", f"{path}0.175"]) == ["…0.125", "…0.175"]
+    assert brief(["a/b", "a/c"]) == ["a/b", "a/c"], "there is room"
+    (alone,) = brief(["x" * 300])
+    assert len(alone) <= LABEL
+    assert brief([]) == []
