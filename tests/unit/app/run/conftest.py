@@ -4,27 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
-from rnnexp.app.config.compose import check_jobs, prepare
-from rnnexp.app.run.run import run
-from rnnexp.tracking import Journals
-from rnnexp.training.interrupt import StopRequest
-
-from .earlier_run import WORDS
+from .earlier_run import WORDS, finished_run
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, as ``rnnexp train`` leaves it."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    prepare([])
-    (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(WORDS))
-    plan = check_jobs(WORDS, multirun=False, config_dir=None)[0].plan
-    outcome = run(plan, folder, Journals("sqlite:///no.db", None), StopRequest(), tags={})
-    assert outcome.status == "FINISHED", outcome.error
-    return folder
+    return finished_run(tmp_path_factory.mktemp("finished") / "run", WORDS)
 
 
 @pytest.fixture

@@ -1,18 +1,15 @@
 """A run that is to end before where it goes on is refused, and stays as it was."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from rnnexp.__main__ import run as command
-from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.config.compose import check_jobs
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import with_earlier_overrides
-from rnnexp.app.run.run import run
-from rnnexp.tracking import Journals
-from rnnexp.training.interrupt import StopRequest
+
+from .earlier_run import finished_run
 
 WORDS = ["task.length=8", "task.val_batches=1", "task.test_batches=1", "task.train_batches=2"]
 WORDS += ["cell=elman", "cell.hidden_size=4", "trainer.max_steps=5", "trainer.progress=none"]
@@ -22,19 +19,7 @@ WORDS += ["monitor.pictures=never", "tracking.wait=0", "flush_denormal=false"]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of five steps, which is amid its third epoch."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    prepare([])
-    (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(WORDS))
-    plan = check_jobs(WORDS, multirun=False, config_dir=None)[0].plan
-    outcome = run(plan, folder, Journals("sqlite:///no.db", None), StopRequest(), tags={})
-    assert outcome.status == "FINISHED", outcome.error
-    return folder
-
-
-@pytest.fixture
-def earlier(finished: Path, workdir: Path) -> Path:
-    return Path(shutil.copytree(finished, workdir / "run"))
+    return finished_run(tmp_path_factory.mktemp("finished") / "run", WORDS)
 
 
 @pytest.mark.parametrize("given", ["run", "run/checkpoints/last.ckpt"])
