@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 from rnnexp.report.columns import Column
-from rnnexp.report.table import FIGURES, PERCENT, differing, key_columns, show
+from rnnexp.report.table import FIGURES, PERCENT, differing, key_columns, percent, show
 from rnnexp.tracking.outcome import Outcome
 
 NO_SETTING = ("seed", "resume")
@@ -60,4 +60,5 @@ def _spread(key: str, values: Sequence[float]) -> str:
     mean = show(key, fmean(values))
     if len(values) == 1 or not all(map(math.isfinite, values)):
         return mean
-    return f"{mean} ± {stdev(values):{'.1%' if key in PERCENT else '.2g'}}"
+    deviation = stdev(values)
+    return f"{mean} ± {percent(deviation) if key in PERCENT else f'{deviation:.2g}'}"

@@ -90,10 +90,12 @@ def show(key: str, value: float | None) -> str:
     """Format a figure for reading."""
     if value is None:
         return ""
-    if key not in PERCENT:
-        return f"{value:.3g}"
-    # A forecast may be four powers of ten better than its baseline.
-    return f"{value:.1%}" if value >= 0.001 or value <= 0 else f"{100 * value:.2g}%"
+    return percent(value) if key in PERCENT else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """Format a share; a forecast may be four powers of ten better than its baseline."""
+    return f"{share:.1%}" if share >= 0.001 or share <= 0 else f"{100 * share:.2g}%"
 
 
 def summary_line(run: Outcome, ui: str) -> str:

@@ -48,9 +48,10 @@ def check_resumes(plans: Sequence[Plan], multirun: bool) -> None:
         if origin.folder is not None:
             _check_same_run(plan, resume, origin, origin.folder, multirun)
         if origin.checkpoint is not None:
-            _check_weights(plan, resume, origin.checkpoint)
+            content = _content_of(resume, origin.checkpoint)
+            _check_weights(plan, resume, origin.checkpoint, content)
             _check_optimizer(plan, resume, origin.checkpoint)
-            _check_not_past(plan, resume, origin.checkpoint)
+            _check_not_past(plan, resume, content)
 
 
 def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multirun: bool) -> None:
@@ -102,7 +103,7 @@ def _may_start(plan: Plan, resume: str, file: Path | None) -> bool:
     if file is None:
         return False
     try:
-        _check_weights(plan, resume, file)
+        _check_weights(plan, resume, file, _content_of(resume, file))
         _check_optimizer(plan, resume, file)
     except ConfigError:
         return False
@@ -121,8 +122,8 @@ def _changed(plan: Plan, folder: Path, groups: Sequence[str]) -> list[tuple[str,
     return [(key, then[key], now[key]) for key in keys if then[key] != now[key]]
 
 
-def _check_weights(plan: Plan, resume: str, file: Path) -> None:
-    kept = _content_of(resume, file)["state_dict"]
+def _check_weights(plan: Plan, resume: str, file: Path, content: Mapping[str, Any]) -> None:
+    kept = content["state_dict"]
     wanted = {f"network.{name}": w for name, w in build_network(plan).state_dict().items()}
     for name in sorted(wanted.keys() | kept.keys()):
         there, here = _size(kept, name), _size(wanted, name)
@@ -151,8 +152,7 @@ def _why(key: str) -> str:
     return " (it follows trainer.max_steps)" if key == "scheduler.T_max" else ""
 
 
-def _check_not_past(plan: Plan, resume: str, file: Path) -> None:
-    content = _content_of(resume, file)
+def _check_not_past(plan: Plan, resume: str, content: Mapping[str, Any]) -> None:
     behind = {"max_steps": content["global_step"], "max_epochs": epochs_done(content)}
     for key, done in behind.items():
         wanted = plan.values["trainer"][key]
