@@ -1,4 +1,4 @@
-"""copy_memory and temporal_order: what is shown, what is asked, and what guessing costs."""
+"""copy_memory, temporal_order, counting: what is shown, what is asked, what guessing costs."""
 
 import math
 
@@ -70,6 +70,17 @@ def test_impossible_options_are_refused(copy_memory, options: dict[str, int]) ->
         copy_memory(**options)
 
 
+def test_symbols_may_be_spread_before_the_marker(copy_memory) -> None:
+    batch = copy_memory(length=7, copied=3, spread=True, batch_size=200).batch("train", 0)
+    shown_TB = batch.inputs_TBI.argmax(-1)
+    assert shown_TB.shape == (13, 200)
+    assert bool((shown_TB[9] == 9).all())  # T + K - 1 steps before the marker
+    assert bool((shown_TB[10:] == 0).all())
+    for shown_T, wanted_T in zip(shown_TB[:9].T, batch.targets[10:].T, strict=True):
+        assert shown_T[shown_T > 0].tolist() == wanted_T.tolist()
+    assert bool((shown_TB[:9] > 0).any(1).all())  # no step is without a symbol in all rows
+
+
 @pytest.mark.parametrize("length", [10, 37, 200])
 def test_the_two_symbols_stand_where_the_paper_has_them(temporal_order, length: int) -> None:
     task = temporal_order(length=length, batch_size=400)
@@ -94,3 +105,53 @@ def test_guessing_an_order_costs_ln_4(temporal_order) -> None:
     assert task.baseline == pytest.approx(math.log(4))
     with pytest.raises(ConfigError, match=r"task\.length: must be at least 10, got 9"):
         temporal_order(length=9)
+
+
+@pytest.fixture
+def counting(plugins):
+    return plugins.get("task", "counting").cls
+
+
+def _written(classes: torch.Tensor, letters: str) -> list[str]:
+    return ["".join(letters[c] for c in row).rstrip("_") for row in classes.T.tolist()]
+
+
+def test_each_symbol_is_shown_n_times_and_what_follows_is_asked(counting) -> None:
+    batch = counting(length=3, symbols=3, batch_size=100).batch("train", 0)
+    blank_TB = batch.inputs_TBI.sum(-1) == 0
+    shown = _written(batch.inputs_TBI.argmax(-1).masked_fill(blank_TB, 3), "abc_")
+    asked = _written(batch.targets.masked_fill(batch.targets == -100, 4), "abc#_")
+    strings = {("abc", "_c#"), ("aabbcc", "__bcc#"), ("aaabbbccc", "___bbccc#")}
+    assert set(zip(shown, asked, strict=True)) == strings
+
+
+@pytest.mark.parametrize("symbols", [2, 3])
+def test_expecting_a_turn_as_often_as_there_is_one_costs_the_baseline(
+    counting, symbols: int
+) -> None:
+    task = counting(length=5, symbols=symbols)
+    batches = [task.batch("test", i) for i in range(task.num_batches("test"))]
+    p = (1 + 1 / 2 + 1 / 3 + 1 / 4 + 1 / 5) / 5
+    stays, turns = (torch.nn.functional.pad(torch.eye(symbols), pad) for pad in ((0, 1), (1, 0)))
+    guesses = ((1 - p) * stays + p * turns).log()
+    losses = [float(task.loss(b.inputs_TBI @ guesses.clamp(min=-50), b.targets)) for b in batches]
+    assert sum(losses) / len(losses) == pytest.approx(task.baseline, rel=0.03)
+
+
+def test_a_string_counts_where_all_of_it_is_right(counting) -> None:
+    task = counting(length=4, batch_size=4)
+    targets = task.batch("train", 0).targets
+    right = 50.0 * torch.nn.functional.one_hot(targets.clamp(min=0), 3)
+    assert float(task.metrics(right, targets)["accuracy"]) == 1.0
+    assert float(task.loss(right, targets)) == pytest.approx(0.0, abs=1e-6)
+    row = right.clone()
+    last = int((targets[:, 0] != -100).nonzero()[-1])
+    row[last, 0] = row[last, 0].roll(1)
+    assert float(task.metrics(row, targets)["accuracy"]) == 0.75
+    assert task.weight_of(task.batch("train", 0)) == 4
+
+
+@pytest.mark.parametrize("options", [{"symbols": 1}, {"length": 1}])
+def test_there_is_nothing_to_count_with_less(counting, options: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="must be at least 2, got 1"):
+        counting(**options)
