@@ -3,6 +3,7 @@
 from rnnexp.registry import register_task
 from rnnexp.tasks.classes import IGNORED, accuracy, cross_entropy, one_hot
 from rnnexp.tasks.contract import Batch, GeneratedTask, Pattern, Split, Task, batch_seed
+from rnnexp.tasks.stored import StoredTask
 
 __all__ = [
     "IGNORED",
@@ -10,6 +11,7 @@ __all__ = [
     "GeneratedTask",
     "Pattern",
     "Split",
+    "StoredTask",
     "Task",
     "accuracy",
     "batch_seed",

@@ -42,7 +42,34 @@ def read_columns(path: str, columns: Sequence[str] = ()) -> dict[str, Values]:
             f"task.path={path}: no column of it holds numbers. Between columns stands a comma, a "
             "semicolon or a tab."
         )
-    return {name: _checked(path, name, table[name]) for name in names}
+    hint = ", or name the columns to be read in task.columns"
+    return {name: _checked(path, name, table[name], hint) for name in names}
+
+
+def read_rows(path: str) -> "tuple[np.ndarray[Any, np.dtype[Any]], Values]":
+    """Read a table with a class in its first column, and numbers in the others.
+
+    Args:
+        path: as that of `read_columns`.
+
+    Returns:
+        The classes, shape (N,), as whole numbers where all are, else as texts; and the numbers,
+        shape (N, C), in float64, NaN where one is missing.
+
+    Raises:
+        ConfigError: the file is no such table.
+    """
+    (name, classes), *columns = _table(path).items()
+    if not columns:
+        raise ConfigError(
+            f"task.path={path}: one column is there, '{name}'; the class comes first, and then the "
+            "values, with a comma, a semicolon or a tab between them."
+        )
+    if classes.isna().any():
+        row = int(classes.isna().to_numpy().argmax()) + 1
+        raise ConfigError(f"task.path={path}: row {row} has no class in its first column.")
+    values_NC = np.stack([_checked(path, *column, hint="") for column in columns], axis=1)
+    return _classes(classes), values_NC
 
 
 def check_column(key: str, name: str, known: Iterable[str]) -> None:
@@ -152,14 +179,20 @@ def _is_meant(column: "pd.Series") -> bool:
     return len(known) > 0 and bool(_WRITTEN_OTHERWISE.fullmatch(str(known.iloc[0]).strip()))
 
 
-def _checked(path: str, name: str, column: "pd.Series") -> Values:
+def _classes(column: "pd.Series") -> np.ndarray[Any, np.dtype[Any]]:
+    values_N = column.to_numpy()
+    if values_N.dtype.kind == "f" and (values_N % 1 == 0).all():  # the UCR archive has 1.0000e+00
+        return values_N.astype(np.int64)
+    return values_N if values_N.dtype.kind in "biu" else values_N.astype(str)
+
+
+def _checked(path: str, name: str, column: "pd.Series", hint: str) -> Values:
     values_N = _as_numbers(column)
     bad_N = np.isinf(values_N) | (np.isnan(values_N) & column.notna().to_numpy())
     if bad_N.any():
         row = int(bad_N.argmax())
         raise ConfigError(
             f"task.path={path}: '{column.iloc[row]}' in row {row + 1} of column '{name}' is no "
-            "finite number such as 1234.5. Leave the place empty where a value is missing, or name "
-            "the columns to be read in task.columns."
+            f"finite number such as 1234.5. Leave the place empty where a value is missing{hint}."
         )
     return values_N

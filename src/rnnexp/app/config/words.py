@@ -18,6 +18,7 @@ _OF_FILES = {
     ".txt": ("Characters of a text", "char_lm"),
     ".csv": ("Measurements", "series"),
     ".npy": ("Measurements", "series"),
+    ".npz": ("Classes of sequences", "labelled"),
 }
 """Tasks that read a file, by the ends of names; of other ends a file is taken for a text."""
 

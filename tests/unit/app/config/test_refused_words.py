@@ -103,6 +103,7 @@ def test_what_is_no_name_is_refused(workdir: object, word: str, said: str) -> No
         ("cell=a/b", "Unknown cell 'a/b'. Known: antisymmetric,"),
         ("task=a/b", "Unknown task 'a/b'. Known: adding,"),
         ("task=/home/me/x.txt", "'/home/me/x.txt'. Characters of a text of your own are predicted"),
+        ("task=x.npz", "Classes of sequences of your own are predicted by task=labelled"),
         ("task=data/wind.csv", "Measurements of your own are predicted by task=series task.path="),
         ("task=x.txt", "are predicted by task=char_lm task.path=x.txt"),
     ],
