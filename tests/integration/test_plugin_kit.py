@@ -25,8 +25,11 @@ def test_a_new_cell_passes_its_check_and_trains(
 
 
 @pytest.mark.slow
-def test_a_new_task_passes_its_check_and_is_learned(rnnexp, workdir: Path, store_uri: str) -> None:
-    assert rnnexp("new-task", "noisy", "--folder", "my_tasks").code == 0
+@pytest.mark.parametrize("kind", ["generated", "stored"])
+def test_a_new_task_passes_its_check_and_is_learned(
+    rnnexp, workdir: Path, store_uri: str, kind: str
+) -> None:
+    assert rnnexp("new-task", "noisy", "--kind", kind, "--folder", "my_tasks").code == 0
     checked = rnnexp("check", "my_tasks/noisy.py")
     assert checked.code == 0, checked.out
     options = ["task=noisy", "trainer.max_steps=200", "cell=gru", "trainer.progress=none"]

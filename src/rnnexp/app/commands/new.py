@@ -10,7 +10,7 @@ from rnnexp.discovery import load_plugins
 from rnnexp.errors import PluginError
 from rnnexp.registry import REGISTRY, Kind, check_name
 
-_KINDS = {"new-cell": ("pointwise", "general"), "new-task": ("generated",)}
+_KINDS = {"new-cell": ("pointwise", "general"), "new-task": ("generated", "stored")}
 
 
 def main(command: str, arguments: list[str]) -> int:
