@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell, register_cell
+from rnnexp.cells.init import fill_keeping_
 from rnnexp.types import State
 
 
@@ -17,6 +18,8 @@ class CIFGLSTM(PointwiseCell):
 
     Args:
         forget_bias: initial bias of the forget gate; above 0 the cell remembers at first.
+        chrono: T_max, the longest lag that is expected, in steps, at least 2: instead, the bias is
+            drawn as log U(1, T_max - 1). null for none.
 
     Source: Greff et al. 2015, "LSTM: a search space odyssey" (arXiv 1503.04069), variant CIFG,
         without peepholes. Gate order f, g, o.
@@ -26,9 +29,16 @@ class CIFGLSTM(PointwiseCell):
     num_gates = 3
     num_states = 2
 
-    def __init__(self, input_size: int, *, forget_bias: float = 1.0, **options: Any) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        forget_bias: float = 1.0,
+        chrono: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(input_size, **options)
-        self.gate_bias(0).fill_(forget_bias)
+        fill_keeping_(self.gate_bias(0), forget_bias, chrono)
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Mix past and candidate by f, show through o."""

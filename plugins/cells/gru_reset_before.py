@@ -1,7 +1,10 @@
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from rnnexp.cells import MatrixCell, register_cell
+from rnnexp.cells.init import chrono_bias
 from rnnexp.types import State
 
 
@@ -16,12 +19,21 @@ class GRUResetBefore(MatrixCell):
     Another network than `gru`, which resets after the product: the two are equal for special
     weights, such as a diagonal R of the candidate (without `gru`'s b_r), and not in general.
 
+    Args:
+        chrono: T_max, the longest lag that is expected, in steps, at least 2: the initial bias of z
+            is drawn as log U(1, T_max - 1). null for 0.
+
     Source: Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder" (arXiv
         1406.1078). Gate order r, z, n.
     """
 
     family = "gated"
     num_gates = 3
+
+    def __init__(self, input_size: int, *, chrono: float | None = None, **options: Any) -> None:
+        super().__init__(input_size, **options)
+        if chrono is not None:
+            self.gate_bias(1).copy_(chrono_bias(self.hidden_size, chrono))
 
     def step(self, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
         """Reset the past, multiply, then mix candidate and past by z."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import Cell, RecurrentInit, register_cell
-from rnnexp.cells.init import filled, input_weight, square
+from rnnexp.cells.init import fill_keeping_, filled, input_weight, square
 from rnnexp.types import State
 
 
@@ -22,6 +22,8 @@ class LayerNormLSTM(Cell):
     Args:
         recurrent_init: initial recurrent weights.
         forget_bias: initial bias of the forget gate.
+        chrono: T_max, the longest lag that is expected, in steps, at least 2: instead, the bias is
+            drawn as log U(1, T_max - 1), and that of i is its negative. null for none.
 
     Source: Ba et al. 2016, "Layer normalization" (arXiv 1607.06450). Gate
         order i, f, g, o.
@@ -36,6 +38,7 @@ class LayerNormLSTM(Cell):
         hidden_size: int = 64,
         recurrent_init: RecurrentInit = "orthogonal",
         forget_bias: float = 1.0,
+        chrono: float | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size=hidden_size)
         self.weight_ih = input_weight(4, hidden_size, input_size)
@@ -43,7 +46,8 @@ class LayerNormLSTM(Cell):
         self.gain_ih, self.gain_hh = filled(4 * hidden_size, 1.0), filled(4 * hidden_size, 1.0)
         self.bias_ih = filled(4 * hidden_size, 0.0)
         self.gain_c, self.bias_c = filled(hidden_size, 1.0), filled(hidden_size, 0.0)
-        self.bias_ih.detach()[hidden_size : 2 * hidden_size].fill_(forget_bias)
+        b_i, b_f, *_ = self.bias_ih.detach().chunk(4)
+        fill_keeping_(b_f, forget_bias, chrono, b_i)
 
     def initial_state(self, batch_shape: Sequence[int]) -> State:
         """Start from zeros."""

@@ -3,8 +3,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.cells import Formula, PointwiseCell, Twin, register_cell, require
-from rnnexp.cells.init import chrono_bias
+from rnnexp.cells import Formula, PointwiseCell, Twin, register_cell
+from rnnexp.cells.init import fill_keeping_
 from rnnexp.types import State
 
 
@@ -38,12 +38,7 @@ class LSTM(PointwiseCell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, **options)
-        self.gate_bias(1).fill_(forget_bias)
-        if chrono is not None:
-            unused = "left at 1 under cell.chrono, which sets the bias"
-            require(forget_bias == 1.0, "forget_bias", unused, forget_bias)
-            self.gate_bias(1).copy_(chrono_bias(self.hidden_size, chrono))
-            self.gate_bias(0).copy_(-self.gate_bias(1))
+        fill_keeping_(self.gate_bias(1), forget_bias, chrono, self.gate_bias(0))
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Write through i, keep through f, show through o."""

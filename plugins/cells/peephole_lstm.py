@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import PointwiseCell, register_cell
-from rnnexp.cells.init import uniform
+from rnnexp.cells.init import fill_keeping_, uniform
 from rnnexp.types import State
 
 
@@ -20,6 +20,8 @@ class PeepholeLSTM(PointwiseCell):
 
     Args:
         forget_bias: initial bias of the forget gate; above 0 the cell remembers at first.
+        chrono: T_max, the longest lag that is expected, in steps, at least 2: instead, the bias is
+            drawn as log U(1, T_max - 1), and that of i is its negative. null for none.
 
     Source: Gers, Schraudolph, Schmidhuber 2002, "Learning precise timing with LSTM recurrent
         networks", JMLR 3.
@@ -29,9 +31,16 @@ class PeepholeLSTM(PointwiseCell):
     num_gates = 4
     num_states = 2
 
-    def __init__(self, input_size: int, *, forget_bias: float = 1.0, **options: Any) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        forget_bias: float = 1.0,
+        chrono: float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(input_size, **options)
-        self.gate_bias(1).fill_(forget_bias)
+        fill_keeping_(self.gate_bias(1), forget_bias, chrono, self.gate_bias(0))
         self.peephole = uniform(3, self.hidden_size, low=-0.1, high=0.1)
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:

@@ -72,6 +72,30 @@ def chrono_bias(size: int, longest: float) -> Tensor:
     return torch.empty(size).uniform_(1.0, longest - 1.0).log_()
 
 
+def fill_keeping_(
+    keeps_H: Tensor, forget_bias: float, chrono: float | None, writes_H: Tensor | None = None
+) -> None:
+    """Fill the bias of a gate that keeps the past, in place: with a number, or see `chrono_bias`.
+
+    Args:
+        keeps_H: the bias of f.
+        forget_bias: the number, where chrono is None.
+        chrono: T_max.
+        writes_H: the bias of i, where that is a gate of its own; chrono makes it that of f negated.
+
+    Raises:
+        ConfigError: both are given; T_max makes no sense.
+    """
+    keeps_H.fill_(forget_bias)
+    if chrono is None:
+        return
+    unused = "left at 1 under cell.chrono, which sets the bias"
+    require(forget_bias == 1.0, "forget_bias", unused, forget_bias)
+    keeps_H.copy_(chrono_bias(len(keeps_H), chrono))
+    if writes_H is not None:
+        writes_H.copy_(-keeps_H)
+
+
 def antisymmetric(weight_HxH: Tensor, damping: float) -> Tensor:
     """Make ``R - R' - damping I``, whose eigenvalues all have the real part -damping."""
     eye_HxH = torch.eye(len(weight_HxH), dtype=weight_HxH.dtype, device=weight_HxH.device)

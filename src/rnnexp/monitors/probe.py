@@ -14,11 +14,15 @@ from torch import Tensor
 from rnnexp.cells import Cell
 from rnnexp.monitors.dynamics import Dynamics, dynamics
 from rnnexp.monitors.groups import cell_names, is_reverse, suffix_of
-from rnnexp.recurrence import InputTrace, RecurrentNetwork, Trace
+from rnnexp.recurrence import InputTrace, RecurrentNetwork, Trace, unroll
+from rnnexp.recurrence.generators import generators_kept
 from rnnexp.tasks import Batch
 from rnnexp.tracking.journal import append_line, forget_after, read_all
+from rnnexp.types import State
 
 FILE = "dynamics.jsonl"
+_STEPS = 2000
+"""A look takes about a millisecond for each time step, and keeps the state before it."""
 
 
 class DynamicsProbe(Callback):
@@ -39,7 +43,8 @@ class DynamicsProbe(Callback):
         self._found: dict[str, Dynamics] = {}
         self._looked_at = -1
         self._due = False
-        self._begin = 0  # of the batch that was looked at last
+        self._end = self._turn = 0  # where the batch ends, and which of its parts has its turn
+        self._begin = 0  # of what was looked at last
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget what a checkpoint does not know of."""
@@ -54,10 +59,12 @@ class DynamicsProbe(Callback):
         if batch_idx % accumulate == 0:
             self._found = {}  # of a step that was not made
         module = cast(Any, pl_module)
-        place = _place_of(batch, module.window)
-        self._due = is_due(trainer.global_step, self._looked_at, self.every, *place, accumulate)
+        index, windows = _place_of(batch, module.window)
+        pace = pace_of(self.every, windows, accumulate)
+        self._due = is_due(trainer.global_step, self._looked_at, pace, index, windows)
         if self._due:
-            self._begin = batch.before
+            self._end = batch.before + len(batch.inputs_TBI)
+            self._turn = trainer.global_step // pace // windows
             module.traces = [InputTrace() for _ in module.network.layers]
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,10 +72,23 @@ class DynamicsProbe(Callback):
         if self._due:
             network = cast(RecurrentNetwork, pl_module.network)
             traces: list[Trace] = cast(Any, pl_module).traces
-            named = zip(cell_names(network), network.layers, traces, strict=True)
-            seen = {name: _look(cell, t, trainer.global_step) for name, cell, t in named}
-            self._looked_at = trainer.global_step
-            self._found = {layer: found for layer, found in seen.items() if found is not None}
+            self._looked_at, self._found = trainer.global_step, {}
+            for name, cell, trace in zip(cell_names(network), network.layers, traces, strict=True):
+                driven = trace.driven()
+                if driven is not None:
+                    self._found[name] = self._look(name, cell, *driven)
+
+    def _look(self, name: str, cell: Cell, inputs_TBI: Tensor, state: State) -> Dynamics:
+        steps = len(inputs_TBI)
+        part = part_of(steps, self._turn)
+        self._begin = self._end - steps + part.start
+        if is_reverse(name):  # it has met the part from the sequence's end
+            part = range(steps - part.stop, steps - part.start)
+        weight = next(cell.parameters()).real  # inputs are, whatever the weights
+        inputs_TBI = inputs_TBI.to(weight.dtype)
+        with torch.autocast(weight.device.type, enabled=False):
+            state = _state_at(part.start, cell, inputs_TBI, state)
+            return dynamics(cell, inputs_TBI[part.start : part.stop], state, self._looked_at)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -95,9 +115,18 @@ class DynamicsProbe(Callback):
         self._found = {layer: Dynamics(**seen) for layer, seen in state_dict["found"].items()}
 
 
-def is_due(
-    steps_done: int, looked_at: int, every: int, index: int, windows: int, accumulate: int
-) -> bool:
+def pace_of(every: int, windows: int, accumulate: int) -> int:
+    """Say after how many optimizer steps the next look is due, so that each window may come.
+
+    Args:
+        every: steps between two looks, as asked for.
+        windows: of a sequence.
+        accumulate: batches of a step.
+    """
+    return max(every, -(-windows // accumulate))
+
+
+def is_due(steps_done: int, looked_at: int, pace: int, index: int, windows: int) -> bool:
     """Tell whether to look at a batch.
 
     Once every so many steps, at one batch of those that accumulate; under truncated BPTT at the
@@ -106,14 +135,23 @@ def is_due(
     Args:
         steps_done: by the optimizer.
         looked_at: the steps that were done at the last look; -1 before the first.
-        every: steps between two looks.
+        pace: steps between two looks.
         index: the batch's window of its sequence, from 0.
         windows: of a sequence.
-        accumulate: batches of a step.
     """
-    pace = max(every, -(-windows // accumulate))  # in so many steps each window comes once
     look, last = steps_done // pace, looked_at // pace
     return look != last and index == look % windows
+
+
+def part_of(steps: int, turn: int) -> range:
+    """Say which time steps of a batch are looked at: of more than 2000 a part, each in turn.
+
+    Args:
+        steps: T.
+        turn: how many looks have been at this window of its sequence.
+    """
+    begin = turn % -(-steps // _STEPS) * _STEPS
+    return range(begin, min(begin + _STEPS, steps))
 
 
 def means(found: Mapping[str, Dynamics]) -> dict[str, float]:
@@ -153,14 +191,12 @@ def _place_of(batch: Batch, window: int | None) -> tuple[int, int]:
     return batch.before // window, -(-steps // window)
 
 
-def _look(cell: Cell, trace: Trace, seed: int) -> Dynamics | None:
-    driven = trace.driven()
-    if driven is None:
-        return None
-    inputs_TBI, state = driven
-    weight = next(cell.parameters()).real  # inputs are, whatever the weights
-    with torch.autocast(weight.device.type, enabled=False):
-        return dynamics(cell, inputs_TBI.to(weight.dtype), state, seed)
+def _state_at(step: int, cell: Cell, inputs_TBI: Tensor, state: State) -> State:
+    with torch.no_grad(), generators_kept(inputs_TBI):
+        for begin in range(0, step, _STEPS):
+            x_TBI = inputs_TBI[begin : min(begin + _STEPS, step)]
+            state = unroll(cell, x_TBI, state).state
+    return state
 
 
 def _columns(seen: Dynamics) -> dict[str, Tensor]:

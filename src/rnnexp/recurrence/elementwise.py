@@ -58,7 +58,11 @@ def reason_against_update(cell: PointwiseCell) -> str | None:
 
 
 class _Operators(TorchDispatchMode):
-    """Looks at each operator that is given what depends on the data."""
+    """Looks at each operator that is given what depends on the data, or gives Python a value.
+
+    That of a parameter or a buffer, too: it may decide on the way, and be another in a twin of the
+    cell, or later.
+    """
 
     def __init__(self, cell: PointwiseCell, rows: int, data: Sequence[Tensor]) -> None:
         super().__init__()
@@ -69,9 +73,8 @@ class _Operators(TorchDispatchMode):
 
     def note_read(self, method: str, tensor: Tensor) -> None:
         """Note a look at values that is no operator."""
-        del method
-        if id(tensor) in self._data:
-            self.reason = self.reason or self._looks()
+        del method, tensor
+        self.reason = self.reason or self._looks()
 
     def __torch_dispatch__(
         self,
@@ -87,15 +90,15 @@ class _Operators(TorchDispatchMode):
         of_data = [t for t in _tensors((args, kwargs)) if id(t) in self._data]
         if torch.Tag.nondeterministic_seeded in func.tags:  # of whatever it draws the form
             self.reason = self.reason or f"it draws random numbers{_place(self._cell)}"
-        if of_data:
+        if _name_of(func) in _LOOKS:
+            self.reason = self.reason or self._looks()
+        elif of_data:
             self._data |= {id(tensor): tensor for tensor in _tensors(result)}
             self.reason = self.reason or self._against(func, args, kwargs)
         return result
 
     def _against(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
-        name = func._schema.name.rpartition("::")[2]
-        if name in _LOOKS:
-            return self._looks()
+        name = _name_of(func)
         if (
             torch.Tag.pointwise in func.tags
             or name in _MOVES
@@ -119,6 +122,10 @@ class _Operators(TorchDispatchMode):
         # Whether it is the axis of rows or of units; there may be as many gates as units.
         between = 0 < axis < len(shape) - 1
         return shape[axis] == self._rows or (shape[axis] == self._cell.hidden_size and not between)
+
+
+def _name_of(func: Any) -> str:
+    return func._schema.name.rpartition("::")[2]  # type: ignore[no-any-return]
 
 
 def _tensors(found: Any) -> Iterator[Tensor]:

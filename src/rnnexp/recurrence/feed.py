@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.export import register_dataclass
 
 from rnnexp.errors import ConfigError
 
@@ -58,6 +59,9 @@ class Feed:
         assert targets_TBO is not None, "scheduled feeding needs the targets"
         coin_B1 = torch.rand(own_BO.shape[:-1], device=own_BO.device).unsqueeze(-1)
         return torch.where(coin_B1 < self.teacher_share, targets_TBO[t], own_BO.detach())
+
+
+register_dataclass(Feed, serialized_type_name="rnnexp.recurrence.Feed")  # as `NetworkState` is
 
 
 @dataclass(frozen=True)

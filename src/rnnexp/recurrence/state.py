@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.export import register_dataclass
 
 from rnnexp.types import State
 
@@ -35,6 +36,10 @@ class NetworkState:
         layers = tuple(tuple(function(s) for s in state) for state in self.layers)
         fed_back = None if self.fed_back_BO is None else function(self.fed_back_BO)
         return NetworkState(layers, fed_back)
+
+
+# torch.export, for one, must know what tensors a network takes and gives.
+register_dataclass(NetworkState, serialized_type_name="rnnexp.recurrence.NetworkState")
 
 
 def advanced(

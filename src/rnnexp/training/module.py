@@ -1,8 +1,9 @@
 """Back-propagation through time as a LightningModule; clipping is left to Lightning."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -198,8 +199,11 @@ class RecurrentModule(LightningModule):
         # Evaluation looks at whole sequences, whose hidden states need not stand in memory at once.
         pattern = self.network.readout_at
         windows = windows_of(batch, self.window, pattern)
-        outputs = [self._run(window, stream, feed) for window in windows]
-        return torch.cat(outputs) if pattern == "every_step" else outputs[-1]
+        outputs = (self._run(window, stream, feed) for window in windows)
+        if pattern == "every_step":
+            return _joined(outputs, len(batch.inputs_TBI))
+        *_, last_BO = outputs
+        return last_BO
 
     def _run(self, batch: Batch, stream: str, feed: Feed, traces: Sequence[Trace] = ()) -> Tensor:
         state = None if batch.fresh else self._carried.get(stream)
@@ -246,6 +250,19 @@ class RecurrentModule(LightningModule):
             sync_dist=processes > 1,
             logger=False,  # Lightning would log them at the step before; see on_validation_end
         )
+
+
+def _joined(parts: Iterator[Tensor], steps: int) -> Tensor:
+    # Each goes where it belongs as it comes: to keep all until the last takes more than twice the
+    # memory, for beside them lie holes that are too small for what a later window needs.
+    first = next(parts)
+    if len(first) == steps:
+        return first
+    whole_TBO, begin = first.new_empty(steps, *first.shape[1:]), 0
+    for part in chain([first], parts):
+        whole_TBO[begin : begin + len(part)] = part
+        begin += len(part)
+    return whole_TBO
 
 
 def _tensors_of(state: NetworkState) -> list[Tensor]:

@@ -19,6 +19,7 @@ from rnnexp.monitors.probe import (
     is_due,
     load_dynamics,
     means,
+    pace_of,
 )
 from rnnexp.recurrence import Feed, InputTrace, RecurrentNetwork
 from rnnexp.tasks.datamodule import TaskData
@@ -45,12 +46,19 @@ def train(
     accumulate: int = 1,
     window: int | None = None,
     before: Sequence[Callback] = (),
+    **options: Any,
 ) -> Any:
     torch.manual_seed(0)
     task = plugins.get("task", "copy_memory").cls(batch_size=4, length=12, copied=4)
+    if options.get("readout") == "last":
+        task = plugins.get("task", "adding").cls(batch_size=4, length=20)
     make_cell = plugins.get("cell", "lstm").cls
     network = RecurrentNetwork(
-        lambda size: make_cell(size, hidden_size=6), task.input_size, task.output_size, layers=2
+        lambda size: make_cell(size, hidden_size=6),
+        task.input_size,
+        task.output_size,
+        layers=2,
+        **options,
     )
     recipe = Recipe(lambda p: torch.optim.SGD(p, lr=1e-9))
     module = RecurrentModule(network, task, recipe, window)
@@ -64,7 +72,7 @@ def train(
         **QUIET,
         default_root_dir=folder,
     )
-    trainer.fit(module, TaskData(task, "every_step", window))
+    trainer.fit(module, TaskData(task, network.readout_at, window))
     return module, log
 
 
@@ -103,13 +111,13 @@ def test_the_windows_of_a_sequence_are_looked_at_in_turn(
 ) -> None:
     looks = list[tuple[int, int]]()
     steps = 200 * windows
+    pace = pace_of(every, windows, accumulate)
     for number in range(steps * accumulate):
         done, index = number // accumulate, number % windows
         looked_at = looks[-1][0] if looks else -1
-        if is_due(done, looked_at, every, index, windows, accumulate):
+        if is_due(done, looked_at, pace, index, windows):
             looks.append((done, index))
     assert [index for _, index in looks] == [look % windows for look in range(len(looks))]
-    pace = max(every, math.ceil(windows / accumulate))
     assert [done // pace for done, _ in looks] == list(range(math.ceil(steps / pace)))
 
 
@@ -131,6 +139,31 @@ def test_a_step_of_several_windows_is_looked_at_once(
     assert [line["begin"] for line in lines] == [0, 8, 16]
     found = [line["layers"]["layer0"] for line in lines]
     assert [len(layer["state_norm_T"]) for layer in found] == sizes
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_parts_of_a_long_batch_are_looked_at_in_turn(
+    plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bidirectional: bool
+) -> None:
+    options: dict[str, Any] = {"every": 1, "steps": 3, "bidirectional": bidirectional}
+    monkeypatch.setattr("rnnexp.tasks.contract.batch_seed", lambda *which: 0)  # one batch for all
+    train(plugins, tmp_path, **options)
+    whole = load_dynamics(tmp_path)[0]["layers"]
+    monkeypatch.setattr("rnnexp.monitors.probe._STEPS", 8)
+    train(plugins, tmp_path, **options)
+    lines = load_dynamics(tmp_path)
+    assert [line["begin"] for line in lines] == [0, 8, 16]
+    assert len(whole) == (4 if bidirectional else 2)
+    for name, layer in whole.items():
+        for key in ("state_norm_T", "saturated_T"):
+            parts = [value for line in lines for value in line["layers"][name][key]]
+            assert parts == pytest.approx(layer[key], rel=1e-4)
+
+
+def test_the_one_window_with_a_target_begins_where_it_does(plugins, tmp_path: Path) -> None:
+    train(plugins, tmp_path, every=1, steps=1, window=8, readout="last")
+    (line,) = load_dynamics(tmp_path)
+    assert (line["begin"], len(line["layers"]["layer0"]["state_norm_T"])) == (16, 4)
 
 
 class Snapshot(Callback):

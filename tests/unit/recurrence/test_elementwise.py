@@ -85,6 +85,26 @@ def test_what_mixes_is_named_with_its_line(name: str, hidden: int) -> None:
     assert choose_backend(cell) == "loop"
 
 
+class Switched(PointwiseCell):
+    """Mixes units where a buffer says so."""
+
+    num_gates = 1
+
+    def __init__(self, mixes: bool) -> None:
+        super().__init__(2, hidden_size=4)
+        self.register_buffer("mixes", torch.tensor(mixes))
+
+    def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
+        a = first(wx_BGH + rh_BGH)
+        return (torch.tanh(a - a.mean(-1, True) if self.mixes else a),)
+
+
+def test_a_cell_whose_buffer_decides_runs_by_the_loop() -> None:
+    plain, mixing = Switched(False), Switched(True)
+    assert "looks at a value" in str(reason_against_update(plain))
+    assert [choose_backend(plain), choose_backend(mixing)] == ["loop", "loop"]
+
+
 @pytest.mark.parametrize("hidden", [1, 3, 4, 11])
 @pytest.mark.parametrize("name", KEPT)
 def test_what_joins_gates_alone_is_elementwise(name: str, hidden: int) -> None:

@@ -9,7 +9,7 @@ from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import choose_backend, unroll
+from rnnexp.recurrence import Feed, RecurrentNetwork, choose_backend, unroll
 from rnnexp.recurrence.backends import BACKENDS, reason_against
 from rnnexp.recurrence.native.build import find_compiler
 from rnnexp.registry import Registry
@@ -31,6 +31,11 @@ class Outputs(nn.Module):
 def made(plugins: Registry, name: str, units: int) -> Any:
     # Of a size of its own: no twin of it has been examined.
     return plugins.get("cell", name).cls(3, hidden_size=units)
+
+
+def network_of(plugins: Registry, name: str, **options: Any) -> RecurrentNetwork:
+    make = plugins.get("cell", name).cls
+    return RecurrentNetwork(lambda i: make(i, hidden_size=4), 3, 2, **options).eval()
 
 
 def exported(module: nn.Module, x_TBI: Tensor) -> Any:
@@ -70,6 +75,29 @@ def test_a_cell_that_has_run_can_be_exported(plugins: Registry) -> None:
     x_TBI = torch.randn(4, 2, 3)
     outputs_TBH = unroll(module.cell, x_TBI, backend="pointwise").outputs_TBH
     torch.testing.assert_close(exported(module, x_TBI)(x_TBI), outputs_TBH)
+
+
+def test_a_network_is_exported_for_any_rows_and_goes_on_from_its_state(plugins: Registry) -> None:
+    network = network_of(plugins, "lstm", layers=2)
+    rows = torch.export.Dim("rows")
+    x_TBI, of_state = torch.randn(4, 2, 3), {0: rows}
+    shapes = {"inputs_TBI": {1: rows}, "state": [((of_state,) * 2,) * 2]}
+    given = (x_TBI, network.initial_state((2,)))
+    module = torch.export.export(network, given, dynamic_shapes=shapes).module()
+    x_TBI = torch.randn(4, 5, 3)
+    state = network(x_TBI)[1]
+    expected, after = network(x_TBI, state)
+    outputs_TBO, last = module(x_TBI, state)
+    torch.testing.assert_close(outputs_TBO, expected)
+    torch.testing.assert_close(last.layers, after.layers)
+
+
+def test_a_network_that_lives_with_its_own_output_is_exported(plugins: Registry) -> None:
+    network = network_of(plugins, "gru", feedback=True)
+    free, x_TBI = {"feed": Feed.free()}, torch.randn(4, 2, 3)
+    module = torch.export.export(network, (x_TBI,), free).module()
+    x_TBI = torch.randn(4, 2, 3)
+    torch.testing.assert_close(module(x_TBI, **free)[0], network(x_TBI, **free)[0])
 
 
 @pytest.mark.parametrize("name", ["elman", "gru", "leaky", "min_gru"])

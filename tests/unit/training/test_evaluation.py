@@ -1,7 +1,9 @@
 """What an evaluation makes of its batches: means, their weights, and the names of figures."""
 
 import math
+import weakref
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -86,6 +88,21 @@ def test_each_judged_target_counts_as_much_as_another(make) -> None:
     assert found["val/loss"] == pytest.approx(float(task.loss(outputs, targets)), rel=1e-5)
     for name, wanted in task.metrics(outputs, targets).items():
         assert found[f"val/{name}"] == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_of_the_windows_of_a_sequence_the_outputs_of_few_are_alive(make) -> None:
+    task = Padded(length=10, batch_size=4, val_batches=3)
+    whole, module = evaluate(make(task), "validate"), make(task)
+    module.window, kept, alive = 1, list[weakref.ref[Tensor]](), list[int]()
+
+    def note(network: Any, args: Any, found: tuple[Tensor, Any]) -> None:
+        kept.append(weakref.ref(found[0]))
+        alive.append(sum(ref() is not None for ref in kept))
+
+    module.network.register_forward_hook(note)
+    assert evaluate(module, "validate") == pytest.approx(whole, rel=1e-5)
+    assert len(alive) == 30
+    assert max(alive) <= 3
 
 
 def test_running_free_has_the_same_figures(plugins: Registry) -> None:

@@ -164,7 +164,7 @@ class MonitorOptions:
             dL/dh_t; null records none. unroll.backend=vendor does not show it.
         dynamics_every: steps between two looks at how the state itself moves, its norm, its
             saturation and the growth of a difference: ``dynamics.jsonl`` and flow/ metrics; each
-            runs the sequence twice more, step by step. null for none.
+            runs the sequence, or 2000 steps of it, twice more, step by step. null for none.
         cliff_ratio: how many times the running median a norm must be to count as a cliff.
         cliff_deviations: how many robust standard deviations it must lie above, too.
         pictures: draw norms and flow at the end; auto does so for a run that is no part of a sweep.

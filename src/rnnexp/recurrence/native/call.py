@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout
-from rnnexp.recurrence.native.sources import Wanted, pointer
+from rnnexp.recurrence.native.sources import Wanted, contiguous, pointer
 from rnnexp.recurrence.workspace import buffer
 
 
@@ -139,7 +139,7 @@ def run_backward(
     """
     kernel, shape, new_empty = layout.kernel, layout.shape, inputs_TBI.new_empty
     call, scratch = _call(layout, memory, weights, inputs_TBI, h)
-    given = [None if grad is None else grad.contiguous() for grad in grads]
+    given = contiguous(grads)
     call.grad_out, *call.grad_last[:] = map(pointer, given)
     carry = [new_empty(shape.rows, shape.units) for _ in range(kernel.states)]
     call.carry[:] = [tensor.data_ptr() for tensor in carry]

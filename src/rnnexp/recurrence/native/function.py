@@ -15,7 +15,7 @@ from rnnexp.recurrence.inside_torch import (
 from rnnexp.recurrence.native.call import Weights, run_backward, run_forward
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout, layout_of
-from rnnexp.recurrence.native.sources import unroll_by, wanted_of
+from rnnexp.recurrence.native.sources import contiguous, unroll_by, wanted_of
 from rnnexp.recurrence.product import refuse_second_derivative
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.workspace import after_first, buffer, copy_of
@@ -68,7 +68,7 @@ class _Unroll(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         inputs_TBI = inputs_TBI.contiguous()
         first = _WEIGHTS + len(kernel.sources.own_of)
-        weights = _contiguous(tensors[:first])
+        weights = _weights(contiguous(tensors[:first]))
         state = [s.contiguous() for s in tensors[first:] if s is not None]
         layout = layout_of(
             kernel,
@@ -110,10 +110,6 @@ class _Unroll(torch.autograd.Function):
         return (*_NO_GRADIENTS, d_x, *done.of_weights(wanted), *done.state)
 
 
-def _contiguous(tensors: tuple[Tensor | None, ...]) -> Weights:
-    return _weights([None if t is None else t.contiguous() for t in tensors])
-
-
 def _weights(tensors: Sequence[Any]) -> Weights:
     ih, bias_ih, hh, bias_hh, *own = tensors
     return Weights(ih, bias_ih, hh, bias_hh, tuple(own))
@@ -125,7 +121,7 @@ def _saved_by(ctx: Any) -> tuple[Tensor, Weights, Tensor, Tensor]:
     if numbers is None:
         return inputs_TBI, _weights(weights), h_TBH, _taken_from(ctx)
     # What hooks give is theirs: they may give it again, and lay it out as they like.
-    ready = _contiguous(tuple(weights))
+    ready = _weights(contiguous(weights))
     return inputs_TBI.contiguous(), ready, h_TBH.contiguous(), copy_of(numbers)
 
 

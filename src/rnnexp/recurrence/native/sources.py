@@ -1,7 +1,7 @@
 """What compiled loops take from their cell at each run: its weights, as they are now."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
@@ -162,6 +162,11 @@ def _with_one_batch_axis(inputs_TBI: Tensor) -> Tensor:
     if inputs_TBI.dim() == len("TBI"):
         return inputs_TBI
     return inputs_TBI.reshape(len(inputs_TBI), prod(inputs_TBI.shape[1:-1]), inputs_TBI.shape[-1])
+
+
+def contiguous(tensors: Iterable[Tensor | None]) -> list[Tensor | None]:
+    """Lay tensors out in the order of their axes, as the loops read them; None for none."""
+    return [None if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
 def pointer(tensor: Tensor | None) -> int | None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from rnnexp.recurrence.native.cuda.plan import Plan
-from rnnexp.recurrence.native.sources import pointer
+from rnnexp.recurrence.native.sources import contiguous, pointer
 
 
 class Weights(NamedTuple):
@@ -104,7 +104,7 @@ def run_backward(
     """
     kernel, new_empty = plan.kernel, saved.new_empty
     steps, rows, _, units = saved.shape
-    ready = [None if grad is None else grad.contiguous() for grad in grads]
+    ready = contiguous(grads)
     wx = new_empty(steps * rows, kernel.gates * units)
     wide = kernel.recurrent * units
     rh = new_empty(steps * rows, wide) if kernel.differs else None

@@ -17,7 +17,7 @@ from rnnexp.recurrence.native.cuda.call import (
 )
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel
 from rnnexp.recurrence.native.cuda.plan import Plan, plan_of
-from rnnexp.recurrence.native.sources import Wanted, unroll_by, wanted_of
+from rnnexp.recurrence.native.sources import Wanted, contiguous, unroll_by, wanted_of
 from rnnexp.recurrence.product import refuse_second_derivative
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.workspace import after_first
@@ -68,7 +68,7 @@ class _Unroll(torch.autograd.Function):
         bias_ih: Tensor | None,
         *tensors: Any,
     ) -> tuple[Tensor, ...]:
-        hh, bias_hh, *rest = (None if t is None else t.contiguous() for t in tensors)
+        hh, bias_hh, *rest = contiguous(tensors)
         assert hh is not None
         own, first = _parted(plan, rest)
         x, wx = inputs_TBI, inputs_TBI
@@ -92,7 +92,7 @@ class _Unroll(torch.autograd.Function):
         plan, trace = ctx.plan, ctx.trace
         _, x, ih, *kept = ctx.saved_tensors
         # What hooks for saved tensors give is laid out as they like.
-        hh, bias_hh, *rest = (None if t is None else t.contiguous() for t in kept)
+        hh, bias_hh, *rest = contiguous(kept)
         assert hh is not None
         own, (saved, *states) = _parted(plan, rest)
         weights = Weights(hh, bias_hh, own)
