@@ -20,8 +20,8 @@ from rnnexp.tasks.table import Values, check_column, read_columns
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 ENDS = 0.8, 0.9
 """Shares of the rows at which training ends, and validation."""
-CONTINUED = 200
-"""Steps of the free-running forecast."""
+CONTINUED, SHOWN = 200, 50
+"""Steps of the free-running forecast, and of those before it that are shown with it."""
 
 
 @register_task("series")
@@ -39,9 +39,9 @@ class Series(Task):
     The baseline is the better of two forecasts that learn nothing over time: the mean, and the last
     known value. A missing value is not judged; the network reads the last known one in its place,
     the mean where none was known before (for what is fed back: none in the window).
-    ``forecast.csv`` shows how the network goes on from the validation rows by itself, in units of
-    the table, where it predicts all that it reads. By default the table is the chaotic series of
-    Mackey and Glass with a delay of 17, 10,000 steps of it.
+    ``forecast.csv`` shows how the network goes on from the validation rows by itself, and what it
+    predicts one step ahead, in units of the table, where it predicts all that it reads. By default
+    the table is the chaotic series of Mackey and Glass with a delay of 17, 10,000 steps of it.
 
         dz/dt = 0.2 z(t-17) / (1 + z(t-17)^10) - 0.1 z(t)       Euler steps of 0.1, read each 1.0
 
@@ -193,29 +193,37 @@ class Series(Task):
         assert isinstance(network, RecurrentNetwork)
         if len(self._places) < len(self.names):
             return {}
-        made_NC = self._continued(network).numpy() * self._deviation_C + self._mean_C
-        first = self._spans["test"][0]
-        rows_NC = np.concatenate([self._raw_NC[first : first + len(made_NC)], made_NC], axis=1)
-        names = ["step", *self.names, *(f"{name} (forecast)" for name in self.names)]
+        ahead_NC, free_NC = map(self._measured, self._continued(network))
+        begin, past = self._spans["test"][0], min(SHOWN, len(ahead_NC) - len(free_NC))
+        parts = {
+            "": self._raw_NC[begin - past : begin + len(free_NC)],
+            " (one step ahead)": ahead_NC[-past - len(free_NC) :],
+            " (forecast)": np.pad(free_NC, ((past, 0), (0, 0)), constant_values=math.nan),
+        }
         file = StringIO()
         lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(names)
-        lines.writerows([step, *row] for step, row in enumerate(rows_NC.tolist(), 1))
+        lines.writerow(["step", *(name + kind for kind in parts for name in self.names)])
+        for step, row in enumerate(np.concatenate(list(parts.values()), 1).tolist(), 1 - past):
+            lines.writerow([step, *("" if math.isnan(value) else value for value in row)])
         return {"forecast.csv": file.getvalue()}
 
+    def _measured(self, scaled_NC: Tensor) -> Values:
+        return scaled_NC.double().cpu().numpy() * self._deviation_C + self._mean_C
+
     @torch.no_grad()
-    def _continued(self, network: RecurrentNetwork) -> Tensor:
-        like = next(network.parameters())
-        first, end = self._spans["val"]
-        shown_TBC = self._shown(self._filled_NC[first - 1 : end - 1].unsqueeze(1)).to(like)
-        fed_TBO = self._filled_NC[first:end].unsqueeze(1).to(like)
-        state = network(shown_TBC, targets_TBO=fed_TBO)[1]
-        value_BC, made = fed_TBO[-1], list[Tensor]()
-        for _ in range(min(CONTINUED, len(self._raw_NC) - end)):
+    def _continued(self, network: RecurrentNetwork) -> tuple[Tensor, Tensor]:
+        like, (first, end) = next(network.parameters()), self._spans["val"]
+        past, whole = end - first, min(end + CONTINUED, len(self._raw_NC)) - first
+        read_NC, fed_NC = (self._filled_NC[i : i + whole].to(like) for i in (first - 1, first))
+        read_TBI, fed_TBO = self._shown(read_NC.unsqueeze(1)), fed_NC.unsqueeze(1)
+        before_TBO, state = network(read_TBI[:past], targets_TBO=fed_TBO[:past])
+        after_TBO, _ = network(read_TBI[past:], state, targets_TBO=fed_TBO[past:])
+        value_BC, free = fed_TBO[past - 1], list[Tensor]()
+        for _ in range(whole - past):
             outputs_TBO, state = network(self._shown(value_BC[None]), state, feed=Feed.free())
             value_BC = outputs_TBO[-1]
-            made.append(value_BC.double().cpu())
-        return torch.cat(made)
+            free.append(value_BC)
+        return torch.cat([before_TBO, after_TBO])[:, 0], torch.cat(free)
 
     def _check_enough(self) -> None:
         rows, read = len(self._raw_NC), self.batch_size * self.length

@@ -12,6 +12,7 @@ from pytorch_lightning import Trainer
 
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import Feed, RecurrentNetwork
+from rnnexp.report.forecast import AHEAD, FREE
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
 
@@ -169,7 +170,7 @@ def test_the_forecast_goes_on_from_the_last_known_value(series, tmp_path: Path) 
     forward = network.forward
     network.forward = lambda *a, **k: read.append(float(a[0][-1, 0, 0])) or forward(*a, **k)
     task.samples(network)
-    assert read[1] == pytest.approx(float(task._scaled_NC[354, 0]), rel=1e-6)
+    assert read[2] == pytest.approx(float(task._scaled_NC[354, 0]), rel=1e-6)
 
 
 def test_some_columns_can_be_predicted_from_all(series, path: str) -> None:
@@ -200,12 +201,16 @@ def test_the_forecast_reads_itself_and_is_in_units_of_the_table(
     with torch.no_grad():
         network.readout.weight.zero_()
         network.readout.bias.copy_(torch.tensor([1.0, -1.0]))
-    rows = list(csv.reader(io.StringIO(task.samples(network)["forecast.csv"])))
-    assert rows[0] == ["step", "wave", "drift", "wave (forecast)", "drift (forecast)"]
-    values = np.array(rows[1:], dtype=float)
-    np.testing.assert_allclose(values[:, 1:3], TABLE[360:])
+    rows = list(csv.DictReader(io.StringIO(task.samples(network)["forecast.csv"])))
+    assert [int(row["step"]) for row in rows] == list(range(-39, 41))
     mean, deviation = TABLE[:320].mean(0), TABLE[:320].std(0)
-    np.testing.assert_allclose(values[:, 3:], [mean + deviation * [1, -1]] * 40, rtol=1e-6)
+    for place, name in enumerate(("wave", "drift")):
+        shown = [[row[name + kind] for row in rows] for kind in ("", AHEAD, FREE)]
+        np.testing.assert_allclose(np.array(shown[0], float), TABLE[320:, place])
+        said = float(mean[place] + deviation[place] * (1, -1)[place])
+        np.testing.assert_allclose(np.array(shown[1], float), [said] * 80, rtol=1e-6)
+        assert shown[2][:40] == [""] * 40
+        np.testing.assert_allclose(np.array(shown[2][40:], float), [said] * 40, rtol=1e-6)
 
 
 def test_the_series_of_mackey_and_glass(series) -> None:
