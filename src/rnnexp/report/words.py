@@ -9,7 +9,7 @@ TITLE = 90
 LABEL = 90
 """Characters of a label that has a row of such a picture for itself."""
 SHORT = 34
-"""Characters of a label of which three stand side by side."""
+"""Characters of a label of which three stand side by side, or one in half a picture."""
 
 
 def literal(text: str) -> str:
@@ -28,8 +28,21 @@ def cut(text: str, most: int = TITLE) -> str:
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
+def rounded(text: str) -> str:
+    """Round a number that is long: a search suggests numbers with all digits of a float."""
+    try:
+        return f"{float(text):.4g}" if len(text) > 10 else text
+    except ValueError:
+        return text
+
+
 def brief(values: Sequence[str]) -> list[str]:
-    """Shorten values where one of them is long: first by the beginning that all of them share."""
+    """Shorten values where one of them is long: first by the beginning that all of them share.
+
+    Numbers are rounded as far as that leaves them apart.
+    """
+    short = list(map(rounded, values))
+    values = short if len(set(short)) == len(set(values)) else values
     shared = _shared_beginning(values) if max(map(len, values), default=0) > SHORT else 0
     return [cut(f"…{value[shared:]}" if shared else value, LABEL) for value in values]
 

@@ -58,3 +58,9 @@ def test_of_long_values_what_they_share_at_the_beginning_is_left_out() -> None:
     (alone,) = brief(["x" * 300])
     assert len(alone) <= LABEL
     assert brief([]) == []
+
+
+def test_numbers_with_all_digits_of_a_float_are_rounded_where_that_leaves_them_apart() -> None:
+    found = ["0.0034140160192", "0.5", "0.00029720746699"]
+    assert brief(found) == ["0.003414", "0.5", "0.0002972"]
+    assert brief(["0.003414016", "0.003414017"]) == ["0.003414016", "0.003414017"]
