@@ -38,15 +38,17 @@ class CharLM(Task):
     text is Python's own documentation of its language, 0.37 million characters, which every
     installation of Python holds; paragraphs that its sections repeat are read once, so that none
     that is tested was trained on. The first 90 % train, then 5 % validate and 5 % test: each
-    character of these is judged once, whatever the options are, but for the first, which follows
-    on nothing. In each of the ``batch_size`` rows the network begins without a past. The
-    baseline predicts each character by its frequency in the training text.
+    character of these is judged once, but for the first, which follows on nothing; of a long text a
+    validation judges the first ``val_characters`` of its part, the test all of its own. In each of
+    the ``batch_size`` rows the network begins without a past. The baseline predicts each character
+    by its frequency in the training text.
 
     Args:
         path: a text file in UTF-8; null reads Python's documentation.
         length: characters per window.
         inputs: none shows the network nothing but what is fed back (``model.feedback=output``):
             under teacher forcing the same likelihood, running free a text of its own.
+        val_characters: how many a validation judges at most: 5 % of 2 million, by default.
     """
 
     targets_as_inputs = True
@@ -59,14 +61,21 @@ class CharLM(Task):
         path: str | None = None,
         length: int = 50,
         inputs: Literal["characters", "none"] = "characters",
+        val_characters: int = 100_000,
         batch_size: int = 32,
     ) -> None:
         super().__init__(seed, batch_size=batch_size)
         if length < 1:
             raise ConfigError(f"task.length: must be at least 1, got {length}.")
+        if val_characters < 2 * batch_size:
+            raise ConfigError(
+                f"task.val_characters: must be at least 2 for each of the {batch_size} rows of a "
+                f"batch, {2 * batch_size}, got {val_characters}."
+            )
         self.path = path
         self.length = length
         self.inputs = inputs
+        self.val_characters = val_characters
         self._text = _read(path)
         row = {"train": length + 1, "val": 2, "test": 2}
         least = max(math.ceil(batch_size * row[split] / SHARES[split]) for split in SHARES)
@@ -200,7 +209,8 @@ class CharLM(Task):
         code_of = {character: code for code, character in enumerate(self._alphabet)}
         codes_N = torch.tensor([code_of[character] for character in self._text])
         ends = [round(len(codes_N) * share) for share in (0.9, 0.95)]
-        return dict(zip(SHARES, codes_N.tensor_split(ends), strict=True))
+        train_N, val_N, test_N = codes_N.tensor_split(ends)
+        return {"train": train_N, "val": val_N[: self.val_characters + 1], "test": test_N}
 
 
 def _read(path: str | None) -> str:

@@ -20,8 +20,8 @@ from rnnexp.tasks.table import Values, check_column, read_columns
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 ENDS = 0.8, 0.9
 """Shares of the rows at which training ends, and validation."""
-CONTINUED = 200
-"""Steps of the free-running forecast."""
+CONTINUED, SHOWN = 200, 50
+"""Steps of the free-running forecast, and of those before it that are shown with it."""
 
 
 @register_task("series")
@@ -37,10 +37,11 @@ class Series(Task):
     cut (truncated BPTT). Each epoch begins at another row, and goes round. Validation and test are
     one sequence each, of which each row is judged once; the ``length`` rows before are read, too.
     The baseline is the better of two forecasts that learn nothing over time: the mean, and the last
-    known value. A missing value is shown as the mean and is not judged. ``forecast.csv`` shows how
-    the network goes on from the validation rows by itself, in units of the table, where it predicts
-    all that it reads. By default the table is the chaotic series of Mackey and Glass with a delay
-    of 17, 10,000 steps of it.
+    known value. A missing value is not judged; the network reads the last known one in its place,
+    the mean where none was known before (for what is fed back: none in the window).
+    ``forecast.csv`` shows how the network goes on from the validation rows by itself, and what it
+    predicts one step ahead, in units of the table, where it predicts all that it reads. By default
+    the table is the chaotic series of Mackey and Glass with a delay of 17, 10,000 steps of it.
 
         dz/dt = 0.2 z(t-17) / (1 + z(t-17)^10) - 0.1 z(t)       Euler steps of 0.1, read each 1.0
 
@@ -88,6 +89,7 @@ class Series(Task):
         trained_NC = self._raw_NC[slice(*self._spans["train"])]
         self._mean_C, self._deviation_C = np.nanmean(trained_NC, 0), np.nanstd(trained_NC, 0)
         self._scaled_NC = torch.from_numpy((self._raw_NC - self._mean_C) / self._deviation_C)
+        self._filled_NC = _filled(self._scaled_NC)
 
     @property
     def input_size(self) -> int:
@@ -115,7 +117,9 @@ class Series(Task):
     @cached_property
     def _baselines(self) -> dict[str, float]:
         values_NO = self._scaled_NC[:, self._places]
-        errors = values_NO, values_NO - _last_known(values_NO)
+        before_NO = self._filled_NC[:, self._places].roll(1, 0)
+        before_NO[0] = 0.0
+        errors = values_NO, values_NO - before_NO
         return {
             split: min(float(e[slice(*span)].square().nanmean()) for e in errors)
             for split, span in self._spans.items()
@@ -159,14 +163,14 @@ class Series(Task):
         return replace(self._window(rows_T.unsqueeze(-1), number), spare=number == 0)
 
     def _window(self, rows_TB: Tensor, number: int) -> Batch:
-        values_TBC = self._scaled_NC[rows_TB].to(torch.get_default_dtype())
+        values_TBC = self._filled_NC[rows_TB].to(torch.get_default_dtype())
         next_TBC = self._scaled_NC[rows_TB + 1].to(torch.get_default_dtype())
         return Batch(self._shown(values_TBC), next_TBC[..., self._places], fresh=number == 0)
 
     def _shown(self, values_TBC: Tensor) -> Tensor:
         if self.inputs == "none":
             return values_TBC.new_zeros(*values_TBC.shape[:-1], 0)
-        return values_TBC.nan_to_num(0.0)
+        return values_TBC
 
     def weight_of(self, batch: Batch) -> int:
         """Count the values that are judged."""
@@ -181,37 +185,45 @@ class Series(Task):
         return {"absolute_error": _errors(outputs, targets).abs().sum() / _known(targets)}
 
     def encode_target(self, targets: Tensor) -> Tensor:
-        """Feed back the value itself; the mean where it is missing."""
-        return targets.nan_to_num(0.0)
+        """Feed back the value itself; the last known one of the window where it is missing."""
+        return _filled(targets)
 
     def samples(self, network: nn.Module) -> dict[str, str]:
         """Go on from the validation rows without seeing what comes: each forecast is read next."""
         assert isinstance(network, RecurrentNetwork)
         if len(self._places) < len(self.names):
             return {}
-        made_NC = self._continued(network).numpy() * self._deviation_C + self._mean_C
-        first = self._spans["test"][0]
-        rows_NC = np.concatenate([self._raw_NC[first : first + len(made_NC)], made_NC], axis=1)
-        names = ["step", *self.names, *(f"{name} (forecast)" for name in self.names)]
+        ahead_NC, free_NC = map(self._measured, self._continued(network))
+        begin, past = self._spans["test"][0], min(SHOWN, len(ahead_NC) - len(free_NC))
+        parts = {
+            "": self._raw_NC[begin - past : begin + len(free_NC)],
+            " (one step ahead)": ahead_NC[-past - len(free_NC) :],
+            " (forecast)": np.pad(free_NC, ((past, 0), (0, 0)), constant_values=math.nan),
+        }
         file = StringIO()
         lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(names)
-        lines.writerows([step, *row] for step, row in enumerate(rows_NC.tolist(), 1))
+        lines.writerow(["step", *(name + kind for kind in parts for name in self.names)])
+        for step, row in enumerate(np.concatenate(list(parts.values()), 1).tolist(), 1 - past):
+            lines.writerow([step, *("" if math.isnan(value) else value for value in row)])
         return {"forecast.csv": file.getvalue()}
 
+    def _measured(self, scaled_NC: Tensor) -> Values:
+        return scaled_NC.double().cpu().numpy() * self._deviation_C + self._mean_C
+
     @torch.no_grad()
-    def _continued(self, network: RecurrentNetwork) -> Tensor:
-        like = next(network.parameters())
-        first, end = self._spans["val"]
-        past = self._window(torch.arange(first - 1, end - 1).unsqueeze(-1), 0)
-        fed_TBO = self.encode_target(past.targets).to(like)
-        state = network(past.inputs_TBI.to(like), targets_TBO=fed_TBO)[1]
-        value_BC, made = fed_TBO[-1], list[Tensor]()
-        for _ in range(min(CONTINUED, len(self._raw_NC) - end)):
+    def _continued(self, network: RecurrentNetwork) -> tuple[Tensor, Tensor]:
+        like, (first, end) = next(network.parameters()), self._spans["val"]
+        past, whole = end - first, min(end + CONTINUED, len(self._raw_NC)) - first
+        read_NC, fed_NC = (self._filled_NC[i : i + whole].to(like) for i in (first - 1, first))
+        read_TBI, fed_TBO = self._shown(read_NC.unsqueeze(1)), fed_NC.unsqueeze(1)
+        before_TBO, state = network(read_TBI[:past], targets_TBO=fed_TBO[:past])
+        after_TBO, _ = network(read_TBI[past:], state, targets_TBO=fed_TBO[past:])
+        value_BC, free = fed_TBO[past - 1], list[Tensor]()
+        for _ in range(whole - past):
             outputs_TBO, state = network(self._shown(value_BC[None]), state, feed=Feed.free())
             value_BC = outputs_TBO[-1]
-            made.append(value_BC.double().cpu())
-        return torch.cat(made)
+            free.append(value_BC)
+        return torch.cat([before_TBO, after_TBO])[:, 0], torch.cat(free)
 
     def _check_enough(self) -> None:
         rows, read = len(self._raw_NC), self.batch_size * self.length
@@ -235,12 +247,11 @@ class Series(Task):
                 )
 
 
-def _last_known(values_NO: Tensor) -> Tensor:
-    # What was known before each row; the mean where nothing was.
-    rows_N1 = torch.arange(len(values_NO)).unsqueeze(-1)
-    latest_NO = rows_N1.where(~values_NO.isnan(), 0).cummax(0).values
-    filled_NO = values_NO.gather(0, latest_NO).nan_to_num(0.0)
-    return torch.cat([torch.zeros_like(filled_NO[:1]), filled_NO[:-1]])
+def _filled(values_NO: Tensor) -> Tensor:
+    # With the last known value where one is missing; the mean where none was known.
+    rows_N = torch.arange(len(values_NO), device=values_NO.device)
+    rows_NO = rows_N.view(-1, *[1] * (values_NO.dim() - 1)).where(~values_NO.isnan(), 0)
+    return values_NO.gather(0, rows_NO.cummax(0).values).nan_to_num(0.0)
 
 
 def _errors(outputs: Tensor, targets: Tensor) -> Tensor:

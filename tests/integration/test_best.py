@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from rnnexp.tracking.journal import read_all
@@ -21,5 +22,7 @@ def test_the_best_is_on_record_where_later_ones_are_worse(rnnexp, workdir: Path)
     assert losses[-1] > best[-1], "the last is the best: the test shows nothing"
     metrics = json.loads(Path("out/summary.json").read_text())["metrics"]
     assert metrics["val/loss_best"] == best[-1]
+    shares = [r["values"]["val/loss_relative"] for r in points if "val/loss" in r["values"]]
+    assert metrics["val/loss_relative_best"] == pytest.approx(min(shares))
     kept = torch.load("out/checkpoints/best.ckpt", weights_only=True)
     assert kept["global_step"] == 3 * (losses.index(best[-1]) + 1)

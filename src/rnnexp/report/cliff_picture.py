@@ -1,7 +1,7 @@
 """The cliff of one recurrent unit, and how clipped and unclipped descent meet it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from rnnexp.errors import ConfigError
 from rnnexp.report.cliff_surface import Samples, Unit, Values, error_and_slope, pool, refine, wall
 from rnnexp.report.curves import COLOURS
 from rnnexp.report.series import write_csv
-from rnnexp.report.table import differing
-from rnnexp.report.words import literal
+from rnnexp.report.table import differing, headings
+from rnnexp.report.words import SHORT, brief, cut, literal
 from rnnexp.tracking import load_run
 from rnnexp.tracking.outcome import Outcome
 
@@ -35,9 +35,13 @@ _WEIGHTS = ("param/layer0.weight_hh", "param/layer0.bias_hh")
 
 @dataclass(frozen=True)
 class Descent:
-    """The path of one run over the surface, in the order of its steps."""
+    """The path of one run over the surface, in the order of its steps.
+
+    What tells the run apart is its label; its name is that as a picture has room for it.
+    """
 
     label: str
+    name: str
     w: Values
     b: Values
     error: Values
@@ -67,8 +71,8 @@ def draw_cliff_surface(runs: Sequence[Outcome], folder: Path) -> list[Path]:
         ConfigError: a run is none of a single unit.
     """
     unit = _unit_of(runs[0].config)
-    labels = _labels(runs)
-    descents = [_descent(run, label, unit) for run, label in zip(runs, labels, strict=True)]
+    names = zip(_labels(runs), _labels(runs, brief), strict=True)
+    descents = [_descent(run, *both, unit) for run, both in zip(runs, names, strict=True)]
     scene = _survey(descents, unit)
     file = folder / "cliff_surface.png"
     _draw(scene, descents, file)
@@ -84,21 +88,22 @@ def _unit_of(config: Mapping[str, str]) -> Unit:
     return Unit(int(steps), x0, target)
 
 
-def _labels(runs: Sequence[Outcome]) -> list[str]:
+def _labels(
+    runs: Sequence[Outcome], shown: Callable[[Sequence[str]], Sequence[str]] = list
+) -> list[str]:
     keys = differing(run.config for run in runs)
-    named = [
-        ", ".join(f"{key.rpartition('.')[0] or key}={run.config.get(key, '')}" for key in keys)
-        for run in runs
-    ]
+    columns = [shown([run.config.get(key, "") for run in runs]) for key in keys]
+    rows = zip(*columns, strict=True) if columns else [()] * len(runs)
+    named = [", ".join(map("=".join, zip(headings(keys), row, strict=True))) for row in rows]
     return [name or run.name for name, run in zip(named, runs, strict=True)]
 
 
-def _descent(run: Outcome, label: str, unit: Unit) -> Descent:
+def _descent(run: Outcome, label: str, name: str, unit: Unit) -> Descent:
     metrics = load_run(Path(run.folder)).metrics
     if not all(metrics.get(key) for key in _WEIGHTS):
         raise ConfigError(f"{run.folder} has no {' and '.join(_WEIGHTS)}: no run of cell=one_unit.")
     w, b = (np.array([value for _, value in metrics[key]]) for key in _WEIGHTS)
-    return Descent(label, w, b, *error_and_slope(w, b, unit))
+    return Descent(label, cut(name, SHORT), w, b, *error_and_slope(w, b, unit))
 
 
 def _survey(descents: Sequence[Descent], unit: Unit) -> _Scene:
@@ -125,7 +130,7 @@ def _draw(scene: _Scene, descents: Sequence[Descent], file: Path) -> None:
     _draw_map(figure, figure.add_subplot(grid[0, 1]), scene, descents)
     left, right = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
     for index, descent in enumerate(descents):
-        left.plot(descent.error, label=literal(descent.label), **_style(index))
+        left.plot(descent.error, label=literal(descent.name), **_style(index))
         right.plot(np.maximum(descent.slope, 1e-12), **_style(index))
     _dress_step_axes(left, "error E", descents)
     _dress_step_axes(right, "gradient norm  |∂E/∂(w, b)|", descents)
@@ -211,7 +216,7 @@ def _draw_map(figure: Figure, axes: Axes, scene: _Scene, descents: Sequence[Desc
 def _draw_path(axes: Axes, descent: Descent, index: int) -> None:
     style = _style(index)
     axes.plot(descent.w, descent.b, color="black", linewidth=style["linewidth"] + 1.2)
-    axes.plot(descent.w, descent.b, label=literal(descent.label), **style)
+    axes.plot(descent.w, descent.b, label=literal(descent.name), **style)
     axes.plot(
         descent.w[-1], descent.b[-1], "o", color=style["color"], markeredgecolor="black", zorder=6
     )

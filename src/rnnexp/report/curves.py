@@ -15,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
+from matplotlib.transforms import Bbox
 
 from rnnexp.report.seeds import alike, told_apart_by
 from rnnexp.report.series import (
@@ -37,7 +38,7 @@ _STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
 """Of a line, and of its marker where it has but one point."""
 LOOKS = tuple((colour, *style) for style, colour in product(_STYLES, COLOURS))
 FEW = 8
-"""As many names as leave room for the curves beside them; more stand below."""
+"""As many names as may find room beside the curves; more stand below."""
 WINDOWS = 150
 _ROW = 0.19
 """Inches of a row of names below."""
@@ -155,8 +156,13 @@ def _name(figure: Figure, axes: Axes, keys: Sequence[str], names: Sequence[Line2
     title, count = literal(cut(", ".join(headings(keys)))), len(names)
     longest = max(len(str(name.get_label())) for name in names)
     if count <= FEW and longest <= _INSIDE:
-        axes.legend(handles=names, fontsize="small", ncols=2, title=title, title_fontsize="small")
-        return
+        legend = axes.legend(
+            handles=names, fontsize="small", ncols=2, title=title, title_fontsize="small"
+        )
+        figure.draw_without_rendering()  # only then has the legend found its place
+        if not _covered(axes, legend.get_window_extent()):
+            return
+        legend.remove()
     shown, columns = names[: len(LOOKS)], 3 if longest <= SHORT else 2 if longest <= _HALF else 1
     figure.set_figheight(figure.get_figheight() + _ROW * (-(-len(shown) // columns) + 2))
     figure.legend(
@@ -165,6 +171,14 @@ def _name(figure: Figure, axes: Axes, keys: Sequence[str], names: Sequence[Line2
         ncols=columns,
         fontsize="small",
         title=title if count <= len(LOOKS) else f"{title}: {len(LOOKS)} of {count}",
+    )
+
+
+def _covered(axes: Axes, box: Bbox) -> bool:
+    curves = [line.get_path().transformed(line.get_transform()) for line in axes.lines]
+    return any(
+        box.count_contains(curve.vertices) or curve.intersects_bbox(box, filled=False)
+        for curve in curves
     )
 
 

@@ -1,4 +1,4 @@
-"""The pictures of one run, from its journal."""
+"""The pictures of one run, from its journal and its forecast."""
 
 import math
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from rnnexp.report.flow_map import draw_flow_map
+from rnnexp.report.forecast import draw_forecast
 from rnnexp.report.norms import draw_norms
 from rnnexp.report.words import TITLE, cut
 from rnnexp.tracking import RunRecord, load_run
@@ -15,7 +16,7 @@ Drawing = Callable[[], list[Path]]
 
 
 def drawings_of(folder: Path, threshold: float | None = None) -> dict[str, Drawing]:
-    """Read a run's record for the pictures of its norms, and of each layer's flow through time.
+    """Find what of a run there is to draw: its norms, each layer's flow through time, a forecast.
 
     Args:
         folder: the run's; the pictures are drawn into it.
@@ -31,6 +32,9 @@ def drawings_of(folder: Path, threshold: float | None = None) -> dict[str, Drawi
     for layer in run.profiles:
         name = "flow.png" if len(run.profiles) == 1 else f"flow_{layer}.png"
         drawings[name] = partial(_draw_flow, run, layer, folder / name)
+    if (numbers := folder / "forecast.csv").is_file():
+        file = folder / "forecast.png"
+        drawings[file.name] = partial(draw_forecast, numbers, file, title=run.name)
     return drawings
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from rnnexp.report.columns import Column, print_columns
+from rnnexp.report.words import rounded
 from rnnexp.tracking import FREE, is_outside_identity, selection_loss_of
 from rnnexp.tracking.outcome import Outcome
 
@@ -45,7 +46,7 @@ def key_columns(runs: Sequence[Outcome], keys: Sequence[str]) -> list[Column]:
     """Give a column per config key; the runs' names where there is no key."""
     named = zip(keys, headings(keys), strict=True)
     return [
-        Column(head, [_brief(run.config.get(key, "")) for run in runs], False, head in _OWN)
+        Column(head, [rounded(run.config.get(key, "")) for run in runs], False, head in _OWN)
         for key, head in named
     ] or [Column("run", [run.name for run in runs], False)]
 
@@ -54,14 +55,6 @@ def headings(keys: Sequence[str]) -> list[str]:
     """Name config keys as they are typed: "cell.name" as "cell"."""
     called = {"tracking.name": "run"}
     return [called.get(key, key.removesuffix(".name").removesuffix(".by")) for key in keys]
-
-
-def _brief(text: str) -> str:
-    # A search suggests numbers with all digits of a float.
-    try:
-        return f"{float(text):.4g}" if len(text) > 10 else text
-    except ValueError:
-        return text
 
 
 def _ending(run: Outcome) -> str:

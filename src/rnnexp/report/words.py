@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from itertools import takewhile
 
 TITLE = 90
@@ -9,7 +10,15 @@ TITLE = 90
 LABEL = 90
 """Characters of a label that has a row of such a picture for itself."""
 SHORT = 34
-"""Characters of a label of which three stand side by side."""
+"""Characters of a label of which three stand side by side, or one in half a picture."""
+
+EASTERN = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR"),
+    *("Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "IPAGothic", "NanumGothic"),
+    *("Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Arial Unicode MS"),
+    *("Yu Gothic", "MS Gothic", "Microsoft YaHei", "SimHei", "Malgun Gothic"),
+)
+"""Families of fonts with Chinese, Japanese or Korean characters, as systems have them."""
 
 
 def literal(text: str) -> str:
@@ -18,18 +27,52 @@ def literal(text: str) -> str:
     It would read what stands between two dollars as a formula, and leave a label that begins with
     an underscore out of a legend.
     """
-    shown = " ".join(text.split()).replace("$", r"\$")
+    shown = _with_glyphs(" ".join(text.split())).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
+
+
+def _with_glyphs(text: str) -> str:
+    # What no installed font has is written by its number, as in Python: matplotlib would warn.
+    if text.isascii():
+        return text
+    return "".join(
+        character if ord(character) in _glyphs() else ascii(character)[1:-1] for character in text
+    )
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """Let matplotlib take what its own font lacks from others, and list what all of them have."""
+    from matplotlib import font_manager, rcParams  # a table needs none
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    families = [*rcParams["font.family"], *(name for name in EASTERN if name in installed)]
+    rcParams["font.family"] = families
+    files = [font_manager.findfont(font_manager.FontProperties(family=[name])) for name in families]
+    return frozenset().union(*(font_manager.get_font(file).get_charmap() for file in files))
 
 
 def cut(text: str, most: int = TITLE) -> str:
     """Leave out the middle of a text that has too many characters."""
-    half = (most - 1) // 2
+    text, half = _with_glyphs(text), (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
+def rounded(text: str) -> str:
+    """Round a number that is long: a search suggests numbers with all digits of a float."""
+    try:
+        return f"{float(text):.4g}" if len(text) > 10 else text
+    except ValueError:
+        return text
+
+
 def brief(values: Sequence[str]) -> list[str]:
-    """Shorten values where one of them is long: first by the beginning that all of them share."""
+    """Shorten values where one of them is long: first by the beginning that all of them share.
+
+    Numbers are rounded as far as that leaves them apart.
+    """
+    short = list(map(rounded, values))
+    values = short if len(set(short)) == len(set(values)) else values
     shared = _shared_beginning(values) if max(map(len, values), default=0) > SHORT else 0
     return [cut(f"…{value[shared:]}" if shared else value, LABEL) for value in values]
 

@@ -157,7 +157,10 @@ class Task(ABC):
         return ()
 
     def samples(self, network: nn.Module) -> dict[str, str]:
-        """Make texts that show what a trained network does, by file name."""
+        """Make texts that show what a trained network does, by file name.
+
+        A ``forecast.csv`` is drawn, too: see `rnnexp.report.forecast.draw_forecast`.
+        """
         del network
         return {}
 

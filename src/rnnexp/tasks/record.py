@@ -9,7 +9,7 @@ from torch import Tensor
 from rnnexp.errors import PluginError
 from rnnexp.tasks.contract import Task
 
-ENGINES_OWN = ("loss", "loss_relative", "loss_best", "loss_free")
+ENGINES_OWN = ("loss", "loss_relative", "loss_best", "loss_relative_best", "loss_free")
 """The figures that the engine records itself under ``val/`` and ``test/``."""
 
 

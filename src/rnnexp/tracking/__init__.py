@@ -21,6 +21,7 @@ from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.selection import (
     BEST,
     FREE,
+    relative,
     selection_loss,
     selection_loss_of,
     usual_aim,
@@ -63,6 +64,7 @@ __all__ = [
     "load_run",
     "lost_from",
     "provenance",
+    "relative",
     "selection_loss",
     "selection_loss_of",
     "store_of",

@@ -1,6 +1,7 @@
 """How a run ended, kept as ``summary.json`` in its folder."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -48,6 +49,12 @@ class Outcome:
     def well(self) -> bool:
         """Whether nothing went wrong."""
         return self.status == "FINISHED" or self.pruned
+
+    @property
+    def baseline(self) -> float | None:
+        """What a guess costs on the validation split; None where the figures do not say."""
+        loss, share = (self.metrics.get(f"val/{name}") for name in ("loss", "loss_relative"))
+        return loss / share if loss and share and math.isfinite(loss) else None
 
     @property
     def how(self) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from rnnexp.tracking import BEST
+from rnnexp.tracking import BEST, relative
 
 
 class KeepBest(ModelCheckpoint):
@@ -14,19 +14,24 @@ class KeepBest(ModelCheckpoint):
     Args:
         folder: where to keep them.
         judged: the figure of a validation that decides; the least is the best.
+        baseline: what a guess costs there, by which the figure is divided for
+            ``val/loss_relative_best``; None where that is not known.
     """
 
-    def __init__(self, folder: Path, judged: str) -> None:
+    def __init__(self, folder: Path, judged: str, baseline: float | None = None) -> None:
         super().__init__(
             folder, filename="best", monitor=judged, save_top_k=1, enable_version_counter=False
         )
+        self._units = {f"{judged}{BEST}": 1.0}
+        if baseline:
+            self._units[f"{relative(judged)}{BEST}"] = baseline
         self._last_global_step_saved = -1  # Lightning's 0 says that step 0 is kept already
 
     @property
     def figures(self) -> dict[str, float]:
-        """The best so far, under the name that it has in the record; empty before the first."""
+        """The best so far, under the names that it has in the record; empty before the first."""
         score = self.best_model_score
-        return {} if score is None else {f"{self.monitor}{BEST}": float(score)}
+        return {} if score is None else {k: float(score) / unit for k, unit in self._units.items()}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep them if they are the best, and say how good the best is."""

@@ -64,6 +64,18 @@ def test_each_character_is_judged_once(
     assert all(len(batch.targets) == length for batch in batches[:-1])
 
 
+def test_of_a_long_text_a_validation_judges_a_part(char_lm, path: str) -> None:
+    task = char_lm(path=path, length=10, batch_size=4, val_characters=90)
+    assert "".join(read_on(task, "val")) == PARTS["val"][1:91]
+    assert "".join(read_on(task, "test")) == PARTS["test"][1:]
+    whole = char_lm(path=path, length=10, batch_size=4)
+    assert "".join(read_on(whole, "val")) == PARTS["val"][1:]
+    assert task.baseline_of("val") != whole.baseline_of("val"), "that of what is judged"
+    assert task.baseline_of("test") == whole.baseline_of("test")
+    with pytest.raises(ConfigError, match="2 for each of the 4 rows of a batch, 8, got 7"):
+        char_lm(path=path, batch_size=4, val_characters=7)
+
+
 @pytest.mark.parametrize(("split", "index"), [("train", 2), ("val", 0)])
 def test_the_target_is_the_next_character(char_lm, path: str, split: str, index: int) -> None:
     batch = char_lm(path=path, length=12, batch_size=3).batch(split, index)

@@ -12,6 +12,7 @@ from pytorch_lightning import Trainer
 
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import Feed, RecurrentNetwork
+from rnnexp.report.forecast import AHEAD, FREE
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.training.module import Recipe, RecurrentModule
 
@@ -137,10 +138,39 @@ def test_missing_values_are_not_judged_and_send_no_gradient(series, tmp_path: Pa
     errors = (outputs - batch.targets).detach()
     figures = task.metrics(outputs.detach(), batch.targets)
     assert float(figures["absolute_error"]) == pytest.approx(float(errors.abs().nanmean()))
-    shown = batch.inputs_TBI[2, 0]  # row 321, the mean where it is missing
-    torch.testing.assert_close(
-        shown, torch.tensor([0.0, float(scaled()[321, 1])]), atol=0.02, rtol=0
-    )
+    shown = batch.inputs_TBI[2, 0]  # row 321, as the row before where it is missing
+    wanted = torch.tensor([float(scaled()[320, 0]), float(scaled()[321, 1])])
+    torch.testing.assert_close(shown, wanted, atol=0.02, rtol=0)
+
+
+def holed(folder: Path, first: int, end: int) -> str:
+    return written(folder, TABLE, tuple((row, 0) for row in range(first, end)))
+
+
+def test_the_last_known_value_is_read_where_one_is_missing(series, tmp_path: Path) -> None:
+    """In training, too; the mean before the first; scaled by what is known of training alone."""
+    task = series(path=holed(tmp_path, 0, 20), length=10, batch_size=1)
+    known = TABLE[20:320, 0]
+    batches = [task.batch("train", index) for index in range(task.num_batches("train"))]
+    shown_N = torch.cat([batch.inputs_TBI[:, 0, 0] for batch in batches]).double()
+    wanted_N = np.append(np.zeros(20), (known - known.mean()) / known.std())
+    np.testing.assert_allclose(shown_N.sort().values, np.sort(wanted_N), atol=1e-6)
+    late = series(path=holed(tmp_path, 315, 325), length=10, batch_size=4)
+    assert late.batch("val", 1).inputs_TBI[:6, 0, 0].unique().numel() == 1, "that of row 314"
+    late = series(path=holed(tmp_path, 322, 325), inputs="none", length=10, batch_size=4)
+    targets = late.batch("val", 1).targets
+    fed_T, known_T = late.encode_target(targets)[:, 0, 0], targets[:, 0, 0]
+    assert fed_T.tolist() == [*known_T[:2], *[known_T[1]] * 3, *known_T[5:]]
+
+
+def test_the_forecast_goes_on_from_the_last_known_value(series, tmp_path: Path) -> None:
+    task = series(path=holed(tmp_path, 355, 360), length=10, batch_size=4)
+    network = network_of(task)
+    read: list[float] = []
+    forward = network.forward
+    network.forward = lambda *a, **k: read.append(float(a[0][-1, 0, 0])) or forward(*a, **k)
+    task.samples(network)
+    assert read[2] == pytest.approx(float(task._scaled_NC[354, 0]), rel=1e-6)
 
 
 def test_some_columns_can_be_predicted_from_all(series, path: str) -> None:
@@ -171,12 +201,16 @@ def test_the_forecast_reads_itself_and_is_in_units_of_the_table(
     with torch.no_grad():
         network.readout.weight.zero_()
         network.readout.bias.copy_(torch.tensor([1.0, -1.0]))
-    rows = list(csv.reader(io.StringIO(task.samples(network)["forecast.csv"])))
-    assert rows[0] == ["step", "wave", "drift", "wave (forecast)", "drift (forecast)"]
-    values = np.array(rows[1:], dtype=float)
-    np.testing.assert_allclose(values[:, 1:3], TABLE[360:])
+    rows = list(csv.DictReader(io.StringIO(task.samples(network)["forecast.csv"])))
+    assert [int(row["step"]) for row in rows] == list(range(-39, 41))
     mean, deviation = TABLE[:320].mean(0), TABLE[:320].std(0)
-    np.testing.assert_allclose(values[:, 3:], [mean + deviation * [1, -1]] * 40, rtol=1e-6)
+    for place, name in enumerate(("wave", "drift")):
+        shown = [[row[name + kind] for row in rows] for kind in ("", AHEAD, FREE)]
+        np.testing.assert_allclose(np.array(shown[0], float), TABLE[320:, place])
+        said = float(mean[place] + deviation[place] * (1, -1)[place])
+        np.testing.assert_allclose(np.array(shown[1], float), [said] * 80, rtol=1e-6)
+        assert shown[2][:40] == [""] * 40
+        np.testing.assert_allclose(np.array(shown[2][40:], float), [said] * 40, rtol=1e-6)
 
 
 def test_the_series_of_mackey_and_glass(series) -> None:

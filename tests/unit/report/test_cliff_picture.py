@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from rnnexp.errors import ConfigError
 from rnnexp.report.cliff_picture import draw_cliff_surface
@@ -52,3 +53,22 @@ def test_refuses_another_cell(tmp_path: Path) -> None:
     del run.config["cell.x0"]
     with pytest.raises(ConfigError, match=r"cell\.x0"):
         draw_cliff_surface([run], tmp_path)
+
+
+def test_long_names_are_short_in_the_picture_and_whole_in_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+    folder = "/home/me/" + "a folder/" * 12
+    runs = [
+        run_of(tmp_path / word, [5.0, 4.9], [-2.5, -2.4], **{"task.path": f"{folder}{word}.csv"})
+        for word in ("north", "south")
+    ]
+    *_, paths = draw_cliff_surface(runs, tmp_path)
+    legends = [axes.get_legend() for axes in kept[0].axes if axes.get_legend()]
+    for legend in legends:
+        names = [text.get_text() for text in legend.get_texts()[-2:]]
+        assert names == ["task.path=…north.csv", "task.path=…south.csv"]
+    assert len(legends) == 2
+    assert f"task.path={folder}north.csv" in paths.read_text()

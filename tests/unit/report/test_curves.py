@@ -199,6 +199,18 @@ def test_long_values_leave_the_curves_their_room(tmp_path: Path, drawn, path: st
     assert len({text.get_text() for text in legend.get_texts()}) == 4
 
 
+@pytest.mark.parametrize("free", [True, False])
+def test_a_legend_covers_no_curve(tmp_path: Path, drawn: list[Figure], free: bool) -> None:
+    rates, low = ("0.0341401601920", "0.5"), 0.9 if free else 0.01
+    losses = [1.0, low] * 20 + [0.01]
+    runs = [_run(tmp_path / rate, {"val/loss": losses}, **{"optimizer.lr": rate}) for rate in rates]
+    draw_curves(runs, tmp_path / "p.png")
+    inside = drawn[0].axes[0].get_legend()
+    assert (inside is not None) == free
+    texts = (inside or drawn[0].legends[0]).get_texts()
+    assert [text.get_text() for text in texts] == ["0.03414", "0.5"]
+
+
 @pytest.mark.parametrize(("count", "said"), [(9, "seed"), (30, "seed: 28 of 30")])
 def test_many_names_stand_below_the_curves(tmp_path: Path, drawn, count: int, said: str) -> None:
     runs = [_run(tmp_path / f"{i}", {"val/loss": [1.0, 2.0]}, seed=str(i)) for i in range(count)]

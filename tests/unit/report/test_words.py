@@ -1,9 +1,14 @@
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 import pytest
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from rnnexp.report import words
 from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.norms import draw_norms
 from rnnexp.report.words import LABEL, TITLE, brief, cut, literal
@@ -58,3 +63,32 @@ def test_of_long_values_what_they_share_at_the_beginning_is_left_out() -> None:
     (alone,) = brief(["x" * 300])
     assert len(alone) <= LABEL
     assert brief([]) == []
+
+
+def test_numbers_with_all_digits_of_a_float_are_rounded_where_that_leaves_them_apart() -> None:
+    found = ["0.0034140160192", "0.5", "0.00029720746699"]
+    assert brief(found) == ["0.003414", "0.5", "0.0002972"]
+    assert brief(["0.003414016", "0.003414017"]) == ["0.003414016", "0.003414017"]
+
+
+@pytest.fixture
+def fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[tuple[str, ...]], None]]:
+    """Sets the further families of fonts; none of what is drawn then may warn."""
+    with rc_context(), catch_warnings():
+        simplefilter("error")
+        words._glyphs.cache_clear()
+        yield partial(monkeypatch.setattr, words, "EASTERN")
+    words._glyphs.cache_clear()
+
+
+def test_a_character_without_a_glyph_is_written_by_its_number(tmp_path: Path, fonts) -> None:
+    fonts(())
+    assert literal("naïve 風速\t𠀀") == r"naïve \u98a8\u901f \U00020000"
+    assert len(cut("風" * 80)) <= TITLE
+    draw_norms([(1, 1.0)], [], tmp_path / "n.png", title="風速")
+
+
+def test_what_the_font_lacks_is_taken_from_another(tmp_path: Path, fonts) -> None:
+    fonts(("a font that is nowhere", "STIXGeneral"))
+    assert literal("\u2312") == "\u2312", "of STIXGeneral"
+    draw_norms([(1, 1.0)], [], tmp_path / "n.png", title="\u2312")

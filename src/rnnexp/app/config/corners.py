@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.rnnexp_optuna_sweeper._core import check, check_launcher
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
-from rnnexp.app.config.figures import check_objectives, usual_objective
+from rnnexp.app.config.figures import aim_of, check_objectives
 from rnnexp.app.config.launchers import check_devices
 from rnnexp.app.config.overrides import parse
 from rnnexp.errors import ConfigError
@@ -59,18 +59,19 @@ def settled(settings: Settings, given: object, plans: Sequence[Plan]) -> Setting
             trials would need other places.
     """
     if given is None:
-        _check_one_task(plans)
-        settings = replace(settings, objectives=[usual_objective(plans)])
+        settings = replace(settings, objectives=[_usual_objective(plans)])
     check_devices([plan.values["trainer"] for plan in plans])
     check_objectives(settings.objectives, plans[0])
     return settings
 
 
-def _check_one_task(plans: Sequence[Plan]) -> None:
-    tasks = sorted({str(plan.values["task"]["name"]) for plan in plans})
-    if len(tasks) > 1:
+def _usual_objective(plans: Sequence[Plan]) -> str:
+    aim = aim_of(plans)
+    if aim is None:
+        tasks = sorted({str(plan.values["task"]["name"]) for plan in plans})
         raise ConfigError(
             f"The trials are of several tasks ({', '.join(tasks)}), whose losses have different "
             "units: the least is not the best. Search one task at a time, or name what is to "
             "improve, such as hydra.sweeper.objectives=[val/loss_relative]."
         )
+    return aim[0]

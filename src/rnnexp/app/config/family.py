@@ -4,7 +4,6 @@ Hydra takes tens of milliseconds for a config, whatever little distinguishes it 
 """
 
 from collections.abc import Callable, Iterable
-from copy import deepcopy
 from functools import cache
 
 from hydra.core.global_hydra import GlobalHydra
@@ -29,16 +28,21 @@ class Composer:
         self._compose = compose
         self._first: dict[_Family, DictConfig] = {}
         self._is_group = cache(_is_group)  # Hydra looks through its folders for each answer
+        self._read = cache(_read)  # jobs have most words in common
 
     def of(self, overrides: list[str]) -> DictConfig:
         """Compose one job.
 
         Args:
             overrides: its own, without several values for a key.
+
+        Returns:
+            The config, until the next call: jobs that differ in plain values share it. To copy it
+            takes longer than all else.
         """
         plain: dict[str, object] = {}
         others: list[Override] = []
-        for override in parse(overrides):
+        for override in map(self._read, overrides):
             if self._is_plain(override):
                 plain[override.key_or_group] = override.value()
             else:
@@ -49,7 +53,7 @@ class Composer:
         if family not in self._first:
             self._first[family] = self._compose(overrides)
         try:
-            return _with_values(self._first[family], plain.items())
+            return _set(self._first[family], plain.items())
         except OmegaConfBaseException:
             return self._compose(overrides)  # fails as well, and says why
 
@@ -79,8 +83,12 @@ def _touch(one: str, other: str) -> bool:
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
-def _with_values(first: DictConfig, values: Iterable[tuple[str, object]]) -> DictConfig:
-    config = deepcopy(first)
+def _read(word: str) -> Override:
+    (override,) = parse([word])
+    return override
+
+
+def _set(config: DictConfig, values: Iterable[tuple[str, object]]) -> DictConfig:
     for key, value in values:
         OmegaConf.update(config, key, value, merge=True)  # as Hydra sets them
     return config

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def draw_run_pictures(folder: Path, threshold: float | None) -> list[Path]:
-    """Draw what a run's journal holds: its gradient norms, and their flow through time.
+    """Draw a run's gradient norms, their flow through time, and its forecast, if it has one.
 
     Args:
         folder: the run's.

@@ -113,7 +113,7 @@ def _callbacks(
         callbacks.append(ValidateBetweenSteps(options["val_every"]))
     last = ValidateLast(options["max_steps"])
     judged = selected_by([plan])
-    best = KeepBest(folder / "checkpoints", judged)
+    best = KeepBest(folder / "checkpoints", judged, plan.task.baseline_of("val"))
     first = [ValidateFirst()] if plan.values["model"]["readout_fit"] == "ridge" else []
     return [*callbacks, last, best, *_changing(plan.values, judged), *first]
 

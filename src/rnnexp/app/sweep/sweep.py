@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp.app.config.compose import Job
+from rnnexp.app.config.figures import aim_of
 from rnnexp.app.config.sources import write_sources
 from rnnexp.app.jobs.folder import (
     JOB_KEY,
@@ -36,7 +37,6 @@ from rnnexp.tracking import (
     Tracking,
     delivered,
     provenance,
-    usual_aim,
 )
 from rnnexp.tracking.files import write_json
 from rnnexp.tracking.outcome import Outcome, best_by
@@ -117,10 +117,7 @@ class Sweep:
     @property
     def aim(self) -> tuple[str, str] | None:
         """The figure by which jobs are compared, whether to minimize it; None for several tasks."""
-        earlier = [outcome.config for outcome in outcomes_of(self.earlier)]
-        plans = [item.job.plan.values for item in self.items]
-        own = [{"task.name": p["task"]["name"], "unroll.feed": p["unroll"]["feed"]} for p in plans]
-        return usual_aim([*earlier, *own])
+        return aim_of([item.job.plan for item in self.items], outcomes_of(self.earlier))
 
     def how(self, outcome: Outcome) -> str:
         """Say how a job ended; the reason is not said again."""

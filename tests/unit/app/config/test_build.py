@@ -135,7 +135,7 @@ def test_the_figures_of_a_run_are_known_beforehand() -> None:
     named = set(figures_of(plan_of("task=adding", "task.test_lengths=[70]")))
     both = {f"{split}/{name}" for split in ("val", "test") for name in ("loss", "loss_relative")}
     rest = {"val/accuracy", "test/accuracy", "test/loss_T70", "test/accuracy_T70", "seconds"}
-    assert named == both | rest | {"val/loss_best"}
+    assert named == both | rest | {"val/loss_best", "val/loss_relative_best"}
     copying = figures_of(plan_of("task=copy_memory", "task.test_lengths=[200]"))
     assert "test/loss_T200" in copying, "the T asked for, not the 220 steps of a sequence"
     fed = figures_of(plan_of("task=char_lm", "cell=jordan"))

@@ -66,8 +66,19 @@ def test_each_is_as_hydra_composes_it(name: str) -> None:
         assert OmegaConf.to_container(found, resolve=True) == OmegaConf.to_container(
             expected, resolve=True
         )
-        found.seed = 99  # what is done to one is not seen in the next
     assert compose.times == times
+
+
+def test_no_config_is_copied_and_no_value_stays_from_another_job() -> None:
+    together = Composer(composing._compose)
+    first = together.of(["seed=1", "optimizer.lr=0.5"])
+    with pytest.raises(ConfigError):
+        together.of(["seed=2", "optimizer.lr=0.5", "threads=x"])
+    with pytest.raises(ConfigError):
+        together.of(["seed=x", "optimizer.lr=0.25"])
+    second = together.of(["seed=3", "optimizer.lr=0.125"])
+    assert second is first
+    assert (second.seed, second.optimizer.lr) == (3, 0.125)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from rnnexp.app.config.compose import Corner, Job, check_jobs, prepare
+from rnnexp.app.config.figures import aim_of, figures_of
 from rnnexp.app.run.trainer import make_trainer
 from rnnexp.app.sweep.search import Search
 from rnnexp.app.sweep.sweep import Sweep
@@ -56,6 +57,38 @@ def test_no_run_is_the_best_of_several_tasks(workdir: Path) -> None:
     ]
     # As empty as where no job has a key: what an earlier command has named is no longer true.
     assert sweep.best(outcomes) == {"rnnexp.sweep.best": NO_BEST, BEST_KEY: ""}
+
+
+@pytest.mark.parametrize(
+    ("words", "figure"),
+    [
+        ("task=copy_memory task.length=20,60", "val/loss_relative_best"),
+        ("task=char_lm task.inputs=none task.path=a,b unroll=free", "val/loss_relative_free_best"),
+        ("task=copy_memory task.batch_size=4,8", "val/loss_best"),
+    ],
+)
+def test_losses_over_unlike_baselines_are_compared_by_their_shares_of_them(
+    workdir: Path, words: str, figure: str
+) -> None:
+    Path("a").write_text("ab" * 2000)
+    Path("b").write_text("abcdefgh" * 500)
+    prepare([])
+    given = words.split()
+    jobs = check_jobs(given, True, None)
+    sweep = Sweep(jobs, given, Tracking("sqlite:///x.db", None), {})
+    assert sweep.aim == (figure, "minimize")
+    assert figure in figures_of(jobs[0].plan)
+    corners = check_jobs(["hydra/sweeper=optuna", *given], True, None)
+    assert corners[0].settings.objectives == [figure]
+
+
+def test_an_earlier_command_may_have_had_another_baseline() -> None:
+    prepare([])
+    plans = [job.plan for job in check_jobs(["task=copy_memory", "task.length=20"], True, None)]
+    guess = plans[0].task.baseline_of("val")
+    for share, aim in {1.0: "val/loss_best", 2.0: "val/loss_relative_best"}.items():
+        metrics = {"val/loss": 0.1 * guess * share, "val/loss_relative": 0.1}
+        assert aim_of(plans, [Outcome("n", "f", metrics=metrics)]) == (aim, "minimize")
 
 
 def test_a_search_over_tasks_says_what_it_is_to_improve(workdir: Path) -> None:
