@@ -71,6 +71,8 @@ class RecurrentModule(LightningModule):
         self.traces: list[Trace] = []
         self.nothing_to_clip = False
         """Set by who has measured the gradient before each step: clipping would not change it."""
+        self.first_batch = 0
+        """Set where training goes on with steps of other batches: with which they begin."""
         self._carried: dict[str, NetworkState | None] = {}
         self._schedule_made: dict[str, Any] = {}
 
