@@ -142,6 +142,12 @@ class StepMonitor(Callback):
         self._losses = list(state_dict.get("losses", ()))
         self.guard.load_state_dict(state_dict["guard"])
 
+    def count_anew(self) -> None:
+        """Forget the counts that came with another run's checkpoint; its lowered rate stays."""
+        self._steps = self._clipped = 0
+        self._largest, self._rate_on_record = 0.0, None
+        self.guard.skipped = self.guard.rollbacks = 0
+
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
         clipped = raw if self._untouched else self._norms_of(pl_module).total()
         self._steps += 1

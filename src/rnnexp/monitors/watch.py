@@ -153,6 +153,11 @@ class CliffWatch(Callback):
             self.flow.load_state_dict(state_dict["flow"])
         self._passes = [Flow(**each) for each in state_dict.get("passes", ())]
 
+    def count_anew(self) -> None:
+        """Forget the cliffs of another run, not what norms are usual for its weights."""
+        self.count, self._largest, self._largest_step = 0, 0.0, 0
+        self._window_max, self._pending = 0.0, None
+
     def _note_pass(self, pl_module: LightningModule) -> None:
         if self._batch is not None:
             traces: list[Trace] = getattr(pl_module, "traces", [])

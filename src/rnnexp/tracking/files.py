@@ -98,10 +98,15 @@ def read_json(path: Path, *, needed: bool = True) -> dict[str, Any]:
     except ValueError as error:
         if not needed:
             return {}
-        raise UserError(
-            f"{path} is damaged: {error}. Put it back from a copy, or remove it, and give the "
-            "same command again."
-        ) from error
+        raise damaged(path, str(error)) from error
+
+
+def damaged(path: Path, why: str) -> UserError:
+    """Make the error for a small file that is needed and damaged."""
+    return UserError(
+        f"{path} is damaged: {why}. Put it back from a copy, or remove it, and give the same "
+        "command again."
+    )
 
 
 def _mapping(value: Any) -> dict[str, Any]:

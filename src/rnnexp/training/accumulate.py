@@ -16,6 +16,12 @@ def size_of_step(batch_idx: int, batches: int | float, accumulate: int) -> int:
 
 
 def batches_of_step(trainer: Trainer) -> int:
-    """Count the batches of the step that a training batch belongs to, while it runs."""
-    batch_idx = trainer.fit_loop.batch_idx
-    return size_of_step(batch_idx, trainer.num_training_batches, trainer.accumulate_grad_batches)
+    """Count the batches of the step that a training batch belongs to, while it runs.
+
+    A module whose run goes on with other steps than it was stopped in says as ``first_batch``, of
+    all batches so far, with which they begin: the first step may have fewer.
+    """
+    batch_idx, accumulate = trainer.fit_loop.batch_idx, trainer.accumulate_grad_batches
+    begin = trainer.fit_loop.total_batch_idx - batch_idx % accumulate
+    missed = getattr(trainer.lightning_module, "first_batch", 0) - begin
+    return size_of_step(batch_idx, trainer.num_training_batches, accumulate) - max(0, missed)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningModule
@@ -18,6 +18,7 @@ from rnnexp.tasks.record import metrics_of
 from rnnexp.tasks.stream import windows_of
 from rnnexp.tracking import FREE
 from rnnexp.training.accumulate import batches_of_step
+from rnnexp.training.schedule_length import keep_length
 from rnnexp.training.team import all_rows, own_rows
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -71,7 +72,10 @@ class RecurrentModule(LightningModule):
         self.traces: list[Trace] = []
         self.nothing_to_clip = False
         """Set by who has measured the gradient before each step: clipping would not change it."""
+        self.first_batch = 0
+        """Set where training goes on with steps of other batches: with which they begin."""
         self._carried: dict[str, NetworkState | None] = {}
+        self._schedule_made: dict[str, Any] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; that in which Lightning notes its hook, 50 times a step, the short way.
@@ -84,10 +88,12 @@ class RecurrentModule(LightningModule):
             super().__setattr__(name, value)
 
     def on_train_start(self) -> None:
-        """Move what a checkpoint brought to the device of the weights."""
+        """Move what a checkpoint brought to the weights' device; a schedule keeps its length."""
         kept = self._carried.get("train")
         if kept is not None:
             self._carried["train"] = kept.to(self.device)
+        for config in self.trainer.lr_scheduler_configs:
+            keep_length(cast(LRScheduler, config.scheduler), self._schedule_made)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch; its windows without targets only carry the state on."""
@@ -131,8 +137,10 @@ class RecurrentModule(LightningModule):
         optimizer = self.recipe.make_optimizer(trained)
         if self.recipe.make_scheduler is None:
             return optimizer
-        schedule = {"scheduler": self.recipe.make_scheduler(optimizer), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        schedule = self.recipe.make_scheduler(optimizer)
+        self._schedule_made = schedule.state_dict()
+        each_step = {"scheduler": schedule, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": each_step}
 
     def configure_gradient_clipping(
         self,

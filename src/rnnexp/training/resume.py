@@ -111,6 +111,7 @@ class ResumePoint(Callback):
 
         Where none was fetched, training may be over: say so.
         """
+        checkpoint["accumulate"] = trainer.accumulate_grad_batches
         if not self._before_batch:
             if trainer.should_stop:
                 checkpoint["ended_by"] = self.limits
@@ -129,11 +130,17 @@ class ResumePoint(Callback):
     ) -> None:
         """Take the gradients back; train no more where this very run was over."""
         loop = checkpoint["loops"]["fit_loop"]
-        if _begins_a_sequence(loop, trainer):
+        accumulate = trainer.accumulate_grad_batches
+        then = checkpoint.get("accumulate", accumulate), _amid_step(loop, trainer)
+        if anew := _begins_a_sequence(loop, trainer):
             cast(Any, pl_module).forget_carried_state()
         _settle_epoch(loop)
         self._goes_on = True
-        self._gradients = checkpoint.get("gradients", {})
+        if anew or then != (accumulate, _amid_step(loop, trainer)):  # no longer amid that step
+            done = loop["epoch_loop.batch_progress"]["total"]["completed"]
+            cast(Any, pl_module).first_batch = done
+        else:
+            self._gradients = checkpoint.get("gradients", {})
         own = Path(str(trainer.ckpt_path)).resolve().parent == self.checkpoint.resolve().parent
         trainer.should_stop = own and checkpoint.get("ended_by") == self.limits
 
@@ -171,10 +178,15 @@ def _begins_a_sequence(loop: dict[str, Any], trainer: Trainer) -> bool:
     return not stream.goes_on_from(kept[0])
 
 
+def _amid_step(loop: dict[str, Any], trainer: Trainer) -> int:
+    done: int = loop["epoch_loop.batch_progress"]["current"]["completed"]
+    return done % trainer.accumulate_grad_batches
+
+
 def _count_as(position: int, length: int, batches: dict[str, Any]) -> None:
     # Lightning counts the batches of an epoch by itself, and of another length would miss its end.
     done = position % length
-    if batches["current"]["completed"] % length != done:
+    if batches["current"]["completed"] not in (done, done or length):
         batches["is_last_batch"] = done == 0
         batches["current"] = dict.fromkeys(batches["current"], done)
 

@@ -21,7 +21,7 @@ from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, deliver_rest
 from rnnexp.app.run.threads import TAG, take_threads_of
 from rnnexp.report.table import summary_line
-from rnnexp.tracking import RunRecord, Tracking, load_run
+from rnnexp.tracking import RunRecord, Tracking, check_store, load_run
 from rnnexp.training.interrupt import Stopped, StopRequest
 
 Figures = dict[tuple[str, int], float]
@@ -38,13 +38,14 @@ def main(command: str, arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     old = run_folder(args.run)
     plan = recorded_plan(old)
+    uri = str(plan.values["tracking"]["uri"])
+    check_store(uri, str(plan.values["tracking"]["experiment"]))
     take_threads_of(old, plan)
     begun = first_weights(old)
     names = _names(old)
     lease = left_behind(names) or _begun(plan)
     folder = lease.folder
     origin = origin_of(begun and str(begun), folder, own=True)
-    uri = str(plan.values["tracking"]["uri"])
     tracking, stop = Tracking(uri, artifact_root(uri)), StopRequest()
     tags = {RERUN_OF: names[0]}
     patience = Patience(uri, float(plan.values["tracking"]["wait"]))

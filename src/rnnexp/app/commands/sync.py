@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of
+from rnnexp.app.sweep.unwritten import SUMMARY, name_late
 from rnnexp.errors import ConfigError, StoreAwayError, StoreError
 from rnnexp.tracking import store_of, sync
 
@@ -14,7 +15,9 @@ def main(command: str, arguments: list[str]) -> int:
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
     parser.add_argument("--uri", help="deliver to this store instead of the run's own")
     args = parser.parse_args(arguments)
-    runs = sorted({f.parent for root in args.folders for f in root.rglob("journal.jsonl")})
+    found = {f.parent for root in args.folders for f in root.rglob("journal.jsonl")}
+    # Sweeps come last: their summaries name the runs of their jobs.
+    runs = sorted(found, key=lambda folder: ((folder / SUMMARY).is_file(), folder))
     if not runs:
         raise ConfigError(f"No run in {', '.join(map(str, args.folders))}.")
     left = _deliver(runs, args.uri)
@@ -43,6 +46,8 @@ def _deliver_one(folder: Path, uri: str | None, away: set[str | None]) -> str:
     store = uri or store_of(folder)
     if store in away:
         raise StoreError(f"{store} does not answer, see above")
+    if uri is None:
+        name_late(folder)
     try:
         return sync(folder, uri)
     except StoreAwayError:

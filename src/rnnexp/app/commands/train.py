@@ -1,6 +1,6 @@
 """``rnnexp train``: what delivers the records gets ready while all else is loaded."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from rnnexp.loading import load
 from rnnexp.tracking import Courier
@@ -18,9 +18,15 @@ def main(command: str, arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
-    with Courier() if _will_run(arguments) else nullcontext() as courier:
+    with _ready() if _will_run(arguments) else nullcontext() as courier:
         code: int = load("rnnexp.app.commands.training").train(command, arguments, courier)
         return code
+
+
+def _ready() -> AbstractContextManager[Courier | None]:
+    with suppress(OSError):  # no process may be had now, say: it is tried again once runs begin
+        return Courier()
+    return nullcontext()
 
 
 def _will_run(arguments: list[str]) -> bool:

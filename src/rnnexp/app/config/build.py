@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from rnnexp.app.config.memory import check_cell, check_layers
 from rnnexp.app.config.probe import Kinds, kinds_of, made, try_cell, try_step, try_task
+from rnnexp.app.config.schedule import steps_of_run
 from rnnexp.app.config.targets import maker
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
 from rnnexp.declared import fault_of_patterns
@@ -48,6 +49,11 @@ class Plan:
         """The largest norm of a gradient that is not clipped; None where norms are not."""
         clip = self.values["clip"]
         return clip["max_norm"] if clip["by"] == "norm" else None
+
+    @property
+    def most_steps(self) -> int:
+        """The optimizer steps after which the run is over, as far as that is known by now."""
+        return steps_of_run(self.values, self.task, self.pattern)
 
 
 def make_plan(values: Values) -> Plan:

@@ -28,7 +28,7 @@ from rnnexp.app.config.launchers import (
     check_timeout,
     is_here,
 )
-from rnnexp.app.config.overrides import check_varied, parse, unreadable, with_params
+from rnnexp.app.config.overrides import check_switches, check_varied, parse, unreadable, with_params
 from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.searched import check_plugin_dirs, plugin_dirs, search_path
 from rnnexp.app.config.store import register_configs
@@ -124,6 +124,7 @@ def check_jobs(
 def _checked(overrides: list[str], multirun: bool) -> list[Job]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         whole = _composed_with_hydra(overrides)
+        check_switches(parse(overrides), whole)
         if not (multirun or str(whole["hydra"].mode or "").endswith("MULTIRUN")):
             plan = _check(overrides, lambda job: _alone(whole, job))
             return [Job(overrides, plan, alone=True)]

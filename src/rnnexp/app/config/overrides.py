@@ -8,6 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import is_outside_identity
@@ -58,6 +59,31 @@ def check_varied(overrides: Sequence[Override]) -> None:
                 f"sweep, for jobs that differ in it alone are the same job. Give {key} one value; "
                 "for another start another command."
             )
+
+
+def check_switches(overrides: Sequence[Override], config: DictConfig) -> None:
+    """Refuse numbers for what is true or false: OmegaConf takes any but 0 for true.
+
+    Args:
+        overrides: of a command.
+        config: what they make, with the usual values where they give several.
+
+    Raises:
+        ConfigError: one is neither 0 nor 1.
+    """
+    for override in overrides:
+        key = override.key_or_group
+        if not isinstance(OmegaConf.select(config, key), bool):
+            continue
+        for value in _values_of(override):
+            if value.lstrip("+-").isdigit() and int(value) not in (0, 1):
+                raise ConfigError(f"{key}: expected true or false, got {value}.")
+
+
+def _values_of(override: Override) -> list[str]:
+    if override.is_discrete_sweep():
+        return list(override.sweep_string_iterator())
+    return [str(override.value())]
 
 
 def unreadable(overrides: Sequence[str], error: Exception) -> ConfigError:

@@ -1,10 +1,14 @@
 """Try a learning-rate schedule over the steps that a run will take."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 from torch.optim.lr_scheduler import LRScheduler
+
+from rnnexp.tasks import GeneratedTask, Pattern, Task
+from rnnexp.tasks.stream import BatchStream
 
 _FIRST = 1000
 """So many steps are tried one after the other, as training takes them."""
@@ -14,6 +18,25 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 """Multiples of it fall evenly between 0 and 1, and on no period of a schedule."""
 _ROUNDING = 1e-9
 """What a rate may lie below zero, as a share of the largest so far."""
+
+
+def steps_of_run(values: Mapping[str, Any], task: Task, pattern: Pattern) -> int:
+    """Count the steps after which a run is over.
+
+        min(max_steps, max_epochs * ceil(batches of an epoch / accumulate))
+
+    Args:
+        values: the config.
+        task: made of it. Only one whose sequences are drawn knows its epochs without reading data;
+            of any other it is max_steps.
+        pattern: where targets stand.
+    """
+    trainer = values["trainer"]
+    most: int = trainer["max_steps"]
+    if trainer["max_epochs"] is None or not isinstance(task, GeneratedTask):
+        return most
+    batches = len(BatchStream(task, "train", pattern, values["unroll"]["window"]))
+    return min(most, trainer["max_epochs"] * -(-batches // trainer["accumulate"]))
 
 
 def fault_of_schedule(schedule: LRScheduler, steps: int) -> str | None:

@@ -29,9 +29,11 @@ _RANGES: dict[str, _Range] = {
     "dampening": _SHARE,
     "base_momentum": _SHARE,
     "max_momentum": _SHARE,
+    "ASGD.lambd": ("a number of 0 or more", lambda number: number >= 0),
+    "maximize": ("false, for the loss is to become small", lambda on: not on),
 }
-"""What torch takes for any number, and beyond which a mean or a momentum grows without end, or a
-step goes uphill."""
+"""What torch takes for any value, and beyond which a mean, a momentum or the weights grow without
+end, or a step goes uphill."""
 
 
 def maker(node: Mapping[str, Any], key: str) -> Any:

@@ -217,7 +217,7 @@ def _check_optimizer(values: Mapping[str, Any], plan: Plan) -> None:
             "Use optimizer.fused=false, clip=none or another precision."
         )
     steps = trainer["accelerator"] == "cpu"  # elsewhere torch can do what it cannot here
-    try_optimizer(optimizer, values["scheduler"], plan.trained, trainer["max_steps"], steps=steps)
+    try_optimizer(optimizer, values["scheduler"], plan.trained, plan.most_steps, steps=steps)
 
 
 def _check_experiment_name(name: str) -> None:

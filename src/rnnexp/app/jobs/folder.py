@@ -5,12 +5,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal
 
 from rnnexp.app.jobs.lease import holder_of
 from rnnexp.errors import RunError
 from rnnexp.tracking import config_hash
-from rnnexp.tracking.files import read_json, write_json
+from rnnexp.tracking.files import damaged, read_json, write_json
 from rnnexp.tracking.outcome import FILE as SUMMARY
 from rnnexp.tracking.outcome import Outcome
 
@@ -21,6 +22,15 @@ REMOVED = "its folder was removed or renamed while it ran"
 SWEEPS = Path("outputs", "sweeps")
 JOB_KEY = "rnnexp.job_key"
 """The tag of a run that names its job."""
+_KINDS = {
+    "values": dict,
+    "tags": dict,
+    "uri": str,
+    "parent": (str, NoneType),
+    "threads": int,
+    "reports": (str, NoneType),
+}
+"""What stands in the file of a job; in older ones not what it reports."""
 State = Literal["new", "interrupted", "done", "failed", "running", "pruned"]
 ENDS: tuple[State, ...] = ("done", "pruned", "failed")
 """States of a job that no command goes on with unless it is asked to."""
@@ -62,11 +72,16 @@ class Frozen:
 
         Raises:
             RunError: it is not there any more.
+            UserError: it is damaged.
         """
         values = read_json(folder / FROZEN)
         if not values:
             raise RunError(f"{folder / FROZEN} is not there: it was removed while its sweep ran.")
-        return cls(**values)
+        for name, kind in _KINDS.items():
+            if not isinstance(values.get(name), kind):
+                raise damaged(folder / FROZEN, f"its {name!r} is {values.get(name)!r:.40}")
+        kept: dict[str, Any] = {name: values.get(name) for name in _KINDS}
+        return cls(**kept)
 
 
 def state_of(folder: Path) -> State:
@@ -123,10 +138,13 @@ def is_frozen(folder: Path) -> bool:
 
 def pruned_at(folder: Path) -> str | None:
     """Say why a search has ended a job; None if none has."""
-    values = read_json(folder / PRUNED)
-    if not values:
+    if not (folder / PRUNED).is_file():
         return None
-    return f"pruned at step {values['step']}: {values['figure']} {values['value']:.4g}"
+    values = read_json(folder / PRUNED, needed=False)
+    try:
+        return f"pruned at step {values['step']}: {values['figure']} {values['value']:.4g}"
+    except (KeyError, TypeError, ValueError):
+        return f"pruned; {PRUNED}, which said when, is damaged"
 
 
 def outcome_of(folder: Path) -> Outcome | None:

@@ -1,4 +1,4 @@
-"""What has changed since a checkpoint was written: versions, plugins, files, devices, windows."""
+"""What has changed since a checkpoint was written: versions, plugins, files, devices, lengths."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,10 +6,13 @@ from pathlib import Path
 from rnnexp.app.run.resume import JOURNAL, Origin
 from rnnexp.app.run.threads import TAG
 from rnnexp.tracking import load_run
+from rnnexp.training.schedule_length import LENGTHS
 
 _DEVICES = "trainer.devices"
 _WINDOW = "unroll.window"
-_MATTER = ("version.", "rnnexp.source.", TAG, _DEVICES, _WINDOW)
+LENGTH_KEYS = tuple(f"scheduler.{name}" for name in LENGTHS)
+"""Those of a schedule that a run may go on under other values of."""
+_MATTER = ("version.", "rnnexp.source.", TAG, _DEVICES, _WINDOW, *LENGTH_KEYS)
 """Tags and parameters of a record that a run's figures depend on, though not by their meaning."""
 
 
@@ -49,6 +52,11 @@ def _words(key: str, then: str, now: str) -> str:
         return (
             f"{key} is {now}, and was {then} when the checkpoint was written: it goes on with the "
             "next whole sequence."
+        )
+    if key in LENGTH_KEYS:
+        return (
+            f"{key} is {now}, and was {then} when the checkpoint was written: the learning rate of "
+            f"each step from here on is that of a schedule over {now} steps."
         )
     kind = key.removeprefix("rnnexp.source.")
     if kind != key:

@@ -12,6 +12,7 @@ from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.idle import sweep_words
 from rnnexp.app.jobs.folder import Frozen, is_frozen
 from rnnexp.app.run.alone import check_free
+from rnnexp.app.run.changes import LENGTH_KEYS
 from rnnexp.app.run.resume import CONFIG_FILE, Origin, locate
 from rnnexp.app.run.run import flatten
 from rnnexp.errors import ConfigError
@@ -137,19 +138,16 @@ def _check_weights(plan: Plan, resume: str, file: Path, content: Mapping[str, An
 def _check_optimizer(plan: Plan, resume: str, file: Path) -> None:
     # They come back with their state, and with that state their numbers: others would be ignored.
     changed = _changed(plan, file.resolve().parent.parent, ("optimizer", "scheduler"))
+    changed = [change for change in changed if change[0] not in LENGTH_KEYS]
     if any(key == "scheduler._target_" and "null" in values for key, *values in changed):
         changed = [change for change in changed if change[0].startswith("optimizer.")]
     for key, then, now in changed:
         as_before = _as_before(key, then) if key.endswith(_CHOICES) else f"Give {key}={then}."
         raise ConfigError(
             f"resume={resume}: {key} was {then} when this checkpoint was written, and is {now} "
-            f"now{_why(key)}. Training goes on with the {key.partition('.')[0]} that the "
-            f"checkpoint holds. {as_before}"
+            f"now. Training goes on with the {key.partition('.')[0]} that the checkpoint holds. "
+            f"{as_before}"
         )
-
-
-def _why(key: str) -> str:
-    return " (it follows trainer.max_steps)" if key == "scheduler.T_max" else ""
 
 
 def _check_not_past(plan: Plan, resume: str, content: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from rnnexp.app.config.build import Plan, Values, run_name
 from rnnexp.app.config.figures import selected_by
 from rnnexp.app.jobs.folder import STATUS, Frozen, is_frozen
 from rnnexp.app.run.backends import BackendTags
+from rnnexp.app.run.new_run import CountAnew
 from rnnexp.app.run.progress import RunProgress
 from rnnexp.app.run.status import Reports, StatusFile
 from rnnexp.monitors.cliffs import CliffOptions
@@ -105,7 +106,7 @@ def _callbacks(
     # The first three look at the state between two batches: before any other touches the next one.
     callbacks: list[Callback] = [StopOnSignal(stop, point), disk, OwnDraws(place), point]
     # Those from plugins may change the gradient: they come before it is measured.
-    callbacks += [*_plugged_in(plan.values), monitor]
+    callbacks += [*_plugged_in(plan.values), monitor, CountAnew(plan.values["resume"])]
     if log is not None:
         callbacks += _recording(plan, folder, log, monitor)
     options = plan.values["trainer"]

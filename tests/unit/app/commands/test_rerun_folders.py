@@ -1,16 +1,21 @@
-"""Which rerun a further ``rnnexp rerun`` goes on with."""
+"""Which rerun a further ``rnnexp rerun`` goes on with, and one that cannot be delivered."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from rnnexp.__main__ import run
 from rnnexp.app.commands.rerun import left_behind
 from rnnexp.app.jobs.lease import acquire
 from rnnexp.app.run.resume import RERUN_OF, with_earlier_overrides
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import RunHeader, RunLog
 from rnnexp.tracking.outcome import Outcome
+
+from ..run.earlier_run import WORDS, finished_run
 
 
 def begin(name: str, of: str, age: int = 0) -> Path:
@@ -52,3 +57,15 @@ def test_resume_says_how_a_rerun_goes_on(workdir: Path) -> None:
     (folder / "checkpoints" / "last.ckpt").write_text("damaged")
     with pytest.raises(ConfigError, match=r"is a rerun.*It goes on by: rnnexp rerun abc"):
         with_earlier_overrides([f"resume={folder}"])
+
+
+def test_a_deleted_experiment_is_refused_before_the_training(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = finished_run(workdir / "run", [*WORDS, "tracking.experiment=old"])
+    with closing(sqlite3.connect(workdir / "mlflow.db")) as store, store:
+        store.execute("CREATE TABLE experiments (name, lifecycle_stage)")
+        store.execute("INSERT INTO experiments VALUES ('old', 'deleted')")
+    assert run(["rerun", str(folder)]) == 2
+    assert "The experiment 'old' is deleted. Restore it" in capsys.readouterr().err
+    assert not (workdir / "outputs").exists()

@@ -1,5 +1,6 @@
 """What ``rnnexp train`` makes of a command line, before anything of it runs."""
 
+import errno
 import sqlite3
 from collections import namedtuple
 from contextlib import closing
@@ -146,3 +147,14 @@ def test_a_deleted_experiment_is_refused_before_the_training(
     assert "The experiment 'old' is deleted. Restore it" in capsys.readouterr().err
     assert not sessions
     assert run(["train", "tracking.experiment=new"]) == 0
+
+
+def test_without_a_process_to_spare_it_goes_on(
+    workdir: Path, sessions: list[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("rnnexp.app.commands.train.Courier", refused)
+    assert run(["train"]) == 0
+    assert len(sessions) == 1

@@ -136,3 +136,27 @@ def test_a_number_that_nothing_can_run_with_is_refused(
     with pytest.raises(UserError) as refused:
         check_jobs(extra, multirun=False, config_dir=None)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "got"),
+    [
+        ("unroll.check_finite=7", "7"),
+        ("sweep.fail_fast=-1", "-1"),
+        ("model.bidirectional=0,1,2", "2"),
+        ("trainer.deterministic='3'", "3"),
+        ("hydra.job.chdir=5", "5"),
+    ],
+)
+def test_a_number_is_no_switch(workdir: object, word: str, got: str) -> None:
+    prepare([])
+    with pytest.raises(UserError) as refused:
+        check_jobs([word], multirun=True, config_dir=None)
+    assert str(refused.value) == f"{word.partition('=')[0]}: expected true or false, got {got}."
+
+
+@pytest.mark.parametrize("word", ["check_finite=1", "check_finite=0,true", "check_finite=yes"])
+def test_what_is_true_or_false_is_a_switch(workdir: object, word: str) -> None:
+    prepare([])
+    jobs = check_jobs([f"unroll.{word}"], multirun=True, config_dir=None)
+    assert jobs[-1].plan.values["unroll"]["check_finite"] is True

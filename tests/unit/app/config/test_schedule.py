@@ -75,3 +75,29 @@ def test_the_options_are_named(workdir: object, words: str, said: str) -> None:
     with pytest.raises(UserError) as refused:
         check_jobs(words.split(), multirun=False, config_dir=None)
     assert said in str(refused.value)
+
+
+EPOCHS = ["task.train_batches=7", "task.length=20", "trainer.max_epochs=2"]
+STEPS = [
+    ([*EPOCHS, "trainer.max_steps=99"], 14),
+    ([*EPOCHS, "trainer.max_steps=9"], 9),
+    ([*EPOCHS, "trainer.accumulate=3"], 6),  # the last of an epoch is of one batch
+    ([*EPOCHS, "task=copy_memory", "unroll.window=7"], 84),  # windows of 40 time steps
+    (["task=digits", "trainer.max_epochs=2"], 1000),  # its data is not read for this
+]
+
+
+@pytest.mark.parametrize(("words", "steps"), STEPS)
+def test_a_run_is_over_with_its_last_epoch(workdir: object, words: list[str], steps: int) -> None:
+    prepare([])
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    assert plan.most_steps == steps
+
+
+def test_a_schedule_is_tried_to_the_end_of_the_last_epoch(workdir: object) -> None:
+    prepare([])
+    words = ["scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "+scheduler.max_lr=0.1"]
+    words += ["+scheduler.total_steps=14", *EPOCHS]
+    assert check_jobs(words, multirun=False, config_dir=None)
+    with pytest.raises(UserError, match="After 14 of 15 steps: Tried to step"):
+        check_jobs([*words, "task.train_batches=8", "trainer.max_steps=15"], False, None)

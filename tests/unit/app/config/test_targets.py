@@ -19,6 +19,8 @@ FUSED = ["+optimizer.fused=true", "trainer.precision=bf16-mixed"]
         ("SGD", "dampening", 2.0, r"optimizer.dampening: expected a number in \[0, 1\], got 2"),
         ("Adam", "foreach", "abc", "optimizer.foreach: expected bool | null, got 'abc'"),
         ("Adam", "betas", [0.9], r"optimizer.betas: expected \[float, float\], got \[0.9\]"),
+        ("ASGD", "lambd", -1e-4, "optimizer.lambd: expected a number of 0 or more, got -0.0001"),
+        ("SGD", "maximize", True, "optimizer.maximize: expected false, for the loss is to become"),
         ("Muon", "ns_steps", -1, "optimizer.ns_steps: expected a count of 1 or more, got -1"),
     ],
 )
@@ -33,6 +35,7 @@ def test_a_wrong_value_is_refused(name: str, option: str, value: Any, said: str)
         ("ASGD", "alpha", 2.0),  # a power there
         ("SGD", "momentum", 1),
         ("Adam", "foreach", None),
+        ("Adam", "maximize", False),
         ("Adam", "betas", [0, 0.5]),
         ("lr_scheduler.OneCycleLR", "total_steps", None),
         ("lr_scheduler.StepLR", "last_epoch", -1),

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.app.jobs.folder import COMPLETE, Frozen, state_of
+from rnnexp.app.jobs.folder import COMPLETE, PRUNED, Frozen, pruned_at, state_of
 from rnnexp.app.jobs.lease import FILE, acquire, holder_of
 from rnnexp.app.sweep import worker
 from rnnexp.errors import UserError
-from rnnexp.tracking.files import RUN
+from rnnexp.tracking.files import RUN, write_json
 from rnnexp.tracking.outcome import FILE as SUMMARY
 from rnnexp.tracking.outcome import Outcome
 
@@ -88,3 +88,39 @@ def test_another_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "job.json").write_bytes(content)
     with pytest.raises(UserError, match=r"job\.json is damaged: .+ remove it"):
         Frozen.read(tmp_path)
+
+
+JOB = Frozen({"seed": 0}, {}, "sqlite:///x.db", None, 1)
+CHANGED = {
+    "config lost": ({"values": None}, "its 'values' is None"),
+    "config a text": ({"values": "seed=0"}, "its 'values' is 'seed=0'"),
+    "threads a text": ({"threads": "two"}, "its 'threads' is 'two'"),
+    "reports a number": ({"reports": 1}, "its 'reports' is 1"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_job_that_was_edited_is_said(tmp_path: Path, name: str) -> None:
+    changes, said = CHANGED[name]
+    write_json(tmp_path / "job.json", {**JOB.__dict__, **changes})
+    with pytest.raises(UserError, match=rf"job\.json is damaged: {said}\. Put it back"):
+        Frozen.read(tmp_path)
+
+
+def test_what_is_missing_or_added_in_a_job_is_no_damage(tmp_path: Path) -> None:
+    kept = {key: value for key, value in JOB.__dict__.items() if key != "reports"}
+    write_json(tmp_path / "job.json", {**kept, "note": "mine"})
+    assert Frozen.read(tmp_path) == JOB
+
+
+PRUNING = {**DAMAGE, "half of it": b'{"step": 3}', "a text": b'{"step":1,"figure":"a","value":"b"}'}
+
+
+@pytest.mark.parametrize("content", PRUNING.values(), ids=PRUNING)
+def test_a_job_that_was_pruned_stays_so(tmp_path: Path, content: bytes) -> None:
+    assert pruned_at(tmp_path) is None
+    write_json(tmp_path / PRUNED, {"step": 3, "figure": "val/loss", "value": 0.25})
+    assert pruned_at(tmp_path) == "pruned at step 3: val/loss 0.25"
+    (tmp_path / PRUNED).write_bytes(content)
+    assert pruned_at(tmp_path) == "pruned; pruned.json, which said when, is damaged"
+    assert state_of(tmp_path) == "pruned"

@@ -69,3 +69,10 @@ def test_another_window_is_named(tmp_path: Path) -> None:
     Journals("", None).open_run(tmp_path, header).end("FINISHED")
     (words,) = changes_since(Origin(Path("last.ckpt"), folder=tmp_path), {"unroll.window": "4"})
     assert words.startswith("unroll.window is 4, and was null when the checkpoint was written: it")
+
+
+def test_another_length_of_the_schedule_is_named(tmp_path: Path) -> None:
+    header = RunHeader("a", "b", {"scheduler.T_max": "6"}, {})
+    Journals("", None).open_run(tmp_path, header).end("FINISHED")
+    (words,) = changes_since(Origin(Path("last.ckpt"), folder=tmp_path), {"scheduler.T_max": "9"})
+    assert words.endswith("each step from here on is that of a schedule over 9 steps.")

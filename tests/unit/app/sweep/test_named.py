@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
+from rnnexp.__main__ import run
 from rnnexp.app.jobs.lease import acquire
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.sweep import named
@@ -12,6 +14,7 @@ from rnnexp.app.sweep.named import name_runs
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.tracking.files import RUN, write_json
 from rnnexp.tracking.journal import read_all
+from rnnexp.tracking.lookup import id_in
 
 from .test_several_commands import command
 
@@ -67,3 +70,24 @@ def test_of_a_sweep_that_another_command_has_by_then_nothing_is_written(
     assert acquire(sweep.folder) is not None
     name_runs(sweep, Patience("", 60.0))
     assert ids(sweep) == [None, None]
+
+
+def test_a_later_delivery_names_them(workdir: Path, store_uri: str) -> None:
+    sweep = command("0,1", uri=store_uri)
+    assert ids(sweep) == [None, None]
+    assert run(["sync"]) == 0
+    assert ids(sweep) == [id_in(item.folder) for item in sweep.items]
+    parent = id_in(sweep.folder)
+    assert parent is not None
+    kept = MlflowClient(store_uri).download_artifacts(parent, "sweep_summary.json", str(workdir))
+    assert [o["run_id"] for o in json.loads(Path(kept).read_text())] == ids(sweep)
+    before = (sweep.folder / "journal.jsonl").read_bytes()
+    assert run(["sync"]) == 0
+    assert (sweep.folder / "journal.jsonl").read_bytes() == before, "nothing new: nothing more"
+
+
+def test_a_later_delivery_leaves_what_is_no_whole_summary(workdir: Path, store_uri: str) -> None:
+    sweep = command("0,1", uri=store_uri)
+    (sweep.folder / "sweep_summary.json").write_text("[")
+    assert run(["sync"]) == 0
+    assert (sweep.folder / "sweep_summary.json").read_text() == "["
