@@ -56,9 +56,11 @@ def _few_threads() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv(ENVIRONMENT, raising=False)
     monkeypatch.delenv("RNNEXP_TRACEBACK", raising=False)
+    yield
+    torch.set_flush_denormal(False)  # as a run in this process may leave it
 
 
 @pytest.fixture
