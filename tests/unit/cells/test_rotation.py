@@ -47,6 +47,15 @@ def test_is_orthogonal_under_autocast() -> None:
     torch.testing.assert_close(found @ found.mT, torch.eye(16), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_of_half_precision_only_the_result_is_rounded(dtype: torch.dtype) -> None:
+    skew = _skew(64, 1.0).to(dtype)
+    found = rotation(skew)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, rotation(skew.double()).to(dtype), rtol=0, atol=5e-3)
+    assert torch.equal(found, rotation(skew.float()).to(dtype))
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_what_is_not_finite_stays_so(value: float) -> None:
     assert not rotation(torch.full((3, 3), value)).isfinite().any()
