@@ -121,7 +121,7 @@ def test_the_reason_of_a_failed_job_is_said_once(
     sweep.freeze(task.item, 1)
     outcome = Outcome(task.name, str(task.item.folder), error="the cell broke")
     outcome.write()
-    task.log.write_text(f"a warning\n{outcome.how}\n")
+    task.log.write_text(f"a warning\nrnnexp: {outcome.how}\n")
     assert not watcher.ended(Ended(task, 1, None, 1.0, False))
     said = capsys.readouterr().err
     assert said.count("the cell broke") == 1
