@@ -176,6 +176,8 @@ ASKED = {  # exit code, signal, whether the pool asked, whether a cluster may; w
     "Ctrl-C": (130, None, False, False, True),
     "it fails as it is asked": (1, None, True, True, False),
     "memory runs out on a cluster": (None, signal.SIGKILL, False, True, False),
+    "its worker is lost": (None, None, False, True, False),
+    "its worker is ended as it does not end": (None, None, True, True, True),
 }
 
 
