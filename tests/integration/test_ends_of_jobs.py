@@ -75,13 +75,14 @@ def test_a_job_deaf_to_sigterm_ends_with_a_killed_launcher(python, workdir: Path
 class Dying:
     """A job that needs some seconds to die, as in a queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: int = 1) -> None:
+        self.code = code
         self.kills = 0
         self.polls = 0
 
     def poll(self) -> int | None:
         self.polls += 1
-        return 1 if self.polls > 40 else None
+        return self.code if self.polls > 40 else None
 
     def ask(self) -> None: ...
 
@@ -97,6 +98,13 @@ def test_a_job_is_not_killed_at_every_look(monkeypatch: pytest.MonkeyPatch) -> N
     (ended,) = pool.run([cast(Any, SimpleNamespace(name="a job"))])
     assert ended.timed_out
     assert 1 <= job.kills <= 5
+
+
+def test_a_lost_worker_is_not_taken_for_one_that_memory_has_ended() -> None:
+    pool = _pool.Pool([{}], lambda task, slot: Dying(_processes.LOST), Lines(1), poll_seconds=0.001)
+    (ended,) = pool.run([cast(Any, SimpleNamespace(name="a job"))])
+    assert str(ended) == "its worker was lost, and left no result"
+    assert not ended.succeeded
 
 
 def _process(code: str) -> _processes.Process:

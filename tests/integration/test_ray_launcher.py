@@ -2,12 +2,15 @@
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 
+from hydra_plugins.rnnexp_local_launcher._processes import LOST
+from hydra_plugins.rnnexp_ray_launcher._cluster import RayTask
 from rnnexp.__main__ import run as rnnexp_here
 from rnnexp.tracking.journal import read_all
 
@@ -97,6 +100,28 @@ def _says_the_same_as_a_copy_of_the_driver(rnnexp, workdir: Path) -> None:
     assert mine["lost"][0].name == control["lost"][0].name, "the same key"
     losses = {found["lost"][1]["metrics"]["test/loss"] for found in (mine, control)}
     assert len(losses) == 1
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ("WorkerCrashedError", LOST),
+        ("LocalRayletDiedError", LOST),
+        ("OutOfMemoryError", -signal.SIGKILL),
+        ("TaskCancelledError", 128 + signal.SIGTERM),
+    ],
+)
+def test_only_where_ray_says_so_has_memory_run_out(
+    monkeypatch: pytest.MonkeyPatch, ends: str, code: int
+) -> None:
+    import ray.exceptions
+
+    def lost(result: object) -> None:
+        raise getattr(ray.exceptions, ends).__new__(getattr(ray.exceptions, ends))
+
+    monkeypatch.setattr("ray.wait", lambda results, timeout: (results, []))
+    monkeypatch.setattr("ray.get", lost)
+    assert RayTask("its code").poll() == code
 
 
 TWO = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=auto"]

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow.tracking import MlflowClient
 
+from hydra_plugins.rnnexp_local_launcher._processes import LOST
 from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of
+from hydra_plugins.rnnexp_submitit_launcher import _core
 from hydra_plugins.rnnexp_submitit_launcher._core import (
     Queue,
     SubmittedJob,
@@ -140,6 +143,17 @@ def test_why_submitit_gave_up(workdir: Path, reason: str) -> None:
     log = (workdir / "log.txt").read_text()
     assert (reason in log) == (reason == "something else")
     assert ("hydra.launcher.max_num_timeout" in log) == (reason != "something else")
+
+
+@pytest.mark.parametrize(("state", "code"), [("FAILED", LOST), ("OUT_OF_MEMORY", -signal.SIGKILL)])
+def test_what_is_known_of_a_job_that_left_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, code: int
+) -> None:
+    monkeypatch.setattr(_core, "LATE_SECONDS", 0.0)
+    paths = SimpleNamespace(result_pickle=tmp_path / "none")
+    job = SubmittedJob(SimpleNamespace(done=lambda: True, state=state, paths=paths), tmp_path)
+    codes = [job.poll(), job.poll()]
+    assert codes[-1] == code
 
 
 ONE = Need(1.0, 0.0, 1)

@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hydra_plugins.rnnexp_local_launcher._processes import GRACE_SECONDS, Running, Start, Task
+from hydra_plugins.rnnexp_local_launcher._processes import (
+    GRACE_SECONDS,
+    LOST,
+    Running,
+    Start,
+    Task,
+)
 
 POLL_SECONDS = 0.02
 STOPPED = {128 + signum: signum for signum in (signal.SIGINT, signal.SIGTERM)}
@@ -20,7 +26,7 @@ class Ended:
 
     Args:
         task: what it ran.
-        code: its exit code; None where a signal ended it.
+        code: its exit code; None where a signal ended it, or where its worker was lost.
         signum: that signal.
         seconds: from its start to its end.
         timed_out: whether it was ended for its time.
@@ -42,12 +48,17 @@ class Ended:
         signum = self.signum or STOPPED.get(self.code or 0)
         strangers = (signal.SIGINT, signal.SIGTERM) if self.preemptible else (signal.SIGINT,)
         meant = self.asked or signum in strangers
-        return signum is not None and meant and not self.timed_out
+        ended_by_others = signum is not None or self._was_lost
+        return ended_by_others and meant and not self.timed_out
 
     @property
     def succeeded(self) -> bool:
         """Whether the exit code says so."""
         return self.code == 0 and not self.timed_out
+
+    @property
+    def _was_lost(self) -> bool:
+        return self.code is None and self.signum is None
 
     def __str__(self) -> str:
         if self.timed_out:
@@ -55,6 +66,8 @@ class Ended:
         if self.signum is not None:
             hint = " (out of memory?)" if self.signum == signal.SIGKILL else ""
             return f"killed by {signal.Signals(self.signum).name}{hint}"
+        if self._was_lost:
+            return "its worker was lost, and left no result"
         return f"exit code {self.code}"
 
 
@@ -220,7 +233,8 @@ class Pool:
             self._wait()
 
     def _end_of(self, running: _Place, code: int) -> Ended:
-        exited, signum = (None, -code) if code < 0 else (code, None)
+        known = None if code == LOST else code
+        exited, signum = (None, -code) if code < 0 else (known, None)
         return Ended(
             task=running.task,
             code=exited,

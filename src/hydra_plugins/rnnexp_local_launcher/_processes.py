@@ -19,6 +19,8 @@ LIFELINE = "RNNEXP_LIFELINE"
 """Number of the pipe that ends when the launcher does, in a new interpreter."""
 GRACE_SECONDS = 20.0
 """How long a job that is asked to end may take to save its state."""
+LOST = 256
+"""What `Running.poll` says of a task whose worker is gone; no process has it for an exit code."""
 _ASKING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -57,7 +59,7 @@ class Running(Protocol):
     """A task at work, wherever that is."""
 
     def poll(self) -> int | None:
-        """Return its exit code, minus the signal that ended it; None while it runs."""
+        """Return its exit code, minus the signal that ended it, or `LOST`; None while it runs."""
         ...
 
     def ask(self) -> None:

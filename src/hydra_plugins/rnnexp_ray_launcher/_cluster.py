@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra_plugins.rnnexp_local_launcher._core import THREADS
-from hydra_plugins.rnnexp_local_launcher._processes import LauncherError, Running, Start, Task
+from hydra_plugins.rnnexp_local_launcher._processes import (
+    LOST,
+    LauncherError,
+    Running,
+    Start,
+    Task,
+)
 from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of, room_for
 from hydra_plugins.rnnexp_ray_launcher._job import work_on_ray
 
@@ -108,7 +114,7 @@ class RayTask:
         self.result = result
 
     def poll(self) -> int | None:
-        """Ask for the exit code; -SIGKILL where the workers were lost once too often."""
+        """Ask for the exit code; `LOST` where the workers were lost once too often."""
         ray = _ray()
         if not ray.wait([self.result], timeout=0)[0]:
             return None
@@ -116,8 +122,10 @@ class RayTask:
             return int(ray.get(self.result))
         except ray.exceptions.TaskCancelledError:
             return 128 + signal.SIGTERM
-        except ray.exceptions.RayError:
+        except ray.exceptions.OutOfMemoryError:  # Ray kills a worker before the system would
             return -signal.SIGKILL
+        except ray.exceptions.RayError:
+            return LOST
 
     def ask(self) -> None:
         """Have Ray interrupt it, which it hears as Ctrl-C; one that still waits never starts."""

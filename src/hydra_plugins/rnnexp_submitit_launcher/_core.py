@@ -14,6 +14,7 @@ from typing import Any
 from hydra_plugins.rnnexp_local_launcher._core import THREADS
 from hydra_plugins.rnnexp_local_launcher._pool import Limits, MakePool, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import (
+    LOST,
     LauncherError,
     Running,
     Start,
@@ -127,7 +128,7 @@ class SubmittedJob:
         self._over: float | None = None
 
     def poll(self) -> int | None:
-        """Ask for the exit code; -SIGKILL where the job left no result."""
+        """Ask for the exit code."""
         if not self.job.done():
             return None
         if not self.job.paths.result_pickle.exists():
@@ -135,7 +136,8 @@ class SubmittedJob:
                 return STOPPED  # before it had begun
             # submitit would wait for it here; a shared folder may show it late.
             self._over = self._over or time.monotonic()
-            return -signal.SIGKILL if time.monotonic() - self._over > LATE_SECONDS else None
+            late = time.monotonic() - self._over > LATE_SECONDS
+            return self._code_without_result() if late else None
         try:
             return int(self.job.result())
         except Exception as error:  # submitit's own, and whatever the job left
@@ -155,6 +157,10 @@ class SubmittedJob:
 
     def _cancel(self) -> None:
         self.job.cancel()
+
+    def _code_without_result(self) -> int:
+        # submitit keeps no exit code, not even of processes of this machine.
+        return -signal.SIGKILL if self.job.state == "OUT_OF_MEMORY" else LOST
 
 
 class LocalJob(SubmittedJob):

@@ -122,6 +122,15 @@ class StopRequest:
         if self._meanwhile is not None:
             raise Stopped(self._meanwhile)
 
+    def heed(self) -> None:
+        """Stop if a signal has come that waited for the end of a step, which failed.
+
+        Raises:
+            Stopped: one has.
+        """
+        if self.signum is not None:
+            raise Stopped(self.signum)
+
     def take_signals(self) -> None:
         """Have signals come here, whoever took them before."""
         for signum in SIGNALS:
@@ -163,6 +172,13 @@ class StopOnSignal(Callback):
         if signum:
             trainer.save_checkpoint(self.point.checkpoint)
             raise Stopped(signum)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """From now on a signal stops at once: no next batch comes."""
+        del trainer, pl_module, exception
+        self.request.can_wait = False
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take signals back from Lightning here, too."""

@@ -105,8 +105,8 @@ class Plain(LightningModule):
         return Steps()
 
 
-def _fit(moment: str, tmp_path: Path) -> tuple[Trainer, Path]:
-    request, checkpoint = StopRequest(), tmp_path / "last.ckpt"
+def _fit(module: Plain, tmp_path: Path, request: StopRequest | None = None) -> tuple[Trainer, Path]:
+    request, checkpoint = request or StopRequest(), tmp_path / "last.ckpt"
     point = ResumePoint(checkpoint, seconds_between=1000.0)
     trainer = Trainer(
         max_epochs=1,
@@ -117,7 +117,7 @@ def _fit(moment: str, tmp_path: Path) -> tuple[Trainer, Path]:
         callbacks=[StopOnSignal(request, point), point],
     )
     with request.listening():
-        trainer.fit(Plain(moment))
+        trainer.fit(module)
     return trainer, checkpoint
 
 
@@ -133,12 +133,33 @@ def _fit(moment: str, tmp_path: Path) -> tuple[Trainer, Path]:
 )
 def test_signal_saves_a_checkpoint_and_stops(tmp_path: Path, moment: str, steps: int) -> None:
     with pytest.raises(Stopped):
-        _fit(moment, tmp_path)
+        _fit(Plain(moment), tmp_path)
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert state["global_step"] == steps
 
 
 def test_without_a_signal_nothing_is_stopped(tmp_path: Path) -> None:
-    trainer, checkpoint = _fit("never", tmp_path)
+    trainer, checkpoint = _fit(Plain("never"), tmp_path)
     assert trainer.global_step == 4
     assert not checkpoint.exists()
+
+
+class Broken(Plain):
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        raise RuntimeError("the cell broke")
+
+
+def test_after_a_failure_no_signal_waits_for_a_batch(tmp_path: Path) -> None:
+    request = StopRequest()
+    with pytest.raises(RuntimeError, match="the cell broke"):
+        _fit(Broken("never"), tmp_path, request)
+    with request.listening(), pytest.raises(Stopped):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_that_no_step_has_heeded_stops_later() -> None:
+    request = StopRequest()
+    request.heed()
+    request.signum = signal.SIGINT
+    with pytest.raises(Stopped):
+        request.heed()

@@ -186,6 +186,11 @@ def holder_of(folder: Path) -> Holder | None:
     return Holder(**{key: values[key] for key in _KINDS}) if "pid" in values else None
 
 
+def times_taken(folder: Path) -> int:
+    """Count how often a process has taken the lease."""
+    return int(_read(folder).get("token", 0))
+
+
 def _read(folder: Path) -> dict[str, Any]:
     with suppress(UserError):
         values = read_json(folder / FILE)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 
@@ -19,7 +18,6 @@ from rnnexp.app.config.compose import Corner, Job
 from rnnexp.app.config.searched import search_path
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import State, artifact_root
-from rnnexp.app.jobs.lease import BUSY
 from rnnexp.app.jobs.log import LOG
 from rnnexp.app.run.alone import alone_in
 from rnnexp.app.run.patience import Patience
@@ -29,11 +27,11 @@ from rnnexp.app.run.stopped import after_end, after_stop, deliver_rest
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.items import NOT_RUN, Item
 from rnnexp.app.sweep.named import name_runs
+from rnnexp.app.sweep.one_by_one import OneByOne
 from rnnexp.app.sweep.pictures import draw_sweep_picture
 from rnnexp.app.sweep.search import Search, SearchTrials
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
-from rnnexp.app.sweep.worker import run_folder
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.report.table import print_table, summary_line
 from rnnexp.tracking import Courier, Tracking
@@ -77,6 +75,7 @@ class Session:
         self.failure: Exception | None = None
         """What ended a job other than its own training: raised once Hydra is done."""
         self._watcher: SweepWatcher | None = None
+        self._here: OneByOne | None = None
         self._folder: Path | None = None
 
     @property
@@ -101,18 +100,21 @@ class Session:
             self._run_job(config)
         except Exception as error:  # Hydra would print a line of its own, and go on just so
             self.failure = self.failure or error
+        self.stop.heed()
 
     def _run_job(self, config: DictConfig) -> None:
         hydra = HydraConfig.get()
         if self.sweep is not None:
-            self._run_item(self.sweep, self.sweep.all_items[int(hydra.job.num)])
+            self._run_next(self.sweep)
             return
         folder = Path(hydra.runtime.output_dir)
         with alone_in(folder):
             self._folder = folder
             outcome = self._run_one(validate(config), folder, hydra.overrides.task)
         self.outcomes.append(outcome)
-        self._say(outcome)
+        if outcome.error:
+            print(f"rnnexp: {outcome.how}", file=sys.stderr)
+        self._sum_up_run(outcome)
 
     def sweep_name(self) -> str:
         """Return the name of the sweep, for Hydra's folders."""
@@ -219,28 +221,12 @@ class Session:
             take_threads_of(origin.folder, plan)
         return run(plan, folder, self.tracking, self.stop, self.patience, tags=tags, origin=origin)
 
-    def _run_item(self, sweep: Sweep, item: Item) -> None:
-        if sweep.lease is None:
-            self._begin(sweep)
-            assert sweep.lease is not None
-            sweep.lease.keep_beating()  # nobody else does while a job runs here
-        if item not in sweep.left():
-            return
-        sweep.freeze(item, torch.get_num_threads())
-        try:
-            code = run_folder(item.folder, self.stop)
-        finally:
-            self.tracking.forward(item.folder)
-        if code == BUSY:
-            sweep.others.note(item.folder)
-            print(f"rnnexp: {item.name}: another process runs it", file=sys.stderr)
-            return
-        sweep.judge(item, f"exit code {code}", code)
-        sweep.tell()
-        self._say(item.outcome)
-        sweep.told.add(item.folder)
-        if code and sweep.options["fail_fast"]:
-            raise RunError(f"{item.name} failed, and sweep.fail_fast ends the sweep with it.")
+    def _run_next(self, sweep: Sweep) -> None:
+        # All jobs are composed: Hydra's count is that of the turns, not of the job in each.
+        self._here = self._here or OneByOne(sweep, self._begin(sweep), self.stop)
+        outcome = self._here.run_next()
+        if outcome is not None:
+            self._sum_up_run(outcome)
 
     def _sum_up(self, sweep: Sweep) -> None:
         self.outcomes = sweep.outcomes
@@ -265,9 +251,7 @@ class Session:
             if file.suffix == ".png":
                 print(f"Picture: {file}")
 
-    def _say(self, outcome: Outcome) -> None:
-        if outcome.error:
-            print(f"rnnexp: {outcome.how}", file=sys.stderr)
+    def _sum_up_run(self, outcome: Outcome) -> None:
         if outcome.error or len(self.jobs) == 1:
             print(summary_line(outcome, self._ui_command()))
 

@@ -132,7 +132,7 @@ class SweepWatcher:
         self.say(self.sweep.how(outcome))
         if has_log:  # else it tells no more
             lines = log_tail(item.folder, 5 + 1).splitlines()
-            for line in [line for line in lines if line != outcome.how][-5:]:
+            for line in [line for line in lines if line != f"rnnexp: {outcome.how}"][-5:]:
                 self.say(f"    {line}")
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:

@@ -15,7 +15,7 @@ from rnnexp.app.jobs.folder import COMPLETE, REMOVED, Frozen, artifact_root, is_
 from rnnexp.app.jobs.lease import BUSY, Lease, acquire
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import run
-from rnnexp.errors import EXIT_FAILED
+from rnnexp.errors import EXIT_FAILED, RnnexpError, RunError
 from rnnexp.tracking import Journals
 from rnnexp.tracking.files import write_json
 from rnnexp.tracking.outcome import FILE as SUMMARY
@@ -31,17 +31,25 @@ _CHANGED = (
 
 
 def run_folder(
-    folder: Path, stop: StopRequest | None = None, patience: float = PATIENCE_SECONDS
+    folder: Path,
+    stop: StopRequest | None = None,
+    patience: float = PATIENCE_SECONDS,
+    tracking: Journals | None = None,
 ) -> int:
     """Run the job of a folder, unless another process does; go on where it was left.
 
     Args:
         folder: holds the frozen config; becomes that of the run.
-        stop: hears signals where the caller does not listen itself; then `Stopped` is raised.
+        stop: hears signals in the process of the sweep, which is told of everything by what is
+            raised; None in a process of the job's own.
         patience: seconds to wait for a process that holds the job.
+        tracking: takes the record; None where the process of the sweep forwards it.
 
     Returns:
         0, 1 if the run failed, 75 if another process has it, 130 or 143 after a signal.
+
+    Raises:
+        Stopped, RnnexpError: in the process of the sweep.
     """
     lease = acquire(folder, patience)
     if lease is None:
@@ -53,18 +61,23 @@ def run_folder(
         (folder / name).unlink(missing_ok=True)
     if stop is not None:
         with lease.beating():
-            return _run_marked(folder, stop, lease)
+            return _run_marked(folder, stop, lease, tracking)
     own = StopRequest()
     try:
         with own.listening(), lease.beating():
             return _run_marked(folder, own, lease)
     except Stopped as error:
         return error.exit_code
+    except RnnexpError as error:
+        print(f"rnnexp: {error}", file=sys.stderr)
+        return EXIT_FAILED
 
 
-def _run_marked(folder: Path, stop: StopRequest, lease: Lease) -> int:
+def _run_marked(
+    folder: Path, stop: StopRequest, lease: Lease, tracking: Journals | None = None
+) -> int:
     try:
-        return finish(_run(folder, stop), lease)
+        return finish(_run(folder, stop, tracking), lease)
     except Stopped as error:
         outcome = outcome_of(folder) if error.too_late else None
         if outcome is not None:
@@ -75,27 +88,27 @@ def _run_marked(folder: Path, stop: StopRequest, lease: Lease) -> int:
 def finish(outcome: Outcome, lease: Lease) -> int:
     """Mark a finished job COMPLETE, unless it was taken over meanwhile."""
     if outcome.status != "FINISHED":
-        print(outcome.how, file=sys.stderr)
+        print(f"rnnexp: {outcome.how}", file=sys.stderr)
         return EXIT_FAILED
     if lease.is_removed():
-        print(f"{lease.folder}: {REMOVED}; its result is lost with it", file=sys.stderr)
+        print(f"rnnexp: {lease.folder}: {REMOVED}; its result is lost with it", file=sys.stderr)
         return EXIT_FAILED
     if not lease.is_mine():
-        print("another process has taken this job over; its result counts", file=sys.stderr)
+        words = "another process has taken this job over; its result counts"
+        print(f"rnnexp: {words}", file=sys.stderr)
         return BUSY
     write_json(lease.folder / COMPLETE, {"token": lease.token})
     return 0
 
 
-def _run(folder: Path, stop: StopRequest) -> Outcome:
+def _run(folder: Path, stop: StopRequest, tracking: Journals | None) -> Outcome:
     frozen = Frozen.read(folder)
     plan = validate_plain(frozen.values)
     torch.set_num_threads(frozen.threads)  # a number in the config is set later, and wins
     if frozen.key not in (None, job_key(plan)):
-        name = str(frozen.values["tracking"]["name"] or folder.name)
-        return Outcome(name, str(folder), error=_CHANGED)
+        raise RunError(_CHANGED)
     origin = origin_of(frozen.values["resume"], folder, own=True)
-    journals = Journals(frozen.uri, artifact_root(frozen.uri))
+    journals = tracking or Journals(frozen.uri, artifact_root(frozen.uri))
     return run(plan, folder, journals, stop, tags=frozen.tags, origin=origin, parent=frozen.parent)
 
 

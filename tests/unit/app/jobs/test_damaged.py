@@ -40,7 +40,7 @@ def test_a_finished_job_with_a_damaged_summary_goes_on(tmp_path: Path, content: 
 def test_a_finished_job_that_goes_on_is_not_complete_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(folder: Path, stop: object) -> Outcome:
+    def fails(folder: Path, *_: object) -> Outcome:
         outcome = Outcome("a", str(folder), error="it broke")
         outcome.write()
         return outcome

@@ -121,7 +121,7 @@ def test_the_reason_of_a_failed_job_is_said_once(
     sweep.freeze(task.item, 1)
     outcome = Outcome(task.name, str(task.item.folder), error="the cell broke")
     outcome.write()
-    task.log.write_text(f"a warning\n{outcome.how}\n")
+    task.log.write_text(f"a warning\nrnnexp: {outcome.how}\n")
     assert not watcher.ended(Ended(task, 1, None, 1.0, False))
     said = capsys.readouterr().err
     assert said.count("the cell broke") == 1
@@ -176,6 +176,8 @@ ASKED = {  # exit code, signal, whether the pool asked, whether a cluster may; w
     "Ctrl-C": (130, None, False, False, True),
     "it fails as it is asked": (1, None, True, True, False),
     "memory runs out on a cluster": (None, signal.SIGKILL, False, True, False),
+    "its worker is lost": (None, None, False, True, False),
+    "its worker is ended as it does not end": (None, None, True, True, True),
 }
 
 
