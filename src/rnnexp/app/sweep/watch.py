@@ -93,6 +93,7 @@ class SweepWatcher:
         self._seconds: list[float] = []
         self._live: Live | None = None
         self._shown = 0.0
+        self._told: set[str] | None = None
 
     def started(self, task: Task) -> None:
         """Take note of a start."""
@@ -108,7 +109,7 @@ class SweepWatcher:
             return True  # whoever has the sweep now judges its jobs
         cap_log(item.folder, at_work=ended.code == BUSY)
         self._forward()
-        self.sweep.tell(self._at_work())
+        self._tell()
         if ended.code == BUSY:
             self.sweep.others.note(item.folder)
         # Also one that was ended while it waited for the other: the record is not ours to end.
@@ -151,6 +152,8 @@ class SweepWatcher:
         for item in self._running:
             cap_log(item.folder, at_work=True)
         self.sweep.beat()
+        if self._at_work() != self._told:
+            self._tell()
         if self.moving and self._live is None:
             # No thread of its own: this process is copied for every job.
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
@@ -164,6 +167,10 @@ class SweepWatcher:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def _tell(self) -> None:
+        self._told = self._at_work()
+        self.sweep.tell(self._told)
 
     def _forward(self) -> None:
         ready = [i for i in self._to_forward if (i.folder / "journal.jsonl").is_file()]

@@ -142,6 +142,21 @@ def test_a_sweep_looks_after_its_sink_at_every_turn(
     sweep.close(stopped=True)
 
 
+def test_the_record_counts_jobs_that_have_begun(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = opened()
+    watcher = SweepWatcher(sweep, moving=False)
+    watcher.started(JobTask(sweep.items[0]))
+    watcher.turn([], waiting=2)
+    monkeypatch.setattr(watcher, "_shown", 0.0)
+    watcher.turn([], waiting=2)  # nothing is new
+    records = read_all(sweep.folder / "journal.jsonl")
+    told = [r["values"]["rnnexp.sweep.running"] for r in records if r["kind"] == "tags"]
+    assert told == ["1"]
+    sweep.close(stopped=True)
+
+
 SIGNALS = {  # and whether the pool had asked the job to end; what its run is then
     "memory ran out": (signal.SIGKILL, False, "FAILED"),
     "a library broke": (signal.SIGSEGV, False, "FAILED"),
