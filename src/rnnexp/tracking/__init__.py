@@ -16,6 +16,7 @@ from rnnexp.tracking.lookup import (
     store_of,
     sync,
 )
+from rnnexp.tracking.moved import follow_move
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.selection import (
@@ -58,6 +59,7 @@ __all__ = [
     "delivered",
     "experiments_in",
     "find_run",
+    "follow_move",
     "is_outside_identity",
     "key_of",
     "load_run",

@@ -21,7 +21,7 @@ from rnnexp.tracking.views import TAG, VIEW
 _Row = tuple[str, str, float, int, int, bool]
 SQLITE = "sqlite:///"
 DELETED = "The experiment '{}' is deleted. Restore it, or use another tracking.experiment."
-_WAIT_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 _UPSERT_SINCE = (3, 24)
 _CACHE_KIB = 32_768
 """The pages that a transaction touches: with sqlite's own 2 MB it takes an eighth longer."""
@@ -55,7 +55,7 @@ class SqlitePoints:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(
-            path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
         self._connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
 
@@ -102,7 +102,7 @@ def are_known(path: Path) -> bool:
     """Tell whether the tables of a store file are those that are written to here."""
     if sqlite3.sqlite_version_info < _UPSERT_SINCE or not path.is_file():
         return False
-    with closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as connection:
+    with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
         return all(_columns(connection, table) == found for table, found in _KNOWN.items())
 
 
@@ -164,7 +164,7 @@ def lost_from(uri: str, ids: Collection[str]) -> set[str]:
 
 
 def _asked(path: Path, query: str, *values: str | int) -> list[Any]:
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as store:
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as store:
         return store.execute(query, values).fetchall()
     return []
 

@@ -1,10 +1,12 @@
 """``rnnexp sync``: deliver to MLflow what an interrupted run left behind."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of
-from rnnexp.errors import ConfigError, StoreAwayError, StoreError
+from rnnexp.app.jobs.store import follow
+from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
 from rnnexp.tracking import store_of, sync
 
 
@@ -17,6 +19,8 @@ def main(command: str, arguments: list[str]) -> int:
     runs = sorted({f.parent for root in args.folders for f in root.rglob("journal.jsonl")})
     if not runs:
         raise ConfigError(f"No run in {', '.join(map(str, args.folders))}.")
+    for uri in _stores_of(runs) if args.uri is None else {args.uri}:
+        follow(uri)
     left = _deliver(runs, args.uri)
     if left:
         raise StoreError(
@@ -24,6 +28,14 @@ def main(command: str, arguments: list[str]) -> int:
             "Nothing is lost; try again later."
         )
     return 0
+
+
+def _stores_of(runs: Sequence[Path]) -> set[str]:
+    stores = set[str]()
+    for folder in runs:
+        with suppress(DamagedError):  # said when it is delivered
+            stores.add(store_of(folder) or "")
+    return stores
 
 
 def _deliver(runs: Sequence[Path], uri: str | None) -> int:

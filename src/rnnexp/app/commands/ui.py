@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of, port, set_by_default
+from rnnexp.app.jobs.store import follow
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import check_store, experiments_in, sweeps_in, viewed_at
 from rnnexp.tracking.views import VIEW
@@ -32,6 +33,7 @@ def main(command: str, arguments: list[str]) -> int:
     if uri.startswith(("http://", "https://")):
         return _show_server(uri.rstrip("/"))
     file = _require_store(uri)
+    follow(uri)
     print(f"MLflow's UI over {uri} (Ctrl-C ends it), once the server is up:")
     address, sweeps = f"http://127.0.0.1:{args.port}", sweeps_in(file, _MOST)
     for line in links(address, experiments_in(file), sweeps):
