@@ -35,7 +35,7 @@ from rnnexp.tracking.service import (
     close_journal,
     delivered,
 )
-from rnnexp.tracking.sqlite_points import experiments_in, lost_from, sweeps_in
+from rnnexp.tracking.sqlite_points import experiment_with, experiments_in, lost_from, sweeps_in
 from rnnexp.tracking.views import Comparison
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "close_journal",
     "config_hash",
     "delivered",
+    "experiment_with",
     "experiments_in",
     "find_run",
     "follow_move",
