@@ -167,7 +167,7 @@ def test_a_failing_job_does_not_stop_the_others(
     assert ended == {"2": "FAILED", "1000": "FINISHED"}
     parent, *children = runs_in(store_uri)
     assert parent.info.status == "FAILED"
-    ((_, number, run_id),) = sweeps_in(workdir / "mlflow.db", 9)
+    ((_, number, run_id, _),) = sweeps_in(workdir / "mlflow.db", 9)
     assert run_id == parent.info.run_id
     view = MlflowClient(store_uri).get_experiment(number).tags[f"mlflow.sharedViewState.{run_id}"]
     assert "params.`cell.after`" in json.loads(view)["selectedColumns"]

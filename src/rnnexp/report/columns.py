@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import wrap
 
 from rich import box
@@ -48,8 +48,10 @@ class Column:
 
 def print_columns(columns: Sequence[Column]) -> None:
     """Print a table to standard output, at its full width where that is no terminal."""
+    console = Console()
+    if console.options.ascii_only:  # the rules between the columns are drawn with + and -, too
+        columns = [replace(c, cells=[cell.replace("±", "+-") for cell in c.cells]) for c in columns]
     if sys.stdout.isatty():
-        console = Console()
         console.print(fitted(columns, console.width))
         return
     table = laid_out(columns)

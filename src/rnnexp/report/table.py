@@ -18,6 +18,8 @@ FIGURES = {
     "grad/clipped_fraction": "clipped",
 }
 _OWN = ("cell", "task", "run")
+_CHOICES = ("name", "by", "flavour", "_target_")
+"""Keys of a group that say which of its choices was taken."""
 PERCENT = (
     *("test/loss_relative", "test/accuracy", "test/accuracy_free", "test/loss_relative_free"),
     "grad/clipped_fraction",
@@ -72,7 +74,7 @@ def differing(configs: Iterable[Mapping[str, str]]) -> list[str]:
 def _follows_from_name(key: str, found: Sequence[str], rows: Sequence[Mapping[str, str]]) -> bool:
     # Cells have options of their own: the name tells them, unless they differ under one name.
     group = key.partition(".")[0]
-    names = {f"{group}.{word}" for word in ("name", "by", "flavour")} & set(found) - {key}
+    names = {f"{group}.{word}" for word in _CHOICES} & set(found) - {key}
     return any(
         len({(row.get(name), row.get(key)) for row in rows}) == len({row.get(name) for row in rows})
         for name in names

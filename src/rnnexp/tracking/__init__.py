@@ -16,6 +16,7 @@ from rnnexp.tracking.lookup import (
     store_of,
     sync,
 )
+from rnnexp.tracking.moved import follow_move
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.selection import (
@@ -35,7 +36,7 @@ from rnnexp.tracking.service import (
     close_journal,
     delivered,
 )
-from rnnexp.tracking.sqlite_points import experiments_in, lost_from, sweeps_in
+from rnnexp.tracking.sqlite_points import experiment_with, experiments_in, lost_from, sweeps_in
 from rnnexp.tracking.views import Comparison
 
 __all__ = [
@@ -57,8 +58,10 @@ __all__ = [
     "close_journal",
     "config_hash",
     "delivered",
+    "experiment_with",
     "experiments_in",
     "find_run",
+    "follow_move",
     "is_outside_identity",
     "key_of",
     "load_run",

@@ -1,10 +1,12 @@
 """Where a run comes from: code, machine, versions, and a hash of its config."""
 
+import getpass
 import hashlib
 import json
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -41,6 +43,8 @@ def provenance(folder: Path) -> dict[str, str]:
 def _found(folder: Path) -> Mapping[str, str]:
     tags = {"host": platform.node(), "version.python": platform.python_version()}
     tags |= {"mlflow.source.name": "rnnexp", "mlflow.source.type": "LOCAL"}  # a column of its UI
+    with suppress(KeyError, OSError):  # a user id without a name, as in some containers
+        tags["mlflow.user"] = getpass.getuser()
     for package in _PACKAGES:
         try:
             tags[f"version.{package.replace('-', '_')}"] = version(package)

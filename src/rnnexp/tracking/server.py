@@ -5,10 +5,10 @@ from typing import Any
 
 from rnnexp.errors import StoreAwayError, StoreError
 from rnnexp.tracking.lookup import is_away
-from rnnexp.tracking.views import TAG, VIEW
+from rnnexp.tracking.views import TAG, VIEW, order_of
 
 Experiments = dict[str, tuple[str, bool]]
-Sweeps = list[tuple[str, str, str]]
+Sweeps = list[tuple[str, str, str, str]]
 _IS_SWEEP = "tags.`rnnexp.sweep.jobs` LIKE '%'"
 _PAGE = 1000
 
@@ -52,8 +52,12 @@ def viewed_by(client: Any, most: int) -> tuple[Experiments, Sweeps]:
     experiments = {str(p.name): (str(p.experiment_id), True) for p in with_runs}
     tags = {str(place.experiment_id): place.tags for place in with_runs}
     runs = [run.info for run in _runs(client, list(tags), _IS_SWEEP, most)] if tags else []
-    sweeps = [(str(r.run_name), str(r.experiment_id), str(r.run_id)) for r in runs]
-    return experiments, [sweep for sweep in sweeps if TAG + sweep[2] in tags[sweep[1]]]
+    views = [(run, tags[str(run.experiment_id)].get(TAG + str(run.run_id))) for run in runs]
+    return experiments, [
+        (str(run.run_name), str(run.experiment_id), str(run.run_id), order_of(view))
+        for run, view in views
+        if view is not None
+    ]
 
 
 def _experiments(client: Any) -> Iterable[Any]:

@@ -15,13 +15,14 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from rnnexp.tracking.family import KEY, PARENT_KEY
 from rnnexp.tracking.forward import Point
-from rnnexp.tracking.views import TAG, VIEW
+from rnnexp.tracking.views import TAG, VIEW, order_of
 
 _Row = tuple[str, str, float, int, int, bool]
 SQLITE = "sqlite:///"
 DELETED = "The experiment '{}' is deleted. Restore it, or use another tracking.experiment."
-_WAIT_SECONDS = 60.0
+WAIT_SECONDS = 60.0
 _UPSERT_SINCE = (3, 24)
 _CACHE_KIB = 32_768
 """The pages that a transaction touches: with sqlite's own 2 MB it takes an eighth longer."""
@@ -55,7 +56,7 @@ class SqlitePoints:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(
-            path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
         self._connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
 
@@ -102,7 +103,7 @@ def are_known(path: Path) -> bool:
     """Tell whether the tables of a store file are those that are written to here."""
     if sqlite3.sqlite_version_info < _UPSERT_SINCE or not path.is_file():
         return False
-    with closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as connection:
+    with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
         return all(_columns(connection, table) == found for table, found in _KNOWN.items())
 
 
@@ -124,27 +125,48 @@ def experiments_in(path: Path) -> dict[str, tuple[str, bool]]:
     return {str(name): (str(number), bool(viewed)) for name, number, viewed in found}
 
 
+def experiment_with(uri: str, key: str, rather: str) -> str | None:
+    """Name the experiment that has the run of a key or, if none has, the runs of that sweep.
+
+    Args:
+        uri: the store; a server is not asked, and names none.
+        key: of a run, as its journal calls it.
+        rather: the experiment that is named where several have them.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    asked = """
+        SELECT e.name FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid
+        JOIN experiments e ON e.experiment_id = r.experiment_id
+        WHERE t.key IN (?, ?) AND t.value = ?
+        AND r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active'
+        ORDER BY t.key = ? DESC, e.name = ? DESC LIMIT 1
+    """
+    values = (KEY, PARENT_KEY, key, KEY, rather)
+    found = _asked(path, asked, *values) if uri.startswith(SQLITE) and path.is_file() else []
+    return str(found[0][0]) if found else None
+
+
 def is_deleted(path: Path, experiment: str) -> bool:
     """Tell whether an experiment of a store file was deleted: no run is taken under its name."""
     asked = "SELECT 1 FROM experiments WHERE name = ? AND lifecycle_stage = 'deleted'"
     return path.is_file() and bool(_asked(path, asked, experiment))
 
 
-def sweeps_in(path: Path, most: int) -> list[tuple[str, str, str]]:
+def sweeps_in(path: Path, most: int) -> list[tuple[str, str, str, str]]:
     """List the latest sweeps of a store file that have a view of their own.
 
     Returns:
-        Name, id of the experiment and id of the run of each, the newest first; nothing where the
-        tables are not those known here.
+        Name, id of the experiment, id of the run and order of the view of each, the newest first;
+        nothing where the tables are not those known here.
     """
     asked = """
-        SELECT r.name, r.experiment_id, r.run_uuid
+        SELECT r.name, r.experiment_id, r.run_uuid, t.value
         FROM runs r JOIN experiment_tags t
         ON t.experiment_id = r.experiment_id AND t.key = ? || r.run_uuid
         WHERE r.lifecycle_stage = 'active' ORDER BY r.start_time DESC LIMIT ?
     """
     found = _asked(path, asked, TAG, most)
-    return [(str(name), str(number), str(run_id)) for name, number, run_id in found]
+    return [(str(name), str(number), str(run), order_of(view)) for name, number, run, view in found]
 
 
 def lost_from(uri: str, ids: Collection[str]) -> set[str]:
@@ -164,7 +186,7 @@ def lost_from(uri: str, ids: Collection[str]) -> set[str]:
 
 
 def _asked(path: Path, query: str, *values: str | int) -> list[Any]:
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_WAIT_SECONDS)) as store:
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as store:
         return store.execute(query, values).fetchall()
     return []
 

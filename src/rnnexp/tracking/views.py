@@ -77,6 +77,15 @@ def view_of_sweep(run_id: str, compared: Mapping[str, Any]) -> str:
     return json.dumps(view)
 
 
+def order_of(view: str) -> str:
+    """Say in words how the view of a sweep sorts its runs."""
+    try:
+        first = str(json.loads(view)["orderByKey"])
+    except (ValueError, TypeError, KeyError):  # somebody has written what is none
+        return "in a view of its own"
+    return "the best first" if first.startswith("metrics.") else "task by task"
+
+
 def _columns_of(view: str) -> list[str]:
     try:
         return [str(column) for column in json.loads(view)["selectedColumns"]]

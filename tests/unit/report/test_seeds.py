@@ -1,11 +1,13 @@
 """Runs that differ in their seed alone are one row: means, and how far their figures spread."""
 
+import io
 import math
+import sys
 from dataclasses import replace
 
 import pytest
 
-from rnnexp.report.columns import Column
+from rnnexp.report.columns import Column, print_columns
 from rnnexp.report.seeds import columns_over_seeds
 from rnnexp.tracking.outcome import Outcome
 
@@ -80,3 +82,14 @@ def test_the_row_of_the_only_setting_is_named_after_no_seed(
     runs = [replace(run(1.0, seed=seed), name=name.format(seed)) for seed in seeds]
     (row,) = rows(columns_over_seeds(runs))
     assert row["run"] == said
+
+
+@pytest.mark.parametrize(("encoding", "spread"), [("utf-8", "2 ± 1.4"), ("ascii", "2 +- 1.4")])
+def test_a_spread_is_shown_in_the_letters_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, spread: str
+) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", output)
+    print_columns(columns_over_seeds([run(1.0, seed="0"), run(3.0, seed="1")]))
+    output.seek(0)
+    assert spread in output.read()

@@ -1,3 +1,4 @@
+import getpass
 import subprocess
 from pathlib import Path
 
@@ -59,4 +60,18 @@ def test_versions_are_tags_without_git(tmp_path: Path, monkeypatch: pytest.Monke
     assert {"host", "version.python", "version.torch", "version.mlflow"} <= tags.keys()
     assert tags["version.rnnexp"] == __version__
     assert "git.commit" not in tags
+    assert tags["mlflow.user"] == getpass.getuser()
     assert all(isinstance(value, str) for value in tags.values())
+
+
+@pytest.mark.parametrize("error", [KeyError("uid not found"), OSError("No username")])
+def test_a_user_without_a_name_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse() -> str:
+        raise error
+
+    monkeypatch.setattr(getpass, "getuser", refuse)
+    tags = provenance(tmp_path)
+    assert "mlflow.user" not in tags
+    assert "version.python" in tags

@@ -211,11 +211,14 @@ def test_what_a_sweep_varies_is_a_column(store, client, file: Path) -> None:
     assert of_sweep.pop("selectedColumns") == [*varied, accuracy, "metrics.`test/loss`"]
     child = f"tags.`mlflow.parentRunId` = '{sweep}'"
     assert of_sweep == {"searchFilter": child, "orderByKey": accuracy, "orderByAsc": False}
-    tasks = view(new_run(store, "tasks", Comparison(("seed",), None, True)))
+    of_tasks = new_run(store, "tasks", Comparison(("seed",), None, True))
+    tasks = view(of_tasks)
     assert (tasks["orderByKey"], tasks["orderByAsc"]) == ("params.`task.name`", True)
     tested = [f"metrics.`test/{name}`" for name in ("loss", "loss_relative")]
     assert tasks["selectedColumns"] == ["params.`task.name`", "params.`seed`", *tested]
-    assert {sweep, wide} < {run_id for _, _, run_id in sweeps_in(file, 9)}
+    assert {sweep, wide} < {run_id for _, _, run_id, _ in sweeps_in(file, 9)}
+    orders = {run_id: order for _, _, run_id, order in sweeps_in(file, 9)}
+    assert (orders[sweep], orders[of_tasks]) == ("the best first", "task by task")
     assert len(sweeps_in(file, 9)) == 4, "a run that is no sweep has no view of its own"
     assert len(sweeps_in(file, 2)) == 2
     assert sweeps_in(file.parent / "none.db", 9) == []

@@ -22,7 +22,7 @@ def main(command: str, arguments: list[str]) -> int:
     parser = parser_of(command, __doc__)
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
     parser.add_argument(
-        "--seeds", action="store_true", help="a row per setting: mean ± deviation over seeds"
+        "--seeds", action="store_true", help="a row per setting: mean and deviation over seeds"
     )
     parser.add_argument("--plot", type=picture, metavar="FILE.png", help="draw their curves too")
     args = parser.parse_args(arguments)

@@ -14,6 +14,7 @@ from rnnexp.app.config.sources import recorded
 from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import artifact_root, outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
+from rnnexp.app.jobs.store import follow
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.remade import first_weights
 from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, WHICH, origin_of, run_folder
@@ -46,9 +47,11 @@ def main(command: str, arguments: list[str]) -> int:
     lease = left_behind(names) or _begun(plan)
     folder = lease.folder
     origin = origin_of(begun and str(begun), folder, own=True)
+    follow(uri)
     tracking, stop = Tracking(uri, artifact_root(uri)), StopRequest()
     tags = {RERUN_OF: names[0]}
-    patience = Patience(uri, float(plan.values["tracking"]["wait"]))
+    wait = float(plan.values["tracking"]["wait"])
+    patience = Patience(uri, wait, lambda: tracking.problem)
     try:
         with stop.listening(), _delivering(tracking, stop, patience), lease.beating():
             outcome = run(plan, folder, tracking, stop, patience, tags=tags, origin=origin)

@@ -1,11 +1,13 @@
 """``rnnexp sync``: deliver to MLflow what an interrupted run left behind."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of
+from rnnexp.app.jobs.store import follow
 from rnnexp.app.sweep.unwritten import SUMMARY, name_late
-from rnnexp.errors import ConfigError, StoreAwayError, StoreError
+from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
 from rnnexp.tracking import store_of, sync
 
 
@@ -20,6 +22,8 @@ def main(command: str, arguments: list[str]) -> int:
     runs = sorted(found, key=lambda folder: ((folder / SUMMARY).is_file(), folder))
     if not runs:
         raise ConfigError(f"No run in {', '.join(map(str, args.folders))}.")
+    for uri in _stores_of(runs) if args.uri is None else {args.uri}:
+        follow(uri)
     left = _deliver(runs, args.uri)
     if left:
         raise StoreError(
@@ -27,6 +31,14 @@ def main(command: str, arguments: list[str]) -> int:
             "Nothing is lost; try again later."
         )
     return 0
+
+
+def _stores_of(runs: Sequence[Path]) -> set[str]:
+    stores = set[str]()
+    for folder in runs:
+        with suppress(DamagedError):  # said when it is delivered
+            stores.add(store_of(folder) or "")
+    return stores
 
 
 def _deliver(runs: Sequence[Path], uri: str | None) -> int:

@@ -19,6 +19,7 @@ from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, pre
 from rnnexp.app.config.disk import check_disk
 from rnnexp.app.config.idle import refuse_sweep_words
 from rnnexp.app.config.searched import search_path
+from rnnexp.app.jobs.store import follow
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import earlier_config_dir, with_earlier_overrides
 from rnnexp.app.sweep.session import Session
@@ -68,6 +69,7 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     words = ["rnnexp", command, *arguments]
     session = Session(words, jobs, args.overrides, multirun, courier, args.config_dir)
     check_disk(session.plans_left(), Path.cwd())
+    follow(session.uri)
     for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
         OmegaConf.register_new_resolver(resolver, find, replace=True)
     flags = [word for word in arguments if word.startswith("-") and word != "--"]

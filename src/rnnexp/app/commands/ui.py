@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of, port, set_by_default
+from rnnexp.app.jobs.store import follow
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import check_store, experiments_in, sweeps_in, viewed_at
 from rnnexp.tracking.views import VIEW
@@ -32,6 +33,7 @@ def main(command: str, arguments: list[str]) -> int:
     if uri.startswith(("http://", "https://")):
         return _show_server(uri.rstrip("/"))
     file = _require_store(uri)
+    follow(uri)
     print(f"MLflow's UI over {uri} (Ctrl-C ends it), once the server is up:")
     address, sweeps = f"http://127.0.0.1:{args.port}", sweeps_in(file, _MOST)
     for line in links(address, experiments_in(file), sweeps):
@@ -52,14 +54,14 @@ def _show_server(address: str) -> int:
 def links(
     address: str,
     experiments: Mapping[str, tuple[str, bool]],
-    sweeps: Iterable[tuple[str, str, str]] = (),
+    sweeps: Iterable[tuple[str, str, str, str]] = (),
 ) -> list[str]:
     """Say where the runs of each experiment stand.
 
     Args:
         address: of the server.
         experiments: by name, the id, and whether there is a view of this program's on it.
-        sweeps: name, id of the experiment and id of the run of each that has a view of its own.
+        sweeps: name, id of the experiment, id of the run and order of its view, of each with one.
     """
     if not experiments:
         return [f"  {address}/#/experiments?{_TRAINING}"]
@@ -67,9 +69,9 @@ def links(
     for name, (number, viewed) in list(experiments.items())[:_MOST]:
         chosen = f"&viewStateShareKey={VIEW}" if viewed else ""
         lines.append(f"  {name}: {address}/#/experiments/{number}/runs?{_TRAINING}{chosen}")
-    for name, number, run_id in sweeps:
+    for name, number, run_id, order in sweeps:
         page = f"{address}/#/experiments/{number}/runs?{_TRAINING}&viewStateShareKey={run_id}"
-        lines.append(f"  the runs of {name}, the best first: {page}")
+        lines.append(f"  the runs of {name}, {order}: {page}")
     return lines
 
 

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 SILENT_SECONDS = 3.0
@@ -18,10 +18,14 @@ class Patience:
     Args:
         uri: the store.
         seconds: `tracking.wait` of the config.
+        problem: tells what the store answered last instead of taking records, if it did.
     """
 
-    def __init__(self, uri: str, seconds: float) -> None:
+    def __init__(
+        self, uri: str, seconds: float, problem: Callable[[], str | None] = lambda: None
+    ) -> None:
         self.uri = uri
+        self._problem = problem
         self.left = self._seconds = seconds
 
     @contextmanager
@@ -42,8 +46,10 @@ class Patience:
         self.left = min(self.left, _LATE_SECONDS)
 
     def _say(self) -> None:
+        problem = self._problem()
+        answer = f" Its last answer: {problem}" if problem else ""
         print(
             f"rnnexp: waiting for {self.uri} to take the record, {self._seconds:g} s at most "
-            "(tracking.wait). Ctrl-C leaves the rest to rnnexp sync.",
+            f"(tracking.wait). Ctrl-C leaves the rest to rnnexp sync.{answer}",
             file=sys.stderr,
         )

@@ -17,6 +17,7 @@ from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.identity import identity, job_key
 from rnnexp.app.config.sources import digests, keep_sources, source_tags
 from rnnexp.app.jobs.folder import pruned_at
+from rnnexp.app.jobs.store import home_of
 from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.fit import Fitted, assemble, test_best, train
 from rnnexp.app.run.patience import Patience
@@ -170,6 +171,9 @@ def _header(
     values = plan.values
     more = {**tags, "rnnexp.config_hash": config_hash(identity(values))}
     continues = origin is not None and origin.is_in(folder)
+    experiment = str(values["tracking"]["experiment"])
+    if continues and parent is None:  # a job is where its sweep is
+        experiment = home_of(folder, str(values["tracking"]["uri"]), experiment)
     if origin is not None:
         more["rnnexp.resumed_from"] = str(origin.checkpoint and origin.checkpoint.resolve())
     if origin is not None and origin.notes:
@@ -182,7 +186,7 @@ def _header(
         more["rnnexp.changed_since_checkpoint"] = " ".join([*changed, _NOT_EXACT])
     return RunHeader(
         name=run_name(values),
-        experiment=str(values["tracking"]["experiment"]),
+        experiment=experiment,
         params=flatten(values),
         tags={**where, **more},
         parent_key=parent,

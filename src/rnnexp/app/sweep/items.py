@@ -1,21 +1,21 @@
 """The jobs of a sweep, each with its identity and its folder."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rnnexp.app.config.build import run_name
 from rnnexp.app.config.compose import Job
 from rnnexp.app.config.identity import job_key
-from rnnexp.app.jobs.folder import outcome_of
+from rnnexp.app.jobs.folder import FROZEN, outcome_of
 from rnnexp.app.run.run import flatten
+from rnnexp.report.table import differing
 from rnnexp.tracking import lost_from
+from rnnexp.tracking.files import read_json
 from rnnexp.tracking.lookup import id_in
 from rnnexp.tracking.outcome import Outcome
 
 NOT_RUN = "not run"
-_NAMES = ("", ".name", ".by", ".flavour", "._target_")
-"""Below the key of a group, what says which of its choices was taken."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,18 @@ def _own_words(job: Job, shared: Collection[str]) -> tuple[str, ...]:
     return tuple(word for word in words if word.partition("=")[0] not in told)
 
 
-def varied_by(items: Sequence[Item]) -> tuple[str, ...]:
-    """List the parameters that tell the jobs apart; of a group that varies, its name."""
-    shared = set(items[0].job.overrides).intersection(*(item.job.overrides for item in items))
-    words = (word for item in items for word in item.job.overrides if word not in shared)
-    keys = dict.fromkeys(word.lstrip("+").partition("=")[0] for word in words)
-    known = set().union(*(flatten(item.job.plan.values) for item in items))
-    named = (f"{key}{name}" for key in keys for name in _NAMES)
-    return tuple(key for key in named if key in known)
+def configs_of(items: Iterable[Item], earlier: Iterable[Path]) -> list[dict[str, str]]:
+    """List the flattened configs of a sweep's jobs.
+
+    Args:
+        items: those of a command.
+        earlier: the folders of those that earlier commands have begun.
+    """
+    frozen = [read_json(folder / FROZEN, needed=False).get("values") for folder in earlier]
+    own = [item.job.plan.values for item in items]
+    return [flatten(values) for values in (*frozen, *own) if values]
+
+
+def varied_by(items: Iterable[Item], earlier: Iterable[Path]) -> tuple[str, ...]:
+    """List the parameters that tell jobs apart, as a table of them does; see `configs_of`."""
+    return tuple(differing(configs_of(items, earlier)))

@@ -17,7 +17,7 @@ from rnnexp.app.config.sources import contents
 from rnnexp.app.jobs.folder import ENDS, PRUNED, State, state_of
 from rnnexp.app.jobs.lease import BUSY
 from rnnexp.app.sweep.definition import DEFINITION
-from rnnexp.app.sweep.items import Item
+from rnnexp.app.sweep.items import Item, varied_by
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.errors import UserError
@@ -50,6 +50,7 @@ class Search(Sweep):
     ) -> None:
         super().__init__(corners, overrides, tracking, tags, config_dir)
         self.settings = corners[0].settings
+        self._corners = self.all_items
         self.items, self.all_items = [], []
         self.refused: list[Outcome] = []
         self.unsuggested = self.settings.trials
@@ -97,6 +98,11 @@ class Search(Sweep):
     def outcomes(self) -> list[Outcome]:
         """How each job ended, also where its config could not be run."""
         return [*super().outcomes, *self.refused]
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The parameters that are searched."""
+        return varied_by(self._corners, self.earlier)
 
     def states(self) -> dict[str, State]:
         """Tell how far each job has come; one whose config could not be run has failed."""

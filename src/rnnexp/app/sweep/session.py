@@ -67,8 +67,8 @@ class Session:
         self.stopped = False
         options = jobs[0].plan.values["tracking"]
         self.uri = str(options["uri"])
-        self.patience = Patience(self.uri, float(options["wait"]))
         self.tracking = Tracking(self.uri, artifact_root(self.uri), courier)
+        self.patience = Patience(self.uri, float(options["wait"]), lambda: self.tracking.problem)
         self.tags = {"rnnexp.command": self.command}
         self.overrides = list(overrides)
         self.sweep = self._make_sweep(config_dir) if multirun else None

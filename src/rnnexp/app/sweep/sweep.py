@@ -22,22 +22,16 @@ from rnnexp.app.jobs.folder import (
 )
 from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.log import begin_log
+from rnnexp.app.jobs.store import home_of
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.sweep.definition import DEFINITION, begun_in
 from rnnexp.app.sweep.held import is_lost, lost, take
 from rnnexp.app.sweep.items import NOT_RUN, Item, items_of, varied_by, without_lost
 from rnnexp.app.sweep.judge import judge, open_record, was_removed
 from rnnexp.app.sweep.others import Others
-from rnnexp.app.sweep.unwritten import Unwritten, write_summary
-from rnnexp.tracking import (
-    Comparison,
-    RunHeader,
-    RunLog,
-    Status,
-    Tracking,
-    delivered,
-    provenance,
-)
+from rnnexp.app.sweep.record import header_of, summarise
+from rnnexp.app.sweep.unwritten import Unwritten
+from rnnexp.tracking import RunLog, Status, Tracking, delivered
 from rnnexp.tracking.files import write_json
 from rnnexp.tracking.outcome import Outcome, best_by
 
@@ -71,7 +65,6 @@ class Sweep:
         self.tags = dict(tags)
         self.experiment = str(values["tracking"]["experiment"])
         self.all_items = items_of(jobs, self.folder)
-        self.varied = varied_by(self.all_items)
         self.items = list({item.key: item for item in self.all_items}.values())
         self.elsewhere: set[str] = set()
         self.told: set[Path] = set()  # folders of jobs whose failure has been said, and why
@@ -118,6 +111,11 @@ class Sweep:
     def aim(self) -> tuple[str, str] | None:
         """The figure by which jobs are compared, whether to minimize it; None for several tasks."""
         return aim_of([item.job.plan for item in self.items], outcomes_of(self.earlier))
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The parameters that tell jobs of the sweep apart, whichever command asked for them."""
+        return varied_by(self.all_items, self.earlier)
 
     def how(self, outcome: Outcome) -> str:
         """Say how a job ended; the reason is not said again."""
@@ -186,8 +184,9 @@ class Sweep:
             self.hold()
             self._begun = begun_in(self.folder)
             self.define()
+            self.experiment = home_of(self.folder, self.tracking.uri, self.experiment)
             # No thread of its own: this process is copied for every job.
-            self._parent = self.tracking.open_run(self.folder, self._header(), background=False)
+            self._parent = self.tracking.open_run(self.folder, header_of(self), background=False)
             self._parent.artifact(self.folder / DEFINITION)
         return self._parent
 
@@ -216,7 +215,8 @@ class Sweep:
         tags = {**self.tags, JOB_KEY: item.key, "rnnexp.sweep.name": self.name}
         tags["rnnexp.overrides"] = shlex.join(item.job.overrides)
         values = dict(item.job.plan.values)
-        values["tracking"] = {**values["tracking"], "name": item.name}
+        here = {"name": item.name, "experiment": self.experiment}
+        values["tracking"] = {**values["tracking"], **here}
         key = self.open().key
         Frozen(values, tags, self.tracking.uri, key, threads, self.reports).write(item.folder)
         write_sources(values, item.folder)
@@ -268,29 +268,9 @@ class Sweep:
         # First who is still at work, then what came out: a job may end in between.
         self.elsewhere = {item.key for item in self.items if self.others.have(item.folder)}
         outcomes = self.outcomes
-        self._summarise(parent, outcomes)
+        summarise(self, parent, self.with_earlier(outcomes))
         done = sum(outcome.well for outcome in outcomes)
         others = sum(not o.well and Path(o.folder).name in self.elsewhere for o in outcomes)
         whole = done + others >= self.total
         self.status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
         parent.end(self.status, None if whole else f"{done} of {self.total} runs finished")
-
-    def _summarise(self, parent: RunLog, own: Sequence[Outcome]) -> None:
-        outcomes = self.with_earlier(own)
-        finished = f"{sum(outcome.well for outcome in outcomes)} of {self.whole}"
-        tags = {"rnnexp.sweep.finished": finished, "rnnexp.sweep.jobs": str(self.whole)}
-        parent.tags({**tags, **self.best(outcomes)})
-        file = write_summary(self.folder, outcomes)
-        if file is not None:
-            parent.artifact(file)
-
-    def _header(self) -> RunHeader:
-        tags = {**provenance(Path.cwd()), **self.tags, "rnnexp.sweep.name": self.name}
-        tags["rnnexp.sweep.jobs"] = str(self.whole)
-        params = {"sweep.name": self.name}
-        continues = (self.folder / JOURNAL).is_file()
-        figure, direction = self.aim or (None, "minimize")
-        compared = Comparison(self.varied, figure, direction == "minimize")
-        return RunHeader(
-            self.name, self.experiment, params, tags, continues=continues, compared=compared
-        )

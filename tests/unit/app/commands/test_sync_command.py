@@ -76,3 +76,22 @@ def test_a_run_is_named_before_its_store_is_asked(
     monkeypatch.setenv(TIMEOUT, "3")
     assert main("sync", list(FOLDERS)) == 0
     assert said == ["run1: ", "delivered\nrun2: ", "delivered\nrun3: "]
+
+
+def test_a_project_that_was_moved_is_told_of_once(
+    workdir: Path,
+    store_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("old").mkdir()
+    Path(store_uri.removeprefix("sqlite:///")).rename("old/mlflow.db")
+    monkeypatch.chdir("old")
+    root, header = Path("outputs", "mlflow").resolve().as_uri(), RunHeader("one", "study", {}, {})
+    RunLog(Path("outputs", "one"), header, "sqlite:///mlflow.db", root).end("FINISHED")
+    assert run(["sync"]) == 0
+    (workdir / "old").rename(workdir / "new")
+    monkeypatch.chdir(workdir / "new")
+    assert [run(["sync"]), run(["sync"])] == [0, 0]
+    said = f"its artifacts with it: from {workdir}/old/outputs/mlflow to {workdir}/new/outputs"
+    assert capsys.readouterr().err.count(said) == 1

@@ -65,7 +65,8 @@ def test_the_links_lead_to_the_runs() -> None:
     many = {str(number): (str(number), True) for number in range(50)}
     assert len(links("http://h:1", many)) == 8
     of_sweep = f"  the runs of lstms, the best first: {page}&viewStateShareKey=af7"
-    assert links("http://h:1", {"mine": ("1", True)}, [("lstms", "1", "af7")])[1:] == [of_sweep]
+    sweep = ("lstms", "1", "af7", "the best first")
+    assert links("http://h:1", {"mine": ("1", True)}, [sweep])[1:] == [of_sweep]
 
 
 @pytest.mark.usefixtures("impatient")

@@ -54,6 +54,15 @@ def test_a_long_wait_is_announced_once(
     assert said.count("Ctrl-C leaves the rest to rnnexp sync.") == lines
 
 
+def test_what_the_store_answers_is_told_while_it_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(patience, "SILENT_SECONDS", 0.1)
+    with Patience(URI, 60.0, lambda: "NotADirectoryError: '/old/outputs'").waiting():
+        time.sleep(0.2)
+    assert "sync. Its last answer: NotADirectoryError: '/old/outputs'\n" in capsys.readouterr().err
+
+
 def test_a_command_that_is_not_to_wait_announces_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,9 +35,14 @@ def end(item: Item, failed: Sequence[int]) -> None:
     outcome.write()
 
 
-def command(seeds: str, failed: Sequence[int] = (), uri: str = "sqlite:///x.db") -> Sweep:
+def command(
+    seeds: str,
+    failed: Sequence[int] = (),
+    uri: str = "sqlite:///x.db",
+    more: Sequence[str] = (),
+) -> Sweep:
     """Do what a command does, but for the training."""
-    words = [f"seed={seeds}", "sweep.name=mine", "tracking.wait=0"]
+    words = [f"seed={seeds}", "sweep.name=mine", "tracking.wait=0", *more]
     prepare(words)
     jobs = check_jobs(words, multirun=True, config_dir=None)
     tags = {"rnnexp.command": f"rnnexp train -m {' '.join(words)}"}
@@ -136,3 +141,44 @@ def test_ids_that_the_store_has_lost_are_not_told(
     command("2", uri=store_uri)
     told = json.loads((first.folder / "sweep_summary.json").read_text())
     assert [outcome["run_id"] for outcome in [*told, *map(vars, first.outcomes)]] == [None] * 5
+
+
+def compared_in(sweep: Sweep) -> list[list[str]]:
+    records = read_all(sweep.folder / "journal.jsonl")
+    return [record["compared"]["varied"] for record in records if record["kind"] == "start"]
+
+
+def test_what_an_earlier_command_varied_stays_a_column(workdir: Path) -> None:
+    command("0,1")
+    assert compared_in(command("0")) == [["seed"]] * 2
+    assert compared_in(command("2", more=["cell=gru"]))[2:] == [["cell.name", "seed"]]
+
+
+def test_its_record_describes_it(workdir: Path) -> None:
+    best = "adding-lstm-clip_norm-s2, val/loss_best 2"
+    note = read_all(command("0,1,2", failed=[1]).folder / "journal.jsonl")
+    (words,) = [n for r in note if (n := r.get("values", {}).get("mlflow.note.content"))]
+    assert words == f"**2 of 3** runs finished\n\nBest: {best}"
+
+
+@pytest.mark.parametrize("parent_is_deleted", [False, True])
+def test_it_goes_on_in_an_experiment_that_was_renamed(
+    workdir: Path, store_uri: str, parent_is_deleted: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep, client = command("0,1", uri=store_uri), MlflowClient(store_uri)
+    for folder in (sweep.folder, *(item.folder for item in sweep.items)):
+        sync(folder)
+    parent = str(load_run(sweep.folder).run_id)
+    client.rename_experiment(client.get_run(parent).info.experiment_id, "study")
+    if parent_is_deleted:
+        client.delete_run(parent)
+    wider = command("2", uri=store_uri)
+    assert Frozen.read(wider.items[0].folder).values["tracking"]["experiment"] == "study"
+    words = "its record is in the experiment 'study', and goes on there: not in tracking.experiment"
+    assert f"rnnexp: outputs/sweeps/mine: {words}=rnnexp." in capsys.readouterr().err
+    sync(wider.folder)
+    again = str(load_run(wider.folder).run_id)
+    assert (again == parent) != parent_is_deleted
+    assert client.get_experiment_by_name("rnnexp") is None
+    tags = [tags_in(store_uri, item.outcome.run_id) for item in sweep.items]
+    assert [tag["mlflow.parentRunId"] for tag in tags] == [again] * 2

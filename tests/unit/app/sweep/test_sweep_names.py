@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.tracking import Tracking
@@ -34,3 +36,19 @@ def test_what_varies_is_named_by_its_keys(workdir: Path) -> None:
     assert sweep.varied == ("cell.name", "optimizer._target_", "optimizer.lr", "seed")
     alone = Sweep(jobs[:1], words, Tracking("sqlite:///x.db", None), {})
     assert alone.varied == ()
+
+
+CHOICES = {
+    "unroll=full,truncated": ("unroll.window",),
+    "scheduler=none,step": ("scheduler._target_",),
+    "monitor=default,skip": ("monitor.nonfinite",),
+    "omega=none,paper": ("omega.flavour",),
+}
+
+
+@pytest.mark.parametrize("word", CHOICES)
+def test_a_choice_is_named_by_the_key_it_shows_in(workdir: Path, word: str) -> None:
+    words = ["cell=elman", word]
+    prepare(words)
+    jobs = check_jobs(words, multirun=True, config_dir=None)
+    assert Sweep(jobs, words, Tracking("sqlite:///x.db", None), {}).varied == CHOICES[word]

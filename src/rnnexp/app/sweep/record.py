@@ -1,0 +1,47 @@
+"""What the record of a sweep says of it as a whole."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnnexp.app.run.resume import JOURNAL
+from rnnexp.app.sweep.unwritten import write_summary
+from rnnexp.tracking import Comparison, RunHeader, RunLog, provenance
+from rnnexp.tracking.outcome import Outcome
+
+if TYPE_CHECKING:
+    from rnnexp.app.sweep.sweep import Sweep
+
+
+def header_of(sweep: "Sweep") -> RunHeader:
+    """Say what is known of a sweep before its jobs are run; their own records are below its."""
+    tags = {**provenance(Path.cwd()), **sweep.tags, "rnnexp.sweep.name": sweep.name}
+    tags["rnnexp.sweep.jobs"] = str(sweep.whole)
+    figure, direction = sweep.aim or (None, "minimize")
+    return RunHeader(
+        sweep.name,
+        sweep.experiment,
+        {"sweep.name": sweep.name},
+        tags,
+        continues=(sweep.folder / JOURNAL).is_file(),
+        compared=Comparison(sweep.varied, figure, direction == "minimize"),
+    )
+
+
+def summarise(sweep: "Sweep", parent: RunLog, outcomes: Sequence[Outcome]) -> None:
+    """Put into the record how many jobs have finished, the best of them, and how each ended.
+
+    Args:
+        sweep: whose they are.
+        parent: its record.
+        outcomes: of its jobs, of those of earlier commands, too.
+    """
+    finished = f"{sum(outcome.well for outcome in outcomes)} of {sweep.whole}"
+    best = sweep.best(outcomes)
+    parent.tags({"rnnexp.sweep.finished": finished, "rnnexp.sweep.jobs": str(sweep.whole), **best})
+    words = best.get("rnnexp.sweep.best")
+    lines = [f"**{finished}** runs finished", *([f"Best: {words}"] if words else [])]
+    parent.tags({"mlflow.note.content": "\n\n".join(lines)})
+    file = write_summary(sweep.folder, outcomes)
+    if file is not None:
+        parent.artifact(file)
