@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 from rnnexp.report.columns import Column
-from rnnexp.report.table import FIGURES, PERCENT, differing, key_columns, percent, show
+from rnnexp.report.table import differing, figures_of, is_share, key_columns, percent, show
 from rnnexp.tracking.outcome import Outcome
 
 NO_SETTING = ("seed", "resume")
@@ -33,10 +33,9 @@ def columns_over_seeds(runs: Sequence[Outcome]) -> list[Column]:
     columns = key_columns([_setting_of(group) for group in groups], keys)
     finished = [[run for run in group if run.status == "FINISHED"] for group in groups]
     columns.append(Column("runs", [_count(*pair) for pair in zip(finished, groups, strict=True)]))
-    for key, head in FIGURES.items():
+    for key, head in figures_of([run for group in finished for run in group]).items():
         figures = [[r.metrics[key] for r in group if key in r.metrics] for group in finished]
-        if any(figures):
-            columns.append(Column(head, [_spread(key, values) for values in figures]))
+        columns.append(Column(head, [_spread(key, values) for values in figures]))
     times = [f"{fmean(run.seconds for run in group):.0f} s" for group in groups]
     return [*columns, Column("time", times)]
 
@@ -61,4 +60,4 @@ def _spread(key: str, values: Sequence[float]) -> str:
     if len(values) == 1 or not all(map(math.isfinite, values)):
         return mean
     deviation = stdev(values)
-    return f"{mean} ± {percent(deviation) if key in PERCENT else f'{deviation:.2g}'}"
+    return f"{mean} ± {percent(deviation) if is_share(key) else f'{deviation:.2g}'}"

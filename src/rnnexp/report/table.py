@@ -1,5 +1,6 @@
 """A table of runs: what tells them apart, and how they did."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from rnnexp.report.columns import Column, print_columns
@@ -25,6 +26,7 @@ PERCENT = (
     "grad/clipped_fraction",
 )
 _SUMMARY = ("test/loss", "test/loss_relative", "test/accuracy", "test/bits_per_character")
+_AT_LENGTH = re.compile(r"test/(loss|accuracy)_T(\d+)")
 
 
 def print_table(runs: Sequence[Outcome]) -> None:
@@ -35,13 +37,30 @@ def print_table(runs: Sequence[Outcome]) -> None:
 def columns_of(runs: Sequence[Outcome]) -> list[Column]:
     """Give a column per config key that differs, then the figures; one row per run."""
     columns = key_columns(runs, differing(run.config for run in runs))
-    for key, head in FIGURES.items():
-        if any(key in run.metrics for run in runs):
-            columns.append(Column(head, [show(key, run.metrics.get(key)) for run in runs]))
+    for key, head in figures_of(runs).items():
+        columns.append(Column(head, [show(key, run.metrics.get(key)) for run in runs]))
     columns.append(Column("time", [f"{run.seconds:.0f} s" for run in runs]))
     if any(run.status != "FINISHED" for run in runs):
         columns.append(Column("status", [_ending(run) for run in runs]))
     return [*columns, Column("run id", [(run.run_id or "")[:8] for run in runs])]
+
+
+def figures_of(runs: Sequence[Outcome]) -> dict[str, str]:
+    """Name the figures that runs have, and their headings; those of other lengths, too."""
+    found = {key: head for key, head in FIGURES.items() if any(key in run.metrics for run in runs)}
+    of_training = {key: found.pop(key) for key in list(found) if key.startswith("grad/")}
+    return {**found, **_at_lengths(runs), **of_training}
+
+
+def _at_lengths(runs: Sequence[Outcome]) -> dict[str, str]:
+    """Name the accuracy at each length that was tested and not trained on; else the loss."""
+    matches = [_AT_LENGTH.fullmatch(key) for run in runs for key in run.metrics]
+    found = {(int(match[2]), match[1]): match[0] for match in matches if match}
+    return {
+        key: f"{figure} at T={length}"
+        for (length, figure), key in sorted(found.items())
+        if figure == "accuracy" or (length, "accuracy") not in found
+    }
 
 
 def key_columns(runs: Sequence[Outcome], keys: Sequence[str]) -> list[Column]:
@@ -85,7 +104,12 @@ def show(key: str, value: float | None) -> str:
     """Format a figure for reading."""
     if value is None:
         return ""
-    return percent(value) if key in PERCENT else f"{value:.3g}"
+    return percent(value) if is_share(key) else f"{value:.3g}"
+
+
+def is_share(key: str) -> bool:
+    """Tell whether a figure is a share, which is read as a percentage."""
+    return key in PERCENT or key.startswith("test/accuracy_T")
 
 
 def percent(share: float) -> str:
@@ -112,4 +136,5 @@ def _tested(run: Outcome) -> str:
 
 def _listed(run: Outcome, end: str) -> str:
     known = [(head, key + end) for key, head in FIGURES.items() if key in _SUMMARY]
+    known += [] if end else [(head, key) for key, head in _at_lengths([run]).items()]
     return ", ".join(f"{h} {show(k, run.metrics[k])}" for h, k in known if k in run.metrics)

@@ -144,6 +144,21 @@ def test_summary_line_says_where_to_look() -> None:
     assert failed == "a-run: FAILED | run not yet in the store | outputs/x | rnnexp ui"
 
 
+def test_lengths_never_trained_on_have_columns() -> None:
+    accurate = {"test/loss_T40": 0.9, "test/accuracy_T40": 0.5, "test/loss_T120": 0.8}
+    runs = [Row(metrics={"test/loss": 0.1, **accurate, "grad/largest_raw_norm": 2.0})]
+    heads = [(column.head, column.cells) for column in columns_of([*runs, Row(metrics={})])]
+    assert heads[1:5] == [
+        ("test loss", ["0.1", ""]),
+        ("accuracy at T=40", ["50.0%", ""]),  # beside it the loss says nothing more
+        ("loss at T=120", ["0.8", ""]),
+        ("largest |grad|", ["2", ""]),
+    ]
+    assert ": test loss 0.1, accuracy at T=40 50.0%, loss at T=120 0.8 |" in summary_line(
+        runs[0], "rnnexp ui"
+    )
+
+
 def test_a_wide_table_in_a_pipe_is_not_squeezed(capsys: pytest.CaptureFixture[str]) -> None:
     options = [{f"cell.option_{k}": f"value-{i}-{k}" for k in range(12)} for i in range(2)]
     print_table([Row(config=config) for config in options])
