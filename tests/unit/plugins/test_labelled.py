@@ -133,11 +133,14 @@ def test_by_default_there_are_three_shapes(labelled) -> None:
         ("1,2,3\n1,4,5\n", "all sequences are of the class '1'"),
         ("1,2\n2,3\n1,4\n2,5\n", "none is left for val"),
         ("1\n2\n", "one column is there"),
-        ("1,2,3\n,4,5\n", "row 2 has no class"),
+        ("1,2,3\n,4,5\n", "sequence 2 has no class"),
         ("1,2,3\n2,,5\n", "sequence 2 has no finite value at step 1"),
         ("1,2,3\n2,,\n", "sequence 2 has no finite value at step 1"),
         ("1,2,3\n2,x,5\n", "'x' in row 2 of column '1' is no finite number"),
-        ("cat,2,3\ndog,4,5\n", "holds names and numbers; write a line of names above"),
+        (
+            "cat,2,3\ndog,4,5\n",
+            "holds names and numbers. If it names the columns, .* a line of names above",
+        ),
     ],
 )
 def test_a_bad_text_is_refused(labelled, tmp_path: Path, text: str, words: str) -> None:
