@@ -174,12 +174,35 @@ def test_bad_arrays_are_refused(labelled, tmp_path: Path, arrays: dict, words: s
         labelled(path=str(tmp_path / "data.npz"))
 
 
+def test_a_feature_that_does_not_vary_in_training_is_not_scaled(labelled, tmp_path: Path) -> None:
+    values, tested = VALUES.copy(), VALUES.copy()
+    values[..., 1], tested[..., 1] = 0.1, 0.2
+    np.savez(tmp_path / "data.npz", x=values, y=CLASSES, x_test=tested, y_test=CLASSES)
+    inputs_NTI, _ = all_of(labelled(path=str(tmp_path / "data.npz")), "test")
+    np.testing.assert_allclose(inputs_NTI[..., 1], 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested"), [(1e200, 1e200), (1e307, 1e307), (1, 1e200)], ids=str
+)
+def test_values_beyond_what_can_be_scaled_are_refused(
+    labelled, tmp_path: Path, trained: float, tested: float
+) -> None:
+    arrays = {"x": VALUES * trained, "x_test": VALUES * tested}
+    np.savez(tmp_path / "data.npz", **arrays, y=CLASSES, y_test=CLASSES)
+    with pytest.raises(ConfigError, match=r"feature 1 reaches 1.*e\+\d+ and cannot be scaled"):
+        labelled(path=str(tmp_path / "data.npz"))
+
+
 def test_files_that_are_none_are_refused(labelled, tmp_path: Path, arrays: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         labelled(path=str(tmp_path / "other.npz"))
     (tmp_path / "torn.npz").write_bytes(arrays.read_bytes()[:100])
     with pytest.raises(ConfigError, match="no arrays that can be read"):
         labelled(path=str(tmp_path / "torn.npz"))
+    for path in ("~nobody_of_this_name/a.npz", "a\0b.npz", "~nobody_of_this_name/a.csv", "a\0b"):
+        with pytest.raises(ConfigError, match=r"can be read: (Could not|embedded null)"):
+            labelled(path=path)
     with pytest.raises(ConfigError, match="holds its own as x_test, y_test"):
         labelled(path=str(arrays), test_path=str(arrays))
     with pytest.raises(ConfigError, match=r"needs a task\.path to train on"):
