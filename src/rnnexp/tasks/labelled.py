@@ -47,7 +47,7 @@ def read_labelled(path: str, test_path: str | None = None) -> Labelled:
         ConfigError: a file cannot be read, or holds something else.
     """
     if Path(path).suffix != ".npz":
-        return _joined(path, _of_texts({"task.path": path, "task.test_path": test_path}))
+        return _joined(path, _of_texts(path, test_path))
     if test_path is not None:
         raise ConfigError(f"task.test_path: {path} holds its own as x_test, y_test; leave it out.")
     return _joined(path, _of_arrays(path))
@@ -57,15 +57,24 @@ _Read = tuple[str, Values, list[str]]
 """Where sequences come from, their values and their classes."""
 
 
-def _of_texts(paths: Mapping[str, str | None]) -> list[_Read]:
-    tables = {path: read_rows(key, path) for key, path in paths.items() if path is not None}
-    names, *others = (table.names for table in tables.values())
-    if any(sorted(other) == sorted(names) and other != names for other in others):
-        raise ConfigError(
-            f"task.test_path={paths['task.test_path']}: has the columns of task.path in another "
-            "order. Write them in the same."
-        )
-    return [(path, table.values_NC[..., None], table.classes) for path, table in tables.items()]
+def _of_texts(path: str, test_path: str | None) -> list[_Read]:
+    trained = read_rows("task.path", path)
+    tables = {f"task.path={path}": trained}
+    if test_path is not None:
+        tested = read_rows("task.test_path", test_path)
+        _check_order(test_path, trained.names, tested.names)
+        tables[f"task.test_path={test_path}"] = tested
+    return [(where, table.values_NC[..., None], table.classes) for where, table in tables.items()]
+
+
+def _check_order(test_path: str, names: tuple[str, ...], others: tuple[str, ...]) -> None:
+    for first in (0, 1):  # the column of the classes may have another name
+        trained, tested = names[first:], others[first:]
+        if trained != tested and sorted(trained) == sorted(tested):
+            raise ConfigError(
+                f"task.test_path={test_path}: has the columns of task.path in another order. Write "
+                "them in the same."
+            )
 
 
 def _of_arrays(path: str) -> list[_Read]:

@@ -77,6 +77,7 @@ def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
         read_labelled(path, str(other))
     other.write_text("label,u,v\nx,1,2\n")
     assert read_labelled(path, str(other)).tested == 1
+    assert read_labelled(path, path).tested == 2
 
 
 @pytest.mark.parametrize("at", [60, 100, 200, 400])
