@@ -1,7 +1,6 @@
 import hashlib
 import math
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -20,6 +19,7 @@ from rnnexp.tasks import (
     one_hot,
     register_task,
 )
+from rnnexp.tasks.files import reading
 
 SHARES = {"train": 0.9, "val": 0.05, "test": 0.05}
 SAMPLED = 500
@@ -220,9 +220,5 @@ def _read(path: str | None) -> str:
         # Sections quote each other at length: a paragraph stands where it is met first.
         paragraphs = "\n\n".join(topics[name] for name in sorted(topics)).split("\n\n")
         return "\n\n".join(dict.fromkeys(paragraphs))
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"task.path={path}: not a text in UTF-8 ({error.reason}).") from error
-    except OSError as error:
-        raise ConfigError(f"task.path={path}: cannot be read: {error.strerror}.") from error
+    with reading("task.path", path, "text in UTF-8") as file:
+        return file.read_text(encoding="utf-8")

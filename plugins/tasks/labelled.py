@@ -1,6 +1,8 @@
 import hashlib
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.tasks import Split, StoredTask, register_task
 from rnnexp.tasks.labelled import Labelled, read_labelled
 from rnnexp.tasks.stored import parts_by_class
+from rnnexp.tasks.table import Values
 
 MANY = 4
 """Sequences of a class that leave one for each split."""
@@ -34,7 +37,8 @@ class LabelledSequences(StoredTask):
     Args:
         path: a text file with a sequence a line, its class first, then its values (comma,
             semicolon or tab), as the UCR archive has them; or a .npz file with x of shape (N, T) or
-            (N, T, I) and y of shape (N,), and with x_test and y_test or without.
+            (N, T, I) and y of shape (N,), and with x_test and y_test or without. Classes are
+            compared as numbers where all of them are, else as texts.
         test_path: a text file of the sequences to test on; null tests on some of ``path``.
         permuted: shuffle the steps, the same way for every sequence.
 
@@ -54,15 +58,12 @@ class LabelledSequences(StoredTask):
         super().__init__(seed, batch_size=batch_size)
         self._given = _given(path, test_path, _changed(path), _changed(test_path))
         self.permuted = permuted
-        self._classes_N = torch.from_numpy(self._given.classes_N)
-        self.length = self._given.values_NTI.shape[1]
-        self._parts = self.parts(self._classes_N)
-        self._check_enough()
+        self.length = self._given.inputs_NTI.shape[1]
 
     @property
     def input_size(self) -> int:
         """The features of a step."""
-        return self._given.values_NTI.shape[2]
+        return self._given.inputs_NTI.shape[2]
 
     @property
     def output_size(self) -> int:
@@ -80,9 +81,9 @@ class LabelledSequences(StoredTask):
         Args:
             split: whose sequences.
         """
-        classes_N, count = self._classes_N, self.output_size
-        trained_K = torch.bincount(classes_N[self._parts["train"]], minlength=count)
-        judged_K = torch.bincount(classes_N[self._parts[split]], minlength=count)
+        (_, classes_N, names, parts, _), judged = self._given, self._given.parts[split]
+        trained_K = torch.bincount(classes_N[parts["train"]], minlength=len(names))
+        judged_K = torch.bincount(classes_N[judged], minlength=len(names))
         shares_K = trained_K.double() / trained_K.sum()
         return float(-(judged_K * shares_K.log()).nansum() / judged_K.sum())
 
@@ -90,64 +91,100 @@ class LabelledSequences(StoredTask):
     def facts(self) -> dict[str, str]:
         """Which sequences they were."""
         given = self._given
-        digest = hashlib.sha256(given.values_NTI.tobytes() + given.classes_N.tobytes())
         return {
-            "labelled.sha256": digest.hexdigest(),
+            "labelled.sha256": given.sha256,
             "labelled.sequences": str(len(given.classes_N)),
             "labelled.classes": ", ".join(given.names),
         }
 
-    def parts(self, classes_N: Tensor) -> dict[Split, Tensor]:
-        """Share the sequences out; those that are given for the test are tested."""
-        if not self._given.tested:
-            return parts_by_class(classes_N)
-        first = len(classes_N) - self._given.tested
-        parts = parts_by_class(classes_N[:first], {"val": 0.15, "test": 0.0})
-        return {**parts, "test": torch.arange(first, len(classes_N))}
+    def parts(self, classes_N: Tensor) -> Mapping[Split, Tensor]:
+        """Say who trains; those that are given for the test are tested."""
+        del classes_N
+        return self._given.parts
 
     def sequences(self) -> tuple[Tensor, Tensor]:
-        """Scale the values, and shuffle the steps where that is asked for."""
-        values_NTI = self._given.values_NTI
-        trained = values_NTI[self._parts["train"].numpy()]
-        mean_I, deviation_I = np.nanmean(trained, (0, 1)), np.nanstd(trained, (0, 1))
-        deviation_I[deviation_I == 0] = 1
-        scaled_NTI = torch.from_numpy((values_NTI - mean_I) / deviation_I).float().nan_to_num(0.0)
+        """Give the values, scaled; their steps are shuffled where that is asked for."""
+        inputs_NTI = self._given.inputs_NTI
         if self.permuted:
             order_T = torch.randperm(self.length, generator=torch.Generator().manual_seed(0))
-            scaled_NTI = scaled_NTI[:, order_T]
-        return scaled_NTI, self._classes_N
+            inputs_NTI = inputs_NTI[:, order_T]
+        return inputs_NTI, self._given.classes_N
 
-    def _check_enough(self) -> None:
-        names = self._given.names
-        if len(names) < 2:
-            raise ConfigError(f"task.path: all sequences are of the class '{names[0]}'.")
-        for split, rows in self._parts.items():
-            if not len(rows):
-                raise ConfigError(
-                    f"task.path: of {len(self._classes_N)} sequences of {len(names)} classes none "
-                    f"is left for {split}; {MANY} of a class are enough."
-                )
-        trained_K = torch.bincount(self._classes_N[self._parts["train"]], minlength=len(names))
-        if not trained_K.all():
-            name = names[int(trained_K.argmin())]
-            raise ConfigError(f"task.test_path: the class '{name}' is in no training sequence.")
+
+class _Given(NamedTuple):
+    inputs_NTI: Tensor
+    classes_N: Tensor
+    names: tuple[str, ...]
+    parts: Mapping[Split, Tensor]
+    sha256: str
 
 
 def _changed(path: str | None) -> int | None:
     try:
         return None if path is None else Path(path).expanduser().stat().st_mtime_ns
-    except OSError:
+    except (OSError, ValueError, RuntimeError):
         return None  # reading it will say why
 
 
 @lru_cache(maxsize=2)
-def _given(path: str | None, test_path: str | None, *changed: int | None) -> Labelled:
-    del changed  # with it, the jobs of a sweep read a file once
-    if path is not None:
-        return read_labelled(path, test_path)
-    if test_path is not None:
+def _given(path: str | None, test_path: str | None, *changed: int | None) -> _Given:
+    del changed  # with it, the jobs of a sweep read and scale a file once
+    read, classes_N = _read(path, test_path)
+    parts = _shared_out(classes_N, read.tested)
+    _check_enough(read.names, classes_N, parts)
+    inputs_NTI = _scaled(read.values_NTI, parts["train"].numpy())
+    digest = hashlib.sha256(read.values_NTI.tobytes() + read.classes_N.tobytes())
+    return _Given(inputs_NTI, classes_N, read.names, parts, digest.hexdigest())
+
+
+def _read(path: str | None, test_path: str | None) -> tuple[Labelled, Tensor]:
+    if path is None and test_path is not None:
         raise ConfigError(f"task.test_path={test_path}: needs a task.path to train on.")
-    return cylinder_bell_funnel(300)
+    read = cylinder_bell_funnel(300) if path is None else read_labelled(path, test_path)
+    return read, torch.from_numpy(read.classes_N)
+
+
+def _shared_out(classes_N: Tensor, tested: int) -> Mapping[Split, Tensor]:
+    if not tested:
+        return parts_by_class(classes_N)
+    first = len(classes_N) - tested
+    parts = parts_by_class(classes_N[:first], {"val": 0.15, "test": 0.0})
+    return {**parts, "test": torch.arange(first, len(classes_N))}
+
+
+def _check_enough(names: Sequence[str], classes_N: Tensor, parts: Mapping[Split, Tensor]) -> None:
+    if len(names) < 2:
+        raise ConfigError(f"task.path: all sequences are of the class '{names[0]}'.")
+    for split, rows in parts.items():
+        if not len(rows):
+            raise ConfigError(
+                f"task.path: of {len(classes_N)} sequences of {len(names)} classes none is left "
+                f"for {split}; {MANY} of a class are enough."
+            )
+    trained_K = torch.bincount(classes_N[parts["train"]], minlength=len(names))
+    if not trained_K.all():
+        name = names[int(trained_K.argmin())]
+        raise ConfigError(f"task.test_path: the class '{name}' is in no training sequence.")
+
+
+def _scaled(values_NTI: Values, trained_N: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
+    trained_NTI = values_NTI[trained_N]
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        mean_I, deviation_I = np.nanmean(trained_NTI, (0, 1)), np.nanstd(trained_NTI, (0, 1))
+        # The deviation of a constant is not 0 but what its mean was rounded by.
+        constant_I = np.nanmax(trained_NTI, (0, 1)) == np.nanmin(trained_NTI, (0, 1))
+        deviation_I[constant_I] = 1
+        scaled_NTI = ((values_NTI - mean_I) / deviation_I).astype(np.float32)
+    lost_I = (np.isfinite(values_NTI) & ~np.isfinite(scaled_NTI)).any((0, 1))
+    bad_I = lost_I | ~np.isfinite(deviation_I)
+    if bad_I.any():
+        i = int(bad_I.argmax())
+        raise ConfigError(
+            f"task.path: feature {i + 1} reaches {np.nanmax(np.abs(values_NTI[..., i])):.3g} and "
+            f"cannot be scaled by the mean {mean_I[i]:.3g} and the deviation {deviation_I[i]:.3g} "
+            "of training. Mend its values, or give them in another unit."
+        )
+    return torch.from_numpy(scaled_NTI).nan_to_num(0.0)
 
 
 def cylinder_bell_funnel(each: int, steps: int = 128) -> Labelled:

@@ -1,18 +1,20 @@
 """Sequences with a class each from files, checked: what a task of classification is made of."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
 from rnnexp.errors import ConfigError
+from rnnexp.tasks.files import reading
 from rnnexp.tasks.table import Values, read_rows
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _NAMES = "x", "y"
 _TESTED = "x_test", "y_test"
+_NUMBER = re.compile(r"[-+]?(\d{1,99}(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
 class Labelled(NamedTuple):
@@ -34,6 +36,8 @@ class Labelled(NamedTuple):
 def read_labelled(path: str, test_path: str | None = None) -> Labelled:
     """Read sequences and their classes.
 
+    Classes are compared as numbers where all of them are, in all files, else as texts.
+
     Args:
         path: a text with a sequence a line, its class first, or a .npz file with x of shape (N, T)
             or (N, T, I), and y of shape (N,); with x_test and y_test, if there are such.
@@ -43,37 +47,53 @@ def read_labelled(path: str, test_path: str | None = None) -> Labelled:
         ConfigError: a file cannot be read, or holds something else.
     """
     if Path(path).suffix != ".npz":
-        texts = [path] if test_path is None else [path, test_path]
-        return _joined(path, [_of_text(text) for text in texts])
+        return _joined(path, _of_texts(path, test_path))
     if test_path is not None:
         raise ConfigError(f"task.test_path: {path} holds its own as x_test, y_test; leave it out.")
     return _joined(path, _of_arrays(path))
 
 
-_Read = tuple[str, Values, Array]
+_Read = tuple[str, Values, list[str]]
 """Where sequences come from, their values and their classes."""
 
 
-def _of_text(path: str) -> _Read:
-    classes_N, values_NT = read_rows(path)
-    return path, values_NT[..., None], classes_N
+def _of_texts(path: str, test_path: str | None) -> list[_Read]:
+    trained = read_rows("task.path", path)
+    tables = {f"task.path={path}": trained}
+    if test_path is not None:
+        tested = read_rows("task.test_path", test_path)
+        _check_order(test_path, trained.names, tested.names)
+        tables[f"task.test_path={test_path}"] = tested
+    return [(where, table.values_NC[..., None], table.classes) for where, table in tables.items()]
+
+
+def _check_order(test_path: str, names: tuple[str, ...], others: tuple[str, ...]) -> None:
+    for first in (0, 1):  # the column of the classes may have another name
+        trained, tested = names[first:], others[first:]
+        if trained != tested and sorted(trained) == sorted(tested):
+            raise ConfigError(
+                f"task.test_path={test_path}: has the columns of task.path in another order. Write "
+                "them in the same."
+            )
 
 
 def _of_arrays(path: str) -> list[_Read]:
-    arrays = _arrays(path)
+    with reading("task.path", path, "arrays") as file:
+        arrays = _arrays(file)
     pairs = [_NAMES, _TESTED] if set(_TESTED) & arrays.keys() else [_NAMES]
     return [_checked(path, arrays, *pair) for pair in pairs]
 
 
-def _arrays(path: str) -> Mapping[str, Array]:
-    try:
-        with Path(path).expanduser().open("rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            return {name: file[name] for name in (*_NAMES, *_TESTED) if name in file.files}
-    except OSError as error:
-        raise ConfigError(f"task.path={path}: cannot be read: {error.strerror}.") from error
-    except (ValueError, BadZipFile) as error:
-        raise ConfigError(f"task.path={path}: no arrays that can be read: {error}.") from error
+def _arrays(path: Path) -> Mapping[str, Array]:
+    with path.open("rb") as opened:
+        file = np.load(opened, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError("it holds one array without a name; x and y are needed")
+        arrays = {name: file[name] for name in (*_NAMES, *_TESTED) if name in file.files}
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"'{name}' in it is no array")
+    return arrays
 
 
 def _checked(path: str, arrays: Mapping[str, Array], x: str, y: str) -> _Read:
@@ -92,25 +112,56 @@ def _checked(path: str, arrays: Mapping[str, Array], x: str, y: str) -> _Read:
             f"{len(values)} sequences, got {classes_N.dtype} of shape {classes_N.shape}."
         )
     values_NTI = values if values.ndim == 3 else values[..., None]
-    return f"{x} of {path}", values_NTI.astype(np.float64), classes_N
+    return f"{x} of {path}", values_NTI.astype(np.float64), _texts(classes_N)
+
+
+def _texts(classes_N: Array) -> list[str]:
+    values = classes_N.astype(int) if classes_N.dtype.kind == "b" else classes_N
+    return [str(value).strip() for value in values.tolist()]
 
 
 def _joined(path: str, parts: Sequence[_Read]) -> Labelled:
     shapes = [values_NTI.shape for _, values_NTI, _ in parts]
     if len({features for _, _, features in shapes}) > 1:
         raise ConfigError(f"task.path={path}: x and x_test have other features: {shapes}.")
-    longest = max(steps for _, steps, _ in shapes)
-    values_NTI = np.concatenate([_at_the_end(where, v, longest) for where, v, _ in parts])
-    names, classes_N = np.unique(np.concatenate([c for _, _, c in parts]), return_inverse=True)
+    lengths = [_lengths(where, values_NTI) for where, values_NTI, _ in parts]
+    longest = max(int(lengths_N.max()) for lengths_N in lengths)
+    aligned = [_at_the_end(p[1], n, longest) for p, n in zip(parts, lengths, strict=True)]
+    names, classes_N = _numbered([name for where, _, texts in parts for name in _all(where, texts)])
     tested = sum(rows for rows, _, _ in shapes[1:])
-    return Labelled(values_NTI, classes_N.astype(np.int64), tuple(map(str, names)), tested)
+    return Labelled(np.concatenate(aligned), classes_N, names, tested)
 
 
-def _at_the_end(source: str, values_NTI: Values, longest: int) -> Values:
+def _all(source: str, texts: list[str]) -> list[str]:
+    if "" in texts:
+        raise ConfigError(f"{source}: sequence {texts.index('') + 1} has no class.")
+    return texts
+
+
+def _numbered(texts: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray[Any, np.dtype[np.int64]]]:
+    """Number the classes in their order, as numbers where all are, else as texts."""
+    numbers = {text: _number(text) for text in set(texts)}
+    known = numbers if None not in numbers.values() else {text: text for text in numbers}
+    ordered = sorted(set(known.values()))  # type: ignore[type-var]
+    places = {value: place for place, value in enumerate(ordered)}
+    classes_N = np.array([places[known[text]] for text in texts], np.int64)
+    return tuple(map(str, ordered)), classes_N
+
+
+def _number(text: str) -> int | float | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    if text.lstrip("+-").isdigit():
+        return int(text)  # exact beyond 2^53, too
+    value = float(text)  # the UCR archive has 1.0000e+00
+    return int(value) if abs(value) < 2**53 and value.is_integer() else value
+
+
+def _at_the_end(values_NTI: Values, lengths_N: Array, longest: int) -> Values:
     """Let all sequences end with step number ``longest``; NaN stands before the shorter ones."""
     rows, _, features = values_NTI.shape
     aligned_NTI = np.full((rows, longest, features), np.nan)
-    for row, length in enumerate(_lengths(source, values_NTI).tolist()):
+    for row, length in enumerate(lengths_N.tolist()):
         aligned_NTI[row, longest - length :] = values_NTI[row, :length]
     return aligned_NTI
 

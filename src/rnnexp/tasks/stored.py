@@ -3,23 +3,29 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from rnnexp.errors import PluginError
 from rnnexp.tasks.classes import accuracy, cross_entropy
 from rnnexp.tasks.contract import Batch, Split, Task, batch_seed
 
 SHARES: Mapping[Split, float] = {"val": 0.15, "test": 0.15}
 """Of the sequences of each class; the others train."""
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 JUDGED: tuple[Split, Split] = ("val", "test")
 
 
 class StoredTask(Task):
     """A task of sequences in memory, each of one class, which is read after the last step.
 
-    A subclass says what `sequences` there are. They are split 70 : 15 : 15 within each class, the
-    same for every seed, unless `parts` says otherwise; every epoch has an order of its own.
+    A subclass says what `sequences` there are, and before they are read their ``length`` (T),
+    `input_size` (I) and `output_size` (the classes). They are split 70 : 15 : 15 within each class,
+    the same for every seed, unless `parts` says otherwise; every epoch has an order of its own.
+    What `sequences` and `parts` give is checked with the first batch, and refused by a
+    `PluginError`.
     """
 
     patterns = ("last",)
@@ -29,7 +35,8 @@ class StoredTask(Task):
         """Read all sequences; asked for once, with the first batch.
 
         Returns:
-            The inputs, shape (N, T, I), and the class numbers, shape (N,).
+            The inputs, shape (N, T, I), of which `torch.float32` is made where they are not whole
+            numbers, and the class numbers from 0, shape (N,).
         """
 
     def parts(self, classes_N: Tensor) -> Mapping[Split, Tensor]:
@@ -71,9 +78,45 @@ class StoredTask(Task):
 
     @cached_property
     def _data(self) -> dict[Split, tuple[Tensor, Tensor]]:
-        inputs_NTI, classes_N = self.sequences()
-        parts = self.parts(classes_N).items()
-        return {split: (inputs_NTI[rows], classes_N[rows]) for split, rows in parts}
+        inputs_NTI, classes_N = _checked(self, self.sequences())
+        parts = self.parts(classes_N)
+        data: dict[Split, tuple[Tensor, Tensor]]
+        data = {split: (inputs_NTI[rows], classes_N[rows]) for split, rows in parts.items()}
+        for split in SPLITS:
+            if split not in data or not len(data[split][1]):
+                raise _broken(self, f"`parts` leaves none of {len(classes_N)} for {split}")
+        return data
+
+
+def _checked(task: Task, found: Any) -> tuple[Tensor, Tensor]:
+    given: tuple[Any, ...] = found if isinstance(found, tuple) else (found,)
+    if [isinstance(part, Tensor) for part in given] != [True, True]:
+        kinds = ", ".join(type(part).__name__ for part in given)
+        raise _broken(task, f"they are to be two tensors, inputs and classes, not {kinds}")
+    inputs_NTI, classes_N = given
+    _check_shapes(task, tuple(inputs_NTI.shape), tuple(classes_N.shape))
+    if inputs_NTI.is_complex() or classes_N.is_complex() or classes_N.is_floating_point():
+        kinds = f"{inputs_NTI.dtype} and {classes_N.dtype}"
+        raise _broken(task, f"inputs are real, and classes whole numbers, but these are {kinds}")
+    least, most = int(classes_N.min()), int(classes_N.max())
+    if least < 0 or most >= task.output_size:
+        last = task.output_size - 1
+        raise _broken(task, f"classes are 0 to {last} (output_size - 1), not {least} to {most}")
+    return inputs_NTI.float() if inputs_NTI.is_floating_point() else inputs_NTI, classes_N.long()
+
+
+def _check_shapes(task: Task, inputs: tuple[int, ...], classes: tuple[int, ...]) -> None:
+    rows = inputs[:1]
+    if inputs != (*rows, task.length, task.input_size) or classes != rows or rows == (0,):
+        raise _broken(
+            task,
+            f"shapes are (N, {task.length}, {task.input_size}), which are N, length, input_size, "
+            f"and (N,), but these are {inputs} and {classes}",
+        )
+
+
+def _broken(task: Task, fault: str) -> PluginError:
+    return PluginError(f"{type(task).__name__}, its sequences: {fault}.")
 
 
 def parts_by_class(

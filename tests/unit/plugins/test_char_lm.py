@@ -180,5 +180,5 @@ def test_what_cannot_be_read_is_refused(char_lm, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"1813 characters are too few .* 1814 are needed"):
         char_lm(path=str(tmp_path / "less"))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00" * 50)
-    with pytest.raises(ConfigError, match="not a text in UTF-8"):
+    with pytest.raises(ConfigError, match="no text in UTF-8 that can be read"):
         char_lm(path=str(tmp_path / "binary"))

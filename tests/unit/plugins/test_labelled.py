@@ -133,11 +133,14 @@ def test_by_default_there_are_three_shapes(labelled) -> None:
         ("1,2,3\n1,4,5\n", "all sequences are of the class '1'"),
         ("1,2\n2,3\n1,4\n2,5\n", "none is left for val"),
         ("1\n2\n", "one column is there"),
-        ("1,2,3\n,4,5\n", "row 2 has no class"),
+        ("1,2,3\n,4,5\n", "sequence 2 has no class"),
         ("1,2,3\n2,,5\n", "sequence 2 has no finite value at step 1"),
         ("1,2,3\n2,,\n", "sequence 2 has no finite value at step 1"),
         ("1,2,3\n2,x,5\n", "'x' in row 2 of column '1' is no finite number"),
-        ("cat,2,3\ndog,4,5\n", "holds names and numbers; write a line of names above"),
+        (
+            "cat,2,3\ndog,4,5\n",
+            "holds names and numbers. If it names the columns, .* a line of names above",
+        ),
     ],
 )
 def test_a_bad_text_is_refused(labelled, tmp_path: Path, text: str, words: str) -> None:
@@ -171,12 +174,35 @@ def test_bad_arrays_are_refused(labelled, tmp_path: Path, arrays: dict, words: s
         labelled(path=str(tmp_path / "data.npz"))
 
 
+def test_a_feature_that_does_not_vary_in_training_is_not_scaled(labelled, tmp_path: Path) -> None:
+    values, tested = VALUES.copy(), VALUES.copy()
+    values[..., 1], tested[..., 1] = 0.1, 0.2
+    np.savez(tmp_path / "data.npz", x=values, y=CLASSES, x_test=tested, y_test=CLASSES)
+    inputs_NTI, _ = all_of(labelled(path=str(tmp_path / "data.npz")), "test")
+    np.testing.assert_allclose(inputs_NTI[..., 1], 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested"), [(1e200, 1e200), (1e307, 1e307), (1, 1e200)], ids=str
+)
+def test_values_beyond_what_can_be_scaled_are_refused(
+    labelled, tmp_path: Path, trained: float, tested: float
+) -> None:
+    arrays = {"x": VALUES * trained, "x_test": VALUES * tested}
+    np.savez(tmp_path / "data.npz", **arrays, y=CLASSES, y_test=CLASSES)
+    with pytest.raises(ConfigError, match=r"feature 1 reaches 1.*e\+\d+ and cannot be scaled"):
+        labelled(path=str(tmp_path / "data.npz"))
+
+
 def test_files_that_are_none_are_refused(labelled, tmp_path: Path, arrays: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         labelled(path=str(tmp_path / "other.npz"))
     (tmp_path / "torn.npz").write_bytes(arrays.read_bytes()[:100])
     with pytest.raises(ConfigError, match="no arrays that can be read"):
         labelled(path=str(tmp_path / "torn.npz"))
+    for path in ("~nobody_of_this_name/a.npz", "a\0b.npz", "~nobody_of_this_name/a.csv", "a\0b"):
+        with pytest.raises(ConfigError, match=r"can be read: (Could not|embedded null)"):
+            labelled(path=path)
     with pytest.raises(ConfigError, match="holds its own as x_test, y_test"):
         labelled(path=str(arrays), test_path=str(arrays))
     with pytest.raises(ConfigError, match=r"needs a task\.path to train on"):

@@ -1,5 +1,6 @@
 """Columns of numbers: what a table may look like, and what is said of one that cannot be read."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,7 @@ def test_named_columns_come_in_the_order_asked_for(tmp_path: Path) -> None:
         ('a,b\n1,"1,234"\n', (), "'1,234' in row 1 of column 'b'"),
         ("a\n5%\n", (), "'5%' in row 1"),
         ("2020-01-01,1.5\n2020-01-02,2.5\n", (), "its first line, .* holds names and numbers"),
+        ("a\n1,,2\n", (), "a row has more fields than the 1 of the first line; are there decimal"),
         ("a,a\n1,2\n", (), "Duplicate names"),
     ],
 )
@@ -103,6 +105,19 @@ def test_a_text_beside_numbers_is_left_out_where_others_are_named(tmp_path: Path
 def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         read_columns(str(tmp_path / name))
+
+
+def test_a_pipe_is_no_file_that_can_be_read_twice(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name in ("pipe.csv", "."):
+        with pytest.raises(ConfigError, match="is no regular file but a pipe, a folder or a dev"):
+            read_columns(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("path", ["~nobody_of_this_name/a.csv", "a\0b.csv"])
+def test_a_name_that_no_file_can_have(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"task\.path=.*can be read: [Ce]"):
+        read_columns(path)
 
 
 def test_arrays_of_more_axes_or_of_objects_are_no_tables(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def digests_by_file(values: Mapping[str, Any]) -> dict[str, str]:
 def _found(values: Mapping[str, Any]) -> Generator[tuple[str, str, str]]:
     named = [pair for group in _GROUPS for pair in _texts(values.get(group), group)]
     for key, text in named:
-        digest = _digest(Path(text).expanduser()) if text else None
+        digest = _digest(text) if text else None
         if digest is not None:
             yield key, text, digest
 
@@ -47,13 +47,14 @@ def _texts(value: Any, key: str) -> Generator[tuple[str, str]]:
             yield from _texts(part, f"{key}.{number}")
 
 
-def _digest(file: Path) -> str | None:
+def _digest(text: str) -> str | None:
     try:
+        file = Path(text).expanduser()
         if not file.is_file():
             return None
         seen = file.stat()
         return _digest_of(file.resolve(), seen.st_mtime_ns, seen.st_size)
-    except (OSError, ValueError):  # it may not be read, or the text can be no path
+    except (OSError, ValueError, RuntimeError):  # it may not be read, or the text can be no path
         return None
 
 

@@ -49,6 +49,7 @@ def test_only_files_are_looked_into(workdir: Path) -> None:
     (workdir / "adding").write_text("named like the task")
     (workdir / "folder").mkdir()
     options = {"name": "adding", "a": "folder", "b": "gone.txt", "c": "x\0y", "d": "", "e": 3}
+    options["f"] = "~nobody_of_this_name/a.txt"
     assert file_digests({"task": options, "trainer": {"name": "adding"}}) == {}
     several = {"task": {"paths": ["gone", "adding"], "more": {"deep": "adding"}}}
     assert set(file_digests(several)) == {"task.paths.1", "task.more.deep"}

@@ -1,0 +1,149 @@
+"""A table from a file, as it stands there: rows and columns, and whether these have names."""
+
+import csv
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from rnnexp.tasks.files import reading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WRITTEN_OTHERWISE = re.compile(r"[-+]?\d+(,\d+)+(\.\d+)?|[-+]?\d+(\.\d+)?\s?%")
+"""With a decimal comma, with separated thousands, or as a percentage."""
+NAMELESS = "\0"
+"""With it begins what a column without a name is called."""
+_BEYOND = "\0beyond"
+
+
+class Frame(NamedTuple):
+    """A table as its file has it.
+
+    Args:
+        frame: the columns by name; NaN where nothing stands.
+        named: whether the file has a line of names; else the columns are called 0, 1, ...
+    """
+
+    frame: "pd.DataFrame"
+    named: bool
+
+
+def read_frame(key: str, path: str, *, labelled: bool = False) -> Frame:
+    """Read a table.
+
+    Args:
+        key: of the option that names the file.
+        path: a CSV file (comma, semicolon or tab) or a .npy file of shape (N,) or (N, C).
+        labelled: whether its first column holds classes: of a CSV file, texts without the spaces
+            around them, whatever they look like.
+
+    Raises:
+        ConfigError: the file is no table.
+    """
+    with reading(key, path, "table") as file:
+        return _array(file) if file.suffix == ".npy" else _csv(file, labelled)
+
+
+def _array(file: Path) -> Frame:
+    import pandas as pd  # half a second, which other tasks do not need
+
+    array = np.load(file, allow_pickle=False)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        kind = getattr(array, "dtype", "several arrays")
+        raise ValueError(f"it holds {kind}, not one array of real numbers")
+    return Frame(pd.DataFrame(array).rename(columns=str), named=False)
+
+
+def _csv(file: Path, labelled: bool) -> Frame:
+    separator, names, named = _first_line(file, labelled)
+    called = [name or f"{NAMELESS}{place}" for place, name in enumerate(names)]
+    frame = _parsed(file, separator, [*called, _BEYOND], int(named), labelled)
+    beyond = frame.pop(_BEYOND).notna().to_numpy()
+    if beyond.any():
+        raise ValueError(f"row {int(beyond.argmax()) + 1} {_more_than(names)}")
+    if labelled and names:
+        classes = frame[called[0]].str.strip()
+        frame[called[0]] = classes.where(classes != "")
+    filled = np.flatnonzero(frame.notna().any(axis=1))
+    # No row is missing behind the last.
+    return Frame(frame.iloc[: int(filled.max(initial=-1)) + 1], named)
+
+
+def _parsed(
+    file: Path, separator: str, called: Sequence[str], skipped: int, labelled: bool
+) -> "pd.DataFrame":
+    import pandas as pd
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    # A class may be called None or NA; only an empty place is none.
+    missing = dict.fromkeys(called, STR_NA_VALUES) | ({called[0]: {""}} if labelled else {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # that fields are left out
+        try:
+            return pd.read_csv(
+                file,
+                sep=separator,
+                header=None,
+                names=called,
+                dtype={0: str} if labelled else None,
+                na_values=missing,
+                keep_default_na=False,
+                skiprows=skipped,
+                index_col=False,
+                skip_blank_lines=False,
+                skipinitialspace=True,
+                encoding="utf-8-sig",
+                low_memory=False,  # else a column may be of numbers here and of texts there
+            )
+        except pd.errors.ParserWarning as warning:
+            raise ValueError(f"a row {_more_than(called[:-1])}") from warning
+
+
+def _more_than(names: Sequence[str]) -> str:
+    return f"has more fields than the {len(names)} of the first line; are there decimal commas?"
+
+
+def _first_line(file: Path, labelled: bool) -> tuple[str, list[str], bool]:
+    with file.open(encoding="utf-8-sig") as lines:
+        first = lines.readline()
+    separator = max(",;\t", key=first.count)
+    words = [word.strip() for word in next(csv.reader([first], delimiter=separator), [])]
+    if (labelled and _holds_numbers_as_names(words)) or _holds_names(words):
+        return separator, words, True
+    return separator, [str(place) for place in range(len(words))], False
+
+
+def _holds_numbers_as_names(words: Sequence[str]) -> bool:
+    # What pandas writes above an array; without a class it can be no sequence.
+    places = [str(place) for place in range(len(words))]
+    if len(words) > 1 and words == places:
+        raise ValueError(
+            f"its first line is {', '.join(places)[:40]}. If these are names of the columns, write "
+            "such as are no numbers; if they are a sequence, write a line of names above"
+        )
+    return len(words) > 1 and words == ["", *places[:-1]]
+
+
+def _holds_names(words: Sequence[str]) -> bool:
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    numbers = [_is_number(word) for word in words if word not in STR_NA_VALUES]
+    if any(numbers) and not all(numbers):
+        raise ValueError(
+            f"its first line, '{','.join(words)[:80]}', holds names and numbers. If it names the "
+            "columns, write names that are no numbers; else write a line of names above"
+        )
+    return bool(numbers) and not numbers[0]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return bool(WRITTEN_OTHERWISE.fullmatch(word))
+    return True
