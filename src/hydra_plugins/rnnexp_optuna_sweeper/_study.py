@@ -270,7 +270,9 @@ def _check_objectives(study: optuna.Study, settings: Settings) -> None:
     if names != list(settings.objectives) or directions != list(settings.directions):
         raise SearchError(
             f"This search has begun with the objectives {', '.join(names)} "
-            f"({', '.join(directions)}). Give another objective a sweep of another name."
+            f"({', '.join(directions)}). Go on with hydra.sweeper.objectives=[{','.join(names)}] "
+            f"hydra.sweeper.directions=[{','.join(directions)}], or give another objective a "
+            "sweep of another name."
         )
 
 

@@ -16,7 +16,7 @@ from rnnexp.tracking.lookup import (
     store_of,
     sync,
 )
-from rnnexp.tracking.moved import follow_move
+from rnnexp.tracking.moved import follow_move, lies_beside
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.selection import (
@@ -64,6 +64,7 @@ __all__ = [
     "follow_move",
     "is_outside_identity",
     "key_of",
+    "lies_beside",
     "load_run",
     "lost_from",
     "provenance",

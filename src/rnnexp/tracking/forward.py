@@ -71,11 +71,15 @@ class Forwarder:
         folder: the run's folder.
         store: where it goes.
         cursor: name of the file in the folder that says how far this store has got.
+        artifacts: URI of the folder for artifacts of a new experiment; None takes the recorded one.
     """
 
-    def __init__(self, folder: Path, store: Store, cursor: str = CURSOR) -> None:
+    def __init__(
+        self, folder: Path, store: Store, cursor: str = CURSOR, artifacts: str | None = None
+    ) -> None:
         self.folder = folder
         self.store = store
+        self._artifacts = artifacts
         self._cursor = folder / cursor
         known = read_json(self._cursor, needed=False)
         self._offset = int(known.get("offset", 0))
@@ -172,8 +176,8 @@ class Forwarder:
                 tags |= record["values"]
         self._send(points, tags)
         for record in records:
-            if record["kind"] == "artifact" and Path(record["path"]).is_file():
-                self.store.log_artifact(self._id(), Path(record["path"]), record["folder"])
+            if record["kind"] == "artifact" and (file := self.folder / record["path"]).is_file():
+                self.store.log_artifact(self._id(), file, record["folder"])
 
     def _start(self, record: Record) -> None:
         self._run_id = self._opened(record)
@@ -184,7 +188,8 @@ class Forwarder:
 
     def _opened(self, record: Record) -> str:
         try:
-            return self.store.open_run(record)
+            place = self._artifacts or record.get("artifacts")
+            return self.store.open_run({**record, "artifacts": place})
         except Exception as error:
             if is_refusal(error):  # who waits for the run's id need not
                 self._write_cursor({REFUSED: record["key"]})

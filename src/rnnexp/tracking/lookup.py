@@ -139,12 +139,13 @@ def _start_of(journal: Path) -> Record | None:
     return next(iter(read_from(journal, 0, limit=1)[0]), None)
 
 
-def sync(folder: Path, uri: str | None = None) -> str:
+def sync(folder: Path, uri: str | None = None, root: Path | None = None) -> str:
     """Deliver what a run left behind, each point once.
 
     Args:
         folder: the run's folder.
         uri: another store than the run's own; it gets the whole run.
+        root: folder for the artifacts of a new experiment; None takes the one that was recorded.
 
     Returns:
         What was done, in words; a run whose process is still at work is left alone.
@@ -155,16 +156,17 @@ def sync(folder: Path, uri: str | None = None) -> str:
     with claimed(folder / FILE) as free:
         if free is False:
             return "left alone, its process is still at work"
-        return _sync(folder, uri, is_over=free is True)
+        return _sync(folder, uri, root, is_over=free is True)
 
 
-def add_artifacts(folder: Path, files: Iterable[Path], where: str) -> str:
+def add_artifacts(folder: Path, files: Iterable[Path], where: str, root: Path | None = None) -> str:
     """Have files that were made of an ended run copied to its store.
 
     Args:
         folder: the run's folder.
         files: what was made.
         where: the folder among the run's artifacts.
+        root: see `sync`.
 
     Returns:
         What was done, in words, as `sync`.
@@ -177,10 +179,10 @@ def add_artifacts(folder: Path, files: Iterable[Path], where: str) -> str:
             return "left alone, its process is still at work"
     for file in files:
         add_artifact(folder, file, where)
-    return sync(folder)
+    return sync(folder, root=root)
 
 
-def _sync(folder: Path, uri: str | None, is_over: bool) -> str:
+def _sync(folder: Path, uri: str | None, root: Path | None, is_over: bool) -> str:
     own = store_of(folder)
     if own is None:
         return "empty, nothing to deliver"
@@ -189,7 +191,7 @@ def _sync(folder: Path, uri: str | None, is_over: bool) -> str:
     if is_over:
         cut_torn_tail(folder / FILE)
     try:
-        return _deliver(folder, uri or own, cursor, is_over)
+        return _deliver(folder, uri or own, cursor, root, is_over)
     except DamagedError:
         raise
     except Exception as error:
@@ -205,7 +207,7 @@ def is_away(error: BaseException) -> bool:
     return is_http or (inner is not None and is_away(inner))
 
 
-def _deliver(folder: Path, uri: str, cursor: str, is_over: bool) -> str:
+def _deliver(folder: Path, uri: str, cursor: str, root: Path | None, is_over: bool) -> str:
     from rnnexp.tracking.mlflow_store import MlflowStore  # seconds, and seldom needed
 
     store = MlflowStore(uri)
@@ -216,7 +218,7 @@ def _deliver(folder: Path, uri: str, cursor: str, is_over: bool) -> str:
         (folder / cursor).unlink()
     elif delivered(folder, cursor):
         return "complete already"
-    forwarder = Forwarder(folder, store, cursor)
+    forwarder = Forwarder(folder, store, cursor, root and root.resolve().as_uri())
     forwarder.drain()
     if is_over:
         forwarder.abandon(milliseconds())

@@ -32,12 +32,17 @@ def follow_move(uri: str, root: Path | None) -> list[Path]:
         The places that it no longer names.
     """
     path = Path(uri.removeprefix(SQLITE))
-    if root is None or not path.is_file() or path.resolve().parent != root.parent.parent:
+    if root is None or not path.is_file() or not lies_beside(uri, root):
         return []
     # A store that cannot be read, or has other tables: who opens it says so.
     with suppress(sqlite3.Error), closing(_open(path)) as store:
         return _follow(store, root)
     return []
+
+
+def lies_beside(uri: str, root: Path) -> bool:
+    """Tell whether a store in a file is of one unit with a folder for artifacts."""
+    return Path(uri.removeprefix(SQLITE)).resolve().parent == root.parent.parent
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -56,6 +56,13 @@ class Outcome:
         loss, share = (self.metrics.get(f"val/{name}") for name in ("loss", "loss_relative"))
         return loss / share if loss and share and math.isfinite(loss) else None
 
+    def figure(self, name: str) -> float | None:
+        """Look a figure up; one over the baseline is made of the loss where the run has none."""
+        if name in self.metrics or "val/loss_relative" not in name or not self.baseline:
+            return self.metrics.get(name)
+        loss = self.metrics.get(name.replace("loss_relative", "loss", 1))
+        return None if loss is None else loss / self.baseline
+
     @property
     def how(self) -> str:
         """How it ended, in a line."""
@@ -104,9 +111,10 @@ def _cliffs(metrics: Mapping[str, float]) -> list[str]:
 
 def best_of(outcomes: Sequence[Outcome], figure: str, direction: str) -> Outcome | None:
     """Find the run with the best of a figure; None if no run has finished with it."""
-    known = [o for o in outcomes if o.status == "FINISHED" and figure in o.metrics]
+    values = [o.figure(figure) if o.status == "FINISHED" else None for o in outcomes]
+    known = {place: value for place, value in enumerate(values) if value is not None}
     choose = min if direction == "minimize" else max
-    return choose(known, key=lambda o: o.metrics[figure], default=None)
+    return outcomes[choose(known, key=known.__getitem__)] if known else None
 
 
 def best_by(outcomes: Sequence[Outcome], aim: tuple[str, str] | None) -> dict[str, str]:
@@ -122,5 +130,5 @@ def best_by(outcomes: Sequence[Outcome], aim: tuple[str, str] | None) -> dict[st
     best = best_of(outcomes, *aim)
     if best is None:
         return {}
-    words = f"{best.name}, {aim[0]} {best.metrics[aim[0]]:.4g}"
+    words = f"{best.name}, {aim[0]} {best.figure(aim[0]):.4g}"
     return {"rnnexp.sweep.best": words, BEST_KEY: key_of(Path(best.folder)) or ""}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from rnnexp.tracking.views import Comparison
@@ -85,9 +86,12 @@ def tags_record(values: Mapping[str, str]) -> Record:
     return {"kind": "tags", "values": dict(values)}
 
 
-def artifact_record(path: str, folder: str) -> Record:
+def artifact_record(run: Path, path: Path, folder: str) -> Record:
     """Make the record of a file to be copied to the store."""
-    return {"kind": "artifact", "path": path, "folder": folder}
+    run, path = run.resolve(), path.resolve()
+    # What lies in the run's folder moves with it.
+    place = path.relative_to(run) if path.is_relative_to(run) else path
+    return {"kind": "artifact", "path": str(place), "folder": folder}
 
 
 def end_record(status: Status, reason: str | None, now: int) -> Record:

@@ -86,7 +86,7 @@ class RunLog:
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Have a file copied to the store, as it is when the store takes it."""
-        self._journal.append(artifact_record(str(path.resolve()), folder))
+        self._journal.append(artifact_record(self.folder, path, folder))
 
     def end(self, status: Status, reason: str | None = None) -> None:
         """Say how the run ended, and put everything on disk."""
@@ -275,7 +275,7 @@ def close_journal(folder: Path, status: Status, reason: str, log: Path | None = 
     """
     journal = JournalWriter(folder, background=False)
     if log is not None and log.is_file():
-        journal.append(artifact_record(str(log.resolve()), ""))
+        journal.append(artifact_record(folder, log, ""))
     journal.append(end_record(status, reason, milliseconds()))
     journal.close()
 
@@ -289,7 +289,7 @@ def add_artifact(folder: Path, file: Path, where: str = "") -> None:
         where: the folder among the run's artifacts.
     """
     journal = JournalWriter(folder, background=False)
-    journal.append(artifact_record(str(file.resolve()), where))
+    journal.append(artifact_record(folder, file, where))
     journal.close()
 
 

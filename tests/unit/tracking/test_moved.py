@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from rnnexp.tracking import follow_move
+from rnnexp.tracking import RunLog, add_artifacts, follow_move, sync
 from rnnexp.tracking.mlflow_store import MlflowStore
 from rnnexp.tracking.records import start_record
 
@@ -98,3 +98,22 @@ def test_what_is_no_store_is_left_to_who_opens_it(tmp_path: Path, content: bytes
         (tmp_path / "mlflow.db").write_bytes(content)
     assert follow_move(uri_of(tmp_path), root_of(tmp_path)) == []
     assert follow_move("http://127.0.0.1:1", None) == []
+
+
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_a_record_that_is_delivered_later_takes_its_files_along(
+    old: Path, tmp_path: Path, is_copied: bool
+) -> None:
+    new = tmp_path / "new"
+    log = RunLog(old / "outputs" / "run", header_of(), uri_of(new), root_of(old).as_uri())
+    for name in ("note.txt", "later.txt"):
+        (log.folder / name).write_text(name)
+    log.artifact(log.folder / "note.txt")
+    log.end("FINISHED")
+    (shutil.copytree if is_copied else shutil.move)(old, new)
+    run = new / "outputs" / "run"
+    assert sync(run, root=root_of(new)) == "delivered"
+    add_artifacts(run, [run / "later.txt"], "pictures", root_of(new))
+    sent = [file.name for file in root_of(new).rglob("*.txt")]
+    assert sorted(sent) == ["later.txt", "note.txt"]
+    assert root_of(old).exists() is False

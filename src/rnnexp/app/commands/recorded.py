@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of
+from rnnexp.app.jobs.store import follow, root_beside
 from rnnexp.app.run.resume import WHICH, run_folder
 from rnnexp.errors import ConfigError, StoreError
 from rnnexp.monitors.events import CliffEvent, load_events
-from rnnexp.tracking import add_artifacts
+from rnnexp.tracking import add_artifacts, store_of
 
 
 def asked_for(
@@ -51,7 +52,15 @@ def keep(folder: Path, files: Iterable[Path]) -> None:
     for file in files:
         print(f"Made: {file}")
     try:
-        print(f"In the record of the run: {add_artifacts(folder, files, 'pictures')}")
+        print(f"In the record of the run: {_added(folder, files)}")
     except StoreError as error:
         sync = f"rnnexp sync {shlex.quote(str(folder))}"
         print(f"rnnexp: not in the store yet: {error} {sync}", file=sys.stderr)
+
+
+def _added(folder: Path, files: Iterable[Path]) -> str:
+    uri = store_of(folder)
+    if uri is None:
+        return add_artifacts(folder, files, "pictures")
+    follow(uri)
+    return add_artifacts(folder, files, "pictures", root_beside(uri))

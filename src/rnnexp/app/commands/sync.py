@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of
-from rnnexp.app.jobs.store import follow
+from rnnexp.app.jobs.store import follow, root_beside
 from rnnexp.app.sweep.unwritten import SUMMARY, name_late
 from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
 from rnnexp.tracking import store_of, sync
@@ -61,7 +61,7 @@ def _deliver_one(folder: Path, uri: str | None, away: set[str | None]) -> str:
     if uri is None:
         name_late(folder)
     try:
-        return sync(folder, uri)
+        return sync(folder, uri, root_beside(store) if store else None)
     except StoreAwayError:
         away.add(store)
         raise

@@ -1,7 +1,7 @@
 """The words of a command as Hydra's overrides; one that Hydra cannot read is shown as it can."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -72,18 +72,25 @@ def check_switches(overrides: Sequence[Override], config: DictConfig) -> None:
         ConfigError: one is neither 0 nor 1.
     """
     for override in overrides:
-        key = override.key_or_group
-        if not isinstance(OmegaConf.select(config, key), bool):
-            continue
-        for value in _values_of(override):
-            if value.lstrip("+-").isdigit() and int(value) not in (0, 1):
+        for key, value in _values_of(override):
+            is_switch = isinstance(OmegaConf.select(config, key), bool)
+            if is_switch and value.lstrip("+-").isdigit() and int(value) not in (0, 1):
                 raise ConfigError(f"{key}: expected true or false, got {value}.")
 
 
-def _values_of(override: Override) -> list[str]:
+def _values_of(override: Override) -> list[tuple[str, str]]:
+    key = override.key_or_group
     if override.is_discrete_sweep():
-        return list(override.sweep_string_iterator())
-    return [str(override.value())]
+        return [(key, value) for value in override.sweep_string_iterator()]
+    return list(_values_in(key, override.value()))
+
+
+def _values_in(key: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _values_in(f"{key}.{name}", part)
+    else:
+        yield key, str(value)
 
 
 def unreadable(overrides: Sequence[str], error: Exception) -> ConfigError:

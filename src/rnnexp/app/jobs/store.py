@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from rnnexp.app.jobs.folder import artifact_root
-from rnnexp.tracking import experiment_with, follow_move, key_of
+from rnnexp.tracking import experiment_with, follow_move, key_of, lies_beside
 
 
 def follow(uri: str) -> None:
@@ -17,6 +17,12 @@ def follow(uri: str) -> None:
     for old in follow_move(uri, root):
         words = f"was moved or copied, and its artifacts with it: from {old} to {root}"
         print(f"rnnexp: {uri} {words}. The record says so now.", file=sys.stderr)
+
+
+def root_beside(uri: str) -> Path | None:
+    """Say where artifacts lie that are one unit with a store; None where it stands for itself."""
+    root = artifact_root(uri)
+    return root if root is not None and lies_beside(uri, root) else None
 
 
 def home_of(folder: Path, uri: str, asked: str) -> str:

@@ -155,6 +155,13 @@ def test_a_number_is_no_switch(workdir: object, word: str, got: str) -> None:
     assert str(refused.value) == f"{word.partition('=')[0]}: expected true or false, got {got}."
 
 
+@pytest.mark.parametrize("sign", ["", "+"])
+def test_nor_is_one_among_several_keys(workdir: object, sign: str) -> None:
+    prepare([])
+    with pytest.raises(UserError, match=r"trainer\.deterministic: expected true or false, got 5"):
+        check_jobs([sign + "trainer={deterministic: 5}"], multirun=False, config_dir=None)
+
+
 @pytest.mark.parametrize("word", ["check_finite=1", "check_finite=0,true", "check_finite=yes"])
 def test_what_is_true_or_false_is_a_switch(workdir: object, word: str) -> None:
     prepare([])

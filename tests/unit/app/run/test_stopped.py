@@ -257,7 +257,7 @@ def test_a_signal_while_the_record_is_begun_ends_it(workdir: Path, known: bool) 
         run(plan, workdir / "run", Slow("sqlite:///no.db", None), stop, tags={}, origin=origin)
     *files, last = read_all(workdir / "run" / "journal.jsonl")
     assert (last["kind"], last["reason"]) == ("end", "stopped by SIGTERM")
-    kept = [Path(record["path"]) for record in files if record["kind"] == "artifact"]
+    kept = [workdir / "run" / r["path"] for r in files if r["kind"] == "artifact"]
     assert [file.name for file in kept] == ([TRACEBACK] if known else [])
     assert all(file.read_text().startswith("An earlier attempt") for file in kept)
 

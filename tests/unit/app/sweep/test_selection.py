@@ -12,7 +12,7 @@ from rnnexp.app.sweep.search import Search
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import BEST_KEY, Tracking
-from rnnexp.tracking.outcome import NO_BEST, Outcome
+from rnnexp.tracking.outcome import NO_BEST, Outcome, best_by
 from rnnexp.training.best import KeepBest
 from rnnexp.training.early_stop import EarlyStopping
 from rnnexp.training.interrupt import StopRequest
@@ -89,6 +89,18 @@ def test_an_earlier_command_may_have_had_another_baseline() -> None:
     for share, aim in {1.0: "val/loss_best", 2.0: "val/loss_relative_best"}.items():
         metrics = {"val/loss": 0.1 * guess * share, "val/loss_relative": 0.1}
         assert aim_of(plans, [Outcome("n", "f", metrics=metrics)]) == (aim, "minimize")
+
+
+def test_the_best_is_found_among_jobs_that_did_not_record_the_share() -> None:
+    def ended(name: str, loss: float, share: float, **more: float) -> Outcome:
+        metrics = {"val/loss": loss, "val/loss_relative": share, "val/loss_best": loss, **more}
+        return Outcome(name, "f", "FINISHED", metrics=metrics)
+
+    earlier = [ended("long", 0.1, 0.9), ended("short", 0.3, 0.4)]
+    later = ended("longest", 0.05, 0.95, **{"val/loss_relative_best": 0.95})
+    named = best_by([*earlier, later], ("val/loss_relative_best", "minimize"))
+    assert named["rnnexp.sweep.best"] == "short, val/loss_relative_best 0.4"
+    assert earlier[0].figure("test/loss_relative") is None
 
 
 def test_a_search_over_tasks_says_what_it_is_to_improve(workdir: Path) -> None:
