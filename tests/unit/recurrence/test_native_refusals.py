@@ -59,14 +59,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Tensor], Tensor], str]] = {
 }
 
 
-DERIVED_BY_AUTOGRAD = (
-    "tensor in an attribute",
-    "own gradient",
-    "no_grad",
-    "list of a buffer",
-    "numpy of a buffer",
-    "array of a buffer",
-)
+DERIVED_BY_AUTOGRAD = ("tensor in an attribute", "own gradient", "no_grad")
 """Elementwise all the same: the pointwise backend, which asks autograd, is right about them."""
 
 

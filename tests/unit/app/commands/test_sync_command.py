@@ -67,7 +67,7 @@ def test_a_run_is_named_before_its_store_is_asked(
     _record_runs(*["http://127.0.0.1:9"] * 3)
     said: list[str] = []
 
-    def note(folder: Path, uri: str | None) -> str:
+    def note(folder: Path, uri: str | None, root: Path | None) -> str:
         said.append(capsys.readouterr().out)
         return "delivered"
 
