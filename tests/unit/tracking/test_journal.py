@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from rnnexp.tracking.journal import (
     read_all,
     read_from,
 )
+
+from ...waiting import comes_true
 
 
 def _write(folder: Path, count: int) -> Path:
@@ -138,23 +141,18 @@ def test_figures_that_json_cannot_hold_take_no_others_along(
     assert f"{writer.path}: a record is left out: Object of type object is not JSON" in said
 
 
-def test_a_writer_says_what_it_waits_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_says_what_it_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rnnexp.tracking.files._PATIENCE_SECONDS", 0.1)
-    path = _write(tmp_path, 1)
-    assert capsys.readouterr().err == ""
-    said = ""
+    path, said = _write(tmp_path, 1), StringIO()
+    monkeypatch.setattr("sys.stderr", said)  # to read capsys amid a line would lose it
     with claimed(path) as free:
         assert free
         waiting = threading.Thread(target=_write, args=(tmp_path, 1))
         waiting.start()
-        until = time.monotonic() + 5
-        while not said and time.monotonic() < until:
-            said += capsys.readouterr().err
+        words = f"the record in {tmp_path} is waiting for `rnnexp sync`"
+        assert comes_true(lambda: words in said.getvalue())
         assert waiting.is_alive()
     waiting.join(5)
-    assert f"the record in {tmp_path} is waiting for `rnnexp sync`" in said
     assert _numbers(path) == [0, 0]
 
 
