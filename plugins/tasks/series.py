@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import Feed, RecurrentNetwork
-from rnnexp.tasks import Batch, Split, Task, batch_seed, register_task
+from rnnexp.tasks import SPLITS, Batch, Split, Task, batch_seed, register_task
 from rnnexp.tasks.table import Values, check_column, read_columns
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 ENDS = 0.8, 0.9
 """Shares of the rows at which training ends, and validation."""
 CONTINUED, SHOWN = 200, 50

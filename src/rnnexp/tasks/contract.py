@@ -15,6 +15,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.tasks.classes import IGNORED
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Pattern = Literal["every_step", "last"]
 
 

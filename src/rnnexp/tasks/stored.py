@@ -10,11 +10,10 @@ from torch import Tensor
 
 from rnnexp.errors import PluginError
 from rnnexp.tasks.classes import accuracy, cross_entropy
-from rnnexp.tasks.contract import Batch, Split, Task, batch_seed
+from rnnexp.tasks.contract import SPLITS, Batch, Split, Task, batch_seed
 
 SHARES: Mapping[Split, float] = {"val": 0.15, "test": 0.15}
 """Of the sequences of each class; the others train."""
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 JUDGED: tuple[Split, Split] = ("val", "test")
 
 

@@ -11,12 +11,11 @@ import torch
 from rnnexp.declared import fault_of_patterns
 from rnnexp.errors import PluginError
 from rnnexp.registry import Entry
-from rnnexp.tasks import Batch, GeneratedTask, Split, Task
+from rnnexp.tasks import SPLITS, Batch, GeneratedTask, Split, Task
 from rnnexp.tasks.record import facts_of
 from rnnexp.testing.checks import BrokenError, Check, same_tensor
 from rnnexp.testing.option_checks import check_options_kept
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _SIZED_ONCE = (
     "In generate, self.batch_size is judged_size while val and test are drawn: keep "
     "nothing in the constructor that has the size of a batch."
