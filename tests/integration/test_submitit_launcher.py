@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -151,9 +152,11 @@ def test_what_is_known_of_a_job_that_left_no_result(
 ) -> None:
     monkeypatch.setattr(_core, "LATE_SECONDS", 0.0)
     paths = SimpleNamespace(result_pickle=tmp_path / "none")
-    job = SubmittedJob(SimpleNamespace(done=lambda: True, state=state, paths=paths), tmp_path)
+    log = tmp_path / "log.txt"
+    job = SubmittedJob(SimpleNamespace(done=lambda: True, state=state, paths=paths), log)
     codes = [job.poll(), job.poll()]
     assert codes[-1] == code
+    assert f"the queue says {state}" in log.read_text()
 
 
 ONE = Need(1.0, 0.0, 1)
@@ -277,7 +280,10 @@ def test_a_machine_without_gpus_may_submit_to_some_that_have(
     assert list(workdir.rglob("journal.jsonl")) == []
 
 
-def test_without_slurm_nothing_is_submitted(rnnexp, workdir: Path, store_uri: str) -> None:
+def test_without_slurm_nothing_is_submitted(
+    rnnexp, workdir: Path, store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     done = rnnexp("train", "-m", "hydra/launcher=submitit_slurm", *WORDS)
     assert done.code == 2
     assert "there is no sbatch on this machine" in done.err

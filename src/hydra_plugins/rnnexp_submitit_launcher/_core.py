@@ -33,6 +33,10 @@ def pools(launcher: LocalLauncher, cluster: str) -> Generator[MakePool]:
     """Hold a queue, to which jobs are submitted from here."""
     assert launcher.config is not None
     check_queue(cluster)
+    if cluster == "slurm":
+        from hydra_plugins.rnnexp_submitit_launcher._states import watch_states
+
+        watch_states()
     queue = Queue(
         Path(str(launcher.config.hydra.sweep.dir), ".submitit"), cluster, launcher.options
     )
@@ -141,8 +145,7 @@ class SubmittedJob:
         try:
             return int(self.job.result())
         except Exception as error:  # submitit's own, and whatever the job left
-            with self.log.open("a", encoding="utf-8") as file:
-                print(f"submitit: {_in_words(str(error).strip())}", file=file)
+            self._log(_in_words(str(error).strip()))
             return 1
 
     def ask(self) -> None:
@@ -157,10 +160,16 @@ class SubmittedJob:
 
     def _cancel(self) -> None:
         self.job.cancel()
+        self.job.watcher.hurry()
 
     def _code_without_result(self) -> int:
         # submitit keeps no exit code, not even of processes of this machine.
+        self._log(f"the queue says {self.job.state}")
         return -signal.SIGKILL if self.job.state == "OUT_OF_MEMORY" else LOST
+
+    def _log(self, said: str) -> None:
+        with self.log.open("a", encoding="utf-8") as file:
+            print(f"submitit: {said}", file=file)
 
 
 class LocalJob(SubmittedJob):

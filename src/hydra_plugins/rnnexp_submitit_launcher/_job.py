@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from hydra_plugins.rnnexp_local_launcher._output import run_logged
+from hydra_plugins.rnnexp_submitit_launcher._slurm import Fate, fate_of_this_job
 
 STOPPED = 128 + signal.SIGTERM
 
@@ -15,9 +17,10 @@ STOPPED = 128 + signal.SIGTERM
 class Requeued:
     """A job's work that is queued again when the queue asks it to make room.
 
-    submitit installs a handler for the queue's warning that queues the job again at once. Here the
-    warning first stops the work between two training steps, as SIGTERM does, which saves its
-    state; then submitit's handler has its turn.
+    submitit installs a handler for the queue's warning that queues the job again at once, and lets
+    SIGTERM pass, by which most clusters preempt. Here either first stops the work between two
+    training steps, which saves its state; then submitit's handler has its turn, unless the job
+    was cancelled.
 
     Args:
         work: returns the exit code; 143 where SIGTERM has stopped it.
@@ -38,6 +41,7 @@ class Requeued:
         os.environ.pop("SLURM_NTASKS", None)  # Lightning would take the queue's job for its own
         asked = _Asked()
         idle = signal.signal(signal.SIGTERM, _stop)  # submitit would let it pass
+        signal.signal(signal.SIGCONT, signal.SIG_DFL)  # and tell of this one, which says nothing
         signal.signal(warning, asked.receive)
         try:
             code = run_logged(self.work, self.log)
@@ -45,8 +49,13 @@ class Requeued:
             code = STOPPED
         signal.signal(signal.SIGTERM, idle)
         signal.signal(warning, queue_again)
-        if asked.signum is not None and code == STOPPED:
+        if code != STOPPED:
+            return code
+        fate = Fate.RUNS if asked.signum is not None else fate_of_this_job()
+        if fate is Fate.RUNS:
             queue_again(warning, None)  # does not return
+        if fate is Fate.QUEUED_AGAIN:
+            sys.exit(STOPPED)  # without a result, which would tell the command that it is over
         return code
 
     def checkpoint(self) -> Any:
