@@ -124,7 +124,8 @@ def check_jobs(
 def _checked(overrides: list[str], multirun: bool) -> list[Job]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         whole = _composed_with_hydra(overrides)
-        check_switches(parse(overrides), whole)
+        params = whole["hydra"].sweeper.get("params") or {}
+        check_switches(parse(with_params(params, overrides)), whole)
         if not (multirun or str(whole["hydra"].mode or "").endswith("MULTIRUN")):
             plan = _check(overrides, lambda job: _alone(whole, job))
             return [Job(overrides, plan, alone=True)]
