@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -80,7 +80,8 @@ def check_switches(overrides: Sequence[Override], config: DictConfig) -> None:
 
 def _values_of(override: Override) -> list[tuple[str, str]]:
     key = override.key_or_group
-    if override.is_discrete_sweep():
+    # glob(*) is of choices of a group, which Hydra looks up later; none is a switch.
+    if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
         return [(key, value) for value in override.sweep_string_iterator()]
     return list(_values_in(key, override.value()))
 

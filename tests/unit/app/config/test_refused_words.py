@@ -174,6 +174,12 @@ def test_nor_is_one_that_a_config_has_a_sweep_vary(workdir: Path) -> None:
         check_jobs(["experiment=mine"], multirun=True, config_dir=str(workdir / "conf"))
 
 
+def test_choices_of_a_group_are_none(workdir: Path) -> None:
+    prepare([])
+    jobs = check_jobs(["clip=glob(n*)"], multirun=True, config_dir=None)
+    assert [job.overrides for job in jobs] == [["clip=none"], ["clip=norm"]]
+
+
 @pytest.mark.parametrize("word", ["check_finite=1", "check_finite=0,true", "check_finite=yes"])
 def test_what_is_true_or_false_is_a_switch(workdir: object, word: str) -> None:
     prepare([])
