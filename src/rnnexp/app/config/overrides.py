@@ -30,15 +30,15 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
         raise unreadable(overrides, error) from error
 
 
-def with_params(params: Mapping[str, object], overrides: Sequence[str]) -> list[str]:
+def with_params(params: Mapping[str, object] | None, overrides: Sequence[str]) -> list[str]:
     """Put what a config has a sweep vary before the overrides of a command, which win.
 
     Args:
-        params: ``hydra.sweeper.params``: values by key, as on a command line.
+        params: ``hydra.sweeper.params``: values by key, as on a command line; None has none.
         overrides: those of the command.
     """
     given = {override.key_or_group for override in parse(overrides)}
-    own = [f"{key}={value}" for key, value in params.items() if key not in given]
+    own = [f"{key}={value}" for key, value in (params or {}).items() if key not in given]
     return [*own, *overrides]
 
 
