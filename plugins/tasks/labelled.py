@@ -1,5 +1,5 @@
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +12,12 @@ from rnnexp.errors import ConfigError
 from rnnexp.tasks import Split, StoredTask, register_task
 from rnnexp.tasks.labelled import Labelled, read_labelled
 from rnnexp.tasks.stored import parts_by_class
-from rnnexp.tasks.table import Values
+from rnnexp.tasks.table import Array, Values
 
 MANY = 4
 """Sequences of a class that leave one for each split."""
+BLOCK = 1024
+"""So many sequences are computed with at once in float64."""
 
 
 @register_task("labelled")
@@ -133,8 +135,15 @@ def _given(path: str | None, test_path: str | None, *changed: int | None) -> _Gi
     parts = _shared_out(classes_N, read.tested)
     _check_enough(read.names, classes_N, parts)
     inputs_NTI = _scaled(read.values_NTI, parts["train"].numpy())
-    digest = hashlib.sha256(read.values_NTI.tobytes() + read.classes_N.tobytes())
-    return _Given(inputs_NTI, classes_N, read.names, parts, digest.hexdigest())
+    return _Given(inputs_NTI, classes_N, read.names, parts, _digest_of(read))
+
+
+def _digest_of(read: Labelled) -> str:
+    digest = hashlib.sha256()
+    for _, block_NTI in _blocks(read.values_NTI):
+        digest.update(block_NTI.tobytes())
+    digest.update(read.classes_N.tobytes())
+    return digest.hexdigest()
 
 
 def _read(path: str | None, test_path: str | None) -> tuple[Labelled, Tensor]:
@@ -167,24 +176,40 @@ def _check_enough(names: Sequence[str], classes_N: Tensor, parts: Mapping[Split,
         raise ConfigError(f"task.test_path: the class '{name}' is in no training sequence.")
 
 
-def _scaled(values_NTI: Values, trained_N: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
-    trained_NTI = values_NTI[trained_N]
+def _blocks(values_NTI: Array) -> Iterator[tuple[slice, Values]]:
+    # All of a large file in float64 would take many times its own memory.
+    for first in range(0, len(values_NTI), BLOCK):
+        rows = slice(first, first + BLOCK)
+        yield rows, values_NTI[rows].astype(np.float64)
+
+
+def _scaled(values_NTI: Array, trained_N: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
+    scaled_NTI = np.empty(values_NTI.shape, np.float32)
     with np.errstate(all="ignore"):  # what is not finite is refused below
-        mean_I, deviation_I = np.nanmean(trained_NTI, (0, 1)), np.nanstd(trained_NTI, (0, 1))
-        # The deviation of a constant is not 0 but what its mean was rounded by.
-        constant_I = np.nanmax(trained_NTI, (0, 1)) == np.nanmin(trained_NTI, (0, 1))
-        deviation_I[constant_I] = 1
-        scaled_NTI = ((values_NTI - mean_I) / deviation_I).astype(np.float32)
-    lost_I = (np.isfinite(values_NTI) & ~np.isfinite(scaled_NTI)).any((0, 1))
-    bad_I = lost_I | ~np.isfinite(deviation_I)
+        mean_I, deviation_I = _moments(values_NTI[trained_N])
+        bad_I = ~np.isfinite(deviation_I)
+        for rows, block_NTI in _blocks(values_NTI):
+            scaled_NTI[rows] = (block_NTI - mean_I) / deviation_I
+            lost_NTI = np.isfinite(block_NTI) & ~np.isfinite(scaled_NTI[rows])
+            bad_I |= lost_NTI.any((0, 1))
     if bad_I.any():
         i = int(bad_I.argmax())
+        largest = np.nanmax(np.abs(values_NTI[..., i].astype(np.float64)))
         raise ConfigError(
-            f"task.path: feature {i + 1} reaches {np.nanmax(np.abs(values_NTI[..., i])):.3g} and "
+            f"task.path: feature {i + 1} reaches {largest:.3g} and "
             f"cannot be scaled by the mean {mean_I[i]:.3g} and the deviation {deviation_I[i]:.3g} "
             "of training. Mend its values, or give them in another unit."
         )
-    return torch.from_numpy(scaled_NTI).nan_to_num(0.0)
+    return torch.from_numpy(scaled_NTI).nan_to_num_(0.0)
+
+
+def _moments(values_NTI: Array) -> tuple[Values, Values]:
+    known_I = (~np.isnan(values_NTI)).sum((0, 1))
+    mean_I = sum(np.nansum(block, (0, 1)) for _, block in _blocks(values_NTI)) / known_I
+    squares = (np.nansum((block - mean_I) ** 2, (0, 1)) for _, block in _blocks(values_NTI))
+    # The deviation of a constant is not 0 but what its mean was rounded by.
+    constant_I = np.nanmax(values_NTI, (0, 1)) == np.nanmin(values_NTI, (0, 1))
+    return mean_I, np.where(constant_I, 1.0, np.sqrt(sum(squares) / known_I))
 
 
 def cylinder_bell_funnel(each: int, steps: int = 128) -> Labelled:

@@ -53,7 +53,8 @@ class StepMonitor(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count steps per second; have steps made with the rate the policy leaves."""
-        del pl_module
+        if getattr(pl_module, "first_batch", 0):  # a step that was half done is dropped
+            self._losses = []
         self.guard.watch(trainer.optimizers[0])
         # There is none on a CPU, where Lightning takes bf16 for 16-mixed.
         self.guard.scaled = getattr(trainer.precision_plugin, "scaler", None) is not None

@@ -127,17 +127,18 @@ def _draw(scene: _Scene, descents: Sequence[Descent], file: Path) -> None:
     figure = plt.figure(figsize=(11, 8.6), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(1.5, 1), width_ratios=(1, 1.1))
     _draw_relief(figure.add_subplot(grid[0, 0], projection="3d"), scene, descents)
-    _draw_map(figure, figure.add_subplot(grid[0, 1]), scene, descents)
+    surface = figure.add_subplot(grid[0, 1])
+    _draw_map(figure, surface, scene, descents)
     left, right = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
     for index, descent in enumerate(descents):
-        left.plot(descent.error, label=literal(descent.name), **_style(index))
+        left.plot(descent.error, **_style(index))
         right.plot(np.maximum(descent.slope, 1e-12), **_style(index))
-    _dress_step_axes(left, "error E", descents)
-    _dress_step_axes(right, "gradient norm  |∂E/∂(w, b)|", descents)
-    figure.suptitle(
-        _formula(scene.unit),
-        fontsize="x-large",
-    )
+    _dress_step_axes(left, "error E")
+    _dress_step_axes(right, "gradient norm  |∂E/∂(w, b)|")
+    figure.suptitle(_formula(scene.unit), fontsize="x-large")
+    # One for all four, below them: on the map it would lie over paths.
+    handles, labels = surface.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(file, dpi=120)
     plt.close(figure)
 
@@ -210,7 +211,6 @@ def _draw_map(figure: Figure, axes: Axes, scene: _Scene, descents: Sequence[Desc
     axes.set_ylim(scene.b_C[0], scene.b_C[-1])
     axes.set_xlabel("recurrent weight w", fontsize="large")
     axes.set_ylabel("bias b", fontsize="large")
-    axes.legend(loc="upper left", fontsize="medium", framealpha=0.9)
 
 
 def _draw_path(axes: Axes, descent: Descent, index: int) -> None:
@@ -222,13 +222,11 @@ def _draw_path(axes: Axes, descent: Descent, index: int) -> None:
     )
 
 
-def _dress_step_axes(axes: Axes, what: str, descents: Sequence[Descent]) -> None:
+def _dress_step_axes(axes: Axes, what: str) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("optimizer step", fontsize="large")
     axes.set_ylabel(what, fontsize="large")
     axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0] and len(descents) > 1:
-        axes.legend(fontsize="medium")
 
 
 def _inside(scene: _Scene, descent: Descent) -> tuple[Values, Values, Values]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import takewhile
 
+from rich.cells import cell_len, set_cell_size
+
 TITLE = 90
 """Characters of a title that a picture eight inches wide has room for."""
 LABEL = 90
@@ -53,9 +55,12 @@ def _glyphs() -> frozenset[int]:
 
 
 def cut(text: str, most: int = TITLE) -> str:
-    """Leave out the middle of a text that has too many characters."""
+    """Leave out the middle of a text that is too wide: one of CJK counts as two characters."""
     text, half = _with_glyphs(text), (most - 1) // 2
-    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+    if cell_len(text) <= most:
+        return text
+    beginning, end = set_cell_size(text, half), set_cell_size(text[::-1], half)[::-1]
+    return f"{beginning}…{end}"
 
 
 def rounded(text: str) -> str:
@@ -73,7 +78,7 @@ def brief(values: Sequence[str]) -> list[str]:
     """
     short = list(map(rounded, values))
     values = short if len(set(short)) == len(set(values)) else values
-    shared = _shared_beginning(values) if max(map(len, values), default=0) > SHORT else 0
+    shared = _shared_beginning(values) if max(map(cell_len, values), default=0) > SHORT else 0
     return [cut(f"…{value[shared:]}" if shared else value, LABEL) for value in values]
 
 

@@ -3,7 +3,10 @@
 import csv
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +22,10 @@ WRITTEN_OTHERWISE = re.compile(r"[-+]?\d+(,\d+)+(\.\d+)?|[-+]?\d+(\.\d+)?\s?%")
 NAMELESS = "\0"
 """With it begins what a column without a name is called."""
 _BEYOND = "\0beyond"
+_JUDGED = 100
+"""So many lines say which separator it is: the names of columns may hold others."""
+_UNENDED = re.compile(r"EOF inside string starting at row (\d+)")
+"""What pandas says of a quote that nothing closes; rows count from 0."""
 
 
 class Frame(NamedTuple):
@@ -63,6 +70,7 @@ def _csv(file: Path, labelled: bool) -> Frame:
     separator, names, named = _first_line(file, labelled)
     called = [name or f"{NAMELESS}{place}" for place, name in enumerate(names)]
     frame = _parsed(file, separator, [*called, _BEYOND], int(named), labelled)
+    _check_lines(frame, int(named))
     beyond = frame.pop(_BEYOND).notna().to_numpy()
     if beyond.any():
         raise ValueError(f"row {int(beyond.argmax()) + 1} {_more_than(names)}")
@@ -102,6 +110,25 @@ def _parsed(
             )
         except pd.errors.ParserWarning as warning:
             raise ValueError(f"a row {_more_than(called[:-1])}") from warning
+        except pd.errors.ParserError as error:
+            if unended := _UNENDED.search(str(error)):
+                raise _open_quote(int(unended[1])) from error
+            raise
+
+
+def _check_lines(frame: "pd.DataFrame", skipped: int) -> None:
+    # Up to the next quote, which may be another text's, the lines between would be lost unsaid.
+    texts = frame.select_dtypes(exclude=["number", "bool"])
+    breaks = texts.apply(lambda column: column.str.contains("\n", na=False, regex=False))
+    broken_N = np.asarray(breaks.any(axis=1))
+    if broken_N.any():
+        raise _open_quote(skipped + int(broken_N.argmax()))
+
+
+def _open_quote(line: int) -> ValueError:
+    return ValueError(
+        f"the quote in line {line + 1} does not end there; close it, or write the text in one line"
+    )
 
 
 def _more_than(names: Sequence[str]) -> str:
@@ -109,19 +136,28 @@ def _more_than(names: Sequence[str]) -> str:
 
 
 def _first_line(file: Path, labelled: bool) -> tuple[str, list[str], bool]:
-    with file.open(encoding="utf-8-sig") as lines:
-        first = lines.readline()
-    separator = max(",;\t", key=first.count)
-    words = [word.strip() for word in next(csv.reader([first], delimiter=separator), [])]
-    if (labelled and _holds_numbers_as_names(words)) or _holds_names(words):
+    with file.open(encoding="utf-8-sig") as opened:
+        lines = list(islice(opened, _JUDGED))
+    separator = max(",;\t", key=partial(_agreement, lines))
+    fields = next(csv.reader(lines[:1], delimiter=separator), [])
+    if any("\n" in field for field in fields):
+        raise _open_quote(0)
+    words = [field.strip() for field in fields]
+    if _holds_numbers_as_names(words, labelled) or _holds_names(words):
         return separator, words, True
     return separator, [str(place) for place in range(len(words))], False
 
 
-def _holds_numbers_as_names(words: Sequence[str]) -> bool:
+def _agreement(lines: Sequence[str], separator: str) -> tuple[int, int]:
+    """Count the lines that are of as many fields as most, if of several, and these fields."""
+    fields = Counter(len(next(csv.reader([line], delimiter=separator), [])) for line in lines)
+    return max(((count, number) for number, count in fields.items() if number > 1), default=(0, 0))
+
+
+def _holds_numbers_as_names(words: Sequence[str], labelled: bool) -> bool:
     # What pandas writes above an array; without a class it can be no sequence.
     places = [str(place) for place in range(len(words))]
-    if len(words) > 1 and words == places:
+    if labelled and len(words) > 1 and words == places:
         raise ValueError(
             f"its first line is {', '.join(places)[:40]}. If these are names of the columns, write "
             "such as are no numbers; if they are a sequence, write a line of names above"

@@ -9,9 +9,8 @@ import numpy as np
 
 from rnnexp.errors import ConfigError
 from rnnexp.tasks.files import reading
-from rnnexp.tasks.table import Values, read_rows
+from rnnexp.tasks.table import Array, read_rows
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _NAMES = "x", "y"
 _TESTED = "x_test", "y_test"
 _NUMBER = re.compile(r"[-+]?(\d{1,99}(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
@@ -21,13 +20,14 @@ class Labelled(NamedTuple):
     """Sequences, those for the test last.
 
     Args:
-        values_NTI: shape (N, T, I), in float64; a shorter sequence is NaN before it begins.
+        values_NTI: shape (N, T, I), of the file's own type: what is read may be large. A shorter
+            sequence is NaN before it begins.
         classes_N: class numbers, shape (N,), of int64.
         names: of the classes, as the file has them.
         tested: how many are there for the test.
     """
 
-    values_NTI: Values
+    values_NTI: Array
     classes_N: np.ndarray[Any, np.dtype[np.int64]]
     names: tuple[str, ...]
     tested: int
@@ -53,7 +53,7 @@ def read_labelled(path: str, test_path: str | None = None) -> Labelled:
     return _joined(path, _of_arrays(path))
 
 
-_Read = tuple[str, Values, list[str]]
+_Read = tuple[str, Array, list[str]]
 """Where sequences come from, their values and their classes."""
 
 
@@ -112,7 +112,7 @@ def _checked(path: str, arrays: Mapping[str, Array], x: str, y: str) -> _Read:
             f"{len(values)} sequences, got {classes_N.dtype} of shape {classes_N.shape}."
         )
     values_NTI = values if values.ndim == 3 else values[..., None]
-    return f"{x} of {path}", values_NTI.astype(np.float64), _texts(classes_N)
+    return f"{x} of {path}", values_NTI, _texts(classes_N)
 
 
 def _texts(classes_N: Array) -> list[str]:
@@ -129,7 +129,8 @@ def _joined(path: str, parts: Sequence[_Read]) -> Labelled:
     aligned = [_at_the_end(p[1], n, longest) for p, n in zip(parts, lengths, strict=True)]
     names, classes_N = _numbered([name for where, _, texts in parts for name in _all(where, texts)])
     tested = sum(rows for rows, _, _ in shapes[1:])
-    return Labelled(np.concatenate(aligned), classes_N, names, tested)
+    whole_NTI = np.concatenate(aligned) if tested else aligned[0]
+    return Labelled(whole_NTI, classes_N, names, tested)
 
 
 def _all(source: str, texts: list[str]) -> list[str]:
@@ -157,17 +158,22 @@ def _number(text: str) -> int | float | None:
     return int(value) if abs(value) < 2**53 and value.is_integer() else value
 
 
-def _at_the_end(values_NTI: Values, lengths_N: Array, longest: int) -> Values:
+def _at_the_end(values_NTI: Array, lengths_N: Array, longest: int) -> Array:
     """Let all sequences end with step number ``longest``; NaN stands before the shorter ones."""
     rows, _, features = values_NTI.shape
-    aligned_NTI = np.full((rows, longest, features), np.nan)
+    if (lengths_N == longest).all():
+        return values_NTI[:, :longest]
+    dtype = np.result_type(values_NTI, np.float32)  # one that has NaN
+    aligned_NTI = np.full((rows, longest, features), np.nan, dtype)
     for row, length in enumerate(lengths_N.tolist()):
         aligned_NTI[row, longest - length :] = values_NTI[row, :length]
     return aligned_NTI
 
 
-def _lengths(source: str, values_NTI: Values) -> Array:
+def _lengths(source: str, values_NTI: Array) -> Array:
     """Count the steps of each sequence up to the last that has a value."""
+    if values_NTI.dtype.kind != "f":  # of whole numbers none can be missing
+        return np.full(len(values_NTI), values_NTI.shape[1])
     steps_T = np.arange(1, values_NTI.shape[1] + 1)
     lengths_N = (~np.isnan(values_NTI).all(axis=2) * steps_T).max(axis=1)
     there_NT = steps_T <= np.maximum(lengths_N, 1)[:, None]

@@ -11,6 +11,7 @@ from rnnexp.tasks.frame import NAMELESS, WRITTEN_OTHERWISE, read_frame
 if TYPE_CHECKING:
     import pandas as pd
 
+Array = np.ndarray[Any, np.dtype[Any]]
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -21,12 +22,12 @@ class Rows(NamedTuple):
         names: of its columns, that of the class first, which may be ''; empty where the file has
             none.
         classes: a text for each row; empty where a row has no class.
-        values_NC: the numbers, shape (N, C), in float64; NaN where one is missing.
+        values_NC: the numbers, shape (N, C), of the file's own type; NaN where one is missing.
     """
 
     names: tuple[str, ...]
     classes: list[str]
-    values_NC: Values
+    values_NC: Array
 
 
 def read_columns(path: str, columns: Sequence[str] = ()) -> dict[str, Values]:
@@ -55,7 +56,8 @@ def read_columns(path: str, columns: Sequence[str] = ()) -> dict[str, Values]:
             "semicolon or a tab."
         )
     hint = ", or name the columns to be read in task.columns"
-    return {name: _checked(f"task.path={path}", name, table[name], hint) for name in names}
+    read = {name: _checked(f"task.path={path}", name, table[name], hint) for name in names}
+    return {name: values_N.astype(np.float64) for name, values_N in read.items()}
 
 
 def read_rows(key: str, path: str) -> Rows:
@@ -118,10 +120,10 @@ def _texts(column: "pd.Series") -> list[str]:
     return ["" if missing else str(v) for v, missing in zip(values, column.isna(), strict=True)]
 
 
-def _as_numbers(column: "pd.Series") -> Values:
+def _as_numbers(column: "pd.Series") -> Array:
     import pandas as pd
 
-    return np.asarray(pd.to_numeric(column, errors="coerce"), np.float64)
+    return np.asarray(pd.to_numeric(column, errors="coerce"))
 
 
 def _is_meant(column: "pd.Series") -> bool:
@@ -131,7 +133,7 @@ def _is_meant(column: "pd.Series") -> bool:
     return len(known) > 0 and bool(WRITTEN_OTHERWISE.fullmatch(str(known.iloc[0]).strip()))
 
 
-def _checked(where: str, name: str, column: "pd.Series", hint: str) -> Values:
+def _checked(where: str, name: str, column: "pd.Series", hint: str) -> Array:
     values_N = _as_numbers(column)
     bad_N = np.isinf(values_N) | (np.isnan(values_N) & column.notna().to_numpy())
     if bad_N.any():

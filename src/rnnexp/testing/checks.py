@@ -2,13 +2,24 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
-Subject = TypeVar("Subject")
+from rnnexp.discovery import place_of
+from rnnexp.registry import Entry
+
+
+class Registered(Protocol):
+    """What is examined: a plugin of whatever kind."""
+
+    @property
+    def entry(self) -> Entry:
+        """What is registered."""
+        ...
+
+
+Subject = TypeVar("Subject", bound=Registered)
 Status = Literal["ok", "fails", "skipped"]
 _LONG = 2.0
 """Seconds from which on a check is a study."""
@@ -104,24 +115,12 @@ def _examine(subject: Subject, check: Check[Subject]) -> Finding:
         return Finding(check.name, check.promise, "fails", broken=broken)
     except (Exception, SystemExit) as error:  # whatever a plugin raises
         broken = BrokenError(
-            "no exception", f"{type(error).__name__}: {error}", _place_of(error, subject)
+            "no exception", f"{type(error).__name__}: {error}", _look_at(error, subject.entry)
         )
         return Finding(check.name, check.promise, "fails", broken=broken)
     return Finding(check.name, check.promise, "ok", remark)
 
 
-def _place_of(error: BaseException, subject: object) -> str:
-    import traceback
-
-    # The engine calls a plugin and checks what it returns: the fault is the plugin's.
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
-    if frames:
-        return f"Look at {frames[-1].filename}:{frames[-1].lineno}."
-    return f"Look at {getattr(subject, 'place', 'the plugin')}."
-
-
-def _is_ours(filename: str) -> bool:
-    package = Path(__file__).parents[1]
-    folders = [package / name for name in ("testing", "recurrence", "cells", "tasks")]
-    folders.append(Path(torch.__file__).parent)
-    return any(Path(filename).is_relative_to(folder) for folder in folders)
+def _look_at(error: BaseException, entry: Entry) -> str:
+    # What calls a plugin, or is called by it, checks what it is given: the fault is the plugin's.
+    return f"Look at {place_of(error, {str(entry.file)}) or entry.place}."

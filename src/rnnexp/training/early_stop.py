@@ -1,10 +1,11 @@
 """Stop a run that does not get better."""
 
-from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import early_stopping
+
+from rnnexp.training.resume import goes_on
 
 
 class EarlyStopping(early_stopping.EarlyStopping):
@@ -13,20 +14,20 @@ class EarlyStopping(early_stopping.EarlyStopping):
     Args:
         monitor: the figure of a validation that decides; less is better.
         patience: so many validations without improvement end the run.
+        resume: of the config.
     """
 
-    def __init__(self, monitor: str, patience: int) -> None:
+    def __init__(self, monitor: str, patience: int, resume: str | None = None) -> None:
         # A figure that is not finite is no improvement; what else it is, monitor.nonfinite says.
         super().__init__(monitor, patience=patience, check_finite=False)
-        self._goes_on = True
+        self._resume, self._goes_on = resume, True
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Look whether this very run goes on, or a new one begins with the weights of another."""
         del pl_module, checkpoint
-        run = Path(str(trainer.ckpt_path)).resolve().parent.parent
-        self._goes_on = run == Path(trainer.default_root_dir).resolve()
+        self._goes_on = goes_on(trainer, self._resume)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting, up to what the config says now."""

@@ -20,6 +20,19 @@ SECONDS_BETWEEN = 1.0
 """A checkpoint costs milliseconds; validations that follow one another closely share one."""
 
 
+def goes_on(trainer: Trainer, resume: str | None) -> bool:
+    """Tell whether the run of a checkpoint goes on, or a new one begins with its weights.
+
+    Args:
+        trainer: whose fit begins with the checkpoint.
+        resume: of the config: a run that it names goes on, in another folder, too; a checkpoint
+            file of another folder starts a new one.
+    """
+    names_a_run = resume is not None and not Path(resume).is_file()
+    run = Path(str(trainer.ckpt_path)).resolve().parent.parent
+    return names_a_run or run == Path(trainer.default_root_dir).resolve()
+
+
 class ResumePoint(Callback):
     """Save after validations what an exact continuation needs beside Lightning's own state.
 
@@ -31,14 +44,20 @@ class ResumePoint(Callback):
     Args:
         checkpoint: where to save.
         limits: what says when training is over; under other limits a run that was over goes on.
+        resume: of the config.
         seconds_between: a checkpoint that is due waits until the last one is so old.
     """
 
     def __init__(
-        self, checkpoint: Path, limits: str = "", seconds_between: float = SECONDS_BETWEEN
+        self,
+        checkpoint: Path,
+        limits: str = "",
+        resume: str | None = None,
+        seconds_between: float = SECONDS_BETWEEN,
     ) -> None:
         self.checkpoint = checkpoint
         self.limits = limits
+        self.resume = resume
         self.seconds_between = seconds_between
         self.figures: dict[str, float] = {}
         self._due = False
@@ -141,8 +160,8 @@ class ResumePoint(Callback):
             cast(Any, pl_module).first_batch = done
         else:
             self._gradients = checkpoint.get("gradients", {})
-        own = Path(str(trainer.ckpt_path)).resolve().parent == self.checkpoint.resolve().parent
-        trainer.should_stop = own and checkpoint.get("ended_by") == self.limits
+        was_over = checkpoint.get("ended_by") == self.limits
+        trainer.should_stop = was_over and goes_on(trainer, self.resume)
 
 
 class RecordFirst(Callback):

@@ -2,6 +2,7 @@
 
 import math
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,17 @@ def test_each_class_is_shared_out_and_values_are_scaled_as_trained_ones(labelled
     assert trained.std((0, 1), correction=0).tolist() == pytest.approx([1, 1], abs=1e-6)
     seen = torch.cat([inputs_NTI for inputs_NTI, _ in parts.values()])
     assert len({tuple(row) for row in seen.flatten(1).tolist()}) == 60  # each is in one part
+
+
+def test_a_large_file_is_not_held_in_float64(labelled, tmp_path: Path) -> None:
+    values = RNG.integers(0, 256, (20_000, 100), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", x=values, y=np.arange(len(values)) % 2)
+    tracemalloc.start()
+    task = labelled(path=str(tmp_path / "data.npz"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (task.length, task.input_size) == (100, 1)
+    assert peak < values.size * np.dtype(np.float64).itemsize
 
 
 def test_guessing_by_shares_in_training_costs_the_baseline(labelled, arrays) -> None:

@@ -66,9 +66,12 @@ def test_long_names_are_short_in_the_picture_and_whole_in_the_numbers(
         for word in ("north", "south")
     ]
     *_, paths = draw_cliff_surface(runs, tmp_path)
-    legends = [axes.get_legend() for axes in kept[0].axes if axes.get_legend()]
-    for legend in legends:
-        names = [text.get_text() for text in legend.get_texts()[-2:]]
-        assert names == ["task.path=…north.csv", "task.path=…south.csv"]
-    assert len(legends) == 2
+    (legend,) = kept[0].legends
+    names = [text.get_text() for text in legend.get_texts()[-2:]]
+    assert names == ["task.path=…north.csv", "task.path=…south.csv"]
+    kept[0].draw_without_rendering()
+    covered = [
+        axes for axes in kept[0].axes if axes.get_tightbbox().overlaps(legend.get_window_extent())
+    ]
+    assert covered == []
     assert f"task.path={folder}north.csv" in paths.read_text()

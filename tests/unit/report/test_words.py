@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,13 @@ def test_a_long_text_lacks_its_middle() -> None:
     assert cut("short") == "short"
     assert cut("a" * 100 + "b" * 100, 11) == "aaaaa…bbbbb"
     assert len(cut("x" * 1000)) <= TITLE
+
+
+def test_a_character_of_cjk_is_as_wide_as_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "_glyphs", lambda: range(sys.maxunicode))
+    assert cut("風速" * 2 + "温度" * 2, 16) == "風速風速温度温度"
+    assert cut("風速" * 20 + "温度" * 20, 17) == "風速風速…温度温度"
+    assert brief(["風速" * 10 + end for end in (" a", " b")]) == ["…a", "…b"]
 
 
 def test_of_long_values_what_they_share_at_the_beginning_is_left_out() -> None:

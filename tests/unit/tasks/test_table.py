@@ -46,8 +46,15 @@ def test_a_table_without_names_loses_no_row(tmp_path: Path) -> None:
         ("a\n1\n\n3\n\n\n", {"a": [1, np.nan, 3]}),
         ("a, b\n1, 2\n", {"a": [1], "b": [2]}),
         ("a,b\n1,2\n3\n", {"a": [1, 3], "b": [2, np.nan]}),
+        (",0,1\n0,1.5,2\n1,2.5,3\n", {"0": [1.5, 2.5], "1": [2, 3]}),
+        ("a (s, UTC);b\n1;2\n3;4\n", {"a (s, UTC)": [1, 3], "b": [2, 4]}),
+        ('"a;b;c",d\n1,2\n', {"a;b;c": [1], "d": [2]}),
+        ('a,b,c\n1,x,True\n2,"y, z",False\n', {"a": [1, 2], "c": [1, 0]}),
     ],
-    ids=["missing first", "trailing", "trailing;", "index", "empty lines", "spaces", "short row"],
+    ids=[
+        *("missing first", "trailing", "trailing;", "index", "empty lines", "spaces", "short row"),
+        *("index of pandas", "separator in names", "separator in quotes", "texts"),
+    ],
 )
 def test_rows_and_columns_stay_where_they_are(
     tmp_path: Path, text: str, table: dict[str, list[float]]
@@ -88,6 +95,10 @@ def test_named_columns_come_in_the_order_asked_for(tmp_path: Path) -> None:
         ("2020-01-01,1.5\n2020-01-02,2.5\n", (), "its first line, .* holds names and numbers"),
         ("a\n1,,2\n", (), "a row has more fields than the 1 of the first line; are there decimal"),
         ("a,a\n1,2\n", (), "Duplicate names"),
+        ('day,a\n1,1\n"2,2\n3,3\n"4,4\n', (), "the quote in line 3 does not end there; close"),
+        ('day,a\n1,1\n\n"2,2\n3,3\n', (), "the quote in line 4 does not end there"),
+        ('1,1\n"2,2\n3,3"\n', (), "the quote in line 2 does not end there"),
+        ('day,"a\n1,1\n2",2\n', (), "the quote in line 1 does not end there"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -100,7 +101,8 @@ FAULTS = [
 
 
 def subject_of(plugins: Registry, cls: type) -> CellSubject:
-    return CellSubject(replace(plugins.get("cell", "elman"), name=cls.__name__.lower(), cls=cls))
+    entry, file = plugins.get("cell", "elman"), Path(inspect.getfile(cls))
+    return CellSubject(replace(entry, name=cls.__name__.lower(), cls=cls, file=file))
 
 
 @pytest.mark.parametrize(("name", "cls"), FAULTS, ids=lambda v: getattr(v, "__name__", v))
@@ -229,9 +231,9 @@ def test_an_exception_in_a_plugin_is_a_finding(plugins: Registry, error: BaseExc
     assert "test_checks.py:" in finding.broken.look
 
 
-def test_what_does_not_apply_is_skipped() -> None:
+def test_what_does_not_apply_is_skipped(plugins: Registry) -> None:
     def run(subject: object) -> None:
         raise DoesNotApplyError("no reason to ask")
 
-    (finding,) = examine(object(), [Check("x", "a promise", run)])
+    (finding,) = examine(subject_of(plugins, Sound), [Check("x", "a promise", run)])
     assert (finding.status, finding.remark) == ("skipped", "no reason to ask")

@@ -1,11 +1,15 @@
 """Each check of the contract of a task finds the fault that it is for, and no other."""
 
+import json
+import re
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rnnexp.registry import Registry
+from rnnexp.tasks import StoredTask
 from rnnexp.testing import TASK_CHECKS, Finding, TaskSubject, examine
 from rnnexp.testing.checks import Check
 
@@ -87,3 +91,30 @@ def test_what_has_the_size_of_a_training_batch_is_named_as_the_cause(plugins: Re
     assert "size of tensor a (32)" in finding.broken.seen
     (finding,) = find(plugins, SizeInTest, CHECKS["splits"])
     assert words not in finding.broken.look, "it has as many rows as it should"
+
+
+class Misread(StoredTask):
+    """Has no sequences."""
+
+    length, input_size, output_size = 3, 2, 2
+
+    def sequences(self):
+        return json.loads("nothing")
+
+
+class Given(Misread):
+    """Has none either, and does not say so."""
+
+    def sequences(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"), [(Misread, r"\S*/test_task_checks.py:\d+"), (Given, "Given in .*")]
+)
+def test_the_place_of_a_fault_is_in_the_file_of_the_task(
+    plugins: Registry, cls: type, words: str
+) -> None:
+    entry = replace(plugins.get("task", "digits"), cls=cls, file=Path(__file__))
+    (finding,) = examine(TaskSubject(entry), [CHECKS["batches"]])
+    assert re.fullmatch(rf"Look at {words}\.", finding.broken.look)

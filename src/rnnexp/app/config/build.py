@@ -50,10 +50,9 @@ class Plan:
         clip = self.values["clip"]
         return clip["max_norm"] if clip["by"] == "norm" else None
 
-    @property
-    def most_steps(self) -> int:
-        """The optimizer steps after which the run is over, as far as that is known by now."""
-        return steps_of_run(self.values, self.task, self.pattern)
+    def most_steps(self, *, read: bool = False) -> int:
+        """Count the optimizer steps after which the run is over; see `steps_of_run`."""
+        return steps_of_run(self.values, self.task, self.pattern, read=read)
 
 
 def make_plan(values: Values) -> Plan:

@@ -124,7 +124,7 @@ def check_jobs(
 def _checked(overrides: list[str], multirun: bool) -> list[Job]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         whole = _composed_with_hydra(overrides)
-        check_switches(parse(overrides), whole)
+        check_switches(parse(with_params(whole["hydra"].sweeper.get("params"), overrides)), whole)
         if not (multirun or str(whole["hydra"].mode or "").endswith("MULTIRUN")):
             plan = _check(overrides, lambda job: _alone(whole, job))
             return [Job(overrides, plan, alone=True)]
@@ -198,7 +198,7 @@ def _alone(whole: DictConfig, overrides: list[str]) -> DictConfig:
 
 def _expand(hydra: DictConfig, overrides: list[str]) -> _Expanded:
     check_launcher_options(hydra.launcher)
-    merged = with_params(hydra.sweeper.get("params") or {}, overrides)
+    merged = with_params(hydra.sweeper.get("params"), overrides)
     check_varied(parse(merged))
     if str(hydra.sweeper.get("_target_")).startswith(_SEARCHES):
         settings, corners = corners_of(hydra, overrides)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -30,15 +30,15 @@ def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[
         raise unreadable(overrides, error) from error
 
 
-def with_params(params: Mapping[str, object], overrides: Sequence[str]) -> list[str]:
+def with_params(params: Mapping[str, object] | None, overrides: Sequence[str]) -> list[str]:
     """Put what a config has a sweep vary before the overrides of a command, which win.
 
     Args:
-        params: ``hydra.sweeper.params``: values by key, as on a command line.
+        params: ``hydra.sweeper.params``: values by key, as on a command line; None has none.
         overrides: those of the command.
     """
     given = {override.key_or_group for override in parse(overrides)}
-    own = [f"{key}={value}" for key, value in params.items() if key not in given]
+    own = [f"{key}={value}" for key, value in (params or {}).items() if key not in given]
     return [*own, *overrides]
 
 
@@ -80,7 +80,8 @@ def check_switches(overrides: Sequence[Override], config: DictConfig) -> None:
 
 def _values_of(override: Override) -> list[tuple[str, str]]:
     key = override.key_or_group
-    if override.is_discrete_sweep():
+    # glob(*) is of choices of a group, which Hydra looks up later; none is a switch.
+    if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
         return [(key, value) for value in override.sweep_string_iterator()]
     return list(_values_in(key, override.value()))
 

@@ -1,14 +1,20 @@
 """Try a learning-rate schedule over the steps that a run will take."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from copy import copy
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.optim.lr_scheduler import LRScheduler
 
+from rnnexp.errors import ConfigError
 from rnnexp.tasks import GeneratedTask, Pattern, Task
 from rnnexp.tasks.stream import BatchStream
+
+if TYPE_CHECKING:
+    from rnnexp.app.config.build import Plan
 
 _FIRST = 1000
 """So many steps are tried one after the other, as training takes them."""
@@ -20,7 +26,31 @@ _ROUNDING = 1e-9
 """What a rate may lie below zero, as a share of the largest so far."""
 
 
-def steps_of_run(values: Mapping[str, Any], task: Task, pattern: Pattern) -> int:
+def over_steps_of(plan: "Plan", attempt: Callable[[int], None]) -> None:
+    """Try what is to last for a run, over all steps that it may have.
+
+    Args:
+        plan: of the run. Where the attempt fails and fewer epochs may end the run before, its data
+            is read, to count the steps that it will have.
+        attempt: takes the number of steps.
+
+    Raises:
+        ConfigError: the attempt over these fails.
+    """
+    most = steps = plan.most_steps()
+    try:
+        attempt(most)
+    except ConfigError:
+        with suppress(Exception):  # why it cannot be read, the run says
+            steps = plan.most_steps(read=True)
+        if steps == most:
+            raise
+        attempt(steps)
+
+
+def steps_of_run(
+    values: Mapping[str, Any], task: Task, pattern: Pattern, *, read: bool = False
+) -> int:
     """Count the steps after which a run is over.
 
         min(max_steps, max_epochs * ceil(batches of an epoch / accumulate))
@@ -30,12 +60,14 @@ def steps_of_run(values: Mapping[str, Any], task: Task, pattern: Pattern) -> int
         task: made of it. Only one whose sequences are drawn knows its epochs without reading data;
             of any other it is max_steps.
         pattern: where targets stand.
+        read: whether data is to be read for it.
     """
     trainer = values["trainer"]
     most: int = trainer["max_steps"]
-    if trainer["max_epochs"] is None or not isinstance(task, GeneratedTask):
+    if trainer["max_epochs"] is None or not (read or isinstance(task, GeneratedTask)):
         return most
-    batches = len(BatchStream(task, "train", pattern, values["unroll"]["window"]))
+    # A copy keeps what it reads to itself: the plans of a sweep would hold the data of each job.
+    batches = len(BatchStream(copy(task), "train", pattern, values["unroll"]["window"]))
     return min(most, trainer["max_epochs"] * -(-batches // trainer["accumulate"]))
 
 

@@ -12,6 +12,7 @@ from pytorch_lightning.strategies import StrategyRegistry
 from rnnexp.app.config.build import Plan, make_plan
 from rnnexp.app.config.memory import check_batch
 from rnnexp.app.config.probe import made, try_optimizer
+from rnnexp.app.config.schedule import over_steps_of
 from rnnexp.app.config.schema import GROUPS, RootOptions
 from rnnexp.app.config.words import unknown_key
 from rnnexp.errors import ConfigError, suggest
@@ -208,7 +209,7 @@ def _check_teacher(unroll: Mapping[str, Any]) -> None:
 
 
 def _check_optimizer(values: Mapping[str, Any], plan: Plan) -> None:
-    optimizer, trainer = values["optimizer"], values["trainer"]
+    optimizer, scheduler, trainer = (values[k] for k in ("optimizer", "scheduler", "trainer"))
     mixed = trainer["precision"].endswith("-mixed")
     if optimizer.get("fused") and mixed and values["clip"]["by"] != "none":
         raise ConfigError(
@@ -217,7 +218,7 @@ def _check_optimizer(values: Mapping[str, Any], plan: Plan) -> None:
             "Use optimizer.fused=false, clip=none or another precision."
         )
     steps = trainer["accelerator"] == "cpu"  # elsewhere torch can do what it cannot here
-    try_optimizer(optimizer, values["scheduler"], plan.trained, plan.most_steps, steps=steps)
+    over_steps_of(plan, lambda n: try_optimizer(optimizer, scheduler, plan.trained, n, steps=steps))
 
 
 def _check_experiment_name(name: str) -> None:

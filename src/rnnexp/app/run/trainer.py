@@ -100,7 +100,7 @@ def _callbacks(
     plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place
 ) -> list[Callback]:
     monitor = StepMonitor(_guard(plan.values))
-    point = ResumePoint(folder / "checkpoints" / LAST, _limits(plan.values))
+    point = ResumePoint(folder / "checkpoints" / LAST, _limits(plan.values), plan.values["resume"])
     stops = plan.values["tracking"]["disk_full"] == "stop"
     disk = StopOnFullDisk(lambda: log.problem if log else None, point if stops else None)
     # The first three look at the state between two batches: before any other touches the next one.
@@ -146,9 +146,9 @@ def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> l
 
 def _changing(values: Values, judged: str) -> list[Callback]:
     callbacks: list[Callback] = []
-    options = values["trainer"]
-    if options["early_stop_after"] is not None:
-        callbacks.append(EarlyStopping(judged, options["early_stop_after"]))
+    patience = values["trainer"]["early_stop_after"]
+    if patience is not None:
+        callbacks.append(EarlyStopping(judged, patience, values["resume"]))
     term = omega_term(values)
     if term is not None:
         callbacks.append(OmegaRegulariser(term))

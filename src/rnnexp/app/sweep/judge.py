@@ -10,6 +10,7 @@ from rnnexp.app.jobs.log import LOG, log_tail
 from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.items import Item
+from rnnexp.errors import EXIT_FAILED
 from rnnexp.tracking import RunHeader, RunLog, Tracking, close_journal, provenance
 from rnnexp.tracking.outcome import Outcome
 
@@ -47,7 +48,7 @@ def judge(
     if code in STOPPED and not (stopped or timed_out):
         outcome.error = f"{outcome.error or how}{_NOT_SENT}"
     else:
-        outcome.error = how if timed_out or code is None else f"its process ended early, {how}"
+        outcome.error = how if timed_out or code is None else _early(item.folder, how, code)
     reason = pruned_at(item.folder)
     if reason is not None:
         outcome.pruned, outcome.status, outcome.error = True, "KILLED", reason
@@ -89,6 +90,12 @@ def _holds(outcome: Outcome, timed_out: bool, stopped: bool) -> bool:
     """Whether what the job has written of its end is so: it takes every signal for a meant one."""
     told = outcome.error is not None and not timed_out
     return told and (stopped or outcome.pruned or outcome.status != "KILLED")
+
+
+def _early(folder: Path, how: str, code: int) -> str:
+    # An error that nothing could write down yet is what the process said last.
+    said = log_tail(folder, 1).removeprefix("rnnexp: ") if code == EXIT_FAILED else ""
+    return ": ".join(filter(None, (f"its process ended early, {how}", said)))
 
 
 def _end_record(

@@ -38,10 +38,16 @@ def summarise(sweep: "Sweep", parent: RunLog, outcomes: Sequence[Outcome]) -> No
     """
     finished = f"{sum(outcome.well for outcome in outcomes)} of {sweep.whole}"
     best = sweep.best(outcomes)
-    parent.tags({"rnnexp.sweep.finished": finished, "rnnexp.sweep.jobs": str(sweep.whole), **best})
     words = best.get("rnnexp.sweep.best")
     lines = [f"**{finished}** runs finished", *([f"Best: {words}"] if words else [])]
-    parent.tags({"mlflow.note.content": "\n\n".join(lines)})
+    parent.tags(
+        {
+            "rnnexp.sweep.finished": finished,
+            "rnnexp.sweep.jobs": str(sweep.whole),
+            **best,
+            "mlflow.note.content": "\n\n".join(lines),
+        }
+    )
     file = write_summary(sweep.folder, outcomes)
     if file is not None:
         parent.artifact(file)

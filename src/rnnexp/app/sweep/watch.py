@@ -133,7 +133,9 @@ class SweepWatcher:
         self.say(self.sweep.how(outcome))
         if has_log:  # else it tells no more
             lines = log_tail(item.folder, 5 + 1).splitlines()
-            for line in [line for line in lines if line != f"rnnexp: {outcome.how}"][-5:]:
+            how = outcome.how
+            unsaid = [line for line in lines if not how.endswith(line.removeprefix("rnnexp: "))]
+            for line in unsaid[-5:]:
                 self.say(f"    {line}")
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:

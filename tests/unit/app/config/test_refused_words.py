@@ -1,5 +1,7 @@
 """What is no callback, or no choice of a group, is refused with the word that was meant."""
 
+from pathlib import Path
+
 import pytest
 
 from rnnexp.app.config.compose import check_jobs, prepare
@@ -160,6 +162,22 @@ def test_nor_is_one_among_several_keys(workdir: object, sign: str) -> None:
     prepare([])
     with pytest.raises(UserError, match=r"trainer\.deterministic: expected true or false, got 5"):
         check_jobs([sign + "trainer={deterministic: 5}"], multirun=False, config_dir=None)
+
+
+def test_nor_is_one_that_a_config_has_a_sweep_vary(workdir: Path) -> None:
+    file = workdir / "conf" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    varied = "hydra: {sweeper: {params: {trainer.deterministic: '0,3'}}}"
+    file.write_text(f"# @package _global_\n{varied}\n")
+    prepare([])
+    with pytest.raises(UserError, match=r"trainer\.deterministic: expected true or false, got 3"):
+        check_jobs(["experiment=mine"], multirun=True, config_dir=str(workdir / "conf"))
+
+
+def test_choices_of_a_group_are_none(workdir: Path) -> None:
+    prepare([])
+    jobs = check_jobs(["clip=glob(n*)"], multirun=True, config_dir=None)
+    assert [job.overrides for job in jobs] == [["clip=none"], ["clip=norm"]]
 
 
 @pytest.mark.parametrize("word", ["check_finite=1", "check_finite=0,true", "check_finite=yes"])

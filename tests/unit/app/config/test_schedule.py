@@ -2,6 +2,7 @@
 
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ STEPS = [
 def test_a_run_is_over_with_its_last_epoch(workdir: object, words: list[str], steps: int) -> None:
     prepare([])
     plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
-    assert plan.most_steps == steps
+    assert plan.most_steps() == steps
 
 
 def test_a_schedule_is_tried_to_the_end_of_the_last_epoch(workdir: object) -> None:
@@ -101,3 +102,18 @@ def test_a_schedule_is_tried_to_the_end_of_the_last_epoch(workdir: object) -> No
     assert check_jobs(words, multirun=False, config_dir=None)
     with pytest.raises(UserError, match="After 14 of 15 steps: Tried to step"):
         check_jobs([*words, "task.train_batches=8", "trainer.max_steps=15"], False, None)
+
+
+def test_data_is_read_to_count_epochs_where_a_schedule_ends_before_the_run(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare([])
+    words = ["task=digits", "task.batch_size=100", "trainer.max_epochs=2"]  # of 12 full batches
+    words += ["scheduler._target_=torch.optim.lr_scheduler.OneCycleLR", "+scheduler.max_lr=0.1"]
+    (job,) = check_jobs([*words, "+scheduler.total_steps=24"], multirun=False, config_dir=None)
+    assert "_data" not in vars(job.plan.task), "it is not kept"
+    with pytest.raises(UserError, match="After 23 of 24 steps: Tried to step"):
+        check_jobs([*words, "+scheduler.total_steps=23"], multirun=False, config_dir=None)
+    monkeypatch.setattr(type(job.plan.task), "sequences", None)
+    with pytest.raises(UserError, match="After 24 of 1000 steps: Tried to step"):
+        check_jobs([*words, "+scheduler.total_steps=24"], multirun=False, config_dir=None)

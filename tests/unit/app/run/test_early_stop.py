@@ -39,6 +39,13 @@ def test_it_trains_no_more_however_often_it_goes_on(early: Path) -> None:
         assert trained(early, checkpoint).global_step == STOPPED_AT
 
 
+def test_elsewhere_it_goes_on_as_the_same_run(early: Path, tmp_path: Path) -> None:
+    checkpoint = find_checkpoint(early).path
+    assert trained(tmp_path, checkpoint, f"resume={early}").global_step == STOPPED_AT
+    words = [f"resume={early}", "trainer.early_stop_after=2"]
+    assert trained(tmp_path, checkpoint, *words).global_step == STOPPED_AT + 5
+
+
 def test_a_figure_that_is_not_finite_is_no_improvement_and_no_more(tmp_path: Path) -> None:
     prepare([])
     words = ["optimizer.lr=1e38", "clip=norm", "trainer.val_every=1", "trainer.max_steps=9"]

@@ -26,13 +26,16 @@ def planned(*words: str) -> Plan:
     return check_jobs([*WORDS, *words], multirun=False, config_dir=None)[0].plan
 
 
-def norm_of_mean(plan: Plan, checkpoint: Path, batches: Sequence[int]) -> float:
+def loss_and_norm(plan: Plan, checkpoint: Path, batches: Sequence[int]) -> list[float]:
     module = build_module(plan)
     module.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
+    mean = 0.0
     for batch in (plan.task.batch("train", number) for number in batches):
         outputs, _ = module.network(batch.inputs_TBI)
-        (plan.task.loss(outputs, batch.targets) / len(batches)).backward()
-    return GroupNorms(module.network).total()
+        loss = plan.task.loss(outputs, batch.targets) / len(batches)
+        loss.backward()
+        mean += float(loss.detach())
+    return [mean, GroupNorms(module.network).total()]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,7 @@ def norm_of_mean(plan: Plan, checkpoint: Path, batches: Sequence[int]) -> float:
         ("trainer.accumulate=3", "trainer.accumulate=3 task.train_batches=4", ["56", "7"]),
     ],
 )
-def test_a_gradient_is_the_mean_over_what_its_step_takes(
+def test_loss_and_gradient_are_the_mean_over_what_its_step_takes(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, then: str, now: str, steps: list[str]
 ) -> None:
     torch.set_num_threads(1)
@@ -60,7 +63,8 @@ def test_a_gradient_is_the_mean_over_what_its_step_takes(
     plan, log = planned(*now.split()), RunLog(workdir, RunHeader("a", "b", {}, {}), "none", None)
     fit(plan, workdir, log, StopRequest(), kept)
     log.end("FINISHED")
-    norms = dict(load_run(workdir).metrics["grad/raw_norm"])
+    points = load_run(workdir).metrics
+    figures = [dict(points[name]) for name in ("train/loss", "grad/raw_norm")]
     for step, batches in enumerate(steps, done + 1):
-        expected = norm_of_mean(plan, kept, [int(number) for number in batches])
-        assert norms[step] == pytest.approx(expected, rel=1e-4), batches
+        expected = loss_and_norm(plan, kept, [int(number) for number in batches])
+        assert [f[step] for f in figures] == pytest.approx(expected, rel=1e-4), batches

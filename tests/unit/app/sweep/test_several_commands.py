@@ -157,8 +157,9 @@ def test_what_an_earlier_command_varied_stays_a_column(workdir: Path) -> None:
 def test_its_record_describes_it(workdir: Path) -> None:
     best = "adding-lstm-clip_norm-s2, val/loss_best 2"
     note = read_all(command("0,1,2", failed=[1]).folder / "journal.jsonl")
-    (words,) = [n for r in note if (n := r.get("values", {}).get("mlflow.note.content"))]
-    assert words == f"**2 of 3** runs finished\n\nBest: {best}"
+    (tags,) = [v for r in note if "mlflow.note.content" in (v := r.get("values", {}))]
+    assert tags["mlflow.note.content"] == f"**2 of 3** runs finished\n\nBest: {best}"
+    assert tags["rnnexp.sweep.finished"] == "2 of 3", "one record of both"
 
 
 @pytest.mark.parametrize("parent_is_deleted", [False, True])

@@ -111,8 +111,9 @@ def test_one_that_was_ended_while_it_waited_is_left_to_the_other(
     sweep.close(stopped=True)
 
 
+@pytest.mark.parametrize("written", [True, False])
 def test_the_reason_of_a_failed_job_is_said_once(
-    workdir: Path, capsys: pytest.CaptureFixture[str]
+    workdir: Path, capsys: pytest.CaptureFixture[str], written: bool
 ) -> None:
     sweep = opened()
     task = JobTask(sweep.items[0])
@@ -120,12 +121,16 @@ def test_the_reason_of_a_failed_job_is_said_once(
     watcher.started(task)
     sweep.freeze(task.item, 1)
     outcome = Outcome(task.name, str(task.item.folder), error="the cell broke")
-    outcome.write()
-    task.log.write_text(f"a warning\nrnnexp: {outcome.how}\n")
+    if written:
+        outcome.write()
+    task.log.write_text(f"a warning\nrnnexp: {outcome.how if written else outcome.error}\n")
     assert not watcher.ended(Ended(task, 1, None, 1.0, False))
     said = capsys.readouterr().err
     assert said.count("the cell broke") == 1
     assert "a warning" in said
+    kept = outcome_of(task.item.folder)
+    assert kept is not None
+    assert str(kept.error).endswith("the cell broke")
     assert sweep.told == {task.item.folder}
     sweep.close(stopped=False)
 
