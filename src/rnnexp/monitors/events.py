@@ -12,7 +12,9 @@ from rnnexp.tracking.journal import append_line, read_all
 FILE = "cliffs.jsonl"
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """JSON has no such numbers: they are written as words, so that any reader can take the file."""
-_TEXTS = ("kind", "group")
+_TEXTS = ("kind", "group", "cell", "cause", "origin")
+Cause = Literal["batch", "weights", "both"]
+Origin = Literal["time", "outputs", "both"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,17 @@ class CliffEvent:
             step, that with the largest norm of dL/dh_t, without a trace the last.
         reverse: whether that group is of a cell that reads the sequence from its end.
         begin: steps of the sequence before the first of ``grad_norm_T``, under truncated BPTT.
+        cell: whose norms these are, such as ``layer0``.
+        control_norms: raw norms that the batches of the steps before have with the weights of this
+            one; empty where none could be tried.
+        loss_median: running median of the loss; NaN before there is one.
+        usual_step: the step of the last record of the flow before, with which ``grad_norm_T`` is
+            compared; None without one of this place in the sequence.
+        usual_source: ||dL/dh_t|| there, at the last step that has a gradient.
+        usual_peak: the largest there.
+        cause: whether another batch has such a gradient with the same weights; None if not known.
+        origin: whether the gradient has grown on its way back through time, or is larger where it
+            enters, than usual; None if not known.
     """
 
     step: int
@@ -58,6 +71,14 @@ class CliffEvent:
     batch_seed: int
     reverse: bool = False
     begin: int = 0
+    cell: str = ""
+    control_norms: tuple[float, ...] = ()
+    loss_median: float = math.nan
+    usual_step: int | None = None
+    usual_source: float = math.nan
+    usual_peak: float = math.nan
+    cause: Cause | None = None
+    origin: Origin | None = None
 
     def to_json(self) -> str:
         """Write the event as one line of strict JSON."""

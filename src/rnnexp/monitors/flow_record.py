@@ -14,6 +14,13 @@ NOTHING_ARRIVES = -45.0
 Profile = Callable[[Norms, int], None]
 """Takes the norms of dL/dh_t over t by cell, and the step they are of."""
 
+Tell = Callable[[int, Sequence[Flow]], None]
+"""Takes the step of a record, and its flows."""
+
+
+def _nobody(step: int, flows: Sequence[Flow]) -> None:
+    del step, flows
+
 
 class FlowRecord:
     """Joins what the windows of a sequence show of dL/dh_t, each at a step of its own.
@@ -27,10 +34,11 @@ class FlowRecord:
     Args:
         every: steps between two records; None for none.
         write: takes the norms, NaN at steps that no gradient was computed of.
+        tell: takes the flows, by place in the sequence.
     """
 
-    def __init__(self, every: int | None, write: Profile) -> None:
-        self._every, self._write = every, write
+    def __init__(self, every: int | None, write: Profile, tell: Tell = _nobody) -> None:
+        self._every, self._write, self._tell = every, write, tell
         self._next = 0
         self._parts: list[Flow] | None = None
 
@@ -76,6 +84,7 @@ class FlowRecord:
         flows = flows_of(parts[: max(ends, default=0)])
         if not flows:  # the backend shows none
             return {}
+        self._tell(step, flows)
         self._write(_whole(flows), step)
         return _figures(max(flows, key=lambda flow: flow.peak).norms)
 

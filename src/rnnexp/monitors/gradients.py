@@ -72,7 +72,7 @@ class StepMonitor(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Measure the raw norm, before Lightning clips."""
-        self.groups = self._norms_of(pl_module).measure()
+        self.groups = self.norms_of(pl_module).measure()
         self._raw = total(self.groups)
         self._untouched = _lies_below(self._raw, trainer.gradient_clip_val)
         self._judged, self._loss = self._loss, 0.0
@@ -150,7 +150,7 @@ class StepMonitor(Callback):
         self.guard.skipped = self.guard.rollbacks = 0
 
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
-        clipped = raw if self._untouched else self._norms_of(pl_module).total()
+        clipped = raw if self._untouched else self.norms_of(pl_module).total()
         self._steps += 1
         if math.isfinite(raw):  # another has no size, and was skipped rather than clipped
             self._clipped += clipped < raw * (1 - _SAME)
@@ -169,7 +169,8 @@ class StepMonitor(Callback):
             known.add("grad/clipped_fraction")
         return {key: value for key, value in self.latest.items() if key not in known}
 
-    def _norms_of(self, pl_module: LightningModule) -> GroupNorms:
+    def norms_of(self, pl_module: LightningModule) -> GroupNorms:
+        """Give what measures the norms of a module's network."""
         if self._groups is None:
             self._groups = GroupNorms(getattr(pl_module, "network", pl_module))
         return self._groups

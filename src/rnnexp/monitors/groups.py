@@ -11,7 +11,7 @@ from rnnexp.recurrence import RecurrentNetwork
 _KINDS = {"weight_ih": "input", "weight_hh": "recurrent", "bias": "bias"}
 """What a parameter's name begins with, and the group that it belongs to; ``cell`` for others."""
 READOUT = "readout"
-_REVERSE = "_reverse"
+REVERSE = "_reverse"
 
 
 def cell_name(index: int, directions: int = 1) -> str:
@@ -25,7 +25,7 @@ def cell_name(index: int, directions: int = 1) -> str:
         directions: of the network.
     """
     layer, direction = divmod(index, directions)
-    return f"layer{layer}{_REVERSE if direction else ''}"
+    return f"layer{layer}{REVERSE if direction else ''}"
 
 
 def cell_names(network: RecurrentNetwork) -> list[str]:
@@ -67,12 +67,12 @@ def split_group(group: str) -> tuple[str, str]:
 
 def layer_of(cell: str) -> int | None:
     """Read the layer off a cell's name; None for no cell."""
-    return int(cell.removeprefix("layer").removesuffix(_REVERSE)) if cell else None
+    return int(cell.removeprefix("layer").removesuffix(REVERSE)) if cell else None
 
 
 def is_reverse(cell: str) -> bool:
     """Tell whether a cell of this name reads the sequence from its end."""
-    return cell.endswith(_REVERSE)
+    return cell.endswith(REVERSE)
 
 
 def dominating(norms: Mapping[str, float]) -> str:

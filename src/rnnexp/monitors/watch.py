@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.optim import Optimizer
 
 from rnnexp.errors import ConfigError, NonFiniteError
 from rnnexp.monitors.cliffs import Cliff
 from rnnexp.monitors.cliffs_by_window import WindowedDetector
+from rnnexp.monitors.control import control_norms, loss_scale
 from rnnexp.monitors.events import FILE, CliffEvent, append_event
-from rnnexp.monitors.flow import peak_step
 from rnnexp.monitors.flow_record import FlowRecord, Profile
 from rnnexp.monitors.gradients import StepMonitor
-from rnnexp.monitors.groups import dominating, is_reverse, layer_of, split_group
-from rnnexp.monitors.passes import Flow, Pass, flow_of, flows_of, peak_of
+from rnnexp.monitors.groups import total
+from rnnexp.monitors.located import Step, locate
+from rnnexp.monitors.passes import Flow, Pass, flow_of
+from rnnexp.monitors.usual import Usual
 from rnnexp.recurrence import RecurrentNetwork, Trace, choose_backend
 from rnnexp.tasks import Batch
 from rnnexp.tracking.journal import forget_after
@@ -58,10 +61,13 @@ class CliffWatch(Callback):
         monitor.logs = False  # one record a step, with the figures of both
         self.options = options
         self.detector = detector or WindowedDetector()
-        self.flow = FlowRecord(options.flow_every, options.profile)
+        self.usual = Usual()
+        self.flow = FlowRecord(options.flow_every, options.profile, self.usual.note_flow)
         self.count = 0
         self._largest, self._largest_step = 0.0, 0
         self._window_max = 0.0
+        self._found: Cliff | None = None
+        self._control: tuple[float, ...] = ()
         self._pending: CliffEvent | None = None
         self._traced_anyway = False
         self._batch: Batch | None = None
@@ -87,12 +93,22 @@ class CliffWatch(Callback):
         wanted = self.flow.wants(trainer.global_step, before) or self._traced_anyway
         layers = _network_of(pl_module).layers if wanted else []
         cast(Any, pl_module).traces = [Trace() for _ in layers]  # what its next step fills
-        self._scale = _loss_scale(trainer) if wanted else 1.0
+        self._scale = loss_scale(trainer) if wanted else 1.0
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Judge the step while the weights are there that it is made with."""
+        del optimizer
+        norm, place = total(self.monitor.groups), self._batch.before if self._batch else 0
+        self._found = self.detector.observe(trainer.global_step + 1, norm, place)
+        if self._found is not None:
+            self._measure_control(trainer, pl_module, norm)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Judge the step, and record what is due."""
+        """Record what is due."""
         del outputs, batch, batch_idx
         self._complete(self.monitor.loss)
         self._note_pass(pl_module)
@@ -102,11 +118,11 @@ class CliffWatch(Callback):
         passes, self._passes = self._passes, []
         figures = dict(self.monitor.news)
         figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
-        figures |= self.flow.finish(step)
-        cliff = self.detector.observe(step, raw, self._place)
-        if cliff is not None:
-            self._note(cliff, passes, self.monitor.latest)
+        if self._found is not None:
+            self._note(self._found, passes, self.monitor.latest)
             figures |= {"grad/cliff": raw, "cliffs/count": float(self.count)}
+        figures |= self.flow.finish(step)
+        self.usual.note_loss(self.monitor.latest["train/loss"])
         figures |= self._widest(step, raw)
         self.monitor.groups = {}
         if trainer.logger is not None:
@@ -125,7 +141,7 @@ class CliffWatch(Callback):
             refused = self.monitor.refused(trainer)
             self._complete(refused.get("train/loss"))
             self._note_pass(pl_module)
-            self._note_refused(trainer.global_step + 1, refused)
+            self._note_refused(trainer, pl_module, refused)
         self._complete(None)
 
     def summary(self) -> dict[str, float]:
@@ -139,8 +155,8 @@ class CliffWatch(Callback):
         pending = None if self._pending is None else self._pending.to_json()
         passes = [asdict(flow_of(each)) for each in self._passes]  # of a step that is half done
         rest = {"window": self._window_max, "pending": pending, "passes": passes}
-        parts = {"detector": self.detector.state_dict(), "flow": self.flow.state_dict()}
-        return {**counts, **rest, **parts}
+        seen = {"flow": self.flow.state_dict(), "usual": self.usual.state_dict()}
+        return {**counts, **rest, "detector": self.detector.state_dict(), **seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with them."""
@@ -151,6 +167,8 @@ class CliffWatch(Callback):
         self.detector.load_state_dict(state_dict["detector"])
         if "flow" in state_dict:  # older checkpoints have none
             self.flow.load_state_dict(state_dict["flow"])
+        if "usual" in state_dict:
+            self.usual.load_state_dict(state_dict["usual"])
         self._passes = [Flow(**each) for each in state_dict.get("passes", ())]
 
     def count_anew(self) -> None:
@@ -167,12 +185,15 @@ class CliffWatch(Callback):
             self._place = self._batch.before
             self._batch = None
 
-    def _note_refused(self, step: int, refused: Mapping[str, float]) -> None:
+    def _note_refused(
+        self, trainer: Trainer, pl_module: LightningModule, refused: Mapping[str, float]
+    ) -> None:
         # A loss that is not finite may have a gradient that is.
         norm = refused.get("grad/raw_norm", math.nan)
         seen = math.nan if math.isfinite(norm) else norm
-        cliff = self.detector.observe(step, seen, self._place)
+        cliff = self.detector.observe(trainer.global_step + 1, seen, self._place)
         if cliff is not None:
+            self._measure_control(trainer, pl_module, seen)
             told = replace(cliff, norm=norm, ratio=norm / cliff.median)
             self._note(told, self._passes, refused)
 
@@ -189,28 +210,15 @@ class CliffWatch(Callback):
         self.count += 1
         if math.isfinite(cliff.norm) and cliff.norm > self._largest:
             self._largest, self._largest_step = cliff.norm, cliff.step
-        kind, cell = split_group(dominating(self.monitor.groups))
-        flow = max(flows_of(passes), key=lambda flow: flow.peak, default=None)
-        profile = _profile_of(flow, cell)
-        begin = flow.begin if flow else 0
-        self._pending = CliffEvent(
-            step=cliff.step,
-            kind=cliff.kind,
-            loss_before=latest.get("train/loss", math.nan),
-            loss_after=None,
-            raw_norm=cliff.norm,
-            clipped_norm=latest.get("grad/clipped_norm", math.nan),
-            median=cliff.median,
-            ratio=cliff.ratio,
-            group=kind,
-            layer=layer_of(cell),
-            time_step=begin + peak_step(profile) + 1 if len(profile) else None,
-            grad_norm_T=tuple(profile),
-            lr=latest.get("train/lr", math.nan),
-            batch_seed=flow.seed if flow else next((p.seed for p in reversed(passes)), 0),
-            reverse=is_reverse(cell),
-            begin=begin,
-        )
+        step = Step(latest, self.monitor.groups, passes, self._control)
+        self._pending = locate(cliff, step, self.usual)
+        self._found, self._control = None, ()
+
+    def _measure_control(self, trainer: Trainer, pl_module: LightningModule, norm: float) -> None:
+        guard = self.monitor.guard
+        if math.isfinite(norm) or guard.policy != "rollback":  # which has changed the weights
+            norms, done = self.monitor.norms_of(pl_module), len(self._passes) + 1
+            self._control = control_norms(trainer, pl_module, norms, done)
 
     def _complete(self, loss_after: float | None) -> None:
         if self._pending is not None:
@@ -232,16 +240,3 @@ def _costs_nothing(network: RecurrentNetwork) -> bool:
         )
     except ConfigError:  # the backend that was asked for shows no gradients
         return False
-
-
-def _profile_of(flow: Flow | None, cell: str) -> Sequence[float]:
-    """Give the norms of a cell; of the one with the largest where the readout dominates."""
-    if flow is None:
-        return ()
-    return flow.norms.get(cell) or max(flow.norms.values(), key=peak_of)
-
-
-def _loss_scale(trainer: Trainer) -> float:
-    # Of float16, whose gradients would vanish for lack of numbers.
-    scaler = getattr(trainer.precision_plugin, "scaler", None)
-    return 1.0 if scaler is None else float(scaler.get_scale())

@@ -13,11 +13,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from rnnexp.monitors.control import loss_scale
 from rnnexp.monitors.events import CliffEvent, load_events
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.monitors.passes import Pass, flows_of
-from rnnexp.monitors.watch import CliffWatch, WatchOptions, _loss_scale
+from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.recurrence import RecurrentNetwork, Trace
 from rnnexp.tasks import Batch, GeneratedTask
 from rnnexp.tasks.datamodule import TaskData
@@ -166,4 +167,4 @@ def test_the_passes_of_a_step_are_one_batch() -> None:
 def test_the_scale_of_float16_is_known() -> None:
     scaler = SimpleNamespace(get_scale=lambda: 65536.0)
     of = [SimpleNamespace(precision_plugin=SimpleNamespace(scaler=s)) for s in (scaler, None)]
-    assert [_loss_scale(cast(Trainer, trainer)) for trainer in of] == [65536.0, 1.0]
+    assert [loss_scale(cast(Trainer, trainer)) for trainer in of] == [65536.0, 1.0]

@@ -8,6 +8,7 @@ import pytest
 from torch import Tensor
 
 from rnnexp.errors import NonFiniteError
+from rnnexp.monitors.control import TRIED
 from rnnexp.monitors.events import load_events
 
 from .watched import CLIFF, Log, Scaled, train, watch_of
@@ -46,7 +47,7 @@ def test_a_cliff_right_before_a_refused_gradient_is_kept(
     with pytest.raises(NonFiniteError, match="gradient norm is inf"):
         train(plugins, tmp_path, callbacks, steps=80, kind=Falling, accumulate=accumulate)
     cliff, refused = load_events(tmp_path)
-    told = losses[-accumulate:]
+    told = losses[-accumulate * (1 + TRIED) : -accumulate * TRIED]  # then the control's
     assert (cliff.step, cliff.kind) == (CLIFF, "spike")
     assert cliff.loss_after == pytest.approx(told[0])
     assert (refused.step, refused.kind) == (CLIFF + 1, "nonfinite")

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from rnnexp.app.commands.recorded import asked_for, keep
 from rnnexp.app.run.rebuild import Rebuilt, rebuild
+from rnnexp.monitors.events import load_events
+from rnnexp.monitors.explanation import explain
 from rnnexp.monitors.groups import GroupNorms, size_of, total
 
 BAR = 40
@@ -14,7 +16,9 @@ ROWS = 25
 def main(command: str, arguments: list[str]) -> int:
     """Print loss, norms, and the norm of dL/dh_t over time; a cliff's step is the default."""
     folder, step = asked_for(command, arguments, __doc__)
-    text = "\n".join(describe(rebuild(folder, step), step))
+    lines = describe(rebuild(folder, step), step)
+    told = [explain(event) for event in load_events(folder) if event.step == step]
+    text = "\n".join([*lines, *(["", *told] if told else [])])
     print(text)
     file = folder / f"replay_{step}.txt"
     file.write_text(text + "\n", encoding="utf-8")

@@ -29,6 +29,9 @@ from rnnexp.app.run.traceback_file import FILE as TRACEBACK
 from rnnexp.app.run.traceback_file import mark_earlier
 from rnnexp.discovery import place_in_plugin
 from rnnexp.errors import RnnexpError, describe
+from rnnexp.monitors.events import FILE as EVENTS
+from rnnexp.monitors.explanation import TEXT as EXPLANATIONS
+from rnnexp.monitors.explanation import write_explanations
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.tasks.record import facts_of
@@ -282,10 +285,11 @@ def _callback(trainer: Trainer, kind: type[C]) -> C:
 
 
 def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
-    log.tags({"mlflow.note.content": describe_outcome(outcome)})
+    note = [describe_outcome(outcome), write_explanations(folder)]
+    log.tags({"mlflow.note.content": "\n\n".join(filter(None, note))})
     if outcome.pruned:
         log.tags({"rnnexp.pruned": "true"})
-    for name in ("cliffs.jsonl", "dynamics.jsonl", TRACEBACK):
+    for name in (EVENTS, EXPLANATIONS, "dynamics.jsonl", TRACEBACK):
         if (folder / name).is_file():
             log.artifact(folder / name)
     log.end(outcome.status, outcome.error)

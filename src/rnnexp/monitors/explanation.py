@@ -1,0 +1,169 @@
+"""Why a cliff came about, in numbers and in words, from what is kept of it. Imports no torch."""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+from rnnexp.monitors.events import Cause, CliffEvent, Origin, load_events
+from rnnexp.monitors.flow import source_and_peak
+from rnnexp.monitors.groups import READOUT, REVERSE, is_reverse, size_of
+
+TEXT = "cliffs.md"
+_MOST = 2 / 3
+"""Share of a change, on a logarithmic scale, that counts as all of it."""
+
+
+def with_cause(event: CliffEvent) -> CliffEvent:
+    """Fill in what the figures of an event say of its cause and its origin."""
+    return replace(event, cause=cause_of(event), origin=origin_of(event))
+
+
+def cause_of(event: CliffEvent) -> Cause | None:
+    """Tell whether a cliff belongs to its batch or to the weights that it was met with.
+
+    The batches of the steps before it were ordinary. With the weights of the cliff they have
+
+        share = log(control / usual) / log(norm / usual)
+
+    of its height: near 0 the batch is the cause, near 1 the weights are, whatever the batch.
+
+    Returns:
+        None where no other batch was tried.
+    """
+    if not event.control_norms:
+        return None
+    control = median(_sizes(event.control_norms))
+    if not math.isfinite(event.raw_norm):
+        return "batch" if math.isfinite(control) else "weights"
+    return ("batch", "both", "weights")[_third(_share(control, event.median, event.raw_norm))]
+
+
+def origin_of(event: CliffEvent) -> Origin | None:
+    """Tell whether the gradient is larger where it enters, or has grown more on its way back.
+
+        peak / usual peak  =  source / usual source  *  growth / usual growth
+
+    with the source ||dL/dh_n||, n the last step that has a gradient, and the growth from there to
+    the peak; usual is what the last record of the flow has shown.
+
+    Returns:
+        None without a trace, and where the peak is not larger than usual.
+    """
+    source, peak = source_and_peak(event.grad_norm_T, is_reverse(event.cell))
+    usual = event.usual_source, event.usual_peak
+    if not all(0 < norm < math.inf for norm in (source, peak, *usual)) or peak < 2 * usual[1]:
+        return None
+    share = math.log(source / usual[0]) / math.log(peak / usual[1])
+    return ("time", "both", "outputs")[_third(share)]
+
+
+def explain(event: CliffEvent) -> str:
+    """Explain a cliff in a paragraph: how high, where in the network and in time, and why."""
+    parts = [_height(event), _place(event), _through_time(event), _loss(event), _why(event)]
+    return " ".join(part for part in parts if part)
+
+
+def write_explanations(folder: Path) -> str:
+    """Write ``cliffs.md``: each cliff of a run in a paragraph.
+
+    Args:
+        folder: the run's, with its events.
+
+    Returns:
+        The paragraph of the largest cliff; empty where there is none, and no file.
+    """
+    events = load_events(folder)
+    if not events:
+        return ""
+    text = "".join(f"{explain(event)}\n\n" for event in events)
+    with suppress(OSError):  # a full disk: the run ends as it would
+        (folder / TEXT).write_text(text, encoding="utf-8")
+    return explain(max(events, key=lambda event: size_of(event.raw_norm)))
+
+
+def _height(event: CliffEvent) -> str:
+    if event.kind == "spike":
+        text = f"Step {event.step}: gradient norm {_n(event.raw_norm)}, "
+        return f"{text}{_n(event.ratio)} times its median{_clipped(event)}."
+    if math.isfinite(event.raw_norm):
+        return f"Step {event.step}: loss {event.loss_before}."
+    return f"Step {event.step}: gradient norm {event.raw_norm}."
+
+
+def _clipped(event: CliffEvent) -> str:
+    changed = event.clipped_norm < event.raw_norm * (1 - 1e-5)
+    return f", clipped to {_n(event.clipped_norm)}" if changed else ""
+
+
+def _place(event: CliffEvent) -> str:
+    if not event.group:
+        return ""
+    layer = f"layer{event.layer}{REVERSE if event.reverse else ''}"
+    part = READOUT if event.layer is None else f"{layer}.{event.group}"
+    return f"Most of it is of {part}."
+
+
+def _through_time(event: CliffEvent) -> str:
+    source, peak = source_and_peak(event.grad_norm_T, is_reverse(event.cell))
+    if not 0 < source < math.inf:
+        return ""
+    text = f"||dL/dh_t|| of {event.cell} is {_n(source)} where it enters and grows "
+    text += f"{_n(peak / source)}-fold on its way back, to t={event.time_step}"
+    if event.usual_step is None:
+        return f"{text}."
+    usual = event.usual_source, event.usual_peak / event.usual_source
+    text += f"; at step {event.usual_step} it was {_n(usual[0])} and grew {_n(usual[1])}-fold"
+    return f"{text}{_ORIGINS[event.origin]}."
+
+
+_ORIGINS: dict[Origin | None, str] = {
+    None: "",
+    "time": ": the cliff is one of the recurrence",
+    "outputs": ": the cliff is one of the error at the outputs",
+    "both": ": error and recurrence make the cliff together",
+}
+
+
+def _loss(event: CliffEvent) -> str:
+    loss, usual = event.loss_before, event.loss_median
+    if not (math.isfinite(loss) and 0 < usual < math.inf):
+        return ""
+    return f"The loss is {_n(loss)}, {_n(loss / usual)} times its median."
+
+
+def _why(event: CliffEvent) -> str:
+    if event.cause is None:
+        return ""
+    found, tried = _n(median(_sizes(event.control_norms))), len(event.control_norms)
+    have = "batch before has" if tried == 1 else f"{tried} batches before have"
+    return f"The {have} {found} with the same weights: {_CAUSES[event.cause]}."
+
+
+_CAUSES: dict[Cause, str] = {
+    "batch": "the cause is this batch",
+    "weights": "the cause is these weights, whatever the batch",
+    "both": "batch and weights have a share each",
+}
+
+
+def _third(share: float) -> int:
+    return 0 if share < 1 - _MOST else 2 if share > _MOST else 1
+
+
+def _share(value: float, low: float, high: float) -> float:
+    if not value > 0:
+        return 0.0
+    if not math.isfinite(value):
+        return 1.0
+    return math.log(value / low) / math.log(high / low)
+
+
+def _sizes(norms: Sequence[float]) -> list[float]:
+    return list(map(size_of, norms))
+
+
+def _n(value: float) -> str:
+    return f"{value:.3g}"

@@ -1,0 +1,113 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rnnexp.monitors.events import CliffEvent, append_event
+from rnnexp.monitors.explanation import (
+    TEXT,
+    cause_of,
+    explain,
+    origin_of,
+    with_cause,
+    write_explanations,
+)
+
+EVENT = CliffEvent(
+    step=80,
+    kind="spike",
+    loss_before=2.0,
+    loss_after=None,
+    raw_norm=100.0,
+    clipped_norm=1.0,
+    median=1.0,
+    ratio=100.0,
+    group="recurrent",
+    layer=0,
+    time_step=1,
+    grad_norm_T=(40.0, 4.0, 0.4, 0.0),
+    lr=0.1,
+    batch_seed=7,
+    cell="layer0",
+    control_norms=(1.2, 0.9, 1.1),
+    loss_median=1.0,
+    usual_step=71,
+    usual_source=0.4,
+    usual_peak=0.8,
+)
+
+
+@pytest.mark.parametrize(
+    ("control", "cause"),
+    [
+        ((1.2, 0.9, 1.1), "batch"),
+        ((1.2, 0.9, 90.0), "batch"),
+        ((90.0, 80.0, 1.0), "weights"),
+        ((400.0,), "weights"),
+        ((math.inf, math.nan, 1.0), "weights"),
+        ((10.0, 10.0, 10.0), "both"),
+        ((0.0,), "batch"),
+        ((), None),
+    ],
+)
+def test_batch_or_weights(control: tuple[float, ...], cause: str | None) -> None:
+    assert cause_of(replace(EVENT, control_norms=control)) == cause
+
+
+@pytest.mark.parametrize(("control", "cause"), [((1.0,), "batch"), ((math.nan,), "weights")])
+def test_of_a_gradient_that_is_not_finite(control: tuple[float, ...], cause: str) -> None:
+    event = replace(EVENT, raw_norm=math.nan, kind="nonfinite", control_norms=control)
+    assert cause_of(event) == cause
+
+
+@pytest.mark.parametrize(
+    ("norms", "origin"),
+    [
+        ((40.0, 4.0, 0.4, 0.0), "time"),
+        ((80.0, 60.0, 40.0), "outputs"),
+        ((40.0, 8.0, 4.0), "both"),
+        ((0.9, 0.8, 0.4), None),
+        ((0.0, 0.0), None),
+        ((math.nan, 1.0), None),
+        ((), None),
+    ],
+)
+def test_grown_in_time_or_larger_from_the_start(
+    norms: tuple[float, ...], origin: str | None
+) -> None:
+    assert origin_of(replace(EVENT, grad_norm_T=norms)) == origin
+
+
+def test_a_cell_that_reads_from_the_end_meets_its_first_step_last() -> None:
+    event = replace(EVENT, grad_norm_T=(0.4, 4.0, 40.0), cell="layer0_reverse", reverse=True)
+    assert origin_of(event) == "time"
+
+
+def test_in_words() -> None:
+    assert explain(with_cause(EVENT)) == (
+        "Step 80: gradient norm 100, 100 times its median, clipped to 1. "
+        "Most of it is of layer0.recurrent. "
+        "||dL/dh_t|| of layer0 is 0.4 where it enters and grows 100-fold on its way back, to t=1; "
+        "at step 71 it was 0.4 and grew 2-fold: the cliff is one of the recurrence. "
+        "The loss is 2, 2 times its median. "
+        "The 3 batches before have 1.1 with the same weights: the cause is this batch."
+    )
+
+
+def test_what_is_not_known_is_not_said() -> None:
+    event = replace(EVENT, grad_norm_T=(), time_step=None, cell="", layer=None, group="readout")
+    event = replace(event, control_norms=(), loss_median=math.nan, clipped_norm=100.0)
+    assert explain(with_cause(event)) == (
+        "Step 80: gradient norm 100, 100 times its median. Most of it is of readout."
+    )
+
+
+def test_all_of_a_run_in_a_file(tmp_path: Path) -> None:
+    assert write_explanations(tmp_path) == ""
+    assert not (tmp_path / TEXT).exists()
+    for event in (replace(EVENT, step=3, raw_norm=1e5), EVENT):
+        append_event(tmp_path, event)
+    assert write_explanations(tmp_path).startswith("Step 3: gradient norm 1e+05")
+    text = (tmp_path / TEXT).read_text()
+    assert [line[:8] for line in text.split("\n\n")] == ["Step 3: ", "Step 80:", ""]
