@@ -6,8 +6,6 @@ from hydra_plugins.rnnexp_submitit_launcher._slurm import Fate, fate_in, fate_of
 from hydra_plugins.rnnexp_submitit_launcher._states import GONE, Queued
 
 SHOWN = "JobId=16 ArrayJobId=15 JobState={} Reason={} Requeue=1 Restarts={} BatchFlag=1"
-    "JobId=16 ArrayJobId=15 ArrayTaskId=0 JobState={} Reason={} Requeue=1 Restarts={} BatchFlag=1"
-)
 
 
 @pytest.mark.parametrize(
