@@ -22,6 +22,11 @@ class WindowedDetector:
         self._at: dict[int, CliffDetector] = {}
         self._course: Course = "calm"
 
+    @property
+    def course(self) -> Course:
+        """What the latest norm was part of."""
+        return self._course
+
     def at(self, place: int) -> CliffDetector:
         """Give the detector of a place."""
         return self._at.setdefault(place, CliffDetector(self.options))

@@ -46,8 +46,8 @@ class CliffEvent:
         control_norms: raw norms that the batches of the steps before have with the weights of this
             one; empty where none could be tried.
         loss_median: running median of the loss; NaN before there is one.
-        usual_step: the step of the last record of the flow before, with which ``grad_norm_T`` is
-            compared; None without one of this place in the sequence.
+        usual_step: that of the last record of the flow outside of cliffs, with which
+            ``grad_norm_T`` is compared; None without one of this place in the sequence.
         usual_source: ||dL/dh_t|| there, at the last step that has a gradient.
         usual_peak: the largest there.
         cause: whether another batch has such a gradient with the same weights; None if not known.

@@ -12,6 +12,8 @@ from rnnexp.monitors.flow import source_and_peak
 from rnnexp.monitors.groups import READOUT, REVERSE, is_reverse, size_of
 
 TEXT = "cliffs.md"
+_NONE = 1.05
+"""A growth below is none worth a number."""
 _MOST = 2 / 3
 """Share of a change, on a logarithmic scale, that counts as all of it."""
 
@@ -110,13 +112,18 @@ def _through_time(event: CliffEvent) -> str:
     source, peak = source_and_peak(event.grad_norm_T, is_reverse(event.cell))
     if not 0 < source < math.inf:
         return ""
-    text = f"||dL/dh_t|| of {event.cell} is {_n(source)} where it enters and grows "
-    text += f"{_n(peak / source)}-fold on its way back, to t={event.time_step}"
+    text = f"||dL/dh_t|| of {event.cell} is {_n(source)} where it enters and "
+    text += f"{_growth(peak / source)} on its way back"
+    text += f", to t={event.time_step}" if peak > source else ""
     if event.usual_step is None:
         return f"{text}."
-    usual = event.usual_source, event.usual_peak / event.usual_source
-    text += f"; at step {event.usual_step} it was {_n(usual[0])} and grew {_n(usual[1])}-fold"
+    usual = _growth(event.usual_peak / event.usual_source, "grew", "did")
+    text += f"; at step {event.usual_step} it was {_n(event.usual_source)} and {usual}"
     return f"{text}{_ORIGINS[event.origin]}."
+
+
+def _growth(factor: float, grows: str = "grows", does: str = "does") -> str:
+    return f"{grows} {_n(factor)}-fold" if factor > _NONE else f"{does} not grow"
 
 
 _ORIGINS: dict[Origin | None, str] = {

@@ -62,7 +62,7 @@ class CliffWatch(Callback):
         self.options = options
         self.detector = detector or WindowedDetector()
         self.usual = Usual()
-        self.flow = FlowRecord(options.flow_every, options.profile, self.usual.note_flow)
+        self.flow = FlowRecord(options.flow_every, options.profile, self._note_usual)
         self.count = 0
         self._largest, self._largest_step = 0.0, 0
         self._window_max = 0.0
@@ -184,6 +184,10 @@ class CliffWatch(Callback):
             self.flow.note(self._passes[-1])
             self._place = self._batch.before
             self._batch = None
+
+    def _note_usual(self, step: int, flows: Sequence[Flow]) -> None:
+        if self.detector.course == "calm":
+            self.usual.note_flow(step, flows)
 
     def _note_refused(
         self, trainer: Trainer, pl_module: LightningModule, refused: Mapping[str, float]

@@ -111,3 +111,10 @@ def test_all_of_a_run_in_a_file(tmp_path: Path) -> None:
     assert write_explanations(tmp_path).startswith("Step 3: gradient norm 1e+05")
     text = (tmp_path / TEXT).read_text()
     assert [line[:8] for line in text.split("\n\n")] == ["Step 3: ", "Step 80:", ""]
+
+
+def test_what_does_not_grow_has_no_factor() -> None:
+    event = replace(EVENT, grad_norm_T=(0.1, 40.0), usual_peak=0.4, time_step=2)
+    told = explain(with_cause(event))
+    assert "is 40 where it enters and does not grow on its way back; at step 71" in told
+    assert "it was 0.4 and did not grow: the cliff is one of the error at the outputs." in told
