@@ -140,8 +140,8 @@ def run(arguments: list[str]) -> int:
         arguments: the words after ``rnnexp``.
 
     Returns:
-        0, 1 where a run failed, 2 for bad input, 130 after Ctrl-C, 141 where nobody reads what
-        is printed, 143 after SIGTERM.
+        0, 1 where a run failed, 2 for bad input, 129 after SIGHUP, 130 after Ctrl-C, 141 where
+        nobody reads what is printed, 143 after SIGTERM.
     """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP, end="")

@@ -191,7 +191,10 @@ def test_a_policy_goes_on_past_a_nan(
     assert all(bool(torch.isfinite(w).all()) for w in state["state_dict"].values())
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+@pytest.mark.parametrize(("signum", "code"), CODES)
 def test_a_signal_saves_everything_and_the_run_can_go_on(
     rnnexp, start_copy, workdir: Path, store_uri: str, signum: signal.Signals, code: int
 ) -> None:

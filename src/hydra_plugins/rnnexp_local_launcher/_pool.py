@@ -16,7 +16,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import (
 )
 
 POLL_SECONDS = 0.02
-STOPPED = {128 + signum: signum for signum in (signal.SIGINT, signal.SIGTERM)}
+STOPPED = {128 + signum: signum for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 """Exit codes of a task that was asked to end, and did so in order; and the signal."""
 
 

@@ -21,7 +21,7 @@ GRACE_SECONDS = 20.0
 """How long a job that is asked to end may take to save its state."""
 LOST = 256
 """What `Running.poll` says of a task whose worker is gone; no process has it for an exit code."""
-_ASKING = (signal.SIGINT, signal.SIGTERM)
+_ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Task(Protocol):

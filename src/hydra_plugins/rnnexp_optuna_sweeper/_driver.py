@@ -90,7 +90,7 @@ class Driver:
         self._runs.remove(run)
         for trial in (run.trial, *run.twins):
             self._tell(trial, run.overrides, result)
-        return result.state in ("complete", "pruned")
+        return result.state != "failed"  # one that is interrupted goes on
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
         """Look at the reports of running trials, and end those that do badly."""

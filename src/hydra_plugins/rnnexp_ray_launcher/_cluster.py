@@ -17,6 +17,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import (
     Running,
     Start,
     Task,
+    unheard,
 )
 from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of, room_for
 from hydra_plugins.rnnexp_ray_launcher._job import work_on_ray
@@ -53,7 +54,7 @@ class Cluster:
         ray = _ray()
         own: dict[str, Any] = {} if address else _own_cluster(self.options)
         try:
-            with _own_signals():
+            with _own_signals(), unheard(signal.SIGHUP):  # a terminal's, which is for the command
                 ray.init(address or "local", logging_level="ERROR", log_to_driver=False, **own)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise LauncherError(f"hydra.launcher.address={address}: {error}") from error

@@ -210,7 +210,8 @@ class Queue:
         work = Requeued(task.portable, task.log.resolve(), threads)
         if self.cluster == "slurm":
             return SubmittedJob(self._executor_for(need).submit(work), task.log)
-        with unheard(signal.SIGINT):  # Ctrl-C is for the command, which asks its jobs to end
+        # What a terminal sends is for the command, which asks its jobs to end.
+        with unheard(signal.SIGINT, signal.SIGHUP):
             return LocalJob(self._executor_for(need).submit(work), task.log)
 
     def submit_arrays(self, tasks: Sequence[Task]) -> dict[Path, SubmittedJob]:

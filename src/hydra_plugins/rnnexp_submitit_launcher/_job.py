@@ -38,7 +38,6 @@ class Requeued:
         warning = _warning()
         queue_again: Any = signal.getsignal(warning)
         os.environ.update(self.environment)
-        os.environ.pop("SLURM_NTASKS", None)  # Lightning would take the queue's job for its own
         asked = _Asked()
         idle = signal.signal(signal.SIGTERM, _stop)  # submitit would let it pass
         signal.signal(signal.SIGCONT, signal.SIG_DFL)  # and tell of this one, which says nothing

@@ -1,10 +1,12 @@
-"""Ctrl-C and SIGTERM end a run in order: a checkpoint, an honest status, an exit code."""
+"""Ctrl-C, SIGTERM and SIGHUP end a run in order: a checkpoint, an honest status, an exit code."""
 
+import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -14,7 +16,7 @@ from rnnexp.errors import StoreError
 from rnnexp.training.resume import ResumePoint
 from rnnexp.training.team import word_of_first
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE_SECONDS = 5.0
 """How long a validation may go on after a signal; a scheduler kills after some ten seconds."""
 
@@ -34,7 +36,7 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """130 for Ctrl-C, 143 for SIGTERM."""
+        """130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that was closed."""
         return 128 + self.signum
 
 
@@ -86,6 +88,8 @@ class StopRequest:
     def receive(self, signum: int, frame: FrameType | None) -> None:
         """Note the first signal while a step runs; at any other moment stop at once."""
         del frame
+        if signum == signal.SIGHUP:
+            _leave_terminal()
         if self._closing and self._meanwhile is None:
             self._meanwhile = signum
             return
@@ -96,7 +100,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Generator["StopRequest"]:
-        """Take SIGINT and SIGTERM for the time of the block."""
+        """Take SIGINT, SIGTERM and SIGHUP for the time of the block."""
         before = [signal.getsignal(signum) for signum in SIGNALS]
         self.take_signals()
         self.listens = True
@@ -132,9 +136,21 @@ class StopRequest:
             raise Stopped(self.signum)
 
     def take_signals(self) -> None:
-        """Have signals come here, whoever took them before."""
+        """Have signals come here, whoever took them before; nohup has SIGHUP come nowhere."""
         for signum in SIGNALS:
-            signal.signal(signum, self.receive)
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
+                signal.signal(signum, self.receive)
+
+
+def _leave_terminal() -> None:
+    # The shell and the system may both tell of its end: no sign of impatience.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # to print to what has gone would be an error
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(stream).st_mode):
+                os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 class DeafToSignals(StopRequest):

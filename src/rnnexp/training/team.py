@@ -50,6 +50,9 @@ ALONE = Place()
 class PlacedEnvironment(LightningEnvironment):
     """Tell Lightning the place of this process, whatever stands in environment variables.
 
+    Under Slurm, Lightning would take the tasks of the allocation for processes of this run, and
+    keep no record in all but the first.
+
     Args:
         place: this process's.
     """
@@ -57,6 +60,7 @@ class PlacedEnvironment(LightningEnvironment):
     def __init__(self, place: Place) -> None:
         super().__init__()
         self.place = place
+        self.set_global_rank(place.rank)
 
     @property
     def creates_processes_externally(self) -> bool:
@@ -86,7 +90,7 @@ class TeamStrategy(DDPStrategy):
     """
 
     def __init__(self, place: Place, **options: Any) -> None:
-        super().__init__(cluster_environment=PlacedEnvironment(place), **options)
+        super().__init__(**options)
         self.place = place
 
     def _configure_launcher(self) -> None:

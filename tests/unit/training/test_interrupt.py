@@ -1,5 +1,7 @@
 import os
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +9,15 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from rnnexp.training.interrupt import StopOnSignal, Stopped, StopRequest
+from rnnexp.training.interrupt import SIGNALS, StopOnSignal, Stopped, StopRequest
 from rnnexp.training.resume import ResumePoint
 
 from ...quiet import QUIET
 
+CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+
+@pytest.mark.parametrize(("signum", "code"), CODES)
 def test_exit_code_is_the_shells(signum: int, code: int) -> None:
     error = Stopped(signum)
     assert error.exit_code == code
@@ -56,10 +60,52 @@ def test_a_first_signal_waits_for_the_end_of_a_closing_and_a_second_does_not() -
 
 
 def test_handlers_are_put_back() -> None:
-    before = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(signum) for signum in SIGNALS]
     with StopRequest().listening() as request:
         assert signal.getsignal(signal.SIGTERM) == request.receive
-    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == before
+        request.can_wait = True
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before
+
+
+@contextmanager
+def on_a_terminal() -> Generator[int]:
+    """Have a terminal take what is printed, and give its other end."""
+    kept = [os.dup(stream) for stream in (1, 2)]
+    ours, theirs = os.openpty()
+    for stream in (1, 2):
+        os.dup2(theirs, stream)
+    os.close(theirs)
+    try:
+        yield ours
+    finally:
+        for stream, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, stream)
+            os.close(before)
+
+
+def test_a_terminal_that_is_closed_is_told_twice_and_printed_to_no_more() -> None:
+    request = StopRequest()
+    request.can_wait = True
+    with on_a_terminal() as other_end, request.listening():
+        os.close(other_end)
+        with pytest.raises(OSError, match="Input/output error"):
+            os.write(2, b"step 1")
+        for _ in range(2):  # by the system, and by the shell
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert request.signum == signal.SIGHUP
+        assert os.write(2, b"stopped") == 7
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_nohup_is_heeded() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    request = StopRequest()
+    with request.listening():
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.signal(signal.SIGHUP, before) == signal.SIG_IGN
+    assert request.signum is None
 
 
 class Steps:

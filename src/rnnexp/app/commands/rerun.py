@@ -15,6 +15,7 @@ from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import artifact_root, outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
 from rnnexp.app.jobs.store import follow
+from rnnexp.app.run.alone import check_started_once
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.remade import first_weights
 from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, WHICH, origin_of, run_folder
@@ -39,6 +40,7 @@ def main(command: str, arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     old = run_folder(args.run)
     plan = recorded_plan(old)
+    check_started_once([plan])
     uri = str(plan.values["tracking"]["uri"])
     check_store(uri, str(plan.values["tracking"]["experiment"]))
     take_threads_of(old, plan)

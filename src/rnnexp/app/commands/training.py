@@ -20,6 +20,7 @@ from rnnexp.app.config.disk import check_disk
 from rnnexp.app.config.idle import refuse_sweep_words
 from rnnexp.app.config.searched import search_path
 from rnnexp.app.jobs.store import follow
+from rnnexp.app.run.alone import check_started_once
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import earlier_config_dir, with_earlier_overrides
 from rnnexp.app.sweep.session import Session
@@ -58,7 +59,7 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
         args.config_dir = args.config_dir or earlier_config_dir(given)
         earlier = [word for word in args.overrides if word not in given]
         jobs = check_jobs(args.overrides, args.multirun, args.config_dir, earlier)
-    _check_jobs_exist(jobs, args.overrides)
+    _check_start(jobs, args.overrides)
     _check_stores(jobs)
     multirun = not jobs[0].alone
     if not multirun:
@@ -142,11 +143,12 @@ def _with_values(flags: list[str], args: argparse.Namespace) -> list[str]:
     return kept
 
 
-def _check_jobs_exist(jobs: list[Job], overrides: list[str]) -> None:
+def _check_start(jobs: list[Job], overrides: list[str]) -> None:
     if not jobs:
         raise ConfigError(
             f"The sweep is empty: one of {' '.join(overrides)} has no values. Give it some."
         )
+    check_started_once([job.plan for job in jobs])
 
 
 def _check_stores(jobs: list[Job]) -> None:

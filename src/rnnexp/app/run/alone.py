@@ -1,10 +1,12 @@
 """One process at a time in the folder of a run that is no job of a sweep."""
 
+import os
 import platform
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rnnexp.app.config.build import Plan
 from rnnexp.app.jobs.lease import LEASE_SECONDS, Holder, acquire, holder_of
 from rnnexp.errors import ConfigError
 
@@ -35,6 +37,26 @@ def check_free(folder: Path) -> None:
     holder = holder_of(folder)
     if holder is not None and holder.alive:
         raise _taken(folder, holder)
+
+
+def check_started_once(plans: Sequence[Plan]) -> None:
+    """Refuse a run of several devices that Slurm has started once per device.
+
+    Args:
+        plans: those of the command.
+
+    Raises:
+        ConfigError: it has; says how to start it once.
+    """
+    devices = max(plan.values["trainer"]["devices"] for plan in plans)
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    # A shell on a terminal (srun --pty) is the only one of its step, however many were asked for.
+    if devices > 1 and tasks > 1 and not os.isatty(0):
+        raise ConfigError(
+            f"trainer.devices={devices}: srun has started this command {tasks} times, and rnnexp "
+            "starts the processes of a run itself. Start it once, with the cores of all of them: "
+            "srun -n 1 -c CORES"
+        )
 
 
 def _taken(folder: Path, holder: Holder | None) -> ConfigError:

@@ -13,9 +13,10 @@ from rnnexp.app.config.idle import sweep_words
 from rnnexp.app.jobs.folder import Frozen, is_frozen
 from rnnexp.app.run.alone import check_free
 from rnnexp.app.run.changes import LENGTH_KEYS
-from rnnexp.app.run.resume import CONFIG_FILE, Origin, locate
+from rnnexp.app.run.resume import CONFIG_FILE, Origin, locate, words_of
 from rnnexp.app.run.run import flatten
 from rnnexp.errors import ConfigError
+from rnnexp.tracking import load_run
 from rnnexp.training.checkpoints import load_whole
 from rnnexp.training.resume import epochs_done
 
@@ -62,18 +63,21 @@ def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multi
             f"resume={resume}: one run cannot go on as several. Leave out -m and resume one run at "
             f"a time.{start}"
         )
-    if is_frozen(folder):
-        tags = Frozen.read(folder).tags
+    # Its record says whose job it is, too, where the file of the job was removed.
+    tags = Frozen.read(folder).tags if is_frozen(folder) else load_run(folder).tags
+    if "rnnexp.sweep.name" in tags:
         start = f"\n{start.lstrip()} {_of_one_run(tags)}" if start else ""
         raise ConfigError(
-            f"resume={resume}: this run is a job of the sweep {tags.get('rnnexp.sweep.name')}, and "
+            f"resume={resume}: this run is a job of the sweep {tags['rnnexp.sweep.name']}, and "
             f"goes on by the sweep's command again: {tags.get('rnnexp.command')}{start}".rstrip()
         )
     check_free(folder)
+    come_back = words_of(folder) is not None
     for key, then, now in _changed(plan, folder, _KEPT):
         raise ConfigError(
             f"resume={resume}: {key} was {then} in this run, and is {now} now. A run that goes on "
-            f"keeps its {', '.join(_KEPT[:-1])} and {_KEPT[-1]}. {_as_before(key, then)}"
+            f"keeps its {', '.join(_KEPT[:-1])} and {_KEPT[-1]}. "
+            f"{_as_before(key, then, come_back)}"
             f"{start if _may_start(plan, resume, origin.checkpoint) else ''}"
         )
 
@@ -93,10 +97,13 @@ def _new_start(file: Path | None) -> str:
     )
 
 
-def _as_before(key: str, then: str) -> str:
-    if key.endswith(_CHOICES):
-        return f"Leave {key.partition('.')[0]}= out."
-    return f"Give {key}={then}, or leave {key}= out."
+def _as_before(key: str, then: str, may_be_left_out: bool) -> str:
+    group = key.partition(".")[0]
+    if not key.endswith(_CHOICES):
+        return f"Give {key}={then}{f', or leave {key}= out' if may_be_left_out else ''}."
+    if may_be_left_out:
+        return f"Leave {group}= out."
+    return f"Give {group}={then if key.endswith('.name') else ' as it was'}."
 
 
 def _may_start(plan: Plan, resume: str, file: Path | None) -> bool:
@@ -142,11 +149,12 @@ def _check_optimizer(plan: Plan, resume: str, file: Path) -> None:
     if any(key == "scheduler._target_" and "null" in values for key, *values in changed):
         changed = [change for change in changed if change[0].startswith("optimizer.")]
     for key, then, now in changed:
-        as_before = _as_before(key, then) if key.endswith(_CHOICES) else f"Give {key}={then}."
+        # What a file was trained with does not come back by itself; a schedule may end.
+        left_out = key.endswith(_CHOICES) and key.startswith("scheduler.")
         raise ConfigError(
             f"resume={resume}: {key} was {then} when this checkpoint was written, and is {now} "
             f"now. Training goes on with the {key.partition('.')[0]} that the checkpoint holds. "
-            f"{as_before}"
+            f"{_as_before(key, then, left_out)}"
         )
 
 

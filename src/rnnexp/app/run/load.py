@@ -52,8 +52,8 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
         takes as second argument to go on from. Of classes the outputs are logits.
 
     Raises:
-        ConfigError: there is no such run; it was stopped before it had a config; it left no
-            checkpoint; the checkpoint is damaged, or holds another network.
+        ConfigError: there is no such run; it has no config; it left no checkpoint; the checkpoint
+            is damaged, or holds another network.
         PluginError: a source that was kept with the run cannot be loaded.
     """
     kept = _locate(str(run), Path(outputs))

@@ -14,6 +14,7 @@ from rnnexp.app.config.overrides import parse, quoted
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import LATEST, find_run, load_run
 from rnnexp.tracking.files import RUN
+from rnnexp.tracking.journal import read_all
 from rnnexp.training.checkpoints import find_checkpoint
 
 OUTPUTS, JOURNAL, CONFIG_FILE = "outputs", "journal.jsonl", "config.yaml"
@@ -102,24 +103,35 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
 
 
 def check_begun(folder: Path) -> None:
-    """Refuse a run that was stopped while its record was opened, before its config was written.
+    """Refuse a run without a config: stopped before it was written, or it was removed since.
 
     Args:
         folder: the run's.
 
     Raises:
-        ConfigError: it was; says how to start it again.
+        ConfigError: it has none; says how to start it again, or where the config is kept.
     """
     if (folder / CONFIG_FILE).is_file() or not (folder / JOURNAL).is_file():
         return
     tags = load_run(folder).tags
     if "rnnexp.sweep.jobs" in tags:  # the record of a whole sweep, which has no config of its own
         return
+    if _had_config(folder):
+        raise ConfigError(
+            f"{folder / CONFIG_FILE}, the config of this run, was removed. Copy it back from the "
+            "run's artifacts in MLflow, which rnnexp ui shows."
+        )
     kept = tags.get("rnnexp.command")
     raise ConfigError(
         f"The run in {folder} was stopped before its config was written: there is nothing to go on "
         f"from. Start it again by the same command{f': {kept}' if kept else '.'}"
     )
+
+
+def _had_config(folder: Path) -> bool:
+    # Put on record as soon as it is written. The summary of a run that was stopped before has it.
+    records = read_all(folder / JOURNAL)
+    return any(r["kind"] == "artifact" and r["path"] == CONFIG_FILE for r in records)
 
 
 def run_folder(run: str, outputs: Path = Path(OUTPUTS)) -> Path:
@@ -130,7 +142,7 @@ def run_folder(run: str, outputs: Path = Path(OUTPUTS)) -> Path:
         outputs: the folder below which ids are looked for.
 
     Raises:
-        ConfigError: there is no such run, or it was stopped before it had a config.
+        ConfigError: there is no such run, or it has no config.
     """
     folder = _find(run, outputs)
     check_begun(folder)
@@ -176,7 +188,7 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     if origin is None or origin.folder is None:
         return [o.input_line or "" for o in given]
     _check_no_rerun(wanted, origin.folder)
-    earlier = _kept_by_hydra(origin.folder, "overrides.yaml")
+    earlier = words_of(origin.folder)
     new = {o.key_or_group for o in given}
     lost = _keys_lost(given, origin.folder)
     kept = [
@@ -187,6 +199,15 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     if "hydra.run.dir" not in new:
         kept.append(f"hydra.run.dir={quoted(str(origin.folder.resolve()))}")
     return [*kept, *(_by_folder(o, origin.folder) for o in given)]
+
+
+def words_of(folder: Path) -> list[str] | None:
+    """Read the overrides that a run was started with; None where they are not kept in its folder.
+
+    Args:
+        folder: the run's.
+    """
+    return _kept_by_hydra(folder, "overrides.yaml")
 
 
 def _keys_lost(given: Sequence[Override], folder: Path) -> tuple[str, ...]:

@@ -115,6 +115,7 @@ def _begin(
     except Stopped as error:
         if log is not None:
             outcome.status, outcome.error = "KILLED", str(error)
+            outcome.seconds = log.seconds_before
             with suppress(OSError):  # a full disk: the record has its ending all the same
                 mark_earlier(folder, origin)
             _close(outcome, folder, log)

@@ -33,7 +33,14 @@ from rnnexp.training.hooks import NoProfiler, drop_empty_hooks
 from rnnexp.training.interrupt import StopOnFullDisk, StopOnSignal, StopRequest
 from rnnexp.training.regularise import OmegaRegulariser, OmegaTerm
 from rnnexp.training.resume import RecordFirst, ResumePoint
-from rnnexp.training.team import ALONE, FIND_UNUSED, OwnDraws, Place, TeamStrategy
+from rnnexp.training.team import (
+    ALONE,
+    FIND_UNUSED,
+    OwnDraws,
+    Place,
+    PlacedEnvironment,
+    TeamStrategy,
+)
 from rnnexp.training.validations import ValidateBetweenSteps, ValidateFirst, ValidateLast
 
 CHART_POINTS = 300
@@ -71,7 +78,7 @@ def make_trainer(
         logger=JournalLogger(log) if log is not None else False,
         log_every_n_steps=1,
         callbacks=_callbacks(plan, folder, log, stop, place),
-        plugins=[SafeCheckpointIO()],
+        plugins=[SafeCheckpointIO(), PlacedEnvironment(place)],
         default_root_dir=folder,
         profiler=NoProfiler(),
         enable_progress_bar=False,

@@ -81,8 +81,9 @@ class Session:
     @property
     def exit_code(self) -> int:
         """0 if every run finished."""
-        known = self.sweep.elsewhere if self.sweep else ()
-        return int(any(not o.well and Path(o.folder).name not in known for o in self.outcomes))
+        if self.sweep is not None:
+            return int(self.sweep.status == "FAILED")
+        return int(any(not o.well for o in self.outcomes))
 
     def plans_left(self) -> list[Plan]:
         """List the plans of the jobs that may still write."""

@@ -66,7 +66,6 @@ class Sweep:
         self.experiment = str(values["tracking"]["experiment"])
         self.all_items = items_of(jobs, self.folder)
         self.items = list({item.key: item for item in self.all_items}.values())
-        self.elsewhere: set[str] = set()
         self.told: set[Path] = set()  # folders of jobs whose failure has been said, and why
         self.others = Others()
         self.lease: Lease | None = None
@@ -266,11 +265,11 @@ class Sweep:
         self._unwritten.close()
         self.tell()
         # First who is still at work, then what came out: a job may end in between.
-        self.elsewhere = {item.key for item in self.items if self.others.have(item.folder)}
+        elsewhere = {item.key for item in self.items if self.others.have(item.folder)}
         outcomes = self.outcomes
         summarise(self, parent, self.with_earlier(outcomes))
         done = sum(outcome.well for outcome in outcomes)
-        others = sum(not o.well and Path(o.folder).name in self.elsewhere for o in outcomes)
+        others = sum(not o.well and Path(o.folder).name in elsewhere for o in outcomes)
         whole = done + others >= self.total
         self.status = "KILLED" if stopped else "FINISHED" if whole else "FAILED"
         parent.end(self.status, None if whole else f"{done} of {self.total} runs finished")

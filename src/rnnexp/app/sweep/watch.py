@@ -127,7 +127,7 @@ class SweepWatcher:
             self.say(f"{item.name}  {outcome.error}")
             return True
         self._say_failure(item, outcome, has_log=ended.code not in STOPPED)
-        return False
+        return outcome.status == "KILLED"  # it goes on with the next command
 
     def _say_failure(self, item: Item, outcome: Outcome, has_log: bool) -> None:
         self.say(self.sweep.how(outcome))

@@ -46,7 +46,7 @@ def run_folder(
         tracking: takes the record; None where the process of the sweep forwards it.
 
     Returns:
-        0, 1 if the run failed, 75 if another process has it, 130 or 143 after a signal.
+        0, 1 if the run failed, 75 if another process has it, 129, 130 or 143 after a signal.
 
     Raises:
         Stopped, RnnexpError: in the process of the sweep.

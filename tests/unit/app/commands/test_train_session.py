@@ -5,6 +5,7 @@ import sqlite3
 from collections import namedtuple
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -158,3 +159,14 @@ def test_without_a_process_to_spare_it_goes_on(
     monkeypatch.setattr("rnnexp.app.commands.train.Courier", refused)
     assert run(["train"]) == 0
     assert len(sessions) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [("FINISHED", 0), ("FAILED", 1)])
+def test_the_exit_code_of_a_sweep_is_what_its_record_says(
+    workdir: object, sessions: list[Session], status: Literal["FINISHED", "FAILED"], code: int
+) -> None:
+    assert run(["train", "-m", "seed=0,1"]) == 0
+    (session,) = sessions
+    assert session.sweep is not None
+    session.sweep.status = status
+    assert session.exit_code == code

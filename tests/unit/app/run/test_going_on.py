@@ -25,7 +25,8 @@ from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals
 from rnnexp.tracking.files import CURSOR, RUN, write_json
-from rnnexp.tracking.journal import read_all
+from rnnexp.tracking.journal import JournalWriter, read_all
+from rnnexp.tracking.records import tags_record
 from rnnexp.training.interrupt import StopRequest
 
 from .earlier_run import WORDS
@@ -139,6 +140,34 @@ def test_a_job_of_a_sweep_names_what_goes_on_with_it(
     said = capsys.readouterr().err
     assert "a job of the sweep S, and goes on by the sweep's command again: rnnexp train -m" in said
     assert "resume=run/checkpoints/last.ckpt seed=1 cell=gru" in said
+
+
+def test_a_job_whose_file_is_gone_is_known_by_its_record(earlier: Path) -> None:
+    journal = JournalWriter(earlier, background=False)
+    command = "rnnexp train -m seed=0,1"
+    journal.append(tags_record({"rnnexp.sweep.name": "S", "rnnexp.command": command}))
+    journal.close()
+    plan = check_jobs([*WORDS, "resume=run"], multirun=False, config_dir=None)[0].plan
+    with pytest.raises(ConfigError, match=f"a job of the sweep S, .* command again: {command}"):
+        check_resumes([plan], multirun=False)
+
+
+GIVEN_ANEW = {
+    "cell=gru": "Give cell=elman.",
+    "cell.hidden_size=9": "Give cell.hidden_size=4.",
+    "optimizer=sgd": "Give optimizer= as it was.",
+}
+
+
+@pytest.mark.parametrize("word", GIVEN_ANEW)
+def test_words_that_are_not_kept_are_to_be_given(earlier: Path, word: str) -> None:
+    shutil.rmtree(earlier / ".hydra")
+    words = with_earlier_overrides(["resume=run", *WORDS, word])
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    with pytest.raises(ConfigError) as refused:
+        check_resumes([plan], multirun=False)
+    assert GIVEN_ANEW[word] in str(refused.value)
+    assert "out." not in str(refused.value)
 
 
 @pytest.fixture

@@ -22,6 +22,14 @@ def test_it_is_said_how_it_starts_again(workdir: Path, find, known: bool) -> Non
     assert str(refused.value).endswith(f"by the same command: {COMMAND}" if known else "command.")
 
 
+@pytest.mark.parametrize("find", [run_folder, load_network])
+def test_a_config_that_was_removed_is_said_to_be(earlier: Path, find) -> None:
+    (earlier / "config.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"config.yaml, .* was removed\. Copy it back"):
+        find("run")
+    assert locate("run").folder == Path("run"), "its command may name the config again"
+
+
 @pytest.mark.parametrize("tags", [{}, {"rnnexp.sweep.jobs": "2"}])
 def test_a_folder_that_is_no_run_is_not_called_one(workdir: Path, tags: dict[str, str]) -> None:
     folder = workdir / "other"

@@ -245,6 +245,7 @@ def test_a_signal_while_the_record_is_begun_ends_it(workdir: Path, known: bool) 
     class Slow(Journals):
         def open_run(self, *arguments: Any, **options: Any) -> RunLog:
             log = super().open_run(*arguments, **options)
+            log.seconds_before = 7.0
             stop.receive(signal.SIGTERM, None)
             return log
 
@@ -257,6 +258,9 @@ def test_a_signal_while_the_record_is_begun_ends_it(workdir: Path, known: bool) 
         run(plan, workdir / "run", Slow("sqlite:///no.db", None), stop, tags={}, origin=origin)
     *files, last = read_all(workdir / "run" / "journal.jsonl")
     assert (last["kind"], last["reason"]) == ("end", "stopped by SIGTERM")
+    outcome = outcome_of(workdir / "run")
+    assert outcome is not None
+    assert outcome.seconds == 7.0, "those of its earlier parts"
     kept = [workdir / "run" / r["path"] for r in files if r["kind"] == "artifact"]
     assert [file.name for file in kept] == ([TRACEBACK] if known else [])
     assert all(file.read_text().startswith("An earlier attempt") for file in kept)
