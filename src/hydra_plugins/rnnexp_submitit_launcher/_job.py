@@ -48,13 +48,12 @@ class Requeued:
             code = STOPPED
         signal.signal(signal.SIGTERM, idle)
         signal.signal(warning, queue_again)
-        if code != STOPPED:
-            return code
-        fate = Fate.RUNS if asked.signum is not None else fate_of_this_job()
-        if fate is Fate.RUNS:
-            queue_again(warning, None)  # does not return
-        if fate is Fate.QUEUED_AGAIN:
-            sys.exit(STOPPED)  # without a result, which would tell the command that it is over
+        if code == STOPPED:
+            fate = Fate.RUNS if asked.signum is not None else fate_of_this_job()
+            if fate is Fate.RUNS:
+                queue_again(warning, None)  # does not return
+            if fate is Fate.QUEUED_AGAIN:
+                sys.exit(STOPPED)  # without a result, which would tell the command that it is over
         return code
 
     def checkpoint(self) -> Any:
