@@ -1,8 +1,11 @@
 """The pool of a sweep by submitit."""
 
 import math
+import os
+import shlex
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -77,12 +80,20 @@ def make_executor(cluster: str, folder: Path, options: dict[str, Any], need: Nee
 
     times = int(options["max_num_timeout"])
     if cluster == "slurm":
-        executor: Any = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=times)
+        own = {"slurm_max_num_timeout": times, "slurm_python": _python()}
+        executor: Any = submitit.AutoExecutor(folder, cluster="slurm", **own)
         executor.update_parameters(**slurm_parameters(options, need))
         return executor
     local = submitit.LocalExecutor(folder, max_num_timeout=times)
     local.update_parameters(**_local_parameters(options, need))
     return local
+
+
+def _python() -> str:
+    # A warning that comes while Python starts, and submitit cannot hear it yet, ends a process.
+    warning = os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")
+    shell = shlex.quote(f'trap "" {warning}; exec "$0" "$@"')
+    return f"sh -c {shell} {shlex.quote(sys.executable)}"
 
 
 def slurm_parameters(options: dict[str, Any], need: Need) -> dict[str, Any]:

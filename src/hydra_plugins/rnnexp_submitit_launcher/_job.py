@@ -49,8 +49,8 @@ class Requeued:
         signal.signal(signal.SIGTERM, idle)
         signal.signal(warning, queue_again)
         if code == STOPPED:
-            fate = Fate.RUNS if asked.signum is not None else fate_of_this_job()
-            if fate is Fate.RUNS:
+            fate = Fate.LOST if asked.signum is not None else fate_of_this_job()
+            if fate is Fate.LOST:
                 queue_again(warning, None)  # does not return
             if fate is Fate.QUEUED_AGAIN:
                 sys.exit(STOPPED)  # without a result, which would tell the command that it is over

@@ -12,9 +12,9 @@ class Fate(Enum):
     """What Slurm does with a job that was asked to end."""
 
     ENDS = auto()
-    """It is cancelled, or beyond its time; or Slurm does not say."""
-    RUNS = auto()
-    """It may run on until its time of grace is over, and is then lost unless it is queued again."""
+    """It is cancelled; or Slurm does not say."""
+    LOST = auto()
+    """Its time is over, of grace or of its limit: without being queued again it is lost."""
     QUEUED_AGAIN = auto()
     """Slurm itself begins it anew once its processes have ended."""
 
@@ -36,8 +36,8 @@ def fate_in(shown: str, begun_again: int) -> Fate:
         shown: that text.
         begun_again: how often the job had been begun anew when this process started.
     """
-    if re.search(r"\bJobState=RUNNING\b", shown):
-        return Fate.RUNS
+    if re.search(r"\bJobState=RUNNING\b|\bReason=TimeLimit\b", shown):
+        return Fate.LOST
     restarts = re.search(r"\bRestarts=(\d+)", shown)
     counted = restarts is not None and int(restarts[1]) > begun_again
     return Fate.QUEUED_AGAIN if counted else Fate.ENDS

@@ -11,12 +11,12 @@ SHOWN = "JobId=16 ArrayJobId=15 JobState={} Reason={} Requeue=1 Restarts={} Batc
 @pytest.mark.parametrize(
     ("state", "reason", "restarts", "begun_again", "fate"),
     [
-        ("RUNNING", "None", 0, 0, Fate.RUNS),  # it has its time of grace
+        ("RUNNING", "None", 0, 0, Fate.LOST),  # it has its time of grace
         ("COMPLETING", "None", 1, 0, Fate.QUEUED_AGAIN),
         ("PENDING", "BeginTime", 3, 2, Fate.QUEUED_AGAIN),
         ("COMPLETING", "None", 0, 0, Fate.ENDS),  # by scancel
         ("COMPLETING", "None", 2, 2, Fate.ENDS),
-        ("COMPLETING", "TimeLimit", 0, 0, Fate.ENDS),
+        ("COMPLETING", "TimeLimit", 0, 0, Fate.LOST),
     ],
 )
 def test_what_becomes_of_a_job(
