@@ -243,7 +243,7 @@ def _train(
             train(fitted, folder, checkpoint)
             return _test(plan, folder, log, fitted)
         except BaseException:  # a signal, too: what was watched so far is known
-            outcome.metrics = _summary_of(fitted.trainer)
+            outcome.metrics = _sum_up(fitted.trainer, log)
             raise
 
 
@@ -260,15 +260,15 @@ def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, fl
     for name, text in plan.task.samples(fitted.module.network).items():
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
-    summary = _summary_of(trainer)
-    known = _callback(trainer, StepMonitor).news  # on record at this very step
-    log.metrics({key: value for key, value in summary.items() if key not in known}, step)
-    return {**at_end, **figures, **summary}
+    return {**at_end, **figures, **_sum_up(trainer, log)}
 
 
-def _summary_of(trainer: Trainer) -> dict[str, float]:
-    watching = (_callback(trainer, StepMonitor), _callback(trainer, CliffWatch))
-    return {key: value for callback in watching for key, value in callback.summary().items()}
+def _sum_up(trainer: Trainer, log: RunLog) -> dict[str, float]:
+    monitor = _callback(trainer, StepMonitor)
+    summary = {**monitor.summary(), **_callback(trainer, CliffWatch).summary()}
+    new = {key: value for key, value in summary.items() if key not in monitor.news}
+    log.metrics(new, trainer.global_step)  # the news are on record at this very step
+    return summary
 
 
 def _draw(plan: Plan, folder: Path, log: RunLog, alone: bool) -> None:
