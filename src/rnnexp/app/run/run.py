@@ -19,7 +19,7 @@ from rnnexp.app.config.sources import digests, keep_sources, source_tags
 from rnnexp.app.jobs.folder import pruned_at
 from rnnexp.app.jobs.store import home_of
 from rnnexp.app.run.changes import changes_since
-from rnnexp.app.run.fit import Fitted, assemble, test_best, train
+from rnnexp.app.run.fit import BEST, Fitted, assemble, test_best, train
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import CONFIG_FILE, Origin
@@ -293,6 +293,9 @@ def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
     for name in (EVENTS, EXPLANATIONS, "dynamics.jsonl", TRACEBACK):
         if (folder / name).is_file():
             log.artifact(folder / name)
+    best = folder / "checkpoints" / BEST
+    if not outcome.well and best.is_file():  # one that has finished has sent what it tested
+        log.artifact(best, "checkpoints")
     log.end(outcome.status, outcome.error)
     if log.problem is not None:  # still: what has not been written is lost with this process
         outcome.status = "FAILED"

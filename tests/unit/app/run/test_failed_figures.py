@@ -1,4 +1,4 @@
-"""What is said of the gradients of a run that has failed."""
+"""What is said of the gradients of a run that has failed or was stopped, and what is kept."""
 
 import json
 import math
@@ -13,6 +13,7 @@ from rnnexp.app.run.run import run
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.tracking import Journals, load_run
+from rnnexp.tracking.journal import read_all
 from rnnexp.tracking.outcome import Outcome, describe_outcome
 from rnnexp.training.checkpoints import LAST
 from rnnexp.training.interrupt import StopOnSignal, Stopped, StopRequest
@@ -63,12 +64,14 @@ def test_so_has_that_of_a_stopped_run_which_goes_on(
     signals = iter([0] * 20 + [15])  # the twentieth step has a share of clipped ones on record
     monkeypatch.setattr(StopOnSignal, "_heard", lambda *_: next(signals, 0))
     words = (*WORDS, "optimizer.lr=0.01", "trainer.max_steps=40", "task.val_batches=1")
+    words += ("trainer.val_every=10",)
     prepare([])
     plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
     journals = Journals("sqlite:///no.db", None)
     with pytest.raises(Stopped):
         run(plan, workdir, journals, StopRequest(), tags={}, parent="a-sweep")
     stopped = Outcome.read(workdir / "summary.json")
+    assert times_sent(workdir, "checkpoints/best.ckpt") == 1
     origin = Origin(workdir / "checkpoints" / LAST, folder=workdir)
     done = run(plan, workdir, journals, StopRequest(), tags={}, origin=origin, parent="a-sweep")
     record = load_run(workdir).metrics
@@ -76,6 +79,11 @@ def test_so_has_that_of_a_stopped_run_which_goes_on(
         assert (20, value) in record[key], key
         assert record[key][-1] == (40, done.metrics[key])
     assert_steps_are_told_once(record)
+    assert times_sent(workdir, "checkpoints/best.ckpt") == 2
+
+
+def times_sent(folder: Path, file: str) -> int:
+    return [record.get("path") for record in read_all(folder / "journal.jsonl")].count(file)
 
 
 def test_its_description_counts_its_cliffs(exploded: Outcome) -> None:
