@@ -4,9 +4,6 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from email.parser import HeaderParser
-from functools import cache
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +17,7 @@ from rnnexp.app.jobs.folder import pruned_at
 from rnnexp.app.jobs.store import home_of
 from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.fit import BEST, Fitted, assemble, test_best, train
+from rnnexp.app.run.packages import package_list
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import CONFIG_FILE, Origin
@@ -206,19 +204,6 @@ def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
     packages = folder / "packages.txt"
     packages.write_text(package_list(), encoding="utf-8")
     log.artifact(packages)
-
-
-@cache
-def package_list() -> str:
-    """List every installed package; looked up once, before a sweep copies its process."""
-    return "\n".join(sorted(set(map(_pinned, distributions())))) + "\n"
-
-
-def _pinned(package: Distribution) -> str:
-    # The head of its metadata: `name` and `version` would each read the description, too.
-    text = package.read_text("METADATA") or package.read_text("PKG-INFO") or ""
-    head = HeaderParser().parsestr(text.partition("\n\n")[0])
-    return f"{head['Name']}=={head['Version']}"
 
 
 def _train(
