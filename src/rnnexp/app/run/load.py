@@ -54,8 +54,8 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
 
     Raises:
         ConfigError: there is no such run; it has no config; it left no checkpoint; the checkpoint
-            is damaged, or holds another network; a file of its task is neither in the working folder
-            nor beside the run's ``outputs``.
+            is damaged, or holds another network; a file of its task is neither in the working
+            folder nor beside the run's ``outputs``.
         PluginError: a source that was kept with the run cannot be loaded.
     """
     kept = _locate(str(run), Path(outputs))
