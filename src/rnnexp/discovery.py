@@ -61,9 +61,14 @@ def _load_files(folder: Path) -> None:
         load_file(file)
 
 
-def load_file(file: Path) -> None:
-    """Import one plugin file under a module name of its own, and check what it declares."""
-    name = module_name(file)
+def load_file(file: Path, package: str = "") -> None:
+    """Import one plugin file under a module name of its own, and check what it declares.
+
+    Args:
+        file: which.
+        package: what its relative imports start from; without one it has none.
+    """
+    name = module_name(file, package)
     if name in sys.modules:
         return
     loaded = False
@@ -74,10 +79,10 @@ def load_file(file: Path) -> None:
             sys.modules.pop(name, None)
 
 
-def module_name(file: Path) -> str:
+def module_name(file: Path, package: str = "") -> str:
     """Name the module of a plugin file: stable, and distinct for files of the same name."""
     digest = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]
-    return f"rnnexp_plugin_{digest}_{file.stem}"
+    return f"{package}{'.' if package else ''}rnnexp_plugin_{digest}_{file.stem}"
 
 
 def plugin_folders(extra_dirs: Iterable[str] = ()) -> Iterator[Path]:

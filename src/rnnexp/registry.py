@@ -118,8 +118,9 @@ class Registry:
 
         Raises:
             NameTakenError: the name is taken by another class.
+            PluginError: the class stands in no file.
         """
-        file = Path(inspect.getfile(cls))
+        file = _file_of(kind, name, cls)
         content = file.read_bytes() if file.is_file() else b""  # a module in a zip file has none
         entry = Entry(kind, name, cls, file, content)
         old = self.entries.get((kind, name))
@@ -254,6 +255,17 @@ def _registering(kind: Kind, name: str) -> Callable[[C], C]:
         return cls
 
     return register
+
+
+def _file_of(kind: Kind, name: str, cls: type) -> Path:
+    try:
+        return Path(inspect.getfile(cls))
+    except (OSError, TypeError) as error:
+        raise PluginError(
+            f"The {kind} '{name}' stands in no file: a plugin's file is kept with each of its "
+            f"runs. Write it into one, in a notebook by %%writefile my_plugins/{name}.py, and give "
+            f"plugin_dirs=[my_plugins]. In Python the class works without @register_{kind}."
+        ) from error
 
 
 def _check_class(kind: Kind, cls: object) -> None:

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,16 @@ def test_what_is_no_class_is_refused(register, registry: Registry) -> None:
     with pytest.raises(PluginError, match=r"_(cell|task) stands above a function: it takes a cl"):
         register("no_class")(lambda x: x)
     assert "no_class" not in (*registry.names("cell"), *registry.names("task"))
+
+
+@pytest.mark.parametrize("module", ["__main__", "builtins"])
+def test_a_class_that_stands_in_no_file_is_refused(
+    registry: Registry, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)  # as in a notebook
+    with pytest.raises(PluginError, match=r"'mine' stands in no file.*%%writefile .*/mine\.py"):
+        register_cell("mine")(type("Mine", (), {"__module__": module}))
+    assert "mine" not in registry.names("cell")
 
 
 def test_a_plugin_of_a_broken_file_is_known_by_its_name_too() -> None:

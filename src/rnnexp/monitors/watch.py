@@ -116,11 +116,11 @@ class CliffWatch(Callback):
             return
         step, raw = trainer.global_step, self.monitor.latest["grad/raw_norm"]
         passes, self._passes = self._passes, []
-        figures = dict(self.monitor.news)
+        figures = self.monitor.news
         figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
         if self._found is not None:
             self._note(self._found, passes, self.monitor.latest)
-            figures |= {"grad/cliff": raw, "cliffs/count": float(self.count)}
+            figures |= self._told(raw)
         figures |= self.flow.finish(step)
         self.usual.note_loss(self.monitor.latest["train/loss"])
         figures |= self._widest(step, raw)
@@ -193,13 +193,21 @@ class CliffWatch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, refused: Mapping[str, float]
     ) -> None:
         # A loss that is not finite may have a gradient that is.
-        norm = refused.get("grad/raw_norm", math.nan)
+        step, norm = trainer.global_step + 1, refused.get("grad/raw_norm", math.nan)
         seen = math.nan if math.isfinite(norm) else norm
-        cliff = self.detector.observe(trainer.global_step + 1, seen, self._place)
+        cliff = self.detector.observe(step, seen, self._place)
+        figures = {key: refused[key] for key in ("train/loss", "grad/raw_norm") if key in refused}
         if cliff is not None:
             self._measure_control(trainer, pl_module, seen)
             told = replace(cliff, norm=norm, ratio=norm / cliff.median)
             self._note(told, self._passes, refused)
+            figures |= self._told(norm)
+        self.monitor.news |= figures
+        if trainer.logger is not None:
+            trainer.logger.log_metrics(figures, step=step)
+
+    def _told(self, norm: float) -> dict[str, float]:
+        return {"grad/cliff": norm, "cliffs/count": float(self.count)}
 
     def _widest(self, step: int, raw: float) -> dict[str, float]:
         self._window_max = max(self._window_max, raw)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import PointwiseCell
+from rnnexp.recurrence.definition import definition_of, is_plain
 from rnnexp.recurrence.generators import generators_kept
 from rnnexp.recurrence.inside_torch import parametrized_anew, saved_tensors_are_hooked
 from rnnexp.types import State
@@ -30,7 +31,6 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 """Relative to the largest entry. Rounding stays below, also that of torch, which keeps some
 constants as float32 (the 1/6 of hardsigmoid); another gradient does not."""
 
-_SCALARS = (int, float, str, bool, type(None))
 _BOXES = (list, dict, set, tuple)
 _examining = RLock()
 """To record what an update does, torch changes itself for a moment: one thread at a time."""
@@ -151,21 +151,14 @@ def _own(holder: object) -> dict[str, Any]:
 
 def _seen(value: object) -> object:
     """Give what can be compared later: the value, or else which object it is and what it holds."""
-    if _is_plain(value):
+    if is_plain(value):
         return value
     if isinstance(value, _BOXES):
         return repr(value)
     if type(getattr(value, "__dict__", None)) is not dict:  # a class, or no attributes at all
         return _Same(value)
-    inside = [(n, v if _is_plain(v) else _Same(v)) for n, v in _own(value).items()]
+    inside = [(n, v if is_plain(v) else _Same(v)) for n, v in _own(value).items()]
     return (_Same(value), *inside)
-
-
-def _is_plain(value: object) -> bool:
-    # What cannot change and stay the same object.
-    if type(value) is tuple:
-        return all(map(_is_plain, value))
-    return isinstance(value, _SCALARS)
 
 
 class _Same:
@@ -186,7 +179,7 @@ def _options_of(cell: PointwiseCell) -> _Options | None:
     # None where the cell holds anything else, or another module: such an object may change and stay
     # the same one.
     own, weight = _own(cell), cell.weight_ih
-    if len(own) < 2 or not all(map(_is_plain, own.values())) or vars(cell)["_modules"]:
+    if len(own) < 2 or not all(map(is_plain, own.values())) or vars(cell)["_modules"]:
         return None
     get = itemgetter(*own)
     return _Options(len(vars(cell)), get, tuple(own.values()), weight.dtype, weight.device)
@@ -194,14 +187,13 @@ def _options_of(cell: PointwiseCell) -> _Options | None:
 
 def _twins_of(cell: PointwiseCell, guard: Guard) -> Guard:
     # All that tells cells apart; empty for one that holds more than numbers and its own tensors.
-    if not all(map(_is_plain, _own(cell).values())) or next(cell.children(), None) is not None:
+    if not all(map(is_plain, _own(cell).values())) or next(cell.children(), None) is not None:
         return ()
     tensors = (*cell.named_parameters(), *cell.named_buffers())
     shapes = ((name, t.shape, t.dtype, t.device, t.requires_grad) for name, t in tensors)
     kind = type(cell)
-    of_classes = (item for cls in kind.__mro__ for item in vars(cls).items() if _is_plain(item[1]))
-    options = (repr(item) for item in (*guard, *of_classes))
-    return (kind, kind.update, kind.step, *options, *shapes)
+    functions = kind.update, kind.step
+    return (kind, *functions, *map(repr, guard), *definition_of(kind), *shapes)
 
 
 def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: PointwiseCell) -> bool:

@@ -50,8 +50,9 @@ def _draw_norms(run: RunRecord, file: Path, threshold: float | None) -> list[Pat
 
 
 def _refused(run: RunRecord, folder: Path) -> list[tuple[int, float]]:
-    """Find the gradients for which the run ended: their steps have no figures of their own."""
-    known = {step for step, _ in run.metrics["grad/raw_norm"]}
+    """Find the gradients for which a run ended whose record does not name them: an older one's."""
+    keys = ("grad/raw_norm", "grad/cliff")
+    known = {step for key in keys for step, _ in run.metrics.get(key, ())}
     events = read_all(folder / "cliffs.jsonl")
     steps = [event["step"] for event in events if event["kind"] == "nonfinite"]
     return [(step, math.inf) for step in steps if step not in known]

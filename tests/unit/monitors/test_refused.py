@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor
 
 from rnnexp.errors import NonFiniteError
@@ -23,6 +24,29 @@ def test_a_refused_gradient_is_kept_as_a_cliff_of_its_own_kind(plugins, tmp_path
     assert not math.isfinite(event.raw_norm)
     assert event.loss_before == math.inf, "not that of the step before"
     assert event.batch_seed != 0
+
+
+class Lines(DummyLogger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: dict[int, dict[str, float]] = {}
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        self.at[step] = metrics
+
+
+@pytest.mark.parametrize(("factor", "told"), [(math.inf, math.inf), (math.nan, math.nan)])
+def test_its_step_has_figures_as_any_other(
+    plugins, tmp_path: Path, factor: float, told: float
+) -> None:
+    lines = Lines()
+    with pytest.raises(NonFiniteError):
+        train(plugins, tmp_path, watch_of(tmp_path, Log()), 80, factor=factor, logger=lines)
+    (event,) = load_events(tmp_path)
+    norms = {"grad/raw_norm": event.raw_norm, "grad/cliff": event.raw_norm}
+    expected = {"train/loss": told, **norms, "cliffs/count": 1.0}
+    assert lines.at[CLIFF] == pytest.approx(expected, nan_ok=True)
+    assert max(lines.at) == CLIFF
 
 
 class Falling(Scaled):
@@ -86,8 +110,11 @@ class Refusing(Scaled):
 def test_a_number_that_is_refused_on_the_way_forward_is_told_as_it_was(
     plugins, tmp_path: Path
 ) -> None:
+    lines = Lines()
     with pytest.raises(NonFiniteError, match="at t=3"):
-        train(plugins, tmp_path, watch_of(tmp_path, Log()), steps=80, kind=Refusing)
+        train(plugins, tmp_path, watch_of(tmp_path, Log()), 80, kind=Refusing, logger=lines)
     (event,) = load_events(tmp_path)
     assert (event.kind, event.group, event.layer) == ("nonfinite", "", None)
     assert math.isnan(event.loss_before), "there is none"
+    known = {"grad/cliff": math.nan, "cliffs/count": 1.0}
+    assert lines.at[CLIFF] == pytest.approx(known, nan_ok=True)

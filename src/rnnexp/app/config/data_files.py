@@ -28,6 +28,36 @@ def digests_by_file(values: Mapping[str, Any]) -> dict[str, str]:
     return {text: digest for _, text, digest in _found(values)}
 
 
+def with_files_of(values: Mapping[str, Any], started: Path) -> dict[str, Any]:
+    """Name a file by its place where a relative path leads to one from elsewhere only.
+
+    Args:
+        values: a config.
+        started: the working folder that it was used in.
+
+    Returns:
+        The config with that file's place.
+    """
+    return {key: _placed(v, started) if key in _GROUPS else v for key, v in values.items()}
+
+
+def _placed(value: Any, started: Path) -> Any:
+    if isinstance(value, dict):
+        return {k: v if k == "name" else _placed(v, started) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_placed(part, started) for part in value]
+    if not isinstance(value, str) or _is_file(Path(value)) or not _is_file(started / value):
+        return value
+    return str(started / value)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text may be no path at all
+        return False
+
+
 def _found(values: Mapping[str, Any]) -> Generator[tuple[str, str, str]]:
     named = [pair for group in _GROUPS for pair in _texts(values.get(group), group)]
     for key, text in named:

@@ -146,7 +146,8 @@ def _put_back(kind: Kind, name: str, folder: Path) -> str | None:
     contents = [file.read_bytes() for file in stored]
     if _is_among(contents, kind, name):
         return None
-    failures = [failure for file in stored for failure in _replace(file)]
+    packages = {f"{kind}s": _package_of(kind, name)}
+    failures = [f for file in stored for f in _replace(file, packages.get(file.parent.name, ""))]
     if not _is_among(contents, kind, name):
         raise PluginError(_not_put_back(kind, name, folder, failures))
     return f"{kind} {name} as it was then: {REGISTRY.get(kind, name).file}"
@@ -157,8 +158,19 @@ def _is_among(contents: Container[bytes], kind: Kind, name: str) -> bool:
     return now is not None and now.content in contents
 
 
-def _replace(file: Path) -> list[Failure]:
+def _package_of(kind: Kind, name: str) -> str:
+    # A file of an installed package may import its neighbours there, as they are now.
+    entry = REGISTRY.entries.get((kind, name))
+    module = sys.modules.get(entry.cls.__module__) if entry else None
+    return (module.__package__ if module else None) or ""
+
+
+def _replace(file: Path, package: str) -> list[Failure]:
     """Load a kept file; what stands under the names that it registers gives way.
+
+    Args:
+        file: which.
+        package: that it is part of.
 
     Returns:
         Why it could not be loaded. What stands now stays then, and the process may try again.
@@ -166,9 +178,9 @@ def _replace(file: Path) -> list[Failure]:
     file = file.resolve()
     before = list(REGISTRY.failures)
     # One that was put back before, and gave way to another since, is to register itself again.
-    sys.modules.pop(module_name(file), None)
+    sys.modules.pop(module_name(file, package), None)
     with REGISTRY.giving_way():
-        load_file(file)
+        load_file(file, package)
     new = REGISTRY.failures[len(before) :]
     REGISTRY.failures[:] = before
     return new

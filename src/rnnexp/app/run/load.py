@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from rnnexp.app.config.build import build_network, make_plan
+from rnnexp.app.config.data_files import with_files_of
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.run.fit import BEST
-from rnnexp.app.run.resume import CONFIG_FILE, OUTPUTS, run_folder
+from rnnexp.app.run.resume import CONFIG_FILE, OUTPUTS, run_folder, started_in
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork
@@ -53,7 +54,8 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
 
     Raises:
         ConfigError: there is no such run; it has no config; it left no checkpoint; the checkpoint
-            is damaged, or holds another network.
+            is damaged, or holds another network; a file of its task is neither in the working
+            folder nor beside the run's ``outputs``.
         PluginError: a source that was kept with the run cannot be loaded.
     """
     kept = _locate(str(run), Path(outputs))
@@ -110,7 +112,23 @@ def _weights_in(file: Path) -> Mapping[str, Tensor]:
 
 def _untrained(folder: Path) -> tuple[RecurrentNetwork, dict[str, Any]]:
     values, _ = recorded(folder)
-    return build_network(make_plan(values)), values
+    started = started_in(folder)
+    with _told_where(started):
+        return build_network(make_plan(with_files_of(values, started))), values
+
+
+@contextmanager
+def _told_where(started: Path) -> Generator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        missed = error.__cause__
+        if not isinstance(missed, FileNotFoundError) or Path(str(missed.filename)).is_absolute():
+            raise
+        raise ConfigError(
+            f"{error} It was looked for in {Path.cwd()} and in {started}, the folder of the run's "
+            "outputs. Change to the folder that the path starts from, or put the file there."
+        ) from error
 
 
 @contextmanager

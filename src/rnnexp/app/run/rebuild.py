@@ -10,8 +10,10 @@ from pytorch_lightning import seed_everything
 from torch import Tensor
 
 from rnnexp.app.config.build import Plan, Values, build_data, build_module, make_plan
+from rnnexp.app.config.data_files import with_files_of
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.run.remade import begun_from, check_remade
+from rnnexp.app.run.resume import started_in
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.run.trainer import make_trainer, omega_term
 from rnnexp.errors import ConfigError
@@ -88,7 +90,7 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     values, _ = recorded(folder)
     values["trainer"]["progress"] = "none"
     values.setdefault("callbacks", {})
-    plan = make_plan(values)
+    plan = make_plan(with_files_of(values, started_in(folder)))
     take_threads_of(folder, plan)
     module, stream = _trained_up_to(plan, folder, begun_from(run), step - 1)
     batches = batches_of(stream, values["trainer"]["accumulate"])

@@ -151,6 +151,16 @@ def run_folder(run: str, outputs: Path = Path(OUTPUTS)) -> Path:
     return folder
 
 
+def started_in(folder: Path) -> Path:
+    """Name the folder that a run was started in, as far as its place tells: that of ``outputs``.
+
+    Args:
+        folder: the run's.
+    """
+    above = folder.resolve().parents
+    return next((place.parent for place in above if place.name == OUTPUTS), above[0])
+
+
 def _folder_of(resume: str, outputs: Path = Path(OUTPUTS)) -> Path | None:
     # Of a checkpoint file there is none. The config may be lost: the command can name it again.
     return None if Path(resume).is_file() else _find(resume, outputs)

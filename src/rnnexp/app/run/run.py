@@ -4,9 +4,6 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from email.parser import HeaderParser
-from functools import cache
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +16,8 @@ from rnnexp.app.config.sources import digests, keep_sources, source_tags
 from rnnexp.app.jobs.folder import pruned_at
 from rnnexp.app.jobs.store import home_of
 from rnnexp.app.run.changes import changes_since
-from rnnexp.app.run.fit import Fitted, assemble, test_best, train
+from rnnexp.app.run.fit import BEST, Fitted, assemble, test_best, train
+from rnnexp.app.run.packages import package_list
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import CONFIG_FILE, Origin
@@ -208,19 +206,6 @@ def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
     log.artifact(packages)
 
 
-@cache
-def package_list() -> str:
-    """List every installed package; looked up once, before a sweep copies its process."""
-    return "\n".join(sorted(set(map(_pinned, distributions())))) + "\n"
-
-
-def _pinned(package: Distribution) -> str:
-    # The head of its metadata: `name` and `version` would each read the description, too.
-    text = package.read_text("METADATA") or package.read_text("PKG-INFO") or ""
-    head = HeaderParser().parsestr(text.partition("\n\n")[0])
-    return f"{head['Name']}=={head['Version']}"
-
-
 def _train(
     plan: Plan,
     outcome: Outcome,
@@ -243,7 +228,7 @@ def _train(
             train(fitted, folder, checkpoint)
             return _test(plan, folder, log, fitted)
         except BaseException:  # a signal, too: what was watched so far is known
-            outcome.metrics = _summary_of(fitted.trainer)
+            outcome.metrics = _sum_up(fitted.trainer, log)
             raise
 
 
@@ -260,15 +245,15 @@ def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, fl
     for name, text in plan.task.samples(fitted.module.network).items():
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
-    summary = _summary_of(trainer)
-    known = _callback(trainer, StepMonitor).news  # on record at this very step
-    log.metrics({key: value for key, value in summary.items() if key not in known}, step)
-    return {**at_end, **figures, **summary}
+    return {**at_end, **figures, **_sum_up(trainer, log)}
 
 
-def _summary_of(trainer: Trainer) -> dict[str, float]:
-    watching = (_callback(trainer, StepMonitor), _callback(trainer, CliffWatch))
-    return {key: value for callback in watching for key, value in callback.summary().items()}
+def _sum_up(trainer: Trainer, log: RunLog) -> dict[str, float]:
+    monitor = _callback(trainer, StepMonitor)
+    summary = {**monitor.summary(), **_callback(trainer, CliffWatch).summary()}
+    new = {key: value for key, value in summary.items() if key not in monitor.news}
+    log.metrics(new, trainer.global_step)  # the news are on record at this very step
+    return summary
 
 
 def _draw(plan: Plan, folder: Path, log: RunLog, alone: bool) -> None:
@@ -293,6 +278,9 @@ def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
     for name in (EVENTS, EXPLANATIONS, "dynamics.jsonl", TRACEBACK):
         if (folder / name).is_file():
             log.artifact(folder / name)
+    best = folder / "checkpoints" / BEST
+    if not outcome.well and best.is_file():  # one that has finished has sent what it tested
+        log.artifact(best, "checkpoints")
     log.end(outcome.status, outcome.error)
     if log.problem is not None:  # still: what has not been written is lost with this process
         outcome.status = "FAILED"

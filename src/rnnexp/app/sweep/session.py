@@ -20,9 +20,10 @@ from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import State, artifact_root
 from rnnexp.app.jobs.log import LOG
 from rnnexp.app.run.alone import alone_in
+from rnnexp.app.run.packages import package_list
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.resume import origin_of
-from rnnexp.app.run.run import package_list, run
+from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, after_stop, deliver_rest
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.sweep.items import NOT_RUN, Item

@@ -1,5 +1,6 @@
 """Plugins come back as they were when a run used them, or not at all."""
 
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -121,3 +122,22 @@ def test_files_of_one_name_from_two_folders_are_both_kept(
     assert load_as_recorded(tmp_path / "run", used)
     assert registry.get("callback", "one").file.name == "more.py"
     assert registry.get("callback", "other").file.name == "more_other.py"
+
+
+def test_a_cell_of_a_package_imports_its_neighbour_as_it_did(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "lib" / "rnnexp_test_package"
+    write(package / "__init__.py", "")
+    write(package / "helper.py", "from torch import tanh as act")
+    cell = CELL.replace("IMPORT", "from .helper import act")
+    file = write(package / "cells.py", cell.replace("VERSION", "now"))
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    importlib.import_module("rnnexp_test_package.cells")  # as by an entry point
+    write_sources(values(), tmp_path / "run")
+    write(tmp_path / "run" / "plugins" / "cells" / file.name, cell.replace("VERSION", "then"))
+    assert load_as_recorded(tmp_path / "run", values())
+    assert registry.get("cell", "mine").cls.version == "then"
+    assert load_as_recorded(tmp_path / "run", values()) == []
+    for name in [name for name in sys.modules if name.startswith("rnnexp_test_package")]:
+        monkeypatch.delitem(sys.modules, name)

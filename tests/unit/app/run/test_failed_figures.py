@@ -1,17 +1,22 @@
-"""What is said of the gradients of a run that has failed."""
+"""What is said of the gradients of a run that has failed or was stopped, and what is kept."""
 
 import json
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.run import run
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.nonfinite import NonFiniteGuard
 from rnnexp.tracking import Journals, load_run
+from rnnexp.tracking.journal import read_all
 from rnnexp.tracking.outcome import Outcome, describe_outcome
-from rnnexp.training.interrupt import StopRequest
+from rnnexp.training.checkpoints import LAST
+from rnnexp.training.interrupt import StopOnSignal, Stopped, StopRequest
 
 WORDS = ["cell=elman", "optimizer=sgd", "optimizer.lr=0.1", "clip=none", "task.length=20"]
 WORDS += ["trainer.max_steps=60", "monitor.pictures=never", "trainer.progress=none", "threads=1"]
@@ -34,10 +39,51 @@ def test_its_cliffs_and_norms_are_in_its_summary(exploded: Outcome) -> None:
     told = json.loads(Path(exploded.folder, "summary.json").read_text())["metrics"]
     record = load_run(Path(exploded.folder))
     counts = [value for _, value in record.metrics["cliffs/count"]]
-    norms = [value for _, value in record.metrics["grad/raw_norm"]]
-    assert told["cliffs/count"] >= counts[-1] > 1
+    *norms, refused = [value for _, value in record.metrics["grad/raw_norm"]]
+    assert told["cliffs/count"] == counts[-1] > 1
     assert told["grad/largest_raw_norm"] == max(norms)
+    assert not math.isfinite(refused)
     assert told["grad/clipped_fraction"] == 0
+
+
+def test_its_record_has_them_once(exploded: Outcome) -> None:
+    record = load_run(Path(exploded.folder)).metrics
+    assert {key: record[key][-1][1] for key in exploded.metrics} == exploded.metrics
+    assert_steps_are_told_once(record)
+
+
+def assert_steps_are_told_once(record: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    for key, series in record.items():
+        steps = [step for step, _ in series]
+        assert steps == sorted(set(steps)), key
+
+
+def test_so_has_that_of_a_stopped_run_which_goes_on(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals = iter([0] * 20 + [15])  # the twentieth step has a share of clipped ones on record
+    monkeypatch.setattr(StopOnSignal, "_heard", lambda *_: next(signals, 0))
+    words = (*WORDS, "optimizer.lr=0.01", "trainer.max_steps=40", "task.val_batches=1")
+    words += ("trainer.val_every=10",)
+    prepare([])
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    journals = Journals("sqlite:///no.db", None)
+    with pytest.raises(Stopped):
+        run(plan, workdir, journals, StopRequest(), tags={}, parent="a-sweep")
+    stopped = Outcome.read(workdir / "summary.json")
+    assert times_sent(workdir, "checkpoints/best.ckpt") == 1
+    origin = Origin(workdir / "checkpoints" / LAST, folder=workdir)
+    done = run(plan, workdir, journals, StopRequest(), tags={}, origin=origin, parent="a-sweep")
+    record = load_run(workdir).metrics
+    for key, value in stopped.metrics.items():
+        assert (20, value) in record[key], key
+        assert record[key][-1] == (40, done.metrics[key])
+    assert_steps_are_told_once(record)
+    assert times_sent(workdir, "checkpoints/best.ckpt") == 2
+
+
+def times_sent(folder: Path, file: str) -> int:
+    return [record.get("path") for record in read_all(folder / "journal.jsonl")].count(file)
 
 
 def test_its_description_counts_its_cliffs(exploded: Outcome) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,10 @@ class Scaled(PointwiseCell):
 '''
 
 
-def train(*words: str, name: str = "run") -> Path:
+def train(*words: str, name: str = "run", common: Sequence[str] = WORDS) -> Path:
     """Train in this process, and give the folder of the run, with what it ended with in it."""
     prepare(words)
-    plan = check_jobs([*WORDS, *words], multirun=False, config_dir=None)[0].plan
+    plan = check_jobs([*common, *words], multirun=False, config_dir=None)[0].plan
     folder = Path("outputs", name)
     folder.mkdir(parents=True)
     outcome = run(plan, folder, Journals("sqlite:///no.db", None), StopRequest(), tags={})
@@ -166,6 +166,27 @@ def forget_modules() -> None:
 
     for name in [name for name in sys.modules if name.endswith("_scaled")]:
         del sys.modules[name]
+
+
+def test_a_file_of_its_task_is_found_from_any_folder(
+    workdir: Path, tmp_path_factory: pytest.TempPathFactory, registry: Registry
+) -> None:
+    Path("data.csv").write_text("x\n" + "\n".join(str(i % 7) for i in range(400)))
+    common = [word for word in WORDS if not word.startswith("task.")]
+    words = ["task=series", "task.path=data.csv", "task.length=8", "cell=elman"]
+    folder = train(*words, common=common).resolve()
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with contextlib.chdir(elsewhere):
+        assert torch.equal(load_network(folder).state_dict()[MATRIX], best_matrix(folder))
+        Path(workdir, "data.csv").unlink()
+        with pytest.raises(ConfigError, match=r"data\.csv: cannot be read") as caught:
+            load_network(folder)
+    assert f"looked for in {elsewhere} and in {workdir}" in str(caught.value)
+
+
+def best_matrix(folder: Path) -> Tensor:
+    best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    return best["state_dict"][f"network.{MATRIX}"]
 
 
 def test_it_draws_no_random_numbers_of_the_caller(elman: Path) -> None:
