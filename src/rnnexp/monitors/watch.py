@@ -75,7 +75,7 @@ class CliffWatch(Callback):
         waiting = [] if self._pending is None else [self._pending.step - 1]
         forget_after(self.options.folder / FILE, min([trainer.global_step, *waiting]))
         network = _network_of(pl_module)
-        self._traced_anyway = self.options.flow_every is not None and _costs_nothing(network)
+        self._traced_anyway = _costs_nothing(network)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -98,14 +98,15 @@ class CliffWatch(Callback):
         self._note_pass(pl_module)
         if not self.monitor.groups:  # accumulating
             return
-        step, raw = trainer.global_step, self.monitor.latest["grad/raw_norm"]
+        step, latest = trainer.global_step, self.monitor.latest
+        raw = latest["grad/raw_norm"]
         passes, self._passes = self._passes, []
         figures = dict(self.monitor.news)
         figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
         figures |= self.flow.finish(step)
-        cliff = self.detector.observe(step, raw, self._place)
+        cliff = self._judge(step, latest)
         if cliff is not None:
-            self._note(cliff, passes, self.monitor.latest)
+            self._note(cliff, passes, latest)
             figures |= {"grad/cliff": raw, "cliffs/count": float(self.count)}
         figures |= self._widest(step, raw)
         self.monitor.groups = {}
@@ -113,9 +114,10 @@ class CliffWatch(Callback):
             trainer.logger.log_metrics(figures, step=step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last event, which no step follows."""
-        del trainer, pl_module
+        """Write the last event, which no step follows, and the peak since the last one logged."""
+        del pl_module
         self._complete(None)
+        self._log_last_peak(trainer)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -125,7 +127,10 @@ class CliffWatch(Callback):
             refused = self.monitor.refused(trainer)
             self._complete(refused.get("train/loss"))
             self._note_pass(pl_module)
-            self._note_refused(trainer.global_step + 1, refused)
+            cliff = self._judge(trainer.global_step + 1, refused)
+            if cliff is not None:
+                self._note(cliff, self._passes, refused)
+            self._log_last_peak(trainer)
         self._complete(None)
 
     def summary(self) -> dict[str, float]:
@@ -167,14 +172,13 @@ class CliffWatch(Callback):
             self._place = self._batch.before
             self._batch = None
 
-    def _note_refused(self, step: int, refused: Mapping[str, float]) -> None:
+    def _judge(self, step: int, figures: Mapping[str, float]) -> Cliff | None:
+        norm = figures.get("grad/raw_norm", math.nan)
+        loss = figures.get("train/loss", math.nan)
         # A loss that is not finite may have a gradient that is.
-        norm = refused.get("grad/raw_norm", math.nan)
-        seen = math.nan if math.isfinite(norm) else norm
+        seen = math.nan if math.isfinite(norm) and not math.isfinite(loss) else norm
         cliff = self.detector.observe(step, seen, self._place)
-        if cliff is not None:
-            told = replace(cliff, norm=norm, ratio=norm / cliff.median)
-            self._note(told, self._passes, refused)
+        return None if cliff is None else replace(cliff, norm=norm, ratio=norm / cliff.median)
 
     def _widest(self, step: int, raw: float) -> dict[str, float]:
         self._window_max = max(self._window_max, raw)
@@ -182,6 +186,12 @@ class CliffWatch(Callback):
             return {}
         widest, self._window_max = self._window_max, 0.0
         return {"grad/raw_norm_max": widest}
+
+    def _log_last_peak(self, trainer: Trainer) -> None:
+        if self._window_max and trainer.logger is not None:
+            peak = {"grad/raw_norm_max": self._window_max}
+            trainer.logger.log_metrics(peak, step=trainer.global_step)
+        self._window_max = 0.0
 
     def _note(
         self, cliff: Cliff, passes: Sequence[Pass | Flow], latest: Mapping[str, float]
@@ -235,10 +245,14 @@ def _costs_nothing(network: RecurrentNetwork) -> bool:
 
 
 def _profile_of(flow: Flow | None, cell: str) -> Sequence[float]:
-    """Give the norms of a cell; of the one with the largest where the readout dominates."""
+    """Give the norms of a cell; of the one with the largest where the readout dominates.
+
+    Of several with norms that are not finite it is the upper one, which is nearer to the loss.
+    """
     if flow is None:
         return ()
-    return flow.norms.get(cell) or max(flow.norms.values(), key=peak_of)
+    norms = flow.norms
+    return norms.get(cell) or norms[max(norms, key=lambda c: (peak_of(norms[c]), layer_of(c)))]
 
 
 def _loss_scale(trainer: Trainer) -> float:
