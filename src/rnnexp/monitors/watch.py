@@ -74,8 +74,8 @@ class CliffWatch(Callback):
         # The event that waits for the loss after it is written once that is known.
         waiting = [] if self._pending is None else [self._pending.step - 1]
         forget_after(self.options.folder / FILE, min([trainer.global_step, *waiting]))
-        network = _network_of(pl_module)
-        self._traced_anyway = _costs_nothing(network)
+        with trainer.precision_plugin.train_step_context():  # under autocast others may run
+            self._traced_anyway = _costs_nothing(_network_of(pl_module))
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

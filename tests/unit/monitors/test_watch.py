@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.plugins import Precision
 from torch import Tensor
 
 from rnnexp.errors import NonFiniteError
@@ -171,6 +172,7 @@ class Stopped:
     """What the watch asks of a trainer that goes on."""
 
     global_step: int
+    precision_plugin: Precision = field(default_factory=Precision)
 
 
 def module_of(plugins) -> RecurrentModule:
