@@ -5,6 +5,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Literal
 
 from rnnexp.errors import ConfigError
@@ -73,12 +74,15 @@ class CliffDetector:
         s_t       = 1.4826 * MAD of the last z - m          spread, long: it is steady
         begins      z_t > m_t + max(k * s_t, log ratio)
         goes on     z_t > m_t + half of that
+        is told     z_t > r_t + log ratio                   r_t: as m_t, of all norms
 
-    Only calm norms enter the two windows, so no cliff moves them. All is done on logarithms: the
-    rule is the same for norms around 1e-6 and around 1e+6.
+    Only calm norms enter the windows of m and s, so no cliff moves them; that of r tells a cliff
+    from one more of many such norms. The first norms, of which the first m is the median, are the
+    first that s is of. All is done on logarithms: the rule is the same for norms around 1e-6 and
+    around 1e+6.
 
-    Steps in a row are one cliff, told at its first step; a norm that again exceeds the largest
-    one told by ``ratio`` is told too. A cliff that has lasted ``level_window`` steps is a new
+    Steps in a row are one cliff, told once; a norm that again exceeds the largest one told by
+    ``ratio`` is told too. A cliff that has lasted ``level_window`` steps is a new
     level: the median begins anew with it. NaN and infinite norms in a row are one cliff of their
     own kind. A norm of zero says nothing of the scale and is passed over.
 
@@ -91,8 +95,9 @@ class CliffDetector:
         self._hard = math.log(self.options.ratio)
         self._level = _Window(self.options.level_window)
         self._spread = _Window(self.options.spread_window)
+        self._recent = deque[float](maxlen=self.options.level_window)
         self._high: list[float] = []
-        self._told = 0.0
+        self._told = -math.inf
         self._nonfinite = False
 
     @property
@@ -117,11 +122,20 @@ class CliffDetector:
         self._nonfinite = False
         return self._observe_finite(step, raw_norm) if raw_norm > 0 else None
 
+    def join(self, ratio: float) -> None:
+        """Count the spike that is met as part of a cliff elsewhere.
+
+        Args:
+            ratio: the largest one that was told of that cliff, to be exceeded from now on.
+        """
+        self._told = self._level.median() + math.log(ratio)
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that is remembered, as plain lists and numbers."""
         return {
             "level": list(self._level.values),
             "spread": list(self._spread.values),
+            "recent": list(self._recent),
             "high": list(self._high),
             "told": self._told,
             "nonfinite": self._nonfinite,
@@ -131,6 +145,8 @@ class CliffDetector:
         """Go on from what `state_dict` returned."""
         self._level = _Window(self.options.level_window, state["level"])
         self._spread = _Window(self.options.spread_window, state["spread"])
+        recent = state.get("recent", state["level"])  # older states have none
+        self._recent = deque(map(float, recent), self.options.level_window)
         self._high = [float(value) for value in state["high"]]
         self._told = float(state["told"])
         self._nonfinite = bool(state["nonfinite"])
@@ -141,9 +157,17 @@ class CliffDetector:
 
     def _observe_finite(self, step: int, norm: float) -> Cliff | None:
         z = math.log(norm)
-        if not self._level.is_full:
-            self._level.add(z)
-            return None
+        found = self._compare(step, norm, z) if self._level.is_full else self._warm_up(z)
+        self._recent.append(z)
+        return found
+
+    def _warm_up(self, z: float) -> None:
+        self._level.add(z)
+        if self._level.is_full:
+            center, first = self._level.median(), self._level.values
+            self._spread = _Window(self.options.spread_window, (value - center for value in first))
+
+    def _compare(self, step: int, norm: float, z: float) -> Cliff | None:
         above = z - self._level.median()
         if above > self._lowest(self._hard) and above > self._lowest(self._threshold()):
             return self._climb(step, norm, z)
@@ -163,7 +187,9 @@ class CliffDetector:
 
     def _climb(self, step: int, norm: float, z: float) -> Cliff | None:
         found = None
-        if not self._high or z > self._told + self._hard:
+        if not self._high:
+            self._told = -math.inf
+        if z > max(self._told, median(self._recent)) + self._hard:
             found, self._told = self._cliff(step, "spike", norm), z
         self._high.append(z)
         if len(self._high) >= self.options.level_window:
@@ -172,8 +198,7 @@ class CliffDetector:
         return found
 
     def _cliff(self, step: int, kind: Literal["spike", "nonfinite"], norm: float) -> Cliff:
-        median = self.median
-        return Cliff(step, kind, norm, norm / median, median)
+        return Cliff(step, kind, norm, norm / self.median, self.median)
 
 
 class _Window:

@@ -28,7 +28,8 @@ class CliffEvent:
         loss_after: loss of the batch after it, with the weights that the step left; None where
             there was none.
         raw_norm: global norm before clipping.
-        clipped_norm: global norm after clipping; NaN where the run ended before it.
+        clipped_norm: global norm after clipping; 0 where the gradient was dropped, NaN where the
+            run ended before it.
         median: running median of the raw norm; NaN before the warm-up is over.
         ratio: raw norm over that median.
         group: the parameter group with the largest norm, such as ``recurrent``.

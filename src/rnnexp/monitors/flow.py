@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from rnnexp.errors import ConfigError
 
 Norms = NDArray[np.float64]
-_FLAT = 1e-9
-"""Octaves per step: below this slope rounding decides its sign."""
+_FLAT = 1e-6
+"""Octaves per step: below this slope the rounding of float32 decides its sign."""
 
 
 def vanishing_ratio(grad_norm_T: ArrayLike) -> float:

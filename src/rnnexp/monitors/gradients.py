@@ -13,6 +13,8 @@ from rnnexp.monitors.nonfinite import NonFiniteGuard
 
 # A clipped norm differs from the threshold by rounding; one this close to raw was not clipped.
 _SAME = 1e-5
+_HUGE = 1e19
+"""Larger norms have squares that float32 cannot hold."""
 _SHARE_EVERY = 10
 """Steps between two records of the share of clipped steps, which changes slowly."""
 
@@ -44,10 +46,12 @@ class StepMonitor(Callback):
         self._clipped = 0
         self._largest = 0.0
         self._raw: float | None = None
-        self._untouched = False
+        self._stands, self._untouched = True, False
         self._rate = 0.0
         self._rate_on_record: float | None = None
-        self._loss = self._judged = 0.0
+        self._loss = 0.0
+        self.judged = 0.0
+        """Loss of the latest step: of a batch for which it is not finite, if there is any."""
         self._since = time.perf_counter()
         self._last_step = 0
 
@@ -74,13 +78,15 @@ class StepMonitor(Callback):
         """Measure the raw norm, before Lightning clips."""
         self.groups = self.norms_of(pl_module).measure()
         self._raw = total(self.groups)
-        self._untouched = _lies_below(self._raw, trainer.gradient_clip_val)
-        self._judged, self._loss = self._loss, 0.0
+        self.judged, self._loss = self._loss, 0.0
         self._rate = self.guard.rate.of(optimizer)  # the schedule moves on before the batch ends
         step = trainer.global_step
-        stands = self.guard.before_step(self._raw, step, pl_module, optimizer, self._judged)
-        cast(Any, pl_module).nothing_to_clip = self._untouched or not stands
-        if not stands:
+        self._stands = self.guard.before_step(self._raw, step, pl_module, optimizer, self.judged)
+        self._untouched = self._stands and _lies_below(self._raw, trainer.gradient_clip_val)
+        module = cast(Any, pl_module)
+        module.nothing_to_clip = self._untouched or not self._stands
+        module.huge_norm = self._raw if _HUGE < self._raw < math.inf else None
+        if not self._stands:
             _forget_lost_state(pl_module)
 
     def on_train_batch_end(
@@ -113,7 +119,7 @@ class StepMonitor(Callback):
         """Give the figures of a step that was refused and ended the run; none of another end."""
         if self._raw is None:
             return {}
-        losses = [*self._losses, self._judged * trainer.accumulate_grad_batches]
+        losses = [*self._losses, self.judged * trainer.accumulate_grad_batches]
         figures = {"train/loss": sum(losses) / len(losses), "train/lr": self._rate}
         return {**figures, "grad/raw_norm": self._raw}
 
@@ -152,8 +158,8 @@ class StepMonitor(Callback):
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
         clipped = raw if self._untouched else self.norms_of(pl_module).total()
         self._steps += 1
-        if math.isfinite(raw):  # another has no size, and was skipped rather than clipped
-            self._clipped += clipped < raw * (1 - _SAME)
+        if math.isfinite(raw):  # another has no size
+            self._clipped += self._stands and clipped < raw * (1 - _SAME)
             self._largest = max(self._largest, raw)
         return {
             "grad/raw_norm": raw,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sized
 import torch
 from torch import nn
 
-from rnnexp.recurrence import RecurrentNetwork
+from rnnexp.recurrence import RecurrentNetwork, wide_norm
 
 _KINDS = {"weight_ih": "input", "weight_hh": "recurrent", "bias": "bias"}
 """What a parameter's name begins with, and the group that it belongs to; ``cell`` for others."""
@@ -78,9 +78,19 @@ def is_reverse(cell: str) -> bool:
 def dominating(norms: Mapping[str, float]) -> str:
     """Name the group with the largest norm, a norm that is not finite before all others.
 
-    Nothing where there are no norms: what ended the step came before its gradient.
+    Of several that are not finite it is that nearest to the loss, which the backward pass met
+    first. Nothing where there are no norms: what ended the step came before its gradient.
     """
-    return max(norms, key=lambda group: size_of(norms[group]), default="")
+    broken = [group for group, norm in norms.items() if not math.isfinite(norm)]
+    if broken:
+        return max(broken, key=_nearness)
+    return max(norms, key=norms.__getitem__, default="")
+
+
+def _nearness(group: str) -> tuple[bool, int]:
+    # To the loss: the readout comes first, then the upper layers.
+    layer = layer_of(split_group(group)[1])
+    return group == READOUT, -1 if layer is None else layer
 
 
 def size_of(norm: float, nonfinite: float = math.inf) -> float:
@@ -130,8 +140,10 @@ class GroupNorms:
         if not present:
             return
         norms = torch._foreach_norm([grad for _, grad in present])  # pyright: ignore[reportPrivateUsage]
-        for (group, _), norm in zip(present, torch.stack(norms).tolist(), strict=True):
-            yield group, norm
+        for (group, grad), norm in zip(present, torch.stack(norms).tolist(), strict=True):
+            # The gradient may be finite, and not zero, where float32 cannot hold its square.
+            lost = norm in (0.0, math.inf)
+            yield group, float(wide_norm(grad.flatten())) if lost else norm
 
 
 def total(norms: Mapping[str, float]) -> float:

@@ -69,7 +69,11 @@ def _beside(event: CliffEvent, usual: Usual) -> CliffEvent:
 
 
 def _shown(flow: Flow | None, cell: str) -> str:
-    """Name the cell whose norms are shown: the one with the largest where the readout dominates."""
+    """Name the cell whose norms are shown: the one with the largest where the readout dominates.
+
+    Of several with norms that are not finite it is the upper one, which is nearer to the loss.
+    """
     if flow is None:
         return ""
-    return cell if flow.norms.get(cell) else max(flow.norms, key=lambda c: peak_of(flow.norms[c]))
+    norms = flow.norms
+    return cell if norms.get(cell) else max(norms, key=lambda c: (peak_of(norms[c]), layer_of(c)))

@@ -80,8 +80,8 @@ class CliffWatch(Callback):
         # The event that waits for the loss after it is written once that is known.
         waiting = [] if self._pending is None else [self._pending.step - 1]
         forget_after(self.options.folder / FILE, min([trainer.global_step, *waiting]))
-        network = _network_of(pl_module)
-        self._traced_anyway = self.options.flow_every is not None and _costs_nothing(network)
+        with trainer.precision_plugin.train_step_context():  # under autocast others may run
+            self._traced_anyway = _costs_nothing(_network_of(pl_module))
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -89,8 +89,8 @@ class CliffWatch(Callback):
         """Ask for traces of this batch, where they cost next to nothing or are wanted."""
         del batch_idx
         self._batch = batch if isinstance(batch, Batch) else None
-        before = self._batch.before if self._batch else 0
-        wanted = self.flow.wants(trainer.global_step, before) or self._traced_anyway
+        self._place = self._batch.before if self._batch else 0
+        wanted = self.flow.wants(trainer.global_step, self._place) or self._traced_anyway
         layers = _network_of(pl_module).layers if wanted else []
         cast(Any, pl_module).traces = [Trace() for _ in layers]  # what its next step fills
         self._scale = loss_scale(trainer) if wanted else 1.0
@@ -100,10 +100,7 @@ class CliffWatch(Callback):
     ) -> None:
         """Judge the step while the weights are there that it is made with."""
         del optimizer
-        norm, place = total(self.monitor.groups), self._batch.before if self._batch else 0
-        self._found = self.detector.observe(trainer.global_step + 1, norm, place)
-        if self._found is not None:
-            self._measure_control(trainer, pl_module, norm)
+        self._judge(trainer, pl_module, total(self.monitor.groups), self.monitor.judged)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -114,24 +111,26 @@ class CliffWatch(Callback):
         self._note_pass(pl_module)
         if not self.monitor.groups:  # accumulating
             return
-        step, raw = trainer.global_step, self.monitor.latest["grad/raw_norm"]
+        step, latest = trainer.global_step, self.monitor.latest
+        raw = latest["grad/raw_norm"]
         passes, self._passes = self._passes, []
         figures = self.monitor.news
         figures |= {f"grad/{group}": norm for group, norm in self.monitor.groups.items()}
         if self._found is not None:
-            self._note(self._found, passes, self.monitor.latest)
+            self._note(self._found, passes, latest)
             figures |= self._told(raw)
         figures |= self.flow.finish(step)
-        self.usual.note_loss(self.monitor.latest["train/loss"])
+        self.usual.note_loss(latest["train/loss"])
         figures |= self._widest(step, raw)
         self.monitor.groups = {}
         if trainer.logger is not None:
             trainer.logger.log_metrics(figures, step=step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last event, which no step follows."""
-        del trainer, pl_module
+        """Write the last event, which no step follows, and the peak since the last one logged."""
+        del pl_module
         self._complete(None)
+        self._log_last_peak(trainer)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -142,6 +141,7 @@ class CliffWatch(Callback):
             self._complete(refused.get("train/loss"))
             self._note_pass(pl_module)
             self._note_refused(trainer, pl_module, refused)
+            self._log_last_peak(trainer)
         self._complete(None)
 
     def summary(self) -> dict[str, float]:
@@ -182,7 +182,6 @@ class CliffWatch(Callback):
             directions = _network_of(pl_module).directions
             self._passes.append(Pass(self._batch, traces, directions, self._scale))
             self.flow.note(self._passes[-1])
-            self._place = self._batch.before
             self._batch = None
 
     def _note_usual(self, step: int, flows: Sequence[Flow]) -> None:
@@ -192,22 +191,28 @@ class CliffWatch(Callback):
     def _note_refused(
         self, trainer: Trainer, pl_module: LightningModule, refused: Mapping[str, float]
     ) -> None:
-        # A loss that is not finite may have a gradient that is.
-        step, norm = trainer.global_step + 1, refused.get("grad/raw_norm", math.nan)
-        seen = math.nan if math.isfinite(norm) else norm
-        cliff = self.detector.observe(step, seen, self._place)
         figures = {key: refused[key] for key in ("train/loss", "grad/raw_norm") if key in refused}
-        if cliff is not None:
-            self._measure_control(trainer, pl_module, seen)
-            told = replace(cliff, norm=norm, ratio=norm / cliff.median)
-            self._note(told, self._passes, refused)
+        loss, norm = (refused.get(key, math.nan) for key in ("train/loss", "grad/raw_norm"))
+        self._judge(trainer, pl_module, norm, loss)
+        if self._found is not None:
+            self._note(self._found, self._passes, refused)
             figures |= self._told(norm)
         self.monitor.news |= figures
         if trainer.logger is not None:
-            trainer.logger.log_metrics(figures, step=step)
+            trainer.logger.log_metrics(figures, step=trainer.global_step + 1)
 
     def _told(self, norm: float) -> dict[str, float]:
         return {"grad/cliff": norm, "cliffs/count": float(self.count)}
+
+    def _judge(
+        self, trainer: Trainer, pl_module: LightningModule, norm: float, loss: float
+    ) -> None:
+        # A loss that is not finite may have a gradient that is.
+        seen = math.nan if math.isfinite(norm) and not math.isfinite(loss) else norm
+        cliff = self.detector.observe(trainer.global_step + 1, seen, self._place)
+        if cliff is not None:
+            self._found = replace(cliff, norm=norm, ratio=norm / cliff.median)
+            self._control = self._control_norms(trainer, pl_module, seen)
 
     def _widest(self, step: int, raw: float) -> dict[str, float]:
         self._window_max = max(self._window_max, raw)
@@ -215,6 +220,12 @@ class CliffWatch(Callback):
             return {}
         widest, self._window_max = self._window_max, 0.0
         return {"grad/raw_norm_max": widest}
+
+    def _log_last_peak(self, trainer: Trainer) -> None:
+        if self._window_max and trainer.logger is not None:
+            peak = {"grad/raw_norm_max": self._window_max}
+            trainer.logger.log_metrics(peak, step=trainer.global_step)
+        self._window_max = 0.0
 
     def _note(
         self, cliff: Cliff, passes: Sequence[Pass | Flow], latest: Mapping[str, float]
@@ -226,11 +237,13 @@ class CliffWatch(Callback):
         self._pending = locate(cliff, step, self.usual)
         self._found, self._control = None, ()
 
-    def _measure_control(self, trainer: Trainer, pl_module: LightningModule, norm: float) -> None:
-        guard = self.monitor.guard
-        if math.isfinite(norm) or guard.policy != "rollback":  # which has changed the weights
-            norms, done = self.monitor.norms_of(pl_module), len(self._passes) + 1
-            self._control = control_norms(trainer, pl_module, norms, done)
+    def _control_norms(
+        self, trainer: Trainer, pl_module: LightningModule, seen: float
+    ) -> tuple[float, ...]:
+        if not math.isfinite(seen) and self.monitor.guard.policy == "rollback":
+            return ()  # the weights are others already
+        done = len(self._passes) + (self._batch is not None)
+        return control_norms(trainer, pl_module, self.monitor.norms_of(pl_module), done)
 
     def _complete(self, loss_after: float | None) -> None:
         if self._pending is not None:

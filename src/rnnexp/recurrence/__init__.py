@@ -5,7 +5,7 @@ from rnnexp.recurrence.feed import Feed, FeedMode, Schedule, ScheduleKind
 from rnnexp.recurrence.head import Head, make_head
 from rnnexp.recurrence.network import Readout, RecurrentNetwork
 from rnnexp.recurrence.state import NetworkState
-from rnnexp.recurrence.trace import FullTrace, InputTrace, Shown, Trace
+from rnnexp.recurrence.trace import FullTrace, InputTrace, Shown, Trace, wide_norm
 from rnnexp.recurrence.unroll import Unrolled, choose_backend, unroll
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "choose_backend",
     "make_head",
     "unroll",
+    "wide_norm",
 ]

@@ -76,13 +76,22 @@ class Trace:
         return self.grad_norm_T
 
 
-def _norm(grad: Tensor) -> Tensor:
-    # In double precision: a gradient that has vanished to 1e-23 has squares too small for float32.
+def wide_norm(grad: Tensor) -> Tensor:
+    """Compute norms over the last axis in double precision, where the device has it.
+
+    A gradient that has vanished to 1e-23 has squares too small for float32, one of 1e20 too large.
+
+    Args:
+        grad: real or complex, with one axis at least.
+    """
     if grad.device.type == "mps":  # which has no such numbers
         return torch.linalg.vector_norm(grad, dim=-1)
     wide = torch.complex128 if grad.is_complex() else torch.float64
-    norm = torch.linalg.vector_norm(grad, dim=-1, dtype=wide)
-    return norm.to(grad.real.dtype)
+    return torch.linalg.vector_norm(grad, dim=-1, dtype=wide)
+
+
+def _norm(grad: Tensor) -> Tensor:
+    return wide_norm(grad).to(grad.real.dtype)
 
 
 class InputTrace(Trace):

@@ -72,6 +72,8 @@ class RecurrentModule(LightningModule):
         self.traces: list[Trace] = []
         self.nothing_to_clip = False
         """Set by who has measured the gradient before each step: clipping would not change it."""
+        self.huge_norm: float | None = None
+        """Set likewise: of a gradient whose norm Lightning, in float32, would find infinite."""
         self.first_batch = 0
         """Set where training goes on with steps of other batches: with which they begin."""
         self._carried: dict[str, NetworkState | None] = {}
@@ -148,8 +150,16 @@ class RecurrentModule(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as Lightning does, unless it is known that nothing would change."""
-        if not self.nothing_to_clip:
+        """Clip as Lightning does, unless it is known that nothing would change.
+
+        A gradient that is divided by a norm of infinity would be zero.
+        """
+        if self.nothing_to_clip:
+            return
+        if self.huge_norm is not None and gradient_clip_algorithm == "norm":
+            norm = torch.tensor(self.huge_norm, dtype=torch.float64)
+            nn.utils.clip_grads_with_norm_(self.parameters(), gradient_clip_val or 0.0, norm)
+        else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -45,6 +45,31 @@ def test_steps_in_a_row_are_one_cliff_through_all_windows(kind: str) -> None:
     assert told(norms) == [150, 200]
 
 
+def test_a_far_higher_step_of_a_cliff_is_told_in_any_window() -> None:
+    norms = turns()
+    norms[150] *= 10
+    norms[151] *= 1e6
+    assert told(norms) == [150, 151]
+    norms[152:156] *= 1e5
+    assert told(norms) == [150, 151], "far higher than 150 only"
+    norms[160] *= 1e6
+    assert told(norms) == [150, 151, 160], "it had ended"
+
+
+def test_what_was_not_told_in_a_window_hides_nothing() -> None:
+    norms = np.ones(300)
+    norms[150:155] = [10, 75, 10, 10, 90]  # 75 and 90 in the second window
+    assert told(norms) == [150, 154]
+
+
+def test_an_earlier_cliff_hides_none() -> None:
+    norms = np.ones(300)
+    norms[90] = 1e6
+    norms[150:190:3] = 20  # of the first window, in each of its turns
+    norms[191], norms[192] = 20, 1e3
+    assert told(norms) == [90, 150, 191, 192]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_of_one_window_it_is_the_plain_rule(seed: int) -> None:
     draws = np.random.default_rng(seed)
@@ -65,3 +90,17 @@ def test_goes_on_from_what_was_learned() -> None:
     two.load_state_dict(json.loads(json.dumps(one.state_dict())))
     assert two.state_dict() == one.state_dict()
     assert two.observe(151, norms[151], 25) is None, "it began before"
+
+
+def test_takes_what_older_checkpoints_hold() -> None:
+    one, two = WindowedDetector(), WindowedDetector()
+    norms = turns()
+    assert told(norms[:150], detector=one) == []
+    state = one.state_dict()
+    del state["told"]
+    for place in state["places"].values():
+        del place["recent"]
+    two.load_state_dict(state)
+    found = two.observe(150, 50 * norms[150], 0)
+    assert found == one.observe(150, 50 * norms[150], 0)
+    assert found is not None

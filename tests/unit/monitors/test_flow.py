@@ -43,6 +43,17 @@ def test_half_life_needs_two_norms(norms: list[float]) -> None:
     assert math.isnan(half_life(norms))
 
 
+@pytest.mark.parametrize("steps", [20, 100, 400])
+def test_an_orthogonal_product_in_float32_does_not_decay(steps: int) -> None:
+    torch.manual_seed(0)
+    q_HH, grad_H, norms = torch.linalg.qr(torch.randn(8, 8))[0], torch.randn(8), []
+    for _ in range(steps):
+        norms.append(float(grad_H.norm()))
+        grad_H = q_HH.T @ grad_H
+    assert max(norms) / min(norms) > 1, "it is not constant"
+    assert half_life(norms) == half_life(norms[::-1]) == math.inf
+
+
 def test_vanishing_ratio_counts_decades() -> None:
     assert vanishing_ratio([1e-5, 7.0, 1e-2]) == pytest.approx(-3)
     assert vanishing_ratio([10.0, 1.0]) == pytest.approx(1)

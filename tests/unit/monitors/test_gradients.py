@@ -179,6 +179,19 @@ def test_clipping_is_spared_exactly_where_it_would_change_nothing(tmp_path, algo
     assert told == [False, True, False, True, True]
 
 
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_a_gradient_with_squares_beyond_float32_is_clipped(tmp_path, algorithm) -> None:
+    class Clipped(Line):
+        configure_gradient_clipping = RecurrentModule.configure_gradient_clipping
+
+    module = Clipped([(3e25, -4e25)])
+    monitor = _fit(module, tmp_path, gradient_clip_val=1.0, gradient_clip_algorithm=algorithm)
+    assert monitor.seen[0]["grad/raw_norm"] == pytest.approx(5e25)
+    step = {"norm": (0.6, -0.8), "value": (1.0, -1.0)}[algorithm]
+    assert monitor.seen[0]["grad/clipped_norm"] == pytest.approx(math.hypot(*step))
+    assert module.w.tolist() == pytest.approx([1 - 0.125 * slope for slope in step])
+
+
 def test_accumulated_gradient_is_measured_once_per_step(tmp_path) -> None:
     monitor = _fit(Line([(3.0, 4.0)] * 4), tmp_path, accumulate_grad_batches=2)
     assert monitor.state_dict()["steps"] == 2
@@ -205,6 +218,16 @@ def test_skipped_step_counts_as_skipped_and_not_as_clipped(tmp_path) -> None:
     assert summary["grad/clipped_fraction"] == 0.0
     assert summary["grad/largest_raw_norm"] == 5.0
     assert monitor.seen[1]["grad/raw_norm"] == math.inf
+
+
+@pytest.mark.parametrize("threshold", [None, 100.0, 1.0])
+def test_of_a_gradient_that_was_dropped_nothing_is_left(tmp_path, threshold: float | None) -> None:
+    # The loss is infinite, and the gradient of it is as always.
+    module = Line([(3.0, 4.0)], math.inf)
+    monitor = _fit(module, tmp_path, "skip", gradient_clip_val=threshold)
+    assert monitor.seen[0]["grad/raw_norm"] == 5.0
+    assert monitor.seen[0]["grad/clipped_norm"] == 0.0
+    assert monitor.summary()["grad/clipped_fraction"] == 0.0
 
 
 def test_counts_survive_a_resume(tmp_path) -> None:

@@ -71,11 +71,22 @@ def test_a_frozen_group_is_zero(plugins) -> None:
     assert norms["layer0.recurrent"] > 0.0
 
 
-def test_large_norms_do_not_overflow(plugins) -> None:
-    network = network_of(plugins, "elman")
+@pytest.mark.parametrize("size", [1e30, 1e16, 1e-16, 1e-30])
+@pytest.mark.parametrize("cell", ["elman", "lru"])  # whose gradients are complex
+def test_norms_neither_overflow_nor_vanish(plugins, cell: str, size: float) -> None:
+    network = network_of(plugins, cell)
     for parameter in network.parameters():
-        parameter.grad = torch.full_like(parameter, 1e16)
-    assert math.isfinite(total(GroupNorms(network).measure()))
+        parameter.grad = torch.full_like(parameter, size)
+    wanted = size * math.sqrt(sum(p.numel() for p in network.parameters()))
+    assert total(GroupNorms(network).measure()) == pytest.approx(wanted, rel=1e-6)
+    assert GroupNorms(network).total() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_gradient_that_is_infinite_has_an_infinite_norm(plugins) -> None:
+    network = network_of(plugins, "elman")
+    network.readout.bias.grad = torch.tensor([1.0, math.inf])
+    network.readout.weight.grad = torch.full_like(network.readout.weight, math.nan)
+    assert not math.isfinite(GroupNorms(network).measure()["readout"])
 
 
 def test_dominating_and_its_parts() -> None:
@@ -84,9 +95,17 @@ def test_dominating_and_its_parts() -> None:
         == "layer1.recurrent"
     )
     assert dominating({"layer0.input": 9.0, "readout": math.nan}) == "readout"
+    assert dominating({"layer0.input": math.inf, "readout": 9.0}) == "layer0.input"
     assert split_group("layer11.recurrent") == ("recurrent", "layer11")
     assert split_group("readout") == ("readout", "")
     assert [layer_of(cell) for cell in ("layer11", "layer2_reverse", "")] == [11, 2, None]
+
+
+def test_of_groups_that_are_not_finite_the_nearest_to_the_loss_dominates() -> None:
+    groups = ["layer0.input", "layer9.recurrent", "layer10.input", "layer10.bias"]
+    lost = dict.fromkeys(groups, math.nan)
+    assert dominating(lost) == "layer10.input"
+    assert dominating({**lost, "readout": math.inf, "cell": math.inf}) == "readout"
 
 
 def test_cells_of_two_directions_share_the_number_of_their_layer() -> None:

@@ -11,8 +11,9 @@ from torch import Tensor
 from rnnexp.errors import NonFiniteError
 from rnnexp.monitors.control import TRIED
 from rnnexp.monitors.events import load_events
+from rnnexp.monitors.nonfinite import NonFinitePolicy
 
-from .watched import CLIFF, Log, Scaled, train, watch_of
+from .watched import CLIFF, Log, Scaled, Unbounded, train, watch_of
 
 
 def test_a_refused_gradient_is_kept_as_a_cliff_of_its_own_kind(plugins, tmp_path: Path) -> None:
@@ -50,13 +51,15 @@ def test_its_step_has_figures_as_any_other(
 
 
 class Falling(Scaled):
-    """After its cliff the loss is finite still, but no float32 holds the gradient's norm."""
+    """After its cliff the loss is finite still, but no float32 holds its gradient."""
 
     losses: ClassVar[list[float]] = []
 
     def training_step(self, batch, batch_idx: int) -> Tensor:
         loss = super().training_step(batch, batch_idx)
-        loss = loss * 1e30 if self.global_step == CLIFF else loss
+        if self.global_step == CLIFF:  # what is added is zero, and its gradient is not
+            bias = self.network.readout.bias
+            loss = loss + ((bias - bias.detach()) * 1e30 * 1e30).sum()
         self.losses.append(float(loss.detach()))
         return loss
 
@@ -81,21 +84,25 @@ def test_a_cliff_right_before_a_refused_gradient_is_kept(
     assert math.isnan(refused.clipped_norm), "it was not clipped"
 
 
-class Unbounded(Scaled):
-    """Its loss is infinite at one step, and the gradient of it is as always."""
-
-    def training_step(self, batch, batch_idx: int) -> Tensor:
-        return super().training_step(batch, batch_idx) + (
-            math.inf if self.global_step == CLIFF - 1 else 0.0
-        )
-
-
 def test_of_a_refused_loss_the_finite_norm_is_kept(plugins, tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match="loss is inf"):
         train(plugins, tmp_path, watch_of(tmp_path, Log()), steps=80, kind=Unbounded, factor=1)
     (event,) = load_events(tmp_path)
     assert (event.kind, event.loss_before) == ("nonfinite", math.inf)
     assert event.raw_norm == pytest.approx(event.median * event.ratio)
+
+
+@pytest.mark.parametrize("policy", ["skip", "rollback"])
+@pytest.mark.parametrize("factor", [1, 1000])
+def test_a_loss_that_the_policy_went_past_is_kept_too(
+    plugins, tmp_path: Path, policy: NonFinitePolicy, factor: float
+) -> None:
+    monitor, watch = watch_of(tmp_path, Log(), policy)
+    train(plugins, tmp_path, [monitor, watch], steps=80, kind=Unbounded, factor=factor)
+    (event,) = load_events(tmp_path)
+    assert (event.step, event.kind, event.loss_before) == (CLIFF, "nonfinite", math.inf)
+    assert event.raw_norm == pytest.approx(event.median * event.ratio)
+    assert event.clipped_norm == 0.0, "it was dropped"
 
 
 class Refusing(Scaled):

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,13 @@ import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.plugins import Precision
 from torch import Tensor
 
+from rnnexp.errors import NonFiniteError
 from rnnexp.monitors.events import load_events
+from rnnexp.monitors.located import _shown
+from rnnexp.monitors.passes import Flow
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.training.module import Recipe, RecurrentModule
@@ -106,11 +110,51 @@ def test_the_flow_of_a_memory_behind_the_output_arrives(plugins, tmp_path: Path,
     assert min(flows.found) > -6
 
 
-def test_nothing_is_traced_where_no_flow_is_asked_for(plugins, tmp_path: Path) -> None:
+def test_a_cliff_is_located_where_no_flow_is_asked_for(plugins, tmp_path: Path) -> None:
     log = Log()
-    module = train(plugins, tmp_path, watch_of(tmp_path, log, flow_every=None), steps=3)
-    assert module.traces == []
+    train(plugins, tmp_path, watch_of(tmp_path, log, flow_every=None), steps=80)
+    (event,) = load_events(tmp_path)
+    assert event.time_step == 12
     assert log.profiles == []
+
+
+class Peaks(DummyLogger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw: list[float] = []
+        self.found: list[tuple[int, float]] = []
+
+    def log_metrics(self, metrics: Any, step: Any = None) -> None:
+        self.raw += [metrics[key] for key in metrics if key == "grad/raw_norm"]
+        self.found += [(step, metrics[key]) for key in metrics if key == "grad/raw_norm_max"]
+
+
+@pytest.mark.parametrize("ends", ["trained", "failed"])
+def test_the_peak_of_the_last_steps_is_logged(plugins, tmp_path: Path, ends: str) -> None:
+    peaks = Peaks()
+    callbacks = watch_of(tmp_path, Log(), window=25)
+    if ends == "trained":
+        train(plugins, tmp_path, callbacks, steps=CLIFF + 2, logger=peaks)
+    else:
+        with pytest.raises(NonFiniteError):
+            train(plugins, tmp_path, callbacks, steps=80, logger=peaks, factor=math.nan)
+    last = CLIFF + 2 if ends == "trained" else CLIFF - 1
+    raw = peaks.raw
+    assert peaks.found == [(25, max(raw[:25])), (50, max(raw[25:50])), (last, max(raw[50:]))]
+
+
+def test_a_run_that_ends_with_a_window_logs_its_peak_once(plugins, tmp_path: Path) -> None:
+    peaks = Peaks()
+    train(plugins, tmp_path, watch_of(tmp_path, Log(), window=5), steps=10, logger=peaks)
+    assert [step for step, _ in peaks.found] == [5, 10]
+
+
+def test_of_layers_whose_gradient_is_not_finite_the_upper_one_is_shown() -> None:
+    lost, whole = [math.nan, 1.0], [2.0, math.inf]
+    norms = {"layer0": lost, "layer1": whole, "layer1_reverse": lost, "layer2": [9.0, 9.0]}
+    assert _shown(Flow(0, 0, 0, norms), "") == "layer1"
+    assert _shown(Flow(0, 0, 0, norms), "layer0") == "layer0"
+    assert _shown(None, "layer0") == ""
 
 
 def test_what_was_learned_survives_a_resume(plugins, tmp_path: Path) -> None:
@@ -129,6 +173,7 @@ class Stopped:
     """What the watch asks of a trainer that goes on."""
 
     global_step: int
+    precision_plugin: Precision = field(default_factory=Precision)
 
 
 def module_of(plugins) -> RecurrentModule:

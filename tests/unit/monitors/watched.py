@@ -1,5 +1,6 @@
 """A short run under watch, with a cliff whose place is known."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from pytorch_lightning.loggers.logger import Logger
 from torch import Tensor
 
 from rnnexp.monitors.gradients import StepMonitor
-from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.monitors.nonfinite import NonFiniteGuard, NonFinitePolicy
 from rnnexp.monitors.watch import CliffWatch, WatchOptions
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.tasks import Task
@@ -31,6 +32,14 @@ class Scaled(RecurrentModule):
         return loss * self.factor if self.global_step == CLIFF - 1 else loss
 
 
+class Unbounded(Scaled):
+    """Its loss is infinite at one step, and the gradient of it is as always."""
+
+    def training_step(self, batch, batch_idx: int) -> Tensor:
+        loss = super().training_step(batch, batch_idx)
+        return loss + (math.inf if self.global_step == CLIFF - 1 else 0.0)
+
+
 class Log:
     def __init__(self) -> None:
         self.profiles: list[tuple[int, Mapping[str, Sequence[float]]]] = []
@@ -40,8 +49,10 @@ class Log:
         self.profiles.append((step, values))
 
 
-def watch_of(folder: Path, log: Log, **options) -> tuple[StepMonitor, CliffWatch]:
-    monitor = StepMonitor(NonFiniteGuard())
+def watch_of(
+    folder: Path, log: Log, policy: NonFinitePolicy = "raise", **options
+) -> tuple[StepMonitor, CliffWatch]:
+    monitor = StepMonitor(NonFiniteGuard(policy))
     return monitor, CliffWatch(monitor, WatchOptions(folder, log.profile, **options))
 
 

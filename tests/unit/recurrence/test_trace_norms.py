@@ -43,3 +43,25 @@ def test_native_norms_are_those_of_the_loop(plugins: Registry, size: float, thre
     assert found["loop"][22] < 1e-9 * size
     assert found["loop"][0] > 0
     torch.testing.assert_close(found["native"], found["loop"], rtol=1e-4, atol=0)
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("leap", [1e-33, 1e33])
+def test_native_norms_may_leap_within_a_step(
+    plugins: Registry, leap: float, dtype: torch.dtype
+) -> None:
+    cell = plugins.get("cell", "elman").cls(3, hidden_size=7).to(dtype)
+    cell.weight_hh.data *= 1e-30
+    weight_T = torch.tensor([1.0, 1.0, leap, 1.0, 1.0], dtype=dtype)
+    inputs_TBI = torch.randn(5, 2, 3, dtype=dtype)
+    found = {}
+    for backend in ("native", "loop"):
+        trace = Trace()
+        outputs_TBH = unroll(cell, inputs_TBI, backend=backend, trace=trace).outputs_TBH
+        (outputs_TBH * weight_T[:, None, None]).sum().backward()
+        assert trace.grad_norm_T is not None
+        found[backend] = trace.grad_norm_T
+    leaps_T = found["loop"] / found["loop"][[1]]
+    assert leaps_T[2] > 1e30 or leaps_T[2] < 1e-25, "it does not leap"
+    torch.testing.assert_close(found["native"], found["loop"], rtol=1e-5, atol=0)

@@ -14,6 +14,8 @@ _SMALL = 1e-4
 """Where the config has changed, another step may look much the same; a CPU repeats every bit."""
 _HALF = 3e-2
 """A number of 16 bits is known to a per cent; the backend of a step made again may be another."""
+_HUGE, _TINY = 1e19, 1e-19
+"""Norms beyond them are infinite, and zero, in older records: their squares were of float32."""
 _NO_PART = ("resume", "trainer.max_steps", "trainer.max_epochs", "trainer.val_every")
 """Keys that change no step, only how many there are."""
 
@@ -67,8 +69,8 @@ def _tolerance(run: RunRecord, changed: bool) -> float:
 
 def _agree(known: float, made: float, tolerance: float) -> bool:
     if math.isfinite(known) and math.isfinite(made):
-        return math.isclose(known, made, rel_tol=tolerance)
-    return not (math.isfinite(known) or math.isfinite(made))
+        return math.isclose(known, made, rel_tol=tolerance, abs_tol=_TINY)
+    return not (math.isfinite(known) or abs(made) < _HUGE)
 
 
 def _why(run: RunRecord, changed: list[str]) -> str:

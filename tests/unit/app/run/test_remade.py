@@ -123,3 +123,13 @@ def test_what_is_not_finite_is_made_again_if_it_is_not_finite() -> None:
     check_remade(record, 3, {"train/loss": float("inf")})
     with pytest.raises(ConfigError, match="and nan is on record"):
         check_remade(record, 3, {"train/loss": 2.0})
+
+
+def test_norms_of_older_records_were_infinite_or_zero_beyond_float32() -> None:
+    norms = {"grad/raw_norm": [(3, float("inf")), (4, 0.0)]}
+    record = replace(RECORD, metrics=norms)
+    check_remade(record, 3, {"grad/raw_norm": 6e21})
+    check_remade(record, 4, {"grad/raw_norm": 6e-25})
+    for step in (3, 4):
+        with pytest.raises(ConfigError, match="is on record"):
+            check_remade(record, step, {"grad/raw_norm": 1e-9})

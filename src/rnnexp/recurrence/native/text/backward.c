@@ -33,38 +33,30 @@ INLINE Left left_of(const Call *c, long t, long g) {
   return (Left){c->extra + place * EXTRAS + DIFFERING_SLOT[g] * H, EXTRAS * H, 1, H};
 }
 
-static double add_lanes(vec x) {
-  double sum = 0;
-  for (int i = 0; i < LANES; i++) sum += x[i];
-  return sum;
-}
+/* The sum of squares of dL/dh_t, in double precision: of 1e-23 or 1e20 float holds no square. */
+#define WIDE_LANES ((long)(BYTES / sizeof(double)))
+#define WIDES (LANES / WIDE_LANES)
+typedef double wide __attribute__((vector_size(BYTES)));
 
-/* The sum of squares of dL/dh_t. A gradient that has vanished to 1e-23 has a square too small for a
-   float: it is scaled first, by a power of two near one over the norm of the step before. Where that
-   is not known the sum is made in double precision. */
 typedef struct {
-  vec sum;
-  double exact;
-  real scale; /* 0: not known */
+  wide sum[WIDES];
 } Squares;
 
 INLINE void add_squares(Squares *s, vec grad) {
-  if (s->scale != 0) {
-    grad *= s->scale;
-    s->sum += grad * grad;
-  } else {
-    for (int i = 0; i < LANES; i++) s->exact += (double)grad[i] * grad[i];
+  for (int i = 0; i < WIDES; i++) {
+    wide x;
+    for (int k = 0; k < WIDE_LANES; k++) x[k] = grad[i * WIDE_LANES + k];
+    s->sum[i] += x * x;
   }
 }
 
 /* Give the sum of this step, and begin the next. */
 static double take_squares(Squares *s) {
-  const double scale = s->scale, sum = scale != 0 ? add_lanes(s->sum) / (scale * scale) : s->exact;
-  const int known = sum > 0 && sum < INFINITY;
-  const int power = known ? -ilogb(sum) / 2 : 0;
-  s->scale = known ? (real)ldexp(1, fewer(SCALE_BOUND, -fewer(SCALE_BOUND, -power))) : 0;
-  s->sum = (vec){0};
-  s->exact = 0;
+  double sum = 0;
+  for (int i = 0; i < WIDES; i++) {
+    for (int k = 0; k < WIDE_LANES; k++) sum += s->sum[i][k];
+    s->sum[i] = (wide){0};
+  }
   return sum;
 }
 
@@ -159,7 +151,7 @@ static void input_gradient(const Call *c, long t, long first, long last) {
 
 static void backward_rows(const Call *c, long thread, long first, long last) {
   for (int s = 0; s < STATES; s++) copy_rows(c, c->grad_last[s], c->carry[s], first, last);
-  Squares squares = {{0}, 0, 0};
+  Squares squares = {0};
   memset(c->sums + thread * SUMS * c->units, 0, SUMS * c->units * sizeof(real));
   for (long t = c->steps - 1; t >= -1; t--) {
     backward_step(c, t, thread, first, last, &squares);

@@ -39,7 +39,6 @@ typedef int64_t whole;
 #define EXPONENT_BITS 52
 #define EXPONENT_ZERO 1023
 #define EXP_BOUND 708.0
-#define SCALE_BOUND 500 /* powers of two within which the square of a scaled number is one */
 #define TANH_BOUND 20.0 /* beyond it tanh is 1 to the last bit */
 #define LN2_HIGH 6.93147180369123816490e-01
 #define LN2_LOW 1.90821492927058770002e-10
@@ -53,7 +52,6 @@ typedef int32_t whole;
 #define EXPONENT_BITS 23
 #define EXPONENT_ZERO 127
 #define EXP_BOUND 87.0f
-#define SCALE_BOUND 100 /* powers of two within which the square of a scaled number is one */
 #define TANH_BOUND 10.0f /* beyond it tanh is 1 to the last bit */
 #define LN2_HIGH 0.693359375f
 #define LN2_LOW -2.12194440e-4f
