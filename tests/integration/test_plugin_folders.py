@@ -75,6 +75,9 @@ def test_a_preset_and_a_callback_of_a_folder(
     assert load_run(journal.parent).params["task.length"] == "7"
     kept = {file.name for file in (journal.parent / "plugins").rglob("*.py")}
     assert kept == {"gru.py", "adding.py", "heartbeat.py"}
+    again = rnnexp("train", "resume=latest", "trainer.max_steps=12", **named)
+    assert again.code == 0, again.err
+    assert [step for step, _ in load_run(journal.parent).metrics["heart/beat"]] == [3, 6, 9, 12]
 
 
 EDITS = CALLBACK.replace(

@@ -47,6 +47,9 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
         The exit code.
     """
     args = hydra_words(command, _FLAGS, arguments)
+    given = args.overrides
+    if not only_informs(args):  # a run that goes on may name plugin folders of its own
+        args.overrides = with_earlier_overrides(given)
     failures = prepare(args.overrides, sweep=args.multirun)
     if only_informs(args):
         tell(failures)
@@ -54,8 +57,6 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a process whose torch has a pool of threads cannot be copied
     with telling(failures):
-        given = args.overrides
-        args.overrides = with_earlier_overrides(given)
         args.config_dir = args.config_dir or earlier_config_dir(given)
         earlier = [word for word in args.overrides if word not in given]
         jobs = check_jobs(args.overrides, args.multirun, args.config_dir, earlier)
