@@ -48,7 +48,7 @@ def locate(cliff: Cliff, step: Step, usual: Usual) -> CliffEvent:
         ratio=cliff.ratio,
         group=kind,
         layer=layer_of(cell),
-        time_step=begin + peak_step(profile) + 1 if len(profile) else None,
+        time_step=begin + _peak(profile, shown) if len(profile) else None,
         grad_norm_T=tuple(profile),
         lr=step.figures.get("train/lr", math.nan),
         batch_seed=flow.seed if flow else next((p.seed for p in reversed(step.passes)), 0),
@@ -77,3 +77,13 @@ def _shown(flow: Flow | None, cell: str) -> str:
         return ""
     norms = flow.norms
     return cell if norms.get(cell) else max(norms, key=lambda c: (peak_of(norms[c]), layer_of(c)))
+
+
+def _peak(profile: Sequence[float], cell: str) -> int:
+    """Find the step with the largest norm, from 1, in the order of the sequence.
+
+    Of norms that are not finite it is the one that the cell's own backward pass met first.
+    """
+    if not is_reverse(cell):
+        return peak_step(profile) + 1
+    return len(profile) - peak_step(profile[::-1])

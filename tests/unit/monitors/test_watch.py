@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rnnexp.errors import NonFiniteError
 from rnnexp.monitors.events import load_events
-from rnnexp.monitors.located import _shown
+from rnnexp.monitors.located import _peak, _shown
 from rnnexp.monitors.passes import Flow
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.recurrence import RecurrentNetwork
@@ -155,6 +155,21 @@ def test_of_layers_whose_gradient_is_not_finite_the_upper_one_is_shown() -> None
     assert _shown(Flow(0, 0, 0, norms), "") == "layer1"
     assert _shown(Flow(0, 0, 0, norms), "layer0") == "layer0"
     assert _shown(None, "layer0") == ""
+
+
+@pytest.mark.parametrize(
+    ("cell", "profile", "step"),
+    [
+        ("layer0", [1.0, 5.0, 2.0], 2),
+        ("layer0_reverse", [1.0, 5.0, 2.0], 2),
+        ("layer0", [math.nan, 1.0, math.inf, 1.0], 3),
+        ("layer0_reverse", [math.nan, 1.0, math.inf, 1.0], 1),
+    ],
+)
+def test_of_norms_that_are_not_finite_the_first_that_the_pass_met(
+    cell: str, profile: list[float], step: int
+) -> None:
+    assert _peak(profile, cell) == step
 
 
 def test_what_was_learned_survives_a_resume(plugins, tmp_path: Path) -> None:
