@@ -58,6 +58,10 @@ class Store(Protocol):
         """Set the final status."""
         ...
 
+    def close(self) -> None:
+        """Leave the store."""
+        ...
+
 
 def is_refusal(error: BaseException) -> bool:
     """Tell whether MLflow has refused what it was given, as it would again."""

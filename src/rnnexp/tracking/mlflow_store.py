@@ -158,6 +158,11 @@ class MlflowStore:
         self._client.set_terminated(run_id, status, time)
         self._places.pop(run_id, None)
 
+    def close(self) -> None:
+        """Leave the store as one that nobody is at."""
+        if self._points is not None:
+            self._points.fold()
+
     def _run(self, run_id: str) -> Any:
         try:
             return self._client.get_run(run_id)

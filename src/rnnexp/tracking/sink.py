@@ -66,6 +66,8 @@ class Sink:
             owner_gone = self.orphaned.is_set()  # before the turn: nothing is written after it
             busy = self._turn(owner_gone)
             if owner_gone and not busy and self._is_over():
+                if self._store is not None:
+                    self._store.close()
                 return int(self._given_up > 0)
             if not busy:
                 time.sleep(POLL_SECONDS)

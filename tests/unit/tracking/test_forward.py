@@ -68,6 +68,8 @@ class MemoryStore:
     def end_run(self, run_id: str, status: str, time: int) -> None:
         self._call(lambda: self.ended.append(status))
 
+    def close(self) -> None: ...
+
 
 HEADER = RunHeader("name", "experiment", {"a": "1"}, {"t": "x"})
 

@@ -55,6 +55,8 @@ class Shelf:
     def end_run(self, run_id: str, status: str, time: int) -> None:
         self.status[run_id] = status
 
+    def close(self) -> None: ...
+
 
 class Owner:
     """Tell a sink what to deliver, and go."""

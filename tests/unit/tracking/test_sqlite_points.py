@@ -4,6 +4,7 @@ import json
 import math
 import random
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,28 @@ def test_what_a_sweep_varies_is_a_column(store, client, file: Path) -> None:
     assert len(sweeps_in(file, 9)) == 4, "a run that is no sweep has no view of its own"
     assert len(sweeps_in(file, 2)) == 2
     assert sweeps_in(file.parent / "none.db", 9) == []
+
+
+def test_a_copy_of_the_file_alone_has_all_of_it(store, file: Path, tmp_path: Path) -> None:
+    run_id = new_run(store, "one")
+    store.log_metrics(run_id, some_points(0))
+    beside = Path(f"{file}-wal")
+    assert beside.stat().st_size > 0, "the last transactions stand beside the file"
+    store.close()
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(file.read_bytes())
+    assert rows_of(copy, "metrics", run_id) == rows_of(file, "metrics", run_id) != []
+    assert beside.stat().st_size == 0
+
+
+def test_who_reads_the_store_is_not_waited_for(store, file: Path) -> None:
+    run_id = new_run(store, "one")
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT COUNT(*) FROM metrics").fetchone() == (0,)
+        store.log_metrics(run_id, some_points(0))
+        begun = time.monotonic()
+        store.close()
+        assert time.monotonic() - begun < 10
+        reader.execute("COMMIT")
+    assert len(rows_of(file, "metrics", run_id)) > 0
