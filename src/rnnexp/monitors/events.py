@@ -45,7 +45,7 @@ class CliffEvent:
         begin: steps of the sequence before the first of ``grad_norm_T``, under truncated BPTT.
         cell: whose norms these are, such as ``layer0``.
         control_norms: raw norms that the batches of the steps before have with the weights of this
-            one; empty where none could be tried.
+            one, the nearest first; empty where none could be compared.
         loss_median: running median of the loss; NaN before there is one.
         usual_step: that of the last record of the flow outside of cliffs, with which
             ``grad_norm_T`` is compared; None without one of this place in the sequence.
@@ -94,14 +94,21 @@ class CliffEvent:
             ConfigError: it is no such line.
         """
         try:
-            return cls._from_record(json.loads(text))
-        except (ValueError, TypeError, AttributeError) as error:
+            return cls.from_record(json.loads(text))
+        except ValueError as error:
             raise ConfigError(f"Not a cliff event: {text[:80]!r} ({error}).") from error
 
     @classmethod
-    def _from_record(cls, record: dict[str, Any]) -> "CliffEvent":
-        values = {key: _to_number(key, value) for key, value in record.items()}
-        return cls(**values)
+    def from_record(cls, record: dict[str, Any]) -> "CliffEvent":
+        """Read the JSON object that `to_json` wrote.
+
+        Raises:
+            ConfigError: it is no such object.
+        """
+        try:
+            return cls(**{key: _to_number(key, value) for key, value in record.items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(f"Not a cliff event: {str(record)[:80]!r} ({error}).") from error
 
 
 def append_event(folder: Path, event: CliffEvent) -> Path:
@@ -117,7 +124,7 @@ def append_event(folder: Path, event: CliffEvent) -> Path:
 
 def load_events(folder: Path) -> list[CliffEvent]:
     """Load the events of a run, in order; none where it had no cliff."""
-    return [CliffEvent.from_json(json.dumps(record)) for record in read_all(folder / FILE)]
+    return [CliffEvent.from_record(record) for record in read_all(folder / FILE)]
 
 
 def _to_word(value: Any) -> Any:

@@ -33,13 +33,15 @@ def cause_of(event: CliffEvent) -> Cause | None:
     of its height: near 0 the batch is the cause, near 1 the weights are, whatever the batch.
 
     Returns:
-        None where no other batch was tried.
+        None where no other batch was tried, or no norm is usual.
     """
     if not event.control_norms:
         return None
     control = median(_sizes(event.control_norms))
     if not math.isfinite(event.raw_norm):
         return "batch" if math.isfinite(control) else "weights"
+    if not 0 < event.median < event.raw_norm:  # of a loss that is not finite beside it
+        return None
     return ("batch", "both", "weights")[_third(_share(control, event.median, event.raw_norm))]
 
 
@@ -77,13 +79,13 @@ def write_explanations(folder: Path) -> str:
     Returns:
         The paragraph of the largest cliff; empty where there is none, and no file.
     """
-    events = load_events(folder)
-    if not events:
+    events, file = load_events(folder), folder / TEXT
+    if not events and not file.exists():  # the cliff of one may have been taken back
         return ""
     text = "".join(f"{explain(event)}\n\n" for event in events)
     with suppress(OSError):  # a full disk: the run ends as it would
-        (folder / TEXT).write_text(text, encoding="utf-8")
-    return explain(max(events, key=lambda event: size_of(event.raw_norm)))
+        file.write_text(text, encoding="utf-8")
+    return "" if not events else explain(max(events, key=lambda event: size_of(event.raw_norm)))
 
 
 def _height(event: CliffEvent) -> str:
@@ -105,17 +107,18 @@ def _place(event: CliffEvent) -> str:
         return ""
     layer = f"layer{event.layer}{REVERSE if event.reverse else ''}"
     part = READOUT if event.layer is None else f"{layer}.{event.group}"
-    return f"Most of it is of {part}."
+    return f"The largest part is of {part}."
 
 
 def _through_time(event: CliffEvent) -> str:
     source, peak = source_and_peak(event.grad_norm_T, is_reverse(event.cell))
     if not 0 < source < math.inf:
         return ""
-    text = f"||dL/dh_t|| of {event.cell} is {_n(source)} where it enters and "
+    of = f" of {event.cell}" if event.cell else ""
+    text = f"||dL/dh_t||{of} is {_n(source)} where it enters and "
     text += f"{_growth(peak / source)} on its way back"
-    text += f", to t={event.time_step}" if peak > source else ""
-    if event.usual_step is None:
+    text += f", to t={event.time_step}" if peak / source > _NONE else ""
+    if not 0 < event.usual_source < math.inf:
         return f"{text}."
     usual = _growth(event.usual_peak / event.usual_source, "grew", "did")
     text += f"; at step {event.usual_step} it was {_n(event.usual_source)} and {usual}"
@@ -144,9 +147,10 @@ def _loss(event: CliffEvent) -> str:
 def _why(event: CliffEvent) -> str:
     if event.cause is None:
         return ""
-    found, tried = _n(median(_sizes(event.control_norms))), len(event.control_norms)
-    have = "batch before has" if tried == 1 else f"{tried} batches before have"
-    return f"The {have} {found} with the same weights: {_CAUSES[event.cause]}."
+    found, tried = median(_sizes(event.control_norms)), len(event.control_norms)
+    have = "step before has" if tried == 1 else f"{tried} steps before have"
+    norm = _n(found) if math.isfinite(found) else "none that is finite"
+    return f"The batches of the {have} {norm} with the same weights: {_CAUSES[event.cause]}."
 
 
 _CAUSES: dict[Cause, str] = {

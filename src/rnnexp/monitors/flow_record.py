@@ -62,6 +62,10 @@ class FlowRecord:
             self._parts = []  # of a sequence that is given up, for a run goes on with other windows
         return self.is_open
 
+    def drop(self) -> None:
+        """Give up a record that has begun."""
+        self._parts = None
+
     def note(self, each: Pass | Flow) -> None:
         """Take what a backward pass has shown, if it belongs to a record."""
         if self._parts is not None:

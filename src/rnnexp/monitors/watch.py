@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from rnnexp.errors import ConfigError, NonFiniteError
 from rnnexp.monitors.cliffs import Cliff
 from rnnexp.monitors.cliffs_by_window import WindowedDetector
-from rnnexp.monitors.control import control_norms, loss_scale
+from rnnexp.monitors.control import Begun, control_norms, loss_scale
 from rnnexp.monitors.events import FILE, CliffEvent, append_event
 from rnnexp.monitors.flow_record import FlowRecord, Profile
 from rnnexp.monitors.gradients import StepMonitor
@@ -73,11 +73,15 @@ class CliffWatch(Callback):
         self._batch: Batch | None = None
         self._scale = 1.0
         self._passes: list[Pass | Flow] = []
+        self._carried: tuple[Any, bool] = (None, False)
         self._place = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See whether a trace costs another backend; forget what a checkpoint does not know."""
         # The event that waits for the loss after it is written once that is known.
+        if getattr(pl_module, "first_batch", 0):  # a step that was half done is dropped
+            self._passes = []
+            self.flow.drop()
         waiting = [] if self._pending is None else [self._pending.step - 1]
         forget_after(self.options.folder / FILE, min([trainer.global_step, *waiting]))
         with trainer.precision_plugin.train_step_context():  # under autocast others may run
@@ -89,6 +93,8 @@ class CliffWatch(Callback):
         """Ask for traces of this batch, where they cost next to nothing or are wanted."""
         del batch_idx
         self._batch = batch if isinstance(batch, Batch) else None
+        if not self._passes:
+            self._carried = cast(Any, pl_module).carried_state(), True
         self._place = self._batch.before if self._batch else 0
         wanted = self.flow.wants(trainer.global_step, self._place) or self._traced_anyway
         layers = _network_of(pl_module).layers if wanted else []
@@ -243,7 +249,8 @@ class CliffWatch(Callback):
         if not math.isfinite(seen) and self.monitor.guard.policy == "rollback":
             return ()  # the weights are others already
         done = len(self._passes) + (self._batch is not None)
-        return control_norms(trainer, pl_module, self.monitor.norms_of(pl_module), done)
+        begun = Begun(done, *self._carried)
+        return control_norms(trainer, pl_module, self.monitor.norms_of(pl_module), begun)
 
     def _complete(self, loss_after: float | None) -> None:
         if self._pending is not None:

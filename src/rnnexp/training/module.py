@@ -193,6 +193,14 @@ class RecurrentModule(LightningModule):
 
         self._carried["train"] = carried.map(kept)
 
+    def carried_state(self) -> NetworkState | None:
+        """Give the state that a next batch of training goes on from, if it is no fresh one."""
+        return self._carried.get("train")
+
+    def carry(self, state: NetworkState | None) -> None:
+        """Have the next batch of training go on from a state."""
+        self._carried["train"] = state
+
     @contextmanager
     def keeping_state(self) -> Generator[None]:
         """Put the carried states back at the end of the block, so that a batch can be run again."""

@@ -79,6 +79,13 @@ def test_grown_in_time_or_larger_from_the_start(
     assert origin_of(replace(EVENT, grad_norm_T=norms)) == origin
 
 
+@pytest.mark.parametrize(("norm", "usual"), [(0.0, 1.0), (0.5, 1.0), (1.0, math.nan)])
+def test_a_norm_that_is_no_larger_than_usual_has_no_cause(norm: float, usual: float) -> None:
+    event = replace(EVENT, loss_before=math.inf, kind="nonfinite", raw_norm=norm, median=usual)
+    assert cause_of(event) is None
+    assert explain(with_cause(event)).startswith("Step 80: loss inf. The largest part")
+
+
 def test_a_cell_that_reads_from_the_end_meets_its_first_step_last() -> None:
     event = replace(EVENT, grad_norm_T=(0.4, 4.0, 40.0), cell="layer0_reverse", reverse=True)
     assert origin_of(event) == "time"
@@ -87,11 +94,11 @@ def test_a_cell_that_reads_from_the_end_meets_its_first_step_last() -> None:
 def test_in_words() -> None:
     assert explain(with_cause(EVENT)) == (
         "Step 80: gradient norm 100, 100 times its median, clipped to 1. "
-        "Most of it is of layer0.recurrent. "
+        "The largest part is of layer0.recurrent. "
         "||dL/dh_t|| of layer0 is 0.4 where it enters and grows 100-fold on its way back, to t=1; "
         "at step 71 it was 0.4 and grew 2-fold: the cliff is one of the recurrence. "
         "The loss is 2, 2 times its median. "
-        "The 3 batches before have 1.1 with the same weights: the cause is this batch."
+        "The batches of the 3 steps before have 1.1 with the same weights: the cause is this batch."
     )
 
 
@@ -99,7 +106,7 @@ def test_what_is_not_known_is_not_said() -> None:
     event = replace(EVENT, grad_norm_T=(), time_step=None, cell="", layer=None, group="readout")
     event = replace(event, control_norms=(), loss_median=math.nan, clipped_norm=100.0)
     assert explain(with_cause(event)) == (
-        "Step 80: gradient norm 100, 100 times its median. Most of it is of readout."
+        "Step 80: gradient norm 100, 100 times its median. The largest part is of readout."
     )
 
 
@@ -111,6 +118,20 @@ def test_all_of_a_run_in_a_file(tmp_path: Path) -> None:
     assert write_explanations(tmp_path).startswith("Step 3: gradient norm 1e+05")
     text = (tmp_path / TEXT).read_text()
     assert [line[:8] for line in text.split("\n\n")] == ["Step 3: ", "Step 80:", ""]
+
+
+def test_of_what_never_was_usual_nothing_is_said() -> None:
+    event = replace(EVENT, usual_source=math.nan, usual_peak=0.0, cell="", grad_norm_T=(1.02, 1.0))
+    event = replace(event, control_norms=(math.nan, math.inf))
+    told = explain(with_cause(event))
+    assert "||dL/dh_t|| is 1 where it enters and does not grow on its way back. The loss" in told
+    assert "The batches of the 2 steps before have none that is finite with the same" in told
+
+
+def test_a_cliff_that_was_taken_back_is_in_no_file(tmp_path: Path) -> None:
+    (tmp_path / TEXT).write_text("Step 5: a cliff.")
+    assert write_explanations(tmp_path) == ""
+    assert (tmp_path / TEXT).read_text() == ""
 
 
 def test_what_does_not_grow_has_no_factor() -> None:

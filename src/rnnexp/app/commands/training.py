@@ -47,11 +47,11 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
         The exit code.
     """
     args = hydra_words(command, _FLAGS, arguments)
-    given = args.overrides
-    if not only_informs(args):  # a run that goes on may name plugin folders of its own
-        args.overrides = with_earlier_overrides(given)
+    given, informs = args.overrides, only_informs(args)
+    # A run that goes on may name plugin folders of its own.
+    args.overrides = given if informs else with_earlier_overrides(given)
     failures = prepare(args.overrides, sweep=args.multirun)
-    if only_informs(args):
+    if informs:
         tell(failures)
         return _inform(command, arguments, args)
     threads = torch.get_num_threads()
