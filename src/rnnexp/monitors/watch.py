@@ -78,10 +78,10 @@ class CliffWatch(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """See whether a trace costs another backend; forget what a checkpoint does not know."""
-        # The event that waits for the loss after it is written once that is known.
         if getattr(pl_module, "first_batch", 0):  # a step that was half done is dropped
             self._passes = []
             self.flow.drop()
+        # The event that waits for the loss after it is written once that is known.
         waiting = [] if self._pending is None else [self._pending.step - 1]
         forget_after(self.options.folder / FILE, min([trainer.global_step, *waiting]))
         with trainer.precision_plugin.train_step_context():  # under autocast others may run
