@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(MISSING), reason=f"Slurm is not here: no {', '.join(MISSING)}"),
 ]
-WORDS = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=600", "trainer.val_every=20"]
+WORDS = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=4000", "trainer.val_every=20"]
 WORDS += ["task.val_batches=2", "task.test_batches=2", "tracking.wait=30", "model.dropout=0.2"]
 WORDS += ["model.layers=2", "seed=0,1", "sweep.name=mine"]
 QUEUED = ["-m", "rnnexp", "train", "-m", "hydra/launcher=submitit_slurm", *WORDS]
@@ -63,14 +63,14 @@ def test_preempted_jobs_go_on(
     assert comes_true(ended, 120)
     assert driver.returncode == 0, (workdir / "stderr.txt").read_text()
     logs = [file.read_text() for file in sweep.glob("*/log.txt")]
-    assert [log.count("step 1/600") for log in logs] == [1, 1], "none began anew"
+    assert [log.count("step 1/4000") for log in logs] == [1, 1], "none began anew"
     assert not any("submitit" in log for log in logs), "of its signals a user need not know"
     control = rnnexp("train", "-m", *WORDS, "sweep.name=control", timeout=120)
     assert control.code == 0, control.err
     assert figures(sweep) == figures(workdir / "outputs" / "sweeps" / "control")
     for file in sweep.glob("*/COMPLETE"):
         steps = [step for step, _ in load_run(file.parent).metrics["train/loss"]]
-        assert steps == list(range(1, 601)), "every step once"
+        assert steps == list(range(1, 4001)), "every step once"
 
 
 def test_a_job_that_is_cancelled_or_lost_does_not_hold_the_others(

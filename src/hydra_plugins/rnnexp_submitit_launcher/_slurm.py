@@ -26,7 +26,11 @@ def fate_of_this_job() -> Fate:
     """
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
         return Fate.ENDS  # the id of an allocation, in which the command runs, is no job's
-    return fate_in(_shown(os.environ["SLURM_JOB_ID"]), begun_again=_count("SLURM_RESTART_COUNT"))
+    from submitit.slurm.slurm import SlurmJobEnvironment  # the job has loaded it
+
+    # ARRAY_TASK in an array: one of its tasks has the array's own id, by which all are shown.
+    job_id = SlurmJobEnvironment().job_id
+    return fate_in(_shown(job_id), begun_again=_count("SLURM_RESTART_COUNT"))
 
 
 def fate_in(shown: str, begun_again: int) -> Fate:

@@ -1,5 +1,6 @@
 """What Slurm says of the jobs that were submitted; imported where submitit is there."""
 
+import re
 import subprocess
 import time
 from getpass import getuser
@@ -8,11 +9,20 @@ from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
 DELAY_SECONDS = 60
 GONE = "GONE"
+_FINAL = re.compile(
+    "(COMPLETED|CANCELLED|FAILED|TIMEOUT|DEADLINE|OUT_OF_MEMORY|NODE_FAIL|BOOT_FAIL|REVOKED"
+    rf"|{GONE})\b"
+)
+"""Behind it accounts say who has cancelled: "CANCELLED by 1000", or "CANCELLED+"."""
 _COLUMNS = "JobID|State|NodeList"
 
 
 class Accounts(SlurmInfoWatcher):
     """Ask Slurm's accounts, at most once a minute for all jobs."""
+
+    def is_done(self, job_id: str, mode: str = "standard") -> bool:
+        """Tell whether a job is over; submitit's list lacks what starts, waits or is suspended."""
+        return _FINAL.match(self.get_state(job_id, mode=mode)) is not None
 
     def hurry(self) -> None:
         """Look often for a while, since something has been asked of a job."""

@@ -118,8 +118,8 @@ def _parsed(
 
 def _check_lines(frame: "pd.DataFrame", skipped: int) -> None:
     # Up to the next quote, which may be another text's, the lines between would be lost unsaid.
-    texts = frame.select_dtypes(exclude=["number", "bool"])
-    breaks = texts.apply(lambda column: column.str.contains("\n", na=False, regex=False))
+    others = frame.select_dtypes(exclude=["number", "bool"])  # not all texts: True beside nothing
+    breaks = others.map(lambda cell: isinstance(cell, str) and "\n" in cell)
     broken_N = np.asarray(breaks.any(axis=1))
     if broken_N.any():
         raise _open_quote(skipped + int(broken_N.argmax()))

@@ -37,6 +37,21 @@ def test_the_class_comes_first(
 
 
 @pytest.mark.parametrize(
+    ("places", "values_N"),
+    [
+        (("True", "", "False"), [1, np.nan, 0]),
+        (("123456789012345678901", "1", "2"), [1.2345678901234568e20, 1, 2]),
+    ],
+)
+def test_what_pandas_holds_as_objects_are_numbers(
+    tmp_path: Path, places: tuple[str, ...], values_N: list[float]
+) -> None:
+    lines = [f"{name},{place}" for name, place in zip("xyz", places, strict=True)]
+    rows = read_rows("task.path", written(tmp_path, "\n".join(["c,t0", *lines])))
+    np.testing.assert_array_equal(rows.values_NC[:, 0], values_N)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("c,t0,\na,1,2\n", "column 3 has no name in the first line"),

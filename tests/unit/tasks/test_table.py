@@ -50,10 +50,13 @@ def test_a_table_without_names_loses_no_row(tmp_path: Path) -> None:
         ("a (s, UTC);b\n1;2\n3;4\n", {"a (s, UTC)": [1, 3], "b": [2, 4]}),
         ('"a;b;c",d\n1,2\n', {"a;b;c": [1], "d": [2]}),
         ('a,b,c\n1,x,True\n2,"y, z",False\n', {"a": [1, 2], "c": [1, 0]}),
+        ("a,b\nTrue,2\n,4\nFalse,1\n", {"a": [1, np.nan, 0], "b": [2, 4, 1]}),
+        ("a,b\n123456789012345678901,2\n5,4\n", {"a": [1.2345678901234568e20, 5], "b": [2, 4]}),
     ],
     ids=[
         *("missing first", "trailing", "trailing;", "index", "empty lines", "spaces", "short row"),
         *("index of pandas", "separator in names", "separator in quotes", "texts"),
+        *("True beside nothing", "beyond 64 bits"),
     ],
 )
 def test_rows_and_columns_stay_where_they_are(
