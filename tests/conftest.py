@@ -29,6 +29,7 @@ collect_ignore = ["example_package"]  # a package of its own, tested where it is
 settings.register_profile("any machine", deadline=None)  # a slow one is no failure
 settings.load_profile("any machine")
 REPOSITORY = Path(__file__).resolve().parent.parent
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has ignored, by children, too
 
 
 @dataclass(frozen=True)

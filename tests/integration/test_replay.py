@@ -82,7 +82,9 @@ def test_a_step_is_made_again_in_the_precision_of_its_run(
     recorded = dict(load_run(workdir / "out").metrics["train/loss"])
     for step in (1, 7):  # from the seed, from a checkpoint
         made = rebuild(workdir / "out", step)
-        assert made.loss == recorded[step]
+        # To show dL/dh_t takes another backend than torch's, which mixed precision trains by.
+        exactly = 1e-4 if precision == "bf16-mixed" else 0.0
+        assert made.loss == pytest.approx(recorded[step], rel=exactly)
         along = slice_of(made, step)
         assert along.losses[len(along.losses) // 2] == pytest.approx(made.loss, rel=1e-2)
 

@@ -48,8 +48,7 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     """
     args = hydra_words(command, _FLAGS, arguments)
     given, informs = args.overrides, only_informs(args)
-    # A run that goes on may name plugin folders of its own.
-    args.overrides = given if informs else with_earlier_overrides(given)
+    args.overrides = given if informs else with_earlier_overrides(given)  # its plugin_dirs, too
     failures = prepare(args.overrides, sweep=args.multirun)
     if informs:
         tell(failures)

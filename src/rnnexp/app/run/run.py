@@ -227,8 +227,10 @@ def _train(
         try:
             train(fitted, folder, checkpoint)
             return _test(plan, folder, log, fitted)
-        except BaseException:  # a signal, too: what was watched so far is known
-            outcome.metrics = _sum_up(fitted.trainer, log)
+        except BaseException as error:  # a signal, too: what was watched so far is known
+            # One that may go on is to have the record of one that was left alone.
+            stopped = isinstance(error, Stopped) and pruned_at(folder) is None
+            outcome.metrics = _sum_up(fitted.trainer, None if stopped else log)
             raise
 
 
@@ -248,11 +250,12 @@ def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, fl
     return {**at_end, **figures, **_sum_up(trainer, log)}
 
 
-def _sum_up(trainer: Trainer, log: RunLog) -> dict[str, float]:
+def _sum_up(trainer: Trainer, log: RunLog | None) -> dict[str, float]:
     monitor = _callback(trainer, StepMonitor)
     summary = {**monitor.summary(), **_callback(trainer, CliffWatch).summary()}
     new = {key: value for key, value in summary.items() if key not in monitor.news}
-    log.metrics(new, trainer.global_step)  # the news are on record at this very step
+    if log is not None:
+        log.metrics(new, trainer.global_step)  # the news are on record at this very step
     return summary
 
 
