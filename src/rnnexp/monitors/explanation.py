@@ -1,4 +1,4 @@
-"""Why a cliff came about, in numbers and in words, from what is kept of it. Imports no torch."""
+"""Why a cliff came about, in numbers and in words, from what is kept of it."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What loss and flow of the gradient have been like lately. Imports no torch."""
+"""What loss and flow of the gradient have been like lately."""
 
 import math
 from collections import deque

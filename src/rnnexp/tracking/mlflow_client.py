@@ -60,7 +60,7 @@ def _make(path: Path) -> None:
         store = stores.SqlAlchemyStore(f"{SQLITE}{beside}", _PLAIN_ROOT)
         store.engine.dispose()
         _place_default(beside)
-        _fold_wal(beside)
+        fold_wal(beside)
         beside.replace(path)
     finally:
         _remove(beside)
@@ -81,17 +81,24 @@ def _use_wal(path: Path) -> None:
     connection.close()
 
 
-def _fold_wal(path: Path) -> None:
-    # SQLite's last connection does it by itself, but not where the folder was renamed meanwhile:
-    # what it was opened by is no file any more. This one is opened by the name of now.
+def fold_wal(path: Path) -> None:
+    """Put what stands in the file beside a store (``-wal``) into the store's own file.
+
+    So that one who copies or moves that file alone has all of it. SQLite's last connection does it
+    by itself, but not where the folder was renamed meanwhile: what it was opened by is no file any
+    more. This one is opened by the name of now.
+
+    Raises:
+        sqlite3.Error: others are at it, or it is not there.
+    """
     name = f"{path.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(name, timeout=1.0, uri=True)  # nobody else should have it
+    connection = sqlite3.connect(name, timeout=1.0, uri=True)
     try:
         busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         connection.close()
     if busy:
-        raise sqlite3.OperationalError(f"{path} is in use by another process while it is made.")
+        raise sqlite3.OperationalError(f"{path} is in use by another process.")
 
 
 def _remove(database: Path) -> None:

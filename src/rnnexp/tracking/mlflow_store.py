@@ -3,7 +3,9 @@
 import logging
 import posixpath
 import re
+import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from rnnexp.tracking.family import BEST_KEY, KEY, Family
 from rnnexp.tracking.forward import Point
-from rnnexp.tracking.mlflow_client import open_client
+from rnnexp.tracking.mlflow_client import fold_wal, open_client
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
 from rnnexp.tracking.sqlite_points import DELETED, SQLITE, SqlitePoints, are_known
 from rnnexp.tracking.views import TAG, VIEW, view_of_all, view_of_sweep
@@ -45,7 +47,8 @@ class MlflowStore:
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         self._client = open_client(uri)
         self._is_file = uri.startswith(SQLITE)
-        self._points = _points_of(uri)
+        self._file = Path(uri.removeprefix(SQLITE))
+        self._points = SqlitePoints(self._file) if self._is_file and are_known(self._file) else None
         self._experiments: dict[str, str] = {}  # of the runs opened here
         self._places: dict[str, str] = {}  # where the files go of those created here in a file
         self._family = Family(self)
@@ -161,7 +164,8 @@ class MlflowStore:
     def close(self) -> None:
         """Leave the store as one that nobody is at."""
         if self._points is not None:
-            self._points.fold()
+            with suppress(sqlite3.Error):  # others are at it, and do so later
+                fold_wal(self._file)
 
     def _run(self, run_id: str) -> Any:
         try:
@@ -232,12 +236,6 @@ class MlflowStore:
         for begin in range(0, len(items), _BATCH):
             batch = [Param(key, value) for key, value in items[begin : begin + _BATCH]]
             self._client.log_batch(run_id, params=batch)
-
-
-def _points_of(uri: str) -> SqlitePoints | None:
-    path = Path(uri.removeprefix(SQLITE))
-    known = uri.startswith(SQLITE) and are_known(path)
-    return SqlitePoints(path) if known else None
 
 
 def _cut(values: Mapping[str, str], limit: int) -> dict[str, str]:

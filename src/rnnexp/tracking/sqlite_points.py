@@ -78,16 +78,6 @@ class SqlitePoints:
             connection.executemany(_UPDATE, _latest(rows))
         return True
 
-    def fold(self) -> None:
-        """Put what stands in the file beside it (``-wal``) into the store's own file.
-
-        So that one who copies or moves the store's file alone has all of it. Where others are at
-        it, they do so later.
-        """
-        with suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA busy_timeout = 1000")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
     def runs_with(self, experiment: str, tag: str, value: str) -> list[str]:
         """List the active runs of an experiment that have a tag of this value, the oldest first."""
         asked = """

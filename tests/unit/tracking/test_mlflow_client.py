@@ -57,7 +57,7 @@ def test_one_that_another_process_holds_is_not_taken_into_use(tmp_path: Path) ->
     writer.execute("INSERT INTO a VALUES (1)")
     writer.commit()
     with pytest.raises(sqlite3.OperationalError, match="in use by another process"):
-        mlflow_client._fold_wal(path)
+        mlflow_client.fold_wal(path)
     reader.close()
     writer.close()
 
