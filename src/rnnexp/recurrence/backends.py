@@ -12,6 +12,7 @@ loop       one step after the other under autograd: any cell, and the reference 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import torch
@@ -158,14 +159,20 @@ def _against_vendor(cell: Cell) -> str | None:
     return None
 
 
+@lru_cache
+@torch.inference_mode(False)
+@torch.enable_grad()
 def _against_type(dtype: torch.dtype) -> str | None:
-    # Under autocast torch hands its LSTM to oneDNN, which fails where the CPU lacks instructions.
-    known = torch.ops.mkldnn
-    asked = {
-        torch.bfloat16: known._is_mkldnn_bf16_supported,  # pyright: ignore[reportPrivateUsage]
-        torch.float16: known._is_mkldnn_fp16_supported,  # pyright: ignore[reportPrivateUsage]
-    }
-    if dtype in asked and not asked[dtype]():
+    # Under autocast torch hands its LSTM to oneDNN, which fails where the CPU lacks instructions,
+    # and in float16 fails to train where it has them. No property of the CPU says it: it is tried.
+    x_TBI, b_G = torch.zeros(1, 1, 1), torch.zeros(4)
+    weight_GI = torch.zeros(4, 1).requires_grad_()
+    twin = Twin("LSTM", weight_GI, weight_GI, b_G, b_G)
+    try:
+        with torch.autocast("cpu", dtype=dtype):
+            outputs_TBH, _ = _run_twin(twin, x_TBI, (x_TBI, x_TBI))
+        outputs_TBH.sum().backward()
+    except RuntimeError:
         return f"torch's LSTM cannot run in {dtype} on this CPU, which autocast asks for."
     return None
 
