@@ -238,7 +238,6 @@ def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     cause = error.__cause__ or error
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _unknown_key(cause.full_key, overrides)
-    # Hydra's own error for a value in a file has no cause, but came up while that was handled.
     return _bad_value(error.__cause__ or error.__context__ or error, text, overrides)
 
 

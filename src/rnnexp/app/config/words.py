@@ -115,6 +115,8 @@ def _keys(config: object, prefix: str = "") -> Iterator[str]:
 def in_file(text: str) -> str:
     """Name the config whose content Hydra could not take; nothing where it was no file's.
 
+    Of such an error Hydra gives no cause; it raises its own while it handles it.
+
     Args:
         text: what Hydra says.
     """
