@@ -10,18 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.tracking import load_run
-
 from ..waiting import comes_true, is_alive
+from . import queued
 from .slurm_here import MISSING, Slurm, running_slurm
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(MISSING), reason=f"Slurm is not here: no {', '.join(MISSING)}"),
 ]
-WORDS = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=4000", "trainer.val_every=20"]
-WORDS += ["task.val_batches=2", "task.test_batches=2", "tracking.wait=30", "model.dropout=0.2"]
-WORDS += ["model.layers=2", "seed=0,1", "sweep.name=mine"]
+WORDS = [*queued.WORDS, "trainer.max_steps=4000", "sweep.name=mine"]
 QUEUED = ["-m", "rnnexp", "train", "-m", "hydra/launcher=submitit_slurm", *WORDS]
 QUEUED += ["hydra.launcher.poll_seconds=0.5"]
 
@@ -35,22 +32,13 @@ def slurm(
         yield stack.enter_context(running_slurm(tmp_path / "slurm", getattr(request, "param", 0)))
 
 
-def figures(sweep: Path) -> dict[str, float]:
-    files = sweep.glob("*/summary.json")
-    return {f.parent.name: json.loads(f.read_text())["metrics"]["test/loss"] for f in files}
-
-
-def both_train(sweep: Path) -> bool:
-    return len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2
-
-
 @pytest.mark.parametrize("slurm", [0, 20], indirect=True, ids=["at once", "with grace"])
 def test_preempted_jobs_go_on(
     slurm: Slurm, rnnexp, start_python, workdir: Path, store_uri: str
 ) -> None:
     driver = start_python(*QUEUED, cwd=workdir)
     sweep = workdir / "outputs" / "sweeps" / "mine"
-    assert comes_true(partial(both_train, sweep), 90), (workdir / "stderr.txt").read_text()
+    assert comes_true(partial(queued.both_train, sweep), 90), (workdir / "stderr.txt").read_text()
     slurm.tell("sbatch", "--partition=high", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 1")
     pending = ["squeue", "-h", "-r", "-p", "low", "-t", "PENDING"]
     assert comes_true(lambda: len(slurm.tell(*pending).splitlines()) == 2)
@@ -67,10 +55,7 @@ def test_preempted_jobs_go_on(
     assert not any("submitit" in log for log in logs), "of its signals a user need not know"
     control = rnnexp("train", "-m", *WORDS, "sweep.name=control", timeout=120)
     assert control.code == 0, control.err
-    assert figures(sweep) == figures(workdir / "outputs" / "sweeps" / "control")
-    for file in sweep.glob("*/COMPLETE"):
-        steps = [step for step, _ in load_run(file.parent).metrics["train/loss"]]
-        assert steps == list(range(1, 4001)), "every step once"
+    queued.check_same_as_alone(sweep, sweep.parent / "control", 4000)
 
 
 def test_a_job_that_is_cancelled_or_lost_does_not_hold_the_others(
@@ -78,7 +63,7 @@ def test_a_job_that_is_cancelled_or_lost_does_not_hold_the_others(
 ) -> None:
     driver = start_python(*QUEUED, "trainer.max_steps=100000", cwd=workdir)
     sweep = workdir / "outputs" / "sweeps" / "mine"
-    assert comes_true(partial(both_train, sweep), 90), (workdir / "stderr.txt").read_text()
+    assert comes_true(partial(queued.both_train, sweep), 90), (workdir / "stderr.txt").read_text()
     lost, cancelled = (json.loads(file.read_text())["pid"] for file in sweep.glob("*/lease.json"))
     os.kill(lost, signal.SIGKILL)
     said = workdir / "stderr.txt"
@@ -89,4 +74,4 @@ def test_a_job_that_is_cancelled_or_lost_does_not_hold_the_others(
     assert driver.wait(timeout=60) == 1
     assert not is_alive(cancelled)
     assert "KILLED: stopped by SIGTERM" in said.read_text(), "its state is saved"
-    assert len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2
+    assert queued.both_train(sweep)

@@ -1,6 +1,5 @@
 """Jobs of two processes each under an acted Slurm: one array, warned, queued again."""
 
-import json
 import os
 import signal
 import sys
@@ -10,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.tracking import load_run
-
 from ..waiting import comes_true
+from . import queued
 
-WORDS = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=400", "trainer.val_every=20"]
-WORDS += ["task.val_batches=2", "task.test_batches=2", "tracking.wait=30", "model.dropout=0.2"]
-WORDS += ["model.layers=2", "seed=0,1", "trainer.devices=2", "trainer.strategy=ddp"]
+WORDS = [*queued.WORDS, "trainer.max_steps=400", "trainer.devices=2", "trainer.strategy=ddp"]
 
 SBATCH = f"""#!{sys.executable}
 import os, re, shutil, subprocess, sys
@@ -85,11 +81,6 @@ def pythons_of(leader: int) -> list[int]:
     return found
 
 
-def figures(sweep: Path) -> dict[str, float]:
-    files = sweep.glob("*/summary.json")
-    return {f.parent.name: json.loads(f.read_text())["metrics"]["test/loss"] for f in files}
-
-
 @pytest.mark.slow
 def test_jobs_that_are_warned_are_queued_again_and_go_on(
     rnnexp, start_python, slurm: Path, workdir: Path, store_uri: str
@@ -98,7 +89,7 @@ def test_jobs_that_are_warned_are_queued_again_and_go_on(
     words = ["-m", "rnnexp", "train", "-m", *queue, *WORDS, "sweep.name=mine"]
     driver = start_python(*words, cwd=workdir)
     sweep = workdir / "outputs" / "sweeps" / "mine"
-    assert comes_true(lambda: len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2, 90)
+    assert comes_true(lambda: queued.both_train(sweep), 90)
     leaders = [int(file.read_text()) for file in slurm.glob("leader_*")]
     warned = [pid for leader in leaders for pid in pythons_of(leader)]
     assert len(warned) == 4, "two processes of each job"
@@ -112,7 +103,4 @@ def test_jobs_that_are_warned_are_queued_again_and_go_on(
     assert not any("srun" in log for log in logs), "no advice of Lightning's"
     control = rnnexp("train", "-m", *WORDS, "sweep.name=control", timeout=150)
     assert control.code == 0, control.err
-    assert figures(sweep) == figures(workdir / "outputs" / "sweeps" / "control")
-    for file in sweep.glob("*/COMPLETE"):
-        steps = [step for step, _ in load_run(file.parent).metrics["train/loss"]]
-        assert steps == list(range(1, 401)), "every step once"
+    queued.check_same_as_alone(sweep, sweep.parent / "control", 400)

@@ -4,6 +4,8 @@ import hashlib
 import json
 import platform
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,23 @@ def test_a_signal_saves_everything_and_the_run_can_go_on(
     assert "rnnexp.error" not in run.data.tags
     history = MlflowClient(store_uri).get_metric_history(run.info.run_id, "train/loss")
     assert [m.step for m in history] == [*range(1, more + 1)]
+
+
+def test_ctrl_c_that_ends_who_reads_ends_the_run_as_well_as_ever(workdir: Path) -> None:
+    words = [*SMALL[:2], "trainer.max_steps=100000", "trainer.val_every=20", "task.val_batches=1"]
+    command = [sys.executable, "-m", "rnnexp", "train", *words, "tracking.wait=0"]
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(command, cwd=workdir, **piped)
+    assert process.stdout is not None
+    try:
+        assert comes_true(lambda: any(workdir.rglob("last.ckpt")))
+        process.stdout.close()  # as where it is `tee` that reads
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+    (stopped,) = summaries(workdir)
+    assert (stopped["status"], stopped["error"]) == ("KILLED", "stopped by SIGINT")
 
 
 def test_a_run_that_still_trains_is_left_alone_and_a_killed_one_goes_on_at_once(

@@ -11,6 +11,7 @@ from optuna.trial import Trial, TrialState
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import Task
+from hydra_plugins.rnnexp_optuna_sweeper._file import UnwritableError
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings, hint
 from hydra_plugins.rnnexp_optuna_sweeper._space import Dimension, SearchError
 from hydra_plugins.rnnexp_optuna_sweeper._study import distributions_of
@@ -57,6 +58,7 @@ class Driver:
         self.pool: Pool | None = None
         self._runs: list[_Run] = []
         self._looked = 0.0
+        self._unwritable: UnwritableError | None = None
         self._interrupted: deque[Trial] = deque()
         self._known: dict[tuple[str, ...], list[float] | None] = {}
         """What values came to, None where they failed in this search: neither is run again."""
@@ -86,14 +88,23 @@ class Driver:
         """Tell the study what came of a trial, and of those with the same values."""
         run = next(run for run in self._runs if run.task is ended.task)
         result = self.trials.ended(ended)
-        self._report(run)
         self._runs.remove(run)
-        for trial in (run.trial, *run.twins):
-            self._tell(trial, run.overrides, result)
+        try:
+            self._report(run)
+            for trial in (run.trial, *run.twins):
+                self._tell(trial, run.overrides, result)
+        except UnwritableError as error:  # the others that run are still to be judged
+            self._unwritable = error
         return result.state != "failed"  # one that is interrupted goes on
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
-        """Look at the reports of running trials, and end those that do badly."""
+        """Look at the reports of running trials, and end those that do badly.
+
+        Raises:
+            UnwritableError: what came of a trial cannot be told to the study.
+        """
+        if self._unwritable is not None:
+            raise self._unwritable
         now = time.monotonic()
         if self.settings.pruner != "none" and now - self._looked > LOOK_SECONDS:
             self._looked = now

@@ -27,9 +27,9 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
+from hydra_plugins.rnnexp_optuna_sweeper._file import StudyFile
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings, hint
 from hydra_plugins.rnnexp_optuna_sweeper._space import Choice, Dimension, SearchError
 
@@ -188,22 +188,7 @@ def _storage(settings: Settings, folder: Path) -> BaseStorage:
             raise SearchError(
                 f"hydra.sweeper.storage={settings.storage}: {type(error).__name__}: {reason}"
             ) from error
-    file = folder / FILE
-    mend(file)
-    lock = Path(f"{file}.lock")
-    lock.unlink(missing_ok=True)  # of a process that was killed: the folder is held by this one
-    return JournalStorage(JournalFileBackend(str(file), JournalFileOpenLock(str(file))))
-
-
-def mend(file: Path) -> None:
-    """Cut off a last line that a kill or a full disk has torn: Optuna reads no such file."""
-    if not file.is_file():
-        return
-    content = file.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with file.open("r+b") as opened:
-            opened.truncate(whole)
+    return JournalStorage(StudyFile(folder / FILE))
 
 
 def _sampler(settings: Settings, done: int) -> BaseSampler:

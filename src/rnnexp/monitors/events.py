@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from rnnexp.errors import ConfigError
 from rnnexp.tracking.journal import append_line, read_all
@@ -137,7 +137,8 @@ def _to_word(value: Any) -> Any:
 
 def _to_number(key: str, value: Any) -> Any:
     if isinstance(value, list):
-        return tuple(_to_number(key, item) for item in value)
+        items = cast("list[Any]", value)  # of a long sequence many, and seldom one is a word
+        return tuple(_to_number(key, i) for i in items) if str in map(type, items) else tuple(items)
     if isinstance(value, str) and key not in _TEXTS:
         return _WORDS[value] if value in _WORDS else float(value)
     return value

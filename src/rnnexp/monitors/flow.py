@@ -98,8 +98,8 @@ def source_and_peak(grad_norm_T: Sequence[float], reverse: bool = False) -> tupl
     """
     in_time = grad_norm_T if reverse else grad_norm_T[::-1]
     source = next((norm for norm in in_time if norm != 0), math.nan)
-    sizes = [math.inf if math.isnan(norm) else norm for norm in grad_norm_T]
-    return source, max(sizes, default=math.nan)
+    lost = any(map(math.isnan, grad_norm_T))
+    return source, math.inf if lost else max(grad_norm_T, default=math.nan)
 
 
 def _checked(grad_norm_T: ArrayLike) -> Norms:

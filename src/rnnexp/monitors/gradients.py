@@ -116,21 +116,23 @@ class StepMonitor(Callback):
         self._raw = None
 
     def refused(self, trainer: Trainer) -> dict[str, float]:
-        """Give the figures of a step that was refused and ended the run; none of another end."""
+        """Give the figures of a step that was refused and ended the run; none of another end.
+
+        Its norm counts for the largest one, as it stands on record.
+        """
         if self._raw is None:
             return {}
+        self._note_size(self._raw)
         losses = [*self._losses, self.judged * trainer.accumulate_grad_batches]
         figures = {"train/loss": sum(losses) / len(losses), "train/lr": self._rate}
         return {**figures, "grad/raw_norm": self._raw}
 
     def summary(self) -> dict[str, float]:
         """Sum the run up: largest raw norm, share of clipped steps, what the policy did."""
-        measured = {
-            "grad/largest_raw_norm": self._largest,
-            "grad/clipped_fraction": self._clipped / max(self._steps, 1),
-        }
+        made, seen = self._steps > 0, self._steps > 0 or self._largest > 0
         return {
-            **(measured if self._steps else {}),
+            **({"grad/largest_raw_norm": self._largest} if seen else {}),
+            **({"grad/clipped_fraction": self._clipped / self._steps} if made else {}),
             "grad/skipped": float(self.guard.skipped),
             "grad/rollbacks": float(self.guard.rollbacks),
         }
@@ -158,14 +160,18 @@ class StepMonitor(Callback):
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
         clipped = raw if self._untouched else self.norms_of(pl_module).total()
         self._steps += 1
-        if math.isfinite(raw):  # another has no size
+        if math.isfinite(raw):
             self._clipped += self._stands and clipped < raw * (1 - _SAME)
-            self._largest = max(self._largest, raw)
+        self._note_size(raw)
         return {
             "grad/raw_norm": raw,
             "grad/clipped_norm": clipped,
             "grad/clipped_fraction": self._clipped / self._steps,
         }
+
+    def _note_size(self, raw: float) -> None:
+        if math.isfinite(raw):  # another has no size
+            self._largest = max(self._largest, raw)
 
     def _new_at(self, step: int) -> dict[str, float]:
         # Each point of a record costs the store as much as any other.

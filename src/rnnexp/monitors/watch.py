@@ -43,6 +43,19 @@ class WatchOptions:
     window: int = 10
 
 
+@dataclass(frozen=True)
+class Found:
+    """A cliff that has no event yet, and its control.
+
+    Args:
+        cliff: what the detector has told.
+        control_norms: of other batches with the same weights.
+    """
+
+    cliff: Cliff
+    control_norms: tuple[float, ...]
+
+
 class CliffWatch(Callback):
     """Find cliffs in the raw norms, locate them in time, and record the flow of the gradient.
 
@@ -66,8 +79,7 @@ class CliffWatch(Callback):
         self.count = 0
         self._largest, self._largest_step = 0.0, 0
         self._window_max = 0.0
-        self._found: Cliff | None = None
-        self._control: tuple[float, ...] = ()
+        self._found: Found | None = None
         self._pending: CliffEvent | None = None
         self._traced_anyway = False
         self._batch: Batch | None = None
@@ -217,8 +229,8 @@ class CliffWatch(Callback):
         seen = math.nan if math.isfinite(norm) and not math.isfinite(loss) else norm
         cliff = self.detector.observe(trainer.global_step + 1, seen, self._place)
         if cliff is not None:
-            self._found = replace(cliff, norm=norm, ratio=norm / cliff.median)
-            self._control = self._control_norms(trainer, pl_module, seen)
+            cliff = replace(cliff, norm=norm, ratio=norm / cliff.median)
+            self._found = Found(cliff, self._control_norms(trainer, pl_module, seen))
 
     def _widest(self, step: int, raw: float) -> dict[str, float]:
         self._window_max = max(self._window_max, raw)
@@ -234,14 +246,15 @@ class CliffWatch(Callback):
         self._window_max = 0.0
 
     def _note(
-        self, cliff: Cliff, passes: Sequence[Pass | Flow], latest: Mapping[str, float]
+        self, found: Found, passes: Sequence[Pass | Flow], latest: Mapping[str, float]
     ) -> None:
         self.count += 1
+        cliff = found.cliff
         if math.isfinite(cliff.norm) and cliff.norm > self._largest:
             self._largest, self._largest_step = cliff.norm, cliff.step
-        step = Step(latest, self.monitor.groups, passes, self._control)
+        step = Step(latest, self.monitor.groups, passes, found.control_norms)
         self._pending = locate(cliff, step, self.usual)
-        self._found, self._control = None, ()
+        self._found = None
 
     def _control_norms(
         self, trainer: Trainer, pl_module: LightningModule, seen: float

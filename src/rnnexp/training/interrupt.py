@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -19,6 +19,9 @@ from rnnexp.training.team import word_of_first
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE_SECONDS = 5.0
 """How long a validation may go on after a signal; a scheduler kills after some ten seconds."""
+
+_ON_ITS_WAY_SECONDS = 0.1
+"""Within it a signal that has ended another process of the same terminal has come here, too."""
 
 
 class Stopped(BaseException):
@@ -103,6 +106,7 @@ class StopRequest:
         """Take SIGINT, SIGTERM and SIGHUP for the time of the block."""
         before = [signal.getsignal(signum) for signum in SIGNALS]
         self.take_signals()
+        self._share_streams()
         self.listens = True
         try:
             yield self
@@ -140,6 +144,55 @@ class StopRequest:
         for signum in SIGNALS:
             if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self.receive)
+
+    def _share_streams(self) -> None:
+        # Not put back: that the run has been stopped is said last.
+        for name, place in (("stdout", 1), ("stderr", 2)):
+            with suppress(OSError):
+                if stat.S_ISFIFO(os.fstat(place).st_mode):
+                    setattr(sys, name, Piped(getattr(sys, name), self))
+
+
+class Piped:
+    """A stream into a pipe, whose reader the signal that stops a run may end as well.
+
+    As Ctrl-C does with ``rnnexp train | tee log``: what is written from then on goes nowhere.
+
+    Args:
+        stream: the stream.
+        stop: tells whether a signal has come.
+    """
+
+    def __init__(self, stream: TextIO, stop: StopRequest) -> None:
+        self._stream, self._stop = stream, stop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text.
+
+        Raises:
+            BrokenPipeError: nobody reads on, and no signal has come.
+        """
+        with self._perhaps_unread():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is left; see `write`."""
+        with self._perhaps_unread():
+            self._stream.flush()
+
+    @contextmanager
+    def _perhaps_unread(self) -> Generator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            time.sleep(_ON_ITS_WAY_SECONDS)
+            if self._stop.signum is None:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def _leave_terminal() -> None:

@@ -85,9 +85,11 @@ def test_a_cliff_right_before_a_refused_gradient_is_kept(
 
 
 def test_of_a_refused_loss_the_finite_norm_is_kept(plugins, tmp_path: Path) -> None:
+    monitor, watch = watch_of(tmp_path, Log())
     with pytest.raises(NonFiniteError, match="loss is inf"):
-        train(plugins, tmp_path, watch_of(tmp_path, Log()), steps=80, kind=Unbounded, factor=1)
+        train(plugins, tmp_path, [monitor, watch], steps=80, kind=Unbounded, factor=1000)
     (event,) = load_events(tmp_path)
+    assert monitor.summary()["grad/largest_raw_norm"] == event.raw_norm > 100 * event.median
     assert (event.kind, event.loss_before) == ("nonfinite", math.inf)
     assert event.raw_norm == pytest.approx(event.median * event.ratio)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from rnnexp.training.interrupt import SIGNALS, StopOnSignal, Stopped, StopRequest
+from rnnexp.training.interrupt import SIGNALS, Piped, StopOnSignal, Stopped, StopRequest
 from rnnexp.training.resume import ResumePoint
 
 from ...quiet import QUIET
@@ -39,6 +39,21 @@ def test_first_signal_waits_and_the_second_does_not() -> None:
         with pytest.raises(Stopped) as caught:
             os.kill(os.getpid(), signal.SIGINT)
     assert caught.value.signum == signal.SIGINT
+
+
+@pytest.mark.parametrize("buffering", [1, -1], ids=["by line", "buffered"])
+def test_after_a_signal_it_is_no_error_that_nobody_reads_on(buffering: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    request = StopRequest()
+    with os.fdopen(writing, "w", buffering) as stream:
+        piped = Piped(stream, request)
+        with pytest.raises(BrokenPipeError):
+            print("before it", file=piped, flush=True)
+        request.signum = signal.SIGINT
+        for word in ("stopped", "by Ctrl-C"):
+            print(word, file=piped, flush=True)
+        assert (piped.fileno(), piped.isatty()) == (writing, False)
 
 
 def close_during(signals: int, done: list[int]) -> None:

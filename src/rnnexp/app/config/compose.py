@@ -36,6 +36,7 @@ from rnnexp.app.config.validate import validate
 from rnnexp.app.config.words import (
     callbacks_refused,
     chosen,
+    in_file,
     key_of_no_mapping,
     of_a_sweep,
     unknown_callback_key,
@@ -237,7 +238,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
     cause = error.__cause__ or error
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _unknown_key(cause.full_key, overrides)
-    return _bad_value(error, text, overrides)
+    return _bad_value(error.__cause__ or error.__context__ or error, text, overrides)
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> RnnexpError:
@@ -265,21 +266,20 @@ def _names(override: str, key: str) -> bool:
     return given.startswith(key) or (whole and key.startswith(f"{given}."))
 
 
-def _bad_value(error: Exception, text: str, overrides: Sequence[str]) -> ConfigError:
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    where = getattr(cause, "full_key", None)
-    first = str(cause).partition("\n")[0] or text
+def _bad_value(cause: BaseException, text: str, overrides: Sequence[str]) -> ConfigError:
+    where, file = getattr(cause, "full_key", None), in_file(text)
+    first = str(cause).partition("\n")[0].rstrip(".") or text
     wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if where == "callbacks":
         return callbacks_refused(_given(where, overrides))
     if where and wrong:
-        return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'.")
+        return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'{file}.")
     if where and ("is not Optional" in first or "Incompatible value 'None'" in first):
         return null_refused(where, _usual(where, overrides))
     if where and "is not a ListConfig, list or tuple" in first:
         example = f"{where}=[{_given(where, overrides)}]"
         return ConfigError(f"{where}: expected a list, such as {example}.")
-    return ConfigError(f"{where}: {first}" if where else text.strip())
+    return ConfigError(f"{where}: {first}{file}." if where else text.strip())
 
 
 def _given(key: str, overrides: Sequence[str]) -> str:

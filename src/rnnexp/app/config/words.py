@@ -112,6 +112,18 @@ def _keys(config: object, prefix: str = "") -> Iterator[str]:
             yield from _keys(value, f"{prefix}{name}.")
 
 
+def in_file(text: str) -> str:
+    """Name the config whose content Hydra could not take; nothing where it was no file's.
+
+    Of such an error Hydra gives no cause; it raises its own while it handles it.
+
+    Args:
+        text: what Hydra says.
+    """
+    found = re.match(r"In '([^']+)':", text)
+    return f", in the config {found[1]}" if found else ""
+
+
 def unknown_callback_key(key: str) -> RnnexpError:
     """Make the error for a key below ``callbacks``, where nothing stands that was not added.
 

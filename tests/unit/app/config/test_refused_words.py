@@ -174,6 +174,30 @@ def test_nor_is_one_that_a_config_has_a_sweep_vary(workdir: Path) -> None:
         check_jobs(["experiment=mine"], multirun=True, config_dir=str(workdir / "conf"))
 
 
+IN_FILES = {
+    "trainer/mine": ("deterministic: 3", "trainer.deterministic", "3"),
+    "trainer/text": ("deterministic: '3'", "trainer.deterministic", "3"),
+    "experiment/mine": ("# @package _global_\nsweep: {fail_fast: -1}", "sweep.fail_fast", "-1"),
+    "cell/mine": ("defaults: [leaky]\ntrainable: 7", "cell.trainable", "7"),
+}
+
+
+@pytest.mark.parametrize("place", IN_FILES)
+def test_nor_is_one_in_a_file(workdir: Path, place: str) -> None:
+    text, key, got = IN_FILES[place]
+    file = workdir / "conf" / f"{place}.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    word = place.replace("/", "=")
+    said = f"{key}: expected true or false, got {got}, in the config {place}."
+    prepare([])
+    with pytest.raises(UserError) as refused:
+        check_jobs([word], multirun=False, config_dir=str(workdir / "conf"))
+    assert str(refused.value) == said
+    file.write_text(text.replace(got, "1").replace("'", ""))
+    check_jobs([word], multirun=False, config_dir=str(workdir / "conf"))
+
+
 def test_choices_of_a_group_are_none(workdir: Path) -> None:
     prepare([])
     jobs = check_jobs(["clip=glob(n*)"], multirun=True, config_dir=None)
