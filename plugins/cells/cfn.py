@@ -14,6 +14,9 @@ class CFN(PointwiseCell):
         f, i = sigmoid(W x_t + R h_{t-1} + b)     n = W x_t + b
         h_t  = f * tanh(h_{t-1}) + i * tanh(n)
 
+    The paper's n has no bias, so that at x = 0 nothing is added and h goes to 0. Here it has one: 0
+    at first, and once it is learned, i * tanh(b) holds h elsewhere.
+
     Args:
         forget_bias: initial bias of f; above 0 the cell remembers at first.
 

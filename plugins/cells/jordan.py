@@ -18,7 +18,8 @@ class Jordan(Cell):
     teacher forcing, so that no step depends on another and all T run at once without BPTT; its own
     output when running free. Weaker than hidden-to-hidden: y must carry all of the past.
 
-    Source: Jordan 1986, "Serial order: a parallel distributed processing approach".
+    Source: Jordan 1986, "Serial order: a parallel distributed processing approach"; there state
+        units keep a decaying trace of all y so far, here, as in textbooks, they are y_{t-1}.
     """
 
     recurs_through: ClassVar[Literal["state", "output"]] = "output"

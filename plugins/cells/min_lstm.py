@@ -20,6 +20,8 @@ class MinLSTM(LinearCell):
     Source: Feng et al. 2024, "Were RNNs all we needed?" (arXiv 2410.01201).
     """
 
+    operators_are_gates = False  # its sigmoids are the shares, f / (f + i) and the rest
+
     def __init__(self, input_size: int, *, forget_bias: float = 1.0, **options: Any) -> None:
         super().__init__(input_size, **options)
         self.weight_ih = input_weight(3, self.hidden_size, input_size)

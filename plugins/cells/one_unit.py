@@ -16,8 +16,9 @@ class OneUnit(Cell):
         h_t = sigmoid(w * h_{t-1} + b)
 
     In the paper's symbols x_t = w * sigmoid(x_{t-1}) + b, of which h_t is the sigmoid. For w above
-    4 there are two resting points; where one of them vanishes, the error has a cliff. With more
-    than one unit each has a w and a b of its own.
+    4 and b in a range around -w / 2 there are two stable resting points; where one of them
+    vanishes, at an end of that range, the error has a cliff. With more than one unit each has a w
+    and a b of its own.
 
     Args:
         w: recurrent weight at the start.

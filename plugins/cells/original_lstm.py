@@ -13,6 +13,10 @@ class OriginalLSTM(PointwiseCell):
         c_t  = c_{t-1} + i * g
         h_t  = o * tanh(c_t)
 
+    The paper squashes by 4 sigmoid(x) - 2 where g has tanh here, and by 2 sigmoid(x) - 1 where c
+    has; it cuts the gradient where h_{t-1} enters, so that it flows back through c alone, and
+    starts gates with negative biases. Here the gradient is whole, and biases start at 0.
+
     Source: Hochreiter & Schmidhuber 1997, "Long short-term memory",
         doi:10.1162/neco.1997.9.8.1735.
     """

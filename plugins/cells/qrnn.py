@@ -45,10 +45,11 @@ class QRNN(LinearCell):
     def coefficients(self, seen_BI: Tensor) -> tuple[Tensor, Tensor]:
         """Keep f, and add the new value by what f or i leaves of it."""
         z, f = self._products(seen_BI, 0, 2)
+        f = torch.sigmoid(f)
         if self.pooling != "ifo":
-            return torch.sigmoid(f), torch.sigmoid(-f) * torch.tanh(z)
+            return f, (1 - f) * torch.tanh(z)
         (i,) = self._products(seen_BI, 3, 4)
-        return torch.sigmoid(f), torch.sigmoid(i) * torch.tanh(z)
+        return f, torch.sigmoid(i) * torch.tanh(z)
 
     def readout(self, s_BN: Tensor, seen_BI: Tensor) -> Tensor:
         """Show c through o."""

@@ -15,6 +15,8 @@ class RAN(PointwiseCell):
         c_t  = i * n + f * c_{t-1}
         h_t  = tanh(c_t)
 
+    The paper's n has no bias; the one here is 0 at first.
+
     Args:
         forget_bias: initial bias of the forget gate; above 0 the cell remembers at first.
 

@@ -16,7 +16,9 @@ class SCRN(MatrixCell):
         h_t = sigmoid(W x_t + R h_{t-1} + P s_t + b)
         y_t = tanh(U h_t + V s_t + b_y)          the output; s and h are the state
 
-    There are as many context units as hidden ones.
+    There are as many context units as hidden ones. In the paper y is the model's own output, a
+    softmax of U h + V s without a bias; here it is a layer of tanh, as wide as h, that the
+    network's readout, or the next layer, sees.
 
     Args:
         alpha: share of the past in s: 1 / (1 - alpha) steps are remembered.

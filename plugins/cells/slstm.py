@@ -34,6 +34,7 @@ class SLSTM(PointwiseCell):
     family = "lstm"
     num_gates = 4
     num_states = 3
+    operators_are_gates = False  # one sigmoid is the share of weight, and f is made of others
 
     def __init__(
         self,

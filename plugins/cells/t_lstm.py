@@ -33,7 +33,8 @@ class TLSTM(LinearCell):
         """Keep f, and add (1 - f) * z."""
         rows = 2 * self.hidden_size
         z, f = gates_of(seen_BI, self.weight_ih[:rows], self.bias_ih[:rows], 2).unbind(-2)
-        return torch.sigmoid(f), torch.sigmoid(-f) * z
+        f = torch.sigmoid(f)
+        return f, (1 - f) * z
 
     def readout(self, s_BN: Tensor, seen_BI: Tensor) -> Tensor:
         """Show c through o."""

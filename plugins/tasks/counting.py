@@ -1,11 +1,12 @@
 from math import log
-from typing import Any
+from statistics import fmean
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
-from rnnexp.tasks import IGNORED, Batch, GeneratedTask, one_hot, register_task
+from rnnexp.tasks import IGNORED, Batch, GeneratedTask, Task, one_hot, register_task
 
 
 @register_task("counting")
@@ -15,10 +16,13 @@ class Counting(GeneratedTask):
         x = a .. a b .. b c .. c, each n times, then nothing     n ~ U{1..N}, one-hot
         y = the next symbol, or the end                          judged from the first b on
 
-    N is ``length``, and a sequence has N steps for each symbol. From the first b on the next symbol
-    is certain for who counted; each string weighs the same. Who sees no more than the symbol that
-    is shown expects another one next with p = (1 + 1/2 + .. + 1/N) / N, and pays the entropy
-    -p ln p - (1-p) ln(1-p) nats a symbol, the baseline.
+    N is ``length``, and a sequence has N steps for each symbol. There is but one string for each n:
+    train, val and test have the same N, and do not tell counting from knowing them by heart. At one
+    of ``test_lengths`` above N, L, all are unseen: n ~ U{N+1..L}.
+
+    From the first b on the next symbol is certain for who counted; each string weighs the same. Who
+    sees no more than the symbol that is shown expects another one next with p, the mean of 1/n, and
+    pays the entropy -p ln p - (1-p) ln(1-p) nats a symbol, the baseline.
 
     Args:
         symbols: how many different ones a string has, 2 or more.
@@ -28,6 +32,8 @@ class Counting(GeneratedTask):
     """
 
     shortest = 2
+    smallest = 1
+    """The smallest n."""
 
     def __init__(self, seed: int = 0, *, symbols: int = 2, **options: Any) -> None:
         if symbols < 2:
@@ -39,6 +45,13 @@ class Counting(GeneratedTask):
         """Set the largest n; a sequence has that many steps for each symbol."""
         self.largest = length
         self.length = length * self.symbols
+
+    def test_tasks(self) -> tuple[Task, ...]:
+        """List the same task at lengths that are tested only: beyond N, with larger n only."""
+        others = cast("tuple[Counting, ...]", super().test_tasks())
+        for other in others:
+            other.smallest = self.largest + 1 if other.largest > self.largest else 1
+        return others
 
     @property
     def input_size(self) -> int:
@@ -53,12 +66,13 @@ class Counting(GeneratedTask):
     @property
     def baseline(self) -> float:
         """The entropy of whether another symbol comes next."""
-        p = sum(1 / n for n in range(1, self.largest + 1)) / self.largest
+        p = fmean(1 / n for n in range(self.smallest, self.largest + 1))
         return -p * log(p) - (1 - p) * log(1 - p)
 
     def generate(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw n of each string; step t shows symbol number t // n."""
-        n_B = torch.randint(1, self.largest + 1, (self.batch_size,), generator=rng)
+        size = (self.batch_size,)
+        n_B = torch.randint(self.smallest, self.largest + 1, size, generator=rng)
         t_T1 = torch.arange(self.length).unsqueeze(-1)
         shown_TB, next_TB = t_T1 // n_B, (t_T1 + 1) // n_B
         inside_TB = shown_TB < self.symbols

@@ -67,7 +67,7 @@ def fault_of_patterns(patterns: object) -> str | None:
         return f"patterns is {patterns!r}; write a tuple, such as patterns = ('last',)"
     for pattern in cast("Sequence[object]", patterns):
         if pattern not in PATTERNS:
-            hint = suggest(str(pattern), PATTERNS).rstrip(".")
+            hint = suggest(pattern, PATTERNS).rstrip(".")
             return f"patterns names {pattern!r}, where no targets can stand. {hint}"
     return None
 

@@ -114,24 +114,24 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     return lowered[close[0]] if close else None
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
+def suggest(name: object, known: Iterable[str]) -> str:
     """Say which known name was probably meant; list them all where none is that near, or few.
 
     Args:
-        name: what the user wrote.
+        name: what the user wrote, from Python maybe no text.
         known: the names that would have worked.
 
     Returns:
         A text such as ``Did you mean 'gru'? Known: elman, gru, lstm.``
     """
-    names = sorted(known)
-    close = nearest(name, names)
+    word, names = str(name), sorted(known)
+    close = nearest(word, names)
     hint = f"Did you mean '{close}'?" if close else ""
-    if len(names) > _FEW and nearest(name, names, _SURE):
+    if len(names) > _FEW and nearest(word, names, _SURE):
         return hint
     return f"{hint} Known: {', '.join(names) or 'none'}.".lstrip()
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
+def unknown(what: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """Make the error for an unknown name, with the nearest known one in it."""
     return UnknownNameError(f"Unknown {what} '{name}'. {suggest(name, known)}")

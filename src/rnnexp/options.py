@@ -60,7 +60,7 @@ class Option:
         if value is None:
             raise null_refused(key, self.default)
         if self.choices:
-            text = f"'{value}' is not a choice. {suggest(str(value), map(str, self.choices))}"
+            text = f"'{value}' is not a choice. {suggest(value, map(str, self.choices))}"
             raise ConfigError(f"{key}: {text}")
         raise ConfigError(f"{key}: expected {self.type_name}, got {value!r}.")
 

@@ -51,6 +51,11 @@ class Cell(nn.Module, ABC):
     They are no dynamics: a growth of 1 that says nothing of the cell. What is measured of the
     Jacobian leaves them as they are."""
 
+    operators_are_gates: ClassVar[bool] = True
+    """False where a sigmoid or tanh that `step` calls is neither a gate nor a unit's activation, as
+    one that divides a weight of 1 between two gates: ``flow/saturated``, which counts what is
+    called, is left out."""
+
     def __init__(self, input_size: int, *, hidden_size: int = 64) -> None:
         super().__init__()
         if hidden_size < 1:

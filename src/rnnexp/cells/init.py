@@ -51,7 +51,7 @@ def uniform(*shape: int, low: float = -1.0, high: float = 1.0) -> nn.Parameter:
 
 def filled(size: int, value: float) -> nn.Parameter:
     """Make a trainable vector of one value."""
-    return nn.Parameter(torch.full((size,), value))
+    return nn.Parameter(torch.full((size,), float(value)))
 
 
 def chrono_bias(size: int, longest: float) -> Tensor:

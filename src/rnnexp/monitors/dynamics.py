@@ -1,5 +1,6 @@
 """How the state of a recurrence moves: its norm, its saturation, and how a step stretches it."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,15 +24,17 @@ class Dynamics:
     Args:
         state_norm_T: mean over rows of the norm of h_t, the output.
         saturated_T: the share of activations that are saturated, in [0, 1]; NaN where the step
-            uses none of those known.
+            uses none of those known, or they are not the gates' (`Cell.operators_are_gates`).
         log_growth_T: mean over rows of the logarithm by which step t stretches a direction, of
             the rows of which something is left; NaN where there is none: no state is carried, or
             clocks and past inputs alone, or nothing of the state passes through the step.
+        cut_T: the share of rows of which nothing is left, in [0, 1]; NaN where no state is carried.
     """
 
     state_norm_T: Tensor
     saturated_T: Tensor
     log_growth_T: Tensor
+    cut_T: Tensor
 
 
 def dynamics(cell: Cell, inputs_TBI: Tensor, state: State, seed: int = 0) -> Dynamics:
@@ -40,17 +43,20 @@ def dynamics(cell: Cell, inputs_TBI: Tensor, state: State, seed: int = 0) -> Dyn
         state_norm_T[t]  = mean_B ||h_t||
         saturated_T[t]   = share of activations f in step t with |f'| < 0.36 max |f'|
         log_growth_T[t]  = mean_B log ||J_t' v_t||,   v_{t-1} = J_t' v_t / ||J_t' v_t||
+        cut_T[t]         = share of rows with J_t' v_t = 0, where v_{t-1} = v_t; left out of growth
 
     J_t = ds_t / ds_{t-1} is the Jacobian of the whole state but for clocks and past inputs, the
     cell driven by its inputs. Clocks (`Cell.clock_states`) run as they do: one that counts steps
     has the Jacobian 1, and would hold the growth at 0 however fast all else contracts. Past inputs
     (`LinearCell.reach`) are inputs: a delay line hands them on unchanged until they leave it,
     which would be taken for memory where there is no other. v_T is drawn at random, and
-    carried back in time, as the gradient is. The mean of log_growth_T over t is the finite-time
-    largest Lyapunov exponent per step: a gradient vanishes where it is below 0 and explodes where
-    it is above. The activations are those that the step calls as operators of
-    torch: sigmoid (saturated outside 0.1..0.9), tanh (outside -0.8..0.8: the same slopes), and
-    relu, hardtanh and hardsigmoid where their slope is 0.
+    carried back in time, as the gradient is. Where nothing is cut, the mean of log_growth_T over t
+    is the finite-time largest Lyapunov exponent per step: a gradient vanishes where it is below 0
+    and explodes where it is above. Of a row that is cut no gradient arrives, whatever the growth
+    is elsewhere: its exponent is -inf. The activations are those that the step calls as operators
+    of torch: sigmoid (saturated outside 0.1..0.9), tanh (outside -0.8..0.8: the same slopes), and
+    relu, hardtanh and hardsigmoid where their slope is 0. One made of other operators, such as
+    exp or logsigmoid, is not seen.
 
     Args:
         cell: any; the weights stay as they are.
@@ -63,8 +69,7 @@ def dynamics(cell: Cell, inputs_TBI: Tensor, state: State, seed: int = 0) -> Dyn
     """
     with torch.inference_mode(False), generators_kept(inputs_TBI):
         before, norm_T = _forward(cell, inputs_TBI, state)
-        saturated_T, growth_T = _backward(cell, inputs_TBI, before, seed)
-    return Dynamics(norm_T, saturated_T, growth_T)
+        return Dynamics(norm_T, *_backward(cell, inputs_TBI, before, seed))
 
 
 def _forward(cell: Cell, inputs_TBI: Tensor, state: State) -> tuple[list[State], Tensor]:
@@ -80,20 +85,20 @@ def _forward(cell: Cell, inputs_TBI: Tensor, state: State) -> tuple[list[State],
 
 def _backward(
     cell: Cell, inputs_TBI: Tensor, before: Sequence[State], seed: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     direction = _random_direction(_moving(cell, before[0]), seed)
-    saturated, growth = list[float](), list[Tensor]()
+    saturated, growth, cut = list[float](), list[Tensor](), list[Tensor]()
     for x_BI, state in zip(inputs_TBI.flip(0).unbind(0), reversed(before), strict=True):
         old = tuple(s.detach() for s in state)
         leaves = tuple(s.requires_grad_() for s in _moving(cell, old))
         with torch.enable_grad(), _Saturation(len(x_BI)) as seen:
             _, new = cell.step(x_BI.detach(), old)
-        saturated.append(seen.share)
+        saturated.append(seen.share if cell.operators_are_gates else math.nan)
         pulled = _pulled_back(_moving(cell, new), leaves, direction)
         direction, log_B = _stretched(pulled, direction)
-        growth.append(log_B.nanmean())
-    saturated_T = torch.tensor(saturated[::-1])
-    return saturated_T, torch.stack(growth[::-1])
+        growth.append(log_B[~log_B.isneginf()].nanmean())
+        cut.append(log_B.isneginf().float().mean())
+    return torch.tensor(saturated[::-1]), torch.stack(growth[::-1]), torch.stack(cut[::-1])
 
 
 def _moving(cell: Cell, state: State) -> State:
@@ -111,16 +116,16 @@ def _pulled_back(new: State, old: State, direction: State) -> State:
 
 def _stretched(vectors: State, before: State) -> tuple[State, Tensor]:
     """Normalise each row; where nothing is left of it, the direction before goes on, and the
-    logarithm is NaN: it would be that of the smallest number of the type."""
+    logarithm is -inf: it would be that of the smallest number of the type."""
     if not vectors:
-        return vectors, torch.full((1,), torch.nan)
+        return vectors, torch.empty(0)
     norm_B = _row_norms(vectors)
     tiny = torch.finfo(norm_B.dtype).tiny
     safe_B = norm_B.clamp(min=tiny)
-    left_B = norm_B > tiny
+    cut_B = norm_B <= tiny
     pairs = zip(vectors, before, strict=True)
-    kept = tuple(torch.where(_like(left_B, v), v / _like(safe_B, v), old) for v, old in pairs)
-    return kept, torch.where(left_B, safe_B.log(), torch.nan)
+    kept = tuple(torch.where(_like(cut_B, v), old, v / _like(safe_B, v)) for v, old in pairs)
+    return kept, torch.where(cut_B, -torch.inf, safe_B.log())
 
 
 def _random_direction(state: State, seed: int) -> State:

@@ -28,10 +28,10 @@ _STEPS = 2000
 class DynamicsProbe(Callback):
     """Record how the state moves, by the weights that the step's gradient is of.
 
-    Logs means over time, ``flow/state_norm``, ``flow/saturated`` and ``flow/log_growth``, and keeps
-    what each time step shows in ``dynamics.jsonl``. Stands behind the callback that asks for
-    traces, and asks for some that keep the inputs too. Of several processes that train one network
-    the first looks, at its own rows.
+    Logs means over time, ``flow/state_norm``, ``flow/saturated``, ``flow/log_growth`` and
+    ``flow/cut``, and keeps what each time step shows in ``dynamics.jsonl``. Stands behind the
+    callback that asks for traces, and asks for some that keep the inputs too. Of several processes
+    that train one network the first looks, at its own rows.
 
     Args:
         folder: the run's.
@@ -112,7 +112,8 @@ class DynamicsProbe(Callback):
         """Go on with it."""
         self._looked_at = int(state_dict["looked_at"])
         self._begin = int(state_dict.get("begin", 0))
-        self._found = {layer: Dynamics(**seen) for layer, seen in state_dict["found"].items()}
+        found = state_dict["found"].items()
+        self._found = {layer: Dynamics(**seen) for layer, seen in found if "cut_T" in seen}
 
 
 def pace_of(every: int, windows: int, accumulate: int) -> int:
@@ -204,6 +205,7 @@ def _columns(seen: Dynamics) -> dict[str, Tensor]:
         "state_norm": seen.state_norm_T,
         "saturated": seen.saturated_T,
         "log_growth": seen.log_growth_T,
+        "cut": seen.cut_T,
     }
 
 

@@ -55,7 +55,8 @@ def test_input_weights_are_xavier_for_each_gate() -> None:
     assert bound * 0.8 < weight.abs().max() <= bound
 
 
-def test_filled_is_trainable() -> None:
-    made = filled(3, 0.5)
-    assert made.tolist() == [0.5] * 3
+@pytest.mark.parametrize("value", [0.5, -3])
+def test_filled_is_trainable(value: float) -> None:
+    made = filled(3, value)
+    assert made.tolist() == [value] * 3
     assert made.requires_grad

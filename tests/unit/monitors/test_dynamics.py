@@ -131,7 +131,8 @@ def test_a_delay_line_of_inputs_is_no_dynamics(plugins) -> None:
     cell = plugins.get("cell", "time_conv").cls(2, hidden_size=3, width=5)
     seen = dynamics(cell, torch.randn(8, 4, 2), cell.initial_state((4,)))
     assert seen.log_growth_T.isnan().all()
-    assert means({"layer0": seen}).keys() == {"flow/state_norm", "flow/saturated"}
+    assert seen.cut_T.tolist() == [1.0] * 8, "its convolution has nothing of the one before"
+    assert "flow/log_growth" not in means({"layer0": seen})
 
 
 def test_beside_past_inputs_a_state_grows_by_its_gate(plugins) -> None:
@@ -171,12 +172,32 @@ def test_saturated_is_what_has_little_slope_left(name: str) -> None:
     seen = dynamics(Shown(function), x_TBI, ())
     assert seen.saturated_T.tolist() == pytest.approx([share, 0.0])
     assert seen.log_growth_T.isnan().all()
+    assert seen.cut_T.isnan().all(), "no state is carried"
+
+
+def test_shares_of_weight_are_not_taken_for_gates(plugins) -> None:
+    for name in ("min_lstm", "slstm"):
+        cell = plugins.get("cell", name).cls(2, hidden_size=3)
+        seen = dynamics(cell, torch.randn(4, 5, 2), cell.initial_state((5,)))
+        assert "flow/saturated" not in means({"layer0": seen}), name
+
+
+@pytest.mark.parametrize(("name", "f", "share"), [("qrnn", 1, 1 / 3), ("t_lstm", 1, 1 / 2)])
+def test_a_gate_counts_once(plugins, name: str, f: int, share: float) -> None:
+    cell = plugins.get("cell", name).cls(2, hidden_size=3)
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.zero_()
+        cell.bias_ih.view(3, 3)[f] = 9.0
+    seen = dynamics(cell, torch.randn(4, 5, 2), cell.initial_state((5,)))
+    assert seen.saturated_T.tolist() == pytest.approx([share] * 4)
 
 
 def test_where_nothing_is_left_the_direction_goes_on() -> None:
     cell = Linear(torch.zeros(2, 2))
     seen = dynamics(cell, torch.ones(3, 2, 2), (torch.zeros(2, 2),))
     assert seen.log_growth_T.isnan().all(), "not the smallest number of the type"
+    assert seen.cut_T.tolist() == [1.0] * 3
     assert "flow/log_growth" not in means({"layer0": seen})
 
 
@@ -212,7 +233,27 @@ def test_the_growth_is_that_of_what_is_left() -> None:
     assert seen.log_growth_T.tolist() == pytest.approx(
         [math.nan, *[math.log(0.5)] * 2], nan_ok=True
     )
+    assert seen.cut_T.tolist() == [1.0, 0.5, 0.0]
     assert means({"layer0": seen})["flow/log_growth"] == pytest.approx(math.log(0.5))
+
+
+def test_a_growth_above_0_beside_cuts_is_no_exploding_gradient(plugins) -> None:
+    cell = plugins.get("cell", "ind_rnn").cls(1, hidden_size=1).double()
+    with torch.no_grad():
+        cell.weight_hh_diagonal.fill_(1.1)
+        cell.bias_ih.fill_(-3.0)
+        cell.weight_ih.fill_(3.0)
+    torch.manual_seed(0)
+    x_TBI = torch.randn(50, 4, 1).double()
+    first = torch.ones(4, 1).double().requires_grad_()
+    state: State = (first,)
+    for x_BI in x_TBI:
+        _, state = cell.step(x_BI, state)
+    (grad,) = torch.autograd.grad(state[0].sum(), first)
+    figures = means({"layer0": dynamics(cell, x_TBI, (first.detach(),))})
+    assert figures["flow/log_growth"] == pytest.approx(math.log(1.1))
+    assert not grad.any()
+    assert 0.1 < figures["flow/cut"] < 1
 
 
 def test_nothing_else_is_touched(plugins) -> None:

@@ -89,6 +89,8 @@ def test_every_so_many_steps_what_the_sequence_shows(plugins, tmp_path: Path) ->
         assert found["state_norm_T"] == pytest.approx(wanted.state_norm_T.tolist(), rel=1e-4)
         assert found["saturated_T"] == pytest.approx(wanted.saturated_T.tolist())
         assert found["log_growth_T"] == pytest.approx(wanted.log_growth_T.tolist(), abs=1e-4)
+        assert found["cut_T"] == [0.0] * len(x_TBI)
+        assert log.points[-1][1][f"flow/cut_layer{i}"] == 0
         assert log.points[-1][1][f"flow/log_growth_layer{i}"] == pytest.approx(
             float(wanted.log_growth_T.mean()), abs=1e-4
         )
@@ -216,5 +218,5 @@ def test_later_lines_and_torn_ones_are_forgotten_by_a_run_that_goes_on(
     assert [record["step"] for record in load_dynamics(tmp_path)] == [1, 3]
     append_dynamics(tmp_path, 5, seen)
     (layer,) = load_dynamics(tmp_path)[-1]["layers"].values()
-    assert layer["log_growth_T"] == [None] * 3
+    assert layer["log_growth_T"] == layer["cut_T"] == [None] * 3
     assert all(math.isfinite(v) for v in layer["state_norm_T"])

@@ -138,6 +138,23 @@ def test_expecting_a_turn_as_often_as_there_is_one_costs_the_baseline(
     assert sum(losses) / len(losses) == pytest.approx(task.baseline, rel=0.03)
 
 
+def _counted(task) -> set[int]:
+    return {int(n) for n in task.batch("test", 0).inputs_TBI[..., 0].sum(0)}
+
+
+def test_longer_strings_have_counts_never_trained_alone(counting) -> None:
+    task = counting(length=5, test_lengths=(4, 5, 8))
+    assert [_counted(t) for t in (task, *task.test_tasks())] == [
+        {1, 2, 3, 4, 5},
+        {1, 2, 3, 4},
+        {1, 2, 3, 4, 5},
+        {6, 7, 8},
+    ]
+    p = (1 / 6 + 1 / 7 + 1 / 8) / 3
+    entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
+    assert task.test_tasks()[2].baseline == pytest.approx(entropy)
+
+
 def test_a_string_counts_where_all_of_it_is_right(counting) -> None:
     task = counting(length=4, batch_size=4)
     targets = task.batch("train", 0).targets

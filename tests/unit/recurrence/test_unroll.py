@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -86,10 +87,12 @@ def test_wrong_input_is_refused_in_words(cell: Cell, shape: tuple[int, ...]) -> 
     )
 
 
-def test_unknown_backend_is_refused_in_words(cell: Cell) -> None:
+@pytest.mark.parametrize(("name", "meant"), [("lop", r".*'loop'.*"), (None, r"\. ")])
+def test_unknown_backend_is_refused_in_words(cell: Cell, name: Any, meant: str) -> None:
     known = ", ".join(sorted(["auto", *BACKENDS]))
-    with pytest.raises(ConfigError, match=rf"unroll\.backend=lop is unknown.*'loop'.*{known}\."):
-        unroll(cell, torch.zeros(T, B, I), backend="lop")
+    said = rf"unroll\.backend={name} is unknown{meant}Known: {known}\."
+    with pytest.raises(ConfigError, match=said):
+        unroll(cell, torch.zeros(T, B, I), backend=name)
 
 
 def test_invalid_backend_says_why(plugins: Registry, cell: Cell) -> None:
