@@ -150,7 +150,9 @@ class StopRequest:
         for name, place in (("stdout", 1), ("stderr", 2)):
             with suppress(OSError):
                 if stat.S_ISFIFO(os.fstat(place).st_mode):
-                    setattr(sys, name, Piped(getattr(sys, name), self))
+                    stream = getattr(sys, name)
+                    own = stream.stream if isinstance(stream, Piped) else stream  # of a run before
+                    setattr(sys, name, Piped(own, self))
 
 
 class Piped:
@@ -164,10 +166,10 @@ class Piped:
     """
 
     def __init__(self, stream: TextIO, stop: StopRequest) -> None:
-        self._stream, self._stop = stream, stop
+        self.stream, self._stop = stream, stop
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
         """Write a text.
@@ -176,13 +178,13 @@ class Piped:
             BrokenPipeError: nobody reads on, and no signal has come.
         """
         with self._perhaps_unread():
-            self._stream.write(text)
+            self.stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Write what is left; see `write`."""
         with self._perhaps_unread():
-            self._stream.flush()
+            self.stream.flush()
 
     @contextmanager
     def _perhaps_unread(self) -> Generator[None]:
@@ -192,7 +194,7 @@ class Piped:
             time.sleep(_ON_ITS_WAY_SECONDS)
             if self._stop.signum is None:
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
 def _leave_terminal() -> None:

@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_after_a_signal_it_is_no_error_that_nobody_reads_on(buffering: int) -> N
         for word in ("stopped", "by Ctrl-C"):
             print(word, file=piped, flush=True)
         assert (piped.fileno(), piped.isatty()) == (writing, False)
+
+
+def test_a_pipe_is_shared_once_however_many_runs_a_process_makes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = sys.stdout
+    for name in ("stdout", "stderr"):  # put back at the end
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    monkeypatch.setattr("stat.S_ISFIFO", lambda mode: True)
+    for _ in range(2):
+        with StopRequest().listening():
+            pass
+    assert isinstance(sys.stdout, Piped)
+    assert sys.stdout.stream is stream
 
 
 def close_during(signals: int, done: list[int]) -> None:
