@@ -17,7 +17,6 @@ from rnnexp.app.jobs.folder import pruned_at
 from rnnexp.app.jobs.store import home_of
 from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.fit import BEST, Fitted, assemble, test_best, train
-from rnnexp.app.run.packages import package_list
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import CONFIG_FILE, Origin
@@ -33,7 +32,7 @@ from rnnexp.monitors.explanation import write_explanations
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.tasks.record import facts_of
-from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
+from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, package_list, provenance
 from rnnexp.tracking.outcome import Outcome, describe_outcome
 from rnnexp.training.best import KeepBest
 from rnnexp.training.interrupt import Stopped, StopRequest
