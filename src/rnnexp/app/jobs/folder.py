@@ -8,12 +8,11 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from rnnexp.app.jobs.lease import holder_of
+from rnnexp.app.jobs.lease import at_work_in
 from rnnexp.errors import RunError
 from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import damaged, read_json, write_json
-from rnnexp.tracking.outcome import FILE as SUMMARY
-from rnnexp.tracking.outcome import Outcome
+from rnnexp.tracking.outcome import SUMMARY, Outcome
 
 COMPLETE, FROZEN, STATUS = "COMPLETE", "job.json", "status.json"
 PRUNED = "pruned.json"
@@ -88,8 +87,7 @@ def state_of(folder: Path) -> State:
     """Tell how far a job has come."""
     if is_done(folder):
         return "done"
-    holder = holder_of(folder)
-    if holder is not None and holder.alive:
+    if at_work_in(folder) is not None:
         return "running"
     if (folder / PRUNED).is_file():
         return "pruned"

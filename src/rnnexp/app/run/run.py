@@ -21,9 +21,8 @@ from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import CONFIG_FILE, Origin
 from rnnexp.app.run.team import team
-from rnnexp.app.run.threads import TAG, threads_of
-from rnnexp.app.run.traceback_file import FILE as TRACEBACK
-from rnnexp.app.run.traceback_file import mark_earlier
+from rnnexp.app.run.threads import THREADS_TAG, threads_of
+from rnnexp.app.run.traceback_file import TRACEBACK, mark_earlier
 from rnnexp.discovery import place_in_plugin
 from rnnexp.errors import RnnexpError, describe
 from rnnexp.monitors.events import FILE as EVENTS
@@ -179,7 +178,7 @@ def _header(
         more["rnnexp.resumed_from"] = str(origin.checkpoint and origin.checkpoint.resolve())
     if origin is not None and origin.notes:
         more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
-    where = {**provenance(Path.cwd()), TAG: str(threads_of(plan, folder))}
+    where = {**provenance(Path.cwd()), THREADS_TAG: str(threads_of(plan, folder))}
     changed = changes_since(origin, {**where, **source_tags(values), **flatten(values)})
     for change in changed:
         print(f"rnnexp: {change} {_NOT_EXACT}", file=sys.stderr)

@@ -18,8 +18,7 @@ from rnnexp.app.run.run import run
 from rnnexp.errors import EXIT_FAILED, RnnexpError, RunError
 from rnnexp.tracking import Journals
 from rnnexp.tracking.files import write_json
-from rnnexp.tracking.outcome import FILE as SUMMARY
-from rnnexp.tracking.outcome import Outcome
+from rnnexp.tracking.outcome import SUMMARY, Outcome
 from rnnexp.training.interrupt import Stopped, StopRequest
 
 PATIENCE_SECONDS = 30.0
