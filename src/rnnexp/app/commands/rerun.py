@@ -12,9 +12,9 @@ from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.config.validate import validate
-from rnnexp.app.jobs.folder import artifact_root, outcome_of
+from rnnexp.app.jobs.folder import outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
-from rnnexp.app.jobs.store import follow
+from rnnexp.app.jobs.store import artifact_root, follow
 from rnnexp.app.run.alone import check_started_once
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.remade import first_weights

@@ -17,8 +17,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
+from rnnexp.app.config.composer import Composer
 from rnnexp.app.config.corners import corners_of, settled
-from rnnexp.app.config.family import Composer
 from rnnexp.app.config.idle import refuse_idle
 from rnnexp.app.config.launchers import (
     LauncherChoice,

@@ -17,8 +17,9 @@ from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import Corner, Job
 from rnnexp.app.config.searched import search_path
 from rnnexp.app.config.validate import validate
-from rnnexp.app.jobs.folder import State, artifact_root
+from rnnexp.app.jobs.folder import State
 from rnnexp.app.jobs.log import LOG
+from rnnexp.app.jobs.store import artifact_root
 from rnnexp.app.run.alone import alone_in
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.resume import origin_of
