@@ -29,6 +29,7 @@ from rnnexp.monitors.events import FILE as EVENTS
 from rnnexp.monitors.explanation import TEXT as EXPLANATIONS
 from rnnexp.monitors.explanation import write_explanations
 from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.probe import DYNAMICS
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.tasks.record import facts_of
 from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, package_list, provenance
@@ -276,7 +277,7 @@ def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
     log.tags({"mlflow.note.content": "\n\n".join(filter(None, note))})
     if outcome.pruned:
         log.tags({"rnnexp.pruned": "true"})
-    for name in (EVENTS, EXPLANATIONS, "dynamics.jsonl", TRACEBACK):
+    for name in (EVENTS, EXPLANATIONS, DYNAMICS, TRACEBACK):
         if (folder / name).is_file():
             log.artifact(folder / name)
     best = folder / "checkpoints" / BEST
