@@ -12,6 +12,8 @@ from mlflow.tracking import MlflowClient
 
 from rnnexp.__main__ import run as rnnexp_here
 
+from ..recorded import points
+
 SMALL = ["hydra/sweeper=optuna", "sweep.name=mine", "task.length=10", "cell=gru"]
 SMALL += ["cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
 SMALL += ["task.val_batches=2", "task.test_batches=2", "hydra.launcher.jobs=2"]
@@ -61,13 +63,6 @@ def runs_in(uri: str) -> tuple[Run, list[Run]]:
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert len(parents) == 1
     return parents[0], [run for run in runs if run is not parents[0]]
-
-
-def points(uri: str, run: Run) -> dict[str, list[tuple[int, float]]]:
-    client = MlflowClient(uri)
-    keys = [key for key in run.data.metrics if not key.startswith("time/")]
-    history = {key: client.get_metric_history(run.info.run_id, key) for key in keys}
-    return {key: sorted((m.step, m.value) for m in found) for key, found in history.items()}
 
 
 def test_a_place_that_is_free_is_taken_at_once(copied, workdir: Path) -> None:

@@ -81,7 +81,7 @@ class Driver:
         return None
 
     def started(self, task: Task) -> None:
-        """Hand it on."""
+        """Tell the program whose trial it is."""
         self.trials.started(task)
 
     def ended(self, ended: Ended) -> bool:

@@ -17,10 +17,10 @@ from rnnexp.monitors.groups import cell_names, is_reverse, suffix_of
 from rnnexp.recurrence import InputTrace, RecurrentNetwork, Trace, unroll
 from rnnexp.recurrence.generators import generators_kept
 from rnnexp.tasks import Batch
-from rnnexp.tracking.journal import append_line, forget_after, read_all
+from rnnexp.tracking.journal import append_line, forget_after
 from rnnexp.types import State
 
-FILE = "dynamics.jsonl"
+DYNAMICS = "dynamics.jsonl"
 _STEPS = 2000
 """A look takes about a millisecond for each time step, and keeps the state before it."""
 
@@ -49,7 +49,7 @@ class DynamicsProbe(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget what a checkpoint does not know of."""
         del pl_module
-        forget_after(self.folder / FILE, trainer.global_step)
+        forget_after(self.folder / DYNAMICS, trainer.global_step)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -176,12 +176,7 @@ def append_dynamics(folder: Path, step: int, found: Mapping[str, Dynamics], begi
     """
     layers = {cell: _lists(seen, is_reverse(cell)) for cell, seen in found.items()}
     line = {"step": step, "begin": begin, "layers": layers}
-    append_line(folder / FILE, json.dumps(line, allow_nan=False))
-
-
-def load_dynamics(folder: Path) -> list[dict[str, Any]]:
-    """Load what `append_dynamics` wrote, in order; None stands for what is no number."""
-    return list(read_all(folder / FILE))
+    append_line(folder / DYNAMICS, json.dumps(line, allow_nan=False))
 
 
 def _place_of(batch: Batch, window: int | None) -> tuple[int, int]:

@@ -1,36 +1,26 @@
 """The contract of a callback, as far as it can be asked without a run."""
 
-from dataclasses import dataclass
-
 from rnnexp.declared import check_entry
 from rnnexp.errors import DeclaredError
 from rnnexp.options import REQUIRED
-from rnnexp.registry import Entry
-from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
-from rnnexp.testing.option_checks import check_options_kept
+from rnnexp.testing.checks import (
+    BrokenError,
+    Check,
+    DoesNotApplyError,
+    PluginSubject,
+    check_options_kept,
+    check_summary,
+)
 
 
-@dataclass(frozen=True)
-class CallbackSubject:
-    """A registered callback.
-
-    Args:
-        entry: what is registered.
-    """
-
-    entry: Entry
-
-    @property
-    def place(self) -> str:
-        """Where the callback is written."""
-        return self.entry.place
+class CallbackSubject(PluginSubject):
+    """A registered callback."""
 
 
 def check_words(subject: CallbackSubject) -> None:
     """A person can find out what the callback does, from its docstring and its options."""
     entry, look = subject.entry, f"See the docstring of {subject.place}."
-    if not entry.summary.endswith((".", ":", "?")):
-        raise BrokenError("a first line that is a sentence", repr(entry.summary), look)
+    check_summary(entry, look)
     silent = [option.name for option in entry.options if not option.doc]
     if silent:
         raise BrokenError("a line on every option under Args:", f"{silent} without", look)

@@ -10,10 +10,16 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
 from rnnexp.cells import Cell
+from rnnexp.options import REQUIRED
 from rnnexp.recurrence.shapes import check_recurrent_weight
 from rnnexp.testing.batch_checks import BATCH_CHECKS
-from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
-from rnnexp.testing.option_checks import check_options_kept
+from rnnexp.testing.checks import (
+    BrokenError,
+    Check,
+    DoesNotApplyError,
+    check_options_kept,
+    check_summary,
+)
 from rnnexp.testing.repeat_checks import REPEAT_CHECKS
 from rnnexp.testing.subject import B, CellSubject, I, as_leaf, check_equal, flat, random_state
 from rnnexp.types import State
@@ -23,14 +29,13 @@ def check_words(subject: CellSubject) -> None:
     """A person can find out what the cell is, from its docstring and its options."""
     entry = subject.entry
     look = f"See the docstring of {subject.place}."
-    if not entry.summary.endswith((".", ":", "?")):
-        raise BrokenError("a first line that is a sentence", repr(entry.summary), look)
+    check_summary(entry, look)
     if not entry.equation:
         raise BrokenError("an equation, indented, before Args:", "none", look)
     for option in entry.options:
         if not option.doc:
             raise BrokenError(f"a line on {option.name} under Args:", "none", look)
-        if option.default == "???":
+        if option.default == REQUIRED:
             raise BrokenError(f"a default for {option.name}", "none", "A cell must run as it is.")
 
 

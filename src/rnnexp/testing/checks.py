@@ -1,8 +1,9 @@
 """What a check of a plugin is, and what it says when the plugin does not pass."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from torch import Tensor
 
@@ -10,16 +11,23 @@ from rnnexp.discovery import place_of
 from rnnexp.registry import Entry
 
 
-class Registered(Protocol):
-    """What is examined: a plugin of whatever kind."""
+@dataclass(frozen=True)
+class PluginSubject:
+    """A registered plugin, of whatever kind, under examination.
+
+    Args:
+        entry: what is registered.
+    """
+
+    entry: Entry
 
     @property
-    def entry(self) -> Entry:
-        """What is registered."""
-        ...
+    def place(self) -> str:
+        """Where it is written."""
+        return self.entry.place
 
 
-Subject = TypeVar("Subject", bound=Registered)
+Subject = TypeVar("Subject", bound=PluginSubject)
 Status = Literal["ok", "fails", "skipped"]
 _LONG = 2.0
 """Seconds from which on a check is a study."""
@@ -92,6 +100,39 @@ def same_tensor(one: Tensor, two: Tensor) -> bool:
     if one.shape != two.shape or one.dtype != two.dtype:
         return False
     return bool(((one == two) | (one.isnan() & two.isnan())).all())
+
+
+def check_summary(entry: Entry, look: str) -> None:
+    """Refuse a docstring that does not begin with a sentence.
+
+    Raises:
+        BrokenError: says what it begins with.
+    """
+    if not entry.summary.endswith((".", ":", "?")):
+        raise BrokenError("a first line that is a sentence", repr(entry.summary), look)
+
+
+def check_options_kept(entry: Entry, make: Callable[..., object]) -> None:
+    """Refuse a constructor that changes a list or a mapping that it is given.
+
+    Args:
+        entry: the plugin.
+        make: calls its constructor with options by name.
+
+    Raises:
+        BrokenError: names the option.
+    """
+    defaults = {o.name: o.default for o in entry.options if isinstance(o.default, (list, dict))}
+    given, taken = deepcopy(defaults), deepcopy(defaults)  # such a constructor changes them too
+    if taken:
+        make(**taken)
+    for name, value in given.items():
+        if taken[name] != value:
+            raise BrokenError(
+                f"the option {name} left as it was given, {value!r}",
+                f"{taken[name]!r} after the constructor",
+                f"Change a copy: copy.deepcopy({name}). Look at {entry.place}.",
+            )
 
 
 def examine(subject: Subject, checks: Sequence[Check[Subject]]) -> Iterator[Finding]:

@@ -3,16 +3,21 @@
 Where they are not, each of the checks after these would fail, and say something else.
 """
 
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnexp.cells import Cell
 from rnnexp.recurrence import choose_backend
 from rnnexp.recurrence.generators import generators_kept
 from rnnexp.testing.checks import BrokenError, Check, same_tensor
-from rnnexp.testing.held import Held, held_tensors
 from rnnexp.testing.subject import B, CellSubject, I, T, flat, random_state, run_all
 from rnnexp.types import State
+
+_Held = Mapping[str, Tensor]
+"""By where they lie, such as ``log[2]``. As long as it is held, no other has their ids."""
 
 
 def check_stateless(subject: CellSubject) -> str | None:
@@ -42,9 +47,9 @@ def _check_repeats(cell: Cell, subject: CellSubject) -> None:
             "one that does",
             f"Draw `if self.training` only, and compute what is expected else. {subject.place}.",
         )
-    held = held_tensors(cell)
+    held = _held_tensors(cell)
     _step(cell, x.clone(), tuple(s.clone() for s in state))  # what is kept of these is new, too
-    _check_held(held, held_tensors(cell), subject)
+    _check_held(held, _held_tensors(cell), subject)
     _step(cell, *others)
     again, _ = _step(cell, x, state)
     _check_left(before, given, subject)
@@ -72,7 +77,7 @@ def _check_first_state(cell: Cell, subject: CellSubject) -> None:
         raise BrokenError("the same first state from the same call", "another one", look)
 
 
-def _check_held(before: Held, now: Held, subject: CellSubject) -> None:
+def _check_held(before: _Held, now: _Held, subject: CellSubject) -> None:
     # What is made once and kept from then on, as a table of constants, is no trace of a step.
     known = set(map(id, before.values()))
     new = sorted(name for name, tensor in now.items() if id(tensor) not in known)
@@ -84,6 +89,29 @@ def _check_held(before: Held, now: Held, subject: CellSubject) -> None:
             f"the graph of its step in memory, and backends call update otherwise than once a "
             f"step. {subject.place}.",
         )
+
+
+def _held_tensors(module: nn.Module) -> _Held:
+    """Collect parameters, buffers, and tensors in attributes and in what these contain."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for prefix, part in module.named_modules():
+        for name, value in vars(part).items():
+            found.update(_within(".".join(filter(None, (prefix, name))), value, seen))
+    return found
+
+
+def _within(place: str, value: object, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield place, value
+    elif isinstance(value, (list, tuple, set, deque, dict)) and id(value) not in seen:
+        seen.add(id(value))  # a list may contain itself
+        for key, part in _parts(value):
+            yield from _within(f"{place}[{key!r}]", part, seen)
+
+
+def _parts(value: Iterable[object]) -> Iterable[tuple[object, object]]:
+    return list(value.items()) if isinstance(value, dict) else enumerate(value)
 
 
 def _drawn(cell: Cell, rows: int) -> tuple[Tensor, State]:

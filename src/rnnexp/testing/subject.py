@@ -1,7 +1,6 @@
 """A cell under examination: how to make it, and how to run it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,21 +11,14 @@ from rnnexp.cells import Cell
 from rnnexp.recurrence import unroll
 from rnnexp.recurrence.generators import generators_kept
 from rnnexp.registry import Entry
-from rnnexp.testing.checks import BrokenError
+from rnnexp.testing.checks import BrokenError, PluginSubject
 from rnnexp.types import State
 
 T, B, I, H = 5, 3, 2, 4  # noqa: E741  # small, and all different
 
 
-@dataclass(frozen=True)
-class CellSubject:
-    """A registered cell.
-
-    Args:
-        entry: what is registered.
-    """
-
-    entry: Entry
+class CellSubject(PluginSubject):
+    """A registered cell."""
 
     def make(
         self,
@@ -76,11 +68,6 @@ class CellSubject:
     def units(self, wanted: int = H) -> int:
         """Choose H: what is wanted, or what the cell takes where it refuses that."""
         return _units(self.entry, wanted)
-
-    @property
-    def place(self) -> str:
-        """Where the cell is written."""
-        return f"{self.entry.cls.__qualname__} in {self.entry.file}"
 
 
 @lru_cache

@@ -2,7 +2,6 @@
 
 import math
 import operator
-from dataclasses import dataclass
 from functools import partial
 from numbers import Real
 
@@ -10,11 +9,17 @@ import torch
 
 from rnnexp.declared import fault_of_patterns
 from rnnexp.errors import PluginError
-from rnnexp.registry import Entry
+from rnnexp.options import REQUIRED
 from rnnexp.tasks import SPLITS, Batch, GeneratedTask, Split, Task
 from rnnexp.tasks.record import facts_of
-from rnnexp.testing.checks import BrokenError, Check, same_tensor
-from rnnexp.testing.option_checks import check_options_kept
+from rnnexp.testing.checks import (
+    BrokenError,
+    Check,
+    PluginSubject,
+    check_options_kept,
+    check_summary,
+    same_tensor,
+)
 
 _SIZED_ONCE = (
     "In generate, self.batch_size is judged_size while val and test are drawn: keep "
@@ -24,15 +29,8 @@ _LOOKED_UP = (torch.int64, torch.int32)
 """Types of inputs that a cell may look up in a table; no product takes them."""
 
 
-@dataclass(frozen=True)
-class TaskSubject:
-    """A registered task.
-
-    Args:
-        entry: what is registered.
-    """
-
-    entry: Entry
+class TaskSubject(PluginSubject):
+    """A registered task."""
 
     def make(self, seed: int = 0, batch_size: int = 4) -> Task:
         """Make the task with its default options, and small batches."""
@@ -40,18 +38,12 @@ class TaskSubject:
         task: Task = self.entry.cls(seed, **({"batch_size": batch_size} if takes else {}))
         return task
 
-    @property
-    def place(self) -> str:
-        """Where the task is written."""
-        return f"{self.entry.cls.__qualname__} in {self.entry.file}"
-
 
 def check_words(subject: TaskSubject) -> None:
     """A person can find out what the task is."""
     entry = subject.entry
-    if not entry.summary.endswith((".", ":", "?")):
-        raise BrokenError("a first line that is a sentence", repr(entry.summary), subject.place)
-    silent = [o.name for o in entry.options if not o.doc or o.default == "???"]
+    check_summary(entry, subject.place)
+    silent = [o.name for o in entry.options if not o.doc or o.default == REQUIRED]
     if silent:
         raise BrokenError(
             "a text and a default for every option", f"{silent} without", subject.place

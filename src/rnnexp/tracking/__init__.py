@@ -17,7 +17,7 @@ from rnnexp.tracking.lookup import (
     sync,
 )
 from rnnexp.tracking.moved import follow_move, lies_beside
-from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
+from rnnexp.tracking.provenance import config_hash, is_outside_identity, package_list, provenance
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.selection import (
     BEST,
@@ -67,6 +67,7 @@ __all__ = [
     "lies_beside",
     "load_run",
     "lost_from",
+    "package_list",
     "provenance",
     "relative",
     "selection_loss",

@@ -1,7 +1,7 @@
 """A run's own file of records: written in batches by one owner, read by anyone.
 
-A record is a line. The owner's calls only append to a list; a thread writes, flushes and syncs at
-most every second. A killed owner can leave half a line: it is cut when the journal is opened again.
+A record is a line. The owner's calls only append to a list; a thread writes and syncs it twice a
+second. A killed owner can leave half a line: it is cut when the journal is opened again.
 """
 
 import json

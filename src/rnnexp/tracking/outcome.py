@@ -11,7 +11,7 @@ from rnnexp.tracking.family import BEST_KEY
 from rnnexp.tracking.files import write_json
 from rnnexp.tracking.lookup import id_in, key_of
 
-FILE = "summary.json"
+SUMMARY = "summary.json"
 NO_BEST = "none: its runs are of several tasks, whose losses have different units"
 
 
@@ -70,7 +70,7 @@ class Outcome:
 
     def write(self) -> None:
         """Write ``summary.json``."""
-        write_json(Path(self.folder, FILE), asdict(self), indent=1)
+        write_json(Path(self.folder, SUMMARY), asdict(self), indent=1)
 
     @staticmethod
     def read(file: Path) -> "Outcome":

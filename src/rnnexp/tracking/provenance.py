@@ -1,4 +1,4 @@
-"""Where a run comes from: code, machine, versions, and a hash of its config."""
+"""Where a run comes from: code, machine, versions, packages, and a hash of its config."""
 
 import getpass
 import hashlib
@@ -7,8 +7,9 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from email.parser import HeaderParser
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,16 @@ def _git(folder: Path, *arguments: str) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
+
+
+@cache
+def package_list() -> str:
+    """List every installed package; looked up once, before a sweep copies its process."""
+    return "\n".join(sorted(set(map(_pinned, distributions())))) + "\n"
+
+
+def _pinned(package: Distribution) -> str:
+    # The head of its metadata: `name` and `version` would each read the description, too.
+    text = package.read_text("METADATA") or package.read_text("PKG-INFO") or ""
+    head = HeaderParser().parsestr(text.partition("\n\n")[0])
+    return f"{head['Name']}=={head['Version']}"

@@ -23,10 +23,9 @@ class RunHeader:
         experiment: MLflow experiment.
         params: the flattened config.
         tags: where the run comes from.
-        parent_run_id: the MLflow run of the sweep it belongs to.
         run_id: an existing MLflow run that goes on; None creates one.
         continues: the run whose journal stands in the folder goes on.
-        parent_key: as parent_run_id, where the store has not named the parent yet.
+        parent_key: key of the record of the sweep it belongs to.
         compared: of a sweep, how its runs are compared.
     """
 
@@ -34,7 +33,6 @@ class RunHeader:
     experiment: str
     params: Mapping[str, str]
     tags: Mapping[str, str]
-    parent_run_id: str | None = None
     run_id: str | None = None
     continues: bool = False
     parent_key: str | None = None
@@ -51,9 +49,6 @@ def start_record(header: RunHeader, key: str, uri: str, artifacts: str | None, n
         artifacts: URI of the folder for artifacts of a new experiment; None leaves it to the store.
         now: milliseconds since 1970.
     """
-    tags = dict(header.tags)
-    if header.parent_run_id is not None:
-        tags["mlflow.parentRunId"] = header.parent_run_id
     return {
         "kind": "start",
         "key": key,
@@ -63,7 +58,7 @@ def start_record(header: RunHeader, key: str, uri: str, artifacts: str | None, n
         "name": header.name,
         "experiment": header.experiment,
         "params": dict(header.params),
-        "tags": tags,
+        "tags": dict(header.tags),
         "run_id": header.run_id,
         "continues": header.continues,
         "parent_key": header.parent_key,

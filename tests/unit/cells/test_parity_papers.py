@@ -7,11 +7,9 @@ import torch
 from rnnexp.recurrence import unroll
 from rnnexp.registry import Registry
 
+from .equations import sigmoid
+
 T, B, I, H = 7, 3, 5, 4  # noqa: E741
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def lem(x, y, z, V, W, b, dt):

@@ -14,18 +14,23 @@ from pytorch_lightning.loggers.logger import DummyLogger
 
 from rnnexp.monitors.dynamics import Dynamics, dynamics
 from rnnexp.monitors.probe import (
+    DYNAMICS,
     DynamicsProbe,
     append_dynamics,
     is_due,
-    load_dynamics,
     means,
     pace_of,
 )
 from rnnexp.recurrence import Feed, InputTrace, RecurrentNetwork
 from rnnexp.tasks.datamodule import TaskData
+from rnnexp.tracking.journal import read_all
 from rnnexp.training.module import Recipe, RecurrentModule
 
 from ...quiet import QUIET
+
+
+def load_dynamics(folder: Path) -> list[dict[str, Any]]:
+    return list(read_all(folder / DYNAMICS))
 
 
 class Log(DummyLogger):

@@ -56,10 +56,8 @@ def test_refuses_another_cell(tmp_path: Path) -> None:
 
 
 def test_long_names_are_short_in_the_picture_and_whole_in_the_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kept: list[Figure]
 ) -> None:
-    kept: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
     folder = "/home/me/" + "a folder/" * 12
     runs = [
         run_of(tmp_path / word, [5.0, 4.9], [-2.5, -2.4], **{"task.path": f"{folder}{word}.csv"})

@@ -10,13 +10,6 @@ from rnnexp.report.run_pictures import drawings_of
 from rnnexp.tracking import RunHeader, RunLog
 
 
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
-    return figures
-
-
 def written(folder: Path, text: str) -> Path:
     file = folder / "forecast.csv"
     file.write_text(text)

@@ -73,10 +73,8 @@ def test_nothing_to_draw_is_an_empty_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_a_short_run_is_ticked_at_whole_steps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+    tmp_path: Path, kept: list[Figure], steps: int
 ) -> None:
-    kept: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
     norms = [(step + 1, 1.0 + step) for step in range(steps)]
     draw_norms(norms, norms, tmp_path / "n.png")
     draw_flow_map([step for step, _ in norms], np.ones((steps, 2)), tmp_path / "f.png")
@@ -87,11 +85,7 @@ def test_a_short_run_is_ticked_at_whole_steps(
         assert all(tick == round(tick) for tick in ticks)
 
 
-def test_what_the_picture_shows_stands_in_its_legend(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+def test_what_the_picture_shows_stands_in_its_legend(tmp_path: Path, kept: list[Figure]) -> None:
     draw_norms(noisy(10_000), noisy(10_000), tmp_path / "long.png")
     draw_norms(noisy(500), noisy(500), tmp_path / "short.png")
     words = [figure.axes[0].get_legend().get_texts() for figure in kept]
@@ -102,11 +96,7 @@ def test_what_the_picture_shows_stands_in_its_legend(
     ]
 
 
-def test_the_step_that_a_run_failed_at_is_marked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
+def test_the_step_that_a_run_failed_at_is_marked(tmp_path: Path, kept: list[Figure]) -> None:
     log = RunLog(tmp_path, RunHeader("n", "e", {}, {}), "sqlite:///x.db", None)
     for step in (1, 2, 3):
         log.metrics({"grad/raw_norm": 1.0 * step}, step)
@@ -121,10 +111,8 @@ def test_the_step_that_a_run_failed_at_is_marked(
 
 
 def test_steps_whose_norm_is_not_finite_are_marked_and_none_is_called_clipped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kept: list[Figure]
 ) -> None:
-    kept: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: kept.append(self))
     raw = [(1, 2.0), (2, 3.0), *((step, math.nan) for step in range(3, 8)), (8, 0.0)]
     skipped = [(step, 0.0 if math.isnan(norm) else norm) for step, norm in raw]
     for clipped in (raw, skipped):

@@ -15,14 +15,6 @@ from rnnexp.report.norms import draw_norms
 from rnnexp.report.words import LABEL, TITLE, brief, cut, literal
 
 
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that would be saved."""
-    figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
-    return figures
-
-
 @pytest.mark.parametrize("name", ["cost $5 to $\\frac$6_{", "$5", "\\$5 or $", "_"])
 def test_a_name_is_drawn_as_it_is(tmp_path: Path, kept: list[Figure], name: str) -> None:
     draw_norms([(1, 1.0)], [], tmp_path / "n.png", title=name)

@@ -10,8 +10,8 @@ from rnnexp.tracking.records import start_record
 EXPERIMENT = "study"
 
 
-def header_of(run_id: str | None = None, parent: str | None = None, **params: str) -> RunHeader:
-    return RunHeader("a-run", EXPERIMENT, {"lr": "0.1", **params}, {"host": "h"}, parent, run_id)
+def header_of(run_id: str | None = None, **params: str) -> RunHeader:
+    return RunHeader("a-run", EXPERIMENT, {"lr": "0.1", **params}, {"host": "h"}, run_id)
 
 
 def start_of(key: str, header: RunHeader) -> dict:

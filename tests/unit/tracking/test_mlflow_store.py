@@ -138,11 +138,6 @@ def test_resumed_run_goes_on(tmp_path: Path, store_uri: str, store, client) -> N
     assert find_run(run.info.run_id, tmp_path) == tmp_path / "two"
 
 
-def test_child_of_a_sweep_names_its_parent(store: MlflowStore, client) -> None:
-    child = store.open_run(start_of("k", header_of(parent="abc")))
-    assert client.get_run(child).data.tags["mlflow.parentRunId"] == "abc"
-
-
 def test_many_and_long_parameters_and_tags_fit(store: MlflowStore, client) -> None:
     params = {f"p{i}": "v" for i in range(250)} | {"long": "x" * 7000}
     run_id = store.open_run(start_of("k", RunHeader("n", EXPERIMENT, params, {"t": "y" * 9000})))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rnnexp.app.commands.arguments import parser_of
-from rnnexp.app.commands.not_loaded import telling
+from rnnexp.app.commands.plugin_failures import printed_after
 from rnnexp.app.config.nearby import not_loaded
 from rnnexp.discovery import load_file, load_plugins
 from rnnexp.errors import PluginError, UnknownNameError, suggest
@@ -41,7 +41,7 @@ def main(command: str, arguments: list[str]) -> int:
     parser.add_argument("plugins", nargs="+", metavar="NAME|FILE.py")
     parser.add_argument("--quick", action="store_true", help="leave out what takes seconds")
     args = parser.parse_args(arguments)
-    with telling(load_plugins()):
+    with printed_after(load_plugins()):
         entries = [entry for word in args.plugins for entry in named(word)]
     console = Console()
     torch.set_num_threads(1)  # speed is compared on one

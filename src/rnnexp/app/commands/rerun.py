@@ -12,16 +12,16 @@ from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.config.validate import validate
-from rnnexp.app.jobs.folder import artifact_root, outcome_of
+from rnnexp.app.jobs.folder import outcome_of
 from rnnexp.app.jobs.lease import Lease, acquire
-from rnnexp.app.jobs.store import follow
+from rnnexp.app.jobs.store import artifact_root, follow
 from rnnexp.app.run.alone import check_started_once
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.remade import first_weights
 from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, WHICH, origin_of, run_folder
 from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, deliver_rest
-from rnnexp.app.run.threads import TAG, take_threads_of
+from rnnexp.app.run.threads import THREADS_TAG, take_threads_of
 from rnnexp.report.table import summary_line
 from rnnexp.tracking import RunRecord, Tracking, check_store, load_run
 from rnnexp.training.interrupt import Stopped, StopRequest
@@ -126,7 +126,7 @@ def _versions(old: RunRecord, new: RunRecord) -> str:
     changed = [
         f"{tag.partition('.')[2]} {old.tags[tag]} then, {new.tags.get(tag)} now"
         for tag in sorted(old.tags)
-        if tag.startswith(("version.", TAG)) and old.tags[tag] != new.tags.get(tag)
+        if tag.startswith(("version.", THREADS_TAG)) and old.tags[tag] != new.tags.get(tag)
     ]
     return f" Versions: {'; '.join(changed)}." if changed else ""
 

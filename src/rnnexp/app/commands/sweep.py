@@ -19,7 +19,7 @@ from rnnexp.app.jobs.folder import (
     outcomes_of,
     state_of,
 )
-from rnnexp.app.jobs.lease import holder_of
+from rnnexp.app.jobs.lease import at_work_in
 from rnnexp.app.sweep.definition import DEFINITION, earlier_in, folders_in
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
@@ -122,14 +122,14 @@ def status(arguments: list[str]) -> int:
     if not arguments:
         return _status_of_all()
     name = _name("status", arguments)
-    holder = holder_of(SWEEPS / name)
+    holder = at_work_in(SWEEPS / name)
     states: list[State] = []
     for folder in folders_in(SWEEPS / name):
         states.append(state_of(folder))
         what = " ".join(filter(None, (_overrides_of(folder), _how(folder, states[-1]))))
         print(f"{_WORDS[states[-1]]:<16} {folder.name}  {what}".rstrip())
     print(f"{name}: {_counts(states)} | {SWEEPS / name}")
-    if holder is not None and holder.alive:
+    if holder is not None:
         print(f"It is being run by {holder}.")
     return 0
 

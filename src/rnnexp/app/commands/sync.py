@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.jobs.store import follow, root_beside
-from rnnexp.app.sweep.unwritten import SUMMARY, name_late
+from rnnexp.app.sweep.unwritten import SWEEP_SUMMARY, name_late
 from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
 from rnnexp.tracking import store_of, sync
 
@@ -19,7 +19,7 @@ def main(command: str, arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     found = {f.parent for root in args.folders for f in root.rglob("journal.jsonl")}
     # Sweeps come last: their summaries name the runs of their jobs.
-    runs = sorted(found, key=lambda folder: ((folder / SUMMARY).is_file(), folder))
+    runs = sorted(found, key=lambda folder: ((folder / SWEEP_SUMMARY).is_file(), folder))
     if not runs:
         raise ConfigError(f"No run in {', '.join(map(str, args.folders))}.")
     for uri in _stores_of(runs) if args.uri is None else {args.uri}:

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.commands.arguments import hydra_words, only_informs, words_before_hydras
-from rnnexp.app.commands.not_loaded import tell, telling
+from rnnexp.app.commands.plugin_failures import print_failures, printed_after
 from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
 from rnnexp.app.config.disk import check_disk
 from rnnexp.app.config.idle import refuse_sweep_words
@@ -51,11 +51,11 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     args.overrides = given if informs else with_earlier_overrides(given)  # its plugin_dirs, too
     failures = prepare(args.overrides, sweep=args.multirun)
     if informs:
-        tell(failures)
+        print_failures(failures)
         return _inform(command, arguments, args)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a process whose torch has a pool of threads cannot be copied
-    with telling(failures):
+    with printed_after(failures):
         args.config_dir = args.config_dir or earlier_config_dir(given)
         earlier = [word for word in args.overrides if word not in given]
         jobs = check_jobs(args.overrides, args.multirun, args.config_dir, earlier)

@@ -65,7 +65,7 @@ def make_plan(values: Values) -> Plan:
     task = build_task(values)
     try_task(values["task"]["name"], task)
     plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
-    _check_window(values, plan)
+    _check_window(plan)
     _check_feed(plan)
     _check_shares(plan)
     if values["model"]["bidirectional"]:
@@ -213,8 +213,8 @@ def _tasks_with_feedback() -> list[str]:
     return [e.name for e in REGISTRY.all("task") if e.cls.targets_as_inputs]  # type: ignore[attr-defined]
 
 
-def _check_window(values: Values, plan: Plan) -> None:
-    window, length = values["unroll"]["window"], plan.task.length
+def _check_window(plan: Plan) -> None:
+    window, length = plan.values["unroll"]["window"], plan.task.length
     if window is not None and window > length:
         raise ConfigError(
             f"unroll.window={window} is longer than the task's {length} steps. "

@@ -1,6 +1,5 @@
 """Compose and check every config of a command before the first run begins."""
 
-import re
 import secrets
 import sys
 import time
@@ -13,12 +12,12 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
+from rnnexp.app.config.composer import Composer
 from rnnexp.app.config.corners import corners_of, settled
-from rnnexp.app.config.family import Composer
 from rnnexp.app.config.idle import refuse_idle
 from rnnexp.app.config.launchers import (
     LauncherChoice,
@@ -33,19 +32,9 @@ from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.searched import check_plugin_dirs, plugin_dirs, search_path
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.validate import validate
-from rnnexp.app.config.words import (
-    callbacks_refused,
-    chosen,
-    in_file,
-    key_of_no_mapping,
-    of_a_sweep,
-    unknown_callback_key,
-    unknown_choice,
-    unknown_key,
-)
+from rnnexp.app.config.words import in_words
 from rnnexp.discovery import load_plugins
-from rnnexp.errors import ConfigError, RnnexpError
-from rnnexp.options import null_refused
+from rnnexp.errors import RnnexpError
 from rnnexp.paths import conf_dir
 from rnnexp.registry import Failure
 
@@ -227,73 +216,8 @@ def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:
-    """Put an error of Hydra's composition into this project's words."""
-    text = str(error)
-    choice = re.search(r"Could not find '([^']+/[^'/]*)'", text)
-    if choice:
-        return unknown_choice(*chosen(choice[1], overrides), text)
-    sweep = of_a_sweep(text)
-    if sweep:
-        return sweep
-    cause = error.__cause__ or error
-    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
-        return _unknown_key(cause.full_key, overrides)
-    return _bad_value(error.__cause__ or error.__context__ or error, text, overrides)
-
-
-def _unknown_key(key: str, overrides: Sequence[str]) -> RnnexpError:
-    if key.startswith("callbacks."):
-        return unknown_callback_key(key)
-    parent = key.rpartition(".")[0]
-    others = [o for o in overrides if not _names(o, key)]
-    if len(others) == len(overrides):
-        return ConfigError(f"Unknown key '{key}'.")
-    node: Any = _compose(list(others), with_hydra=key.startswith("hydra."))
-    everything = OmegaConf.to_container(node)
-    for part in parent.split(".") if parent else []:
-        node = node.get(part) if isinstance(node, DictConfig) else None
-    if not isinstance(node, DictConfig):
-        return key_of_no_mapping(key, node)
-    known = [str(option) for option in node if not str(option).startswith("_")]
-    return unknown_key(key, known, everything)
-
-
-def _names(override: str, key: str) -> bool:
-    given, equals, value = override.lstrip("+~").partition("=")
-    # An override of a whole group, such as clip={max:1} or ~clip, names the keys below it too; a
-    # choice of one, such as clip=norm, says which keys there are.
-    whole = not equals or value.startswith("{")
-    return given.startswith(key) or (whole and key.startswith(f"{given}."))
-
-
-def _bad_value(cause: BaseException, text: str, overrides: Sequence[str]) -> ConfigError:
-    where, file = getattr(cause, "full_key", None), in_file(text)
-    first = str(cause).partition("\n")[0].rstrip(".") or text
-    wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
-    if where == "callbacks":
-        return callbacks_refused(_given(where, overrides))
-    if where and wrong:
-        return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'{file}.")
-    if where and ("is not Optional" in first or "Incompatible value 'None'" in first):
-        return null_refused(where, _usual(where, overrides))
-    if where and "is not a ListConfig, list or tuple" in first:
-        example = f"{where}=[{_given(where, overrides)}]"
-        return ConfigError(f"{where}: expected a list, such as {example}.")
-    return ConfigError(f"{where}: {first}{file}." if where else text.strip())
-
-
-def _given(key: str, overrides: Sequence[str]) -> str:
-    # The text that the last override of a key gives it.
-    given = [o.partition("=")[2] for o in overrides if o.lstrip("+").startswith(f"{key}=")]
-    return "".join(given[-1:])
-
-
-def _usual(key: str, overrides: Sequence[str]) -> object:
-    # What the key holds without the override that names it; None where a file gives the null.
-    others = [o for o in overrides if not _names(o, key)]
-    if len(others) == len(overrides):
-        return None
-    return OmegaConf.select(_compose(others, with_hydra=key.startswith("hydra.")), key)
+    """Put an error of Hydra's composition into this project's words, while Hydra is initialized."""
+    return in_words(error, overrides, _compose)
 
 
 _UNIQUE = secrets.token_hex(2)  # two commands of the same second get different folders

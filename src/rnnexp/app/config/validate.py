@@ -20,36 +20,29 @@ from rnnexp.options import REQUIRED, Option, check_options, fits, options_of
 from rnnexp.registry import REGISTRY, Kind
 from rnnexp.training.team import STRATEGIES
 
-_POSITIVE = {
-    "optimizer.lr": False,
-    "clip.max_norm": False,
-    "clip.max_value": False,
-    "omega.weight": True,
-    "omega.decay_steps": False,
-    "unroll.window": False,
-    "unroll.teacher_steps": False,
-    "unroll.checkpoint_every": False,
-    "model.layers": False,
-    "model.dropout": True,
-    "model.ridge_strength": True,
-    "threads": False,
-    "tracking.wait": True,
-    "trainer.max_steps": False,
-    "trainer.val_every": False,
-    "trainer.devices": False,
-    "trainer.accumulate": False,
-    "trainer.early_stop_after": False,
-    "trainer.max_epochs": False,
-    "monitor.flow_every": False,
-    "monitor.dynamics_every": False,
-    "monitor.cliff_ratio": False,
-    "monitor.cliff_deviations": False,
-    "monitor.max_rollbacks": True,
-    "monitor.rollback_factor": False,
-    "monitor.snapshot_every": False,
-    "sweep.timeout": False,
-}
-"""Keys whose values must be finite and above zero; True: zero is allowed too."""
+_POSITIVE = (
+    "optimizer.lr",
+    *("clip.max_norm", "clip.max_value"),
+    *("omega.weight", "omega.decay_steps"),
+    *("unroll.window", "unroll.teacher_steps", "unroll.checkpoint_every"),
+    *("model.layers", "model.dropout", "model.ridge_strength"),
+    "threads",
+    "tracking.wait",
+    *("trainer.max_steps", "trainer.val_every", "trainer.devices", "trainer.accumulate"),
+    *("trainer.early_stop_after", "trainer.max_epochs"),
+    *("monitor.flow_every", "monitor.dynamics_every", "monitor.cliff_ratio"),
+    *("monitor.cliff_deviations", "monitor.max_rollbacks", "monitor.rollback_factor"),
+    "monitor.snapshot_every",
+    "sweep.timeout",
+)
+"""Keys whose values must be finite and above zero."""
+_OR_ZERO = (
+    "omega.weight",
+    *("model.dropout", "model.ridge_strength"),
+    "tracking.wait",
+    "monitor.max_rollbacks",
+)
+"""Those of them that may be zero, too."""
 _SHARES = (
     "model.dropout",
     "unroll.teacher_share",
@@ -157,10 +150,10 @@ def _check_callback(name: str, options: Any) -> None:
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:
-    for key, zero_allowed in _POSITIVE.items():
+    for key in _POSITIVE:
         value = _lookup(values, key)
         if value is not None:
-            _check_positive(key, value, zero_allowed)
+            _check_positive(key, value, zero_allowed=key in _OR_ZERO)
     for key in _SHARES:
         value = _lookup(values, key)
         if not 0 <= value <= 1:
@@ -172,7 +165,7 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"monitor.cliff_ratio: must be above 1, got {ratio}.")
 
 
-def _check_positive(key: str, value: Any, zero_allowed: bool) -> None:
+def _check_positive(key: str, value: Any, *, zero_allowed: bool) -> None:
     good = fits(value, float) and math.isfinite(value)
     if not good or value < 0 or (value == 0 and not zero_allowed):
         bound = "0 or more" if zero_allowed else "above 0"

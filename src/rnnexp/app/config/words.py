@@ -1,16 +1,22 @@
 """What Hydra's texts say, for errors in this project's words."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.nearby import not_loaded
 from rnnexp.errors import ConfigError, RnnexpError, UnknownNameError, nearest, suggest
-from rnnexp.options import REQUIRED, Option, written
+from rnnexp.options import REQUIRED, Option, null_refused, written
 from rnnexp.paths import conf_dir
 from rnnexp.registry import REGISTRY, Kind
 
+Compose = Callable[[list[str], bool], DictConfig]
+"""Composes overrides; with Hydra's own section or without."""
 _ALIKE = 0.8
 """How alike the names of keys in different groups must be for a guess."""
 _MOST_PLACES = 3
@@ -23,14 +29,100 @@ _OF_FILES = {
 """Tasks that read a file, by the ends of names; of other ends a file is taken for a text."""
 
 
-def choices(group: str, text: str) -> list[str]:
+def in_words(error: Exception, overrides: Sequence[str], compose: Compose) -> RnnexpError:
+    """Put an error of Hydra's composition into this project's words.
+
+    Args:
+        error: what Hydra, or OmegaConf, has raised.
+        overrides: as on the command line.
+        compose: composes some of them, to see what there is without the one at fault.
+    """
+    text = str(error)
+    choice = re.search(r"Could not find '([^']+/[^'/]*)'", text)
+    if choice:
+        return _unknown_choice(*_chosen(choice[1], overrides), text)
+    sweep = _of_a_sweep(text)
+    if sweep:
+        return sweep
+    cause = error.__cause__ or error
+    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
+        return _key_refused(cause.full_key, overrides, compose)
+    cause = error.__cause__ or error.__context__ or error
+    return _bad_value(cause, text, overrides, compose)
+
+
+def _key_refused(key: str, overrides: Sequence[str], compose: Compose) -> RnnexpError:
+    if key.startswith("callbacks."):
+        return _unknown_callback_key(key)
+    parent = key.rpartition(".")[0]
+    others = [o for o in overrides if not _names(o, key)]
+    if len(others) == len(overrides):
+        return ConfigError(f"Unknown key '{key}'.")
+    node: Any = compose(others, key.startswith("hydra."))
+    everything = OmegaConf.to_container(node)
+    for part in parent.split(".") if parent else []:
+        node = node.get(part) if isinstance(node, DictConfig) else None
+    if not isinstance(node, DictConfig):
+        return _key_of_no_mapping(key, node)
+    known = [str(option) for option in node if not str(option).startswith("_")]
+    return unknown_key(key, known, everything)
+
+
+def _names(override: str, key: str) -> bool:
+    given, equals, value = override.lstrip("+~").partition("=")
+    # An override of a whole group, such as clip={max:1} or ~clip, names the keys below it too; a
+    # choice of one, such as clip=norm, says which keys there are.
+    whole = not equals or value.startswith("{")
+    return given.startswith(key) or (whole and key.startswith(f"{given}."))
+
+
+def _bad_value(
+    cause: BaseException, text: str, overrides: Sequence[str], compose: Compose
+) -> ConfigError:
+    where, file = getattr(cause, "full_key", None), _in_file(text)
+    first = str(cause).partition("\n")[0].rstrip(".") or text
+    wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
+    if where == "callbacks":
+        return _callbacks_refused(_given(where, overrides))
+    if where and wrong:
+        return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'{file}.")
+    if where and ("is not Optional" in first or "Incompatible value 'None'" in first):
+        return null_refused(where, _usual(where, overrides, compose))
+    if where and "is not a ListConfig, list or tuple" in first:
+        example = f"{where}=[{_given(where, overrides)}]"
+        return ConfigError(f"{where}: expected a list, such as {example}.")
+    return ConfigError(f"{where}: {first}{file}." if where else text.strip())
+
+
+def _in_file(text: str) -> str:
+    # The config whose content Hydra could not take; of such an error it gives no cause, for it
+    # raises its own while it handles it.
+    found = re.match(r"In '([^']+)':", text)
+    return f", in the config {found[1]}" if found else ""
+
+
+def _given(key: str, overrides: Sequence[str]) -> str:
+    # The text that the last override of a key gives it.
+    given = [o.partition("=")[2] for o in overrides if o.lstrip("+").startswith(f"{key}=")]
+    return "".join(given[-1:])
+
+
+def _usual(key: str, overrides: Sequence[str], compose: Compose) -> object:
+    # What the key holds without the override that names it; None where a file gives the null.
+    others = [o for o in overrides if not _names(o, key)]
+    if len(others) == len(overrides):
+        return None
+    return OmegaConf.select(compose(others, key.startswith("hydra.")), key)
+
+
+def _choices(group: str, text: str) -> list[str]:
     """List the choices of a group that an error of Hydra's names."""
     listed = re.search(rf"Available options in '{group}':\n(.*?)(?=\n\S|\Z)", text, re.S)
     lines = listed[1].splitlines() if listed else []
     return [line.strip() for line in lines if line.strip()]
 
 
-def of_a_sweep(text: str) -> ConfigError | None:
+def _of_a_sweep(text: str) -> ConfigError | None:
     """Say what to do about several values without ``-m``; None where the text is of another."""
     sweep = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)=(.*)'", text)
     if sweep is None:
@@ -41,13 +133,8 @@ def of_a_sweep(text: str) -> ConfigError | None:
     )
 
 
-def chosen(place: str, overrides: Sequence[str]) -> tuple[str, str]:
-    """Tell the group from the name in what Hydra has not found; either may have slashes in it.
-
-    Args:
-        place: such as cell/gruu, or task//home/me/text.txt.
-        overrides: as on the command line.
-    """
+def _chosen(place: str, overrides: Sequence[str]) -> tuple[str, str]:
+    """Tell the group from the name in what Hydra has not found: cell/gruu, task//home/me/a.txt."""
     for word in overrides:
         group, _, name = word.lstrip("+").partition("=")
         name = name.strip("'\"")
@@ -57,19 +144,13 @@ def chosen(place: str, overrides: Sequence[str]) -> tuple[str, str]:
     return group, name
 
 
-def unknown_choice(group: str, name: str, text: str) -> RnnexpError:
-    """Make the error for a choice that a group does not have.
-
-    Args:
-        group: such as cell.
-        name: what was chosen.
-        text: of Hydra's error.
-    """
+def _unknown_choice(group: str, name: str, text: str) -> RnnexpError:
+    """Make the error for a choice that a group does not have."""
     if not name:
-        return ConfigError(f"{group}= names nothing. {suggest('', choices(group, text))}")
+        return ConfigError(f"{group}= names nothing. {suggest('', _choices(group, text))}")
     if group in ("cell", "task"):
         return _unknown_plugin("cell" if group == "cell" else "task", name)
-    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, choices(group, text))}")
+    return ConfigError(f"Unknown {group}='{name}'. {suggest(name, _choices(group, text))}")
 
 
 def unknown_key(key: str, known: Collection[str], config: object) -> ConfigError:
@@ -112,24 +193,8 @@ def _keys(config: object, prefix: str = "") -> Iterator[str]:
             yield from _keys(value, f"{prefix}{name}.")
 
 
-def in_file(text: str) -> str:
-    """Name the config whose content Hydra could not take; nothing where it was no file's.
-
-    Of such an error Hydra gives no cause; it raises its own while it handles it.
-
-    Args:
-        text: what Hydra says.
-    """
-    found = re.match(r"In '([^']+)':", text)
-    return f", in the config {found[1]}" if found else ""
-
-
-def unknown_callback_key(key: str) -> RnnexpError:
-    """Make the error for a key below ``callbacks``, where nothing stands that was not added.
-
-    Args:
-        key: such as callbacks.spectral_radius.every.
-    """
+def _unknown_callback_key(key: str) -> RnnexpError:
+    """Make the error for a key below ``callbacks``, where nothing stands that was not added."""
     name, _, option = key.removeprefix("callbacks.").partition(".")
     try:
         options = {o.name: o for o in REGISTRY.get("callback", name).options}
@@ -145,13 +210,8 @@ def unknown_callback_key(key: str) -> RnnexpError:
     return ConfigError(text)
 
 
-def key_of_no_mapping(key: str, held: object) -> ConfigError:
-    """Make the error for a key below one that holds no keys.
-
-    Args:
-        key: such as cell.scales.b.
-        held: what the key above it holds; None where it holds nothing yet.
-    """
+def _key_of_no_mapping(key: str, held: object) -> ConfigError:
+    """Make the error for a key below one that holds no keys."""
     parent, _, name = key.rpartition(".")
     if held is not None:
         return ConfigError(f"Unknown key '{key}': {parent} is {written(held)} and has no keys.")
@@ -159,7 +219,7 @@ def key_of_no_mapping(key: str, held: object) -> ConfigError:
     return ConfigError(f"Unknown key '{key}': {parent} has no keys yet. {advice}")
 
 
-def callbacks_refused(name: str) -> ConfigError:
+def _callbacks_refused(name: str) -> ConfigError:
     """Make the error for ``callbacks=NAME``, as if it were a group with choices."""
     example = name if ("callback", name) in REGISTRY.entries else "NAME"
     return ConfigError(

@@ -1,19 +1,17 @@
 """The jobs of a sweep on disk: one folder per key, and what it tells of the job."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from rnnexp.app.jobs.lease import holder_of
+from rnnexp.app.jobs.lease import at_work_in
 from rnnexp.errors import RunError
-from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import damaged, read_json, write_json
-from rnnexp.tracking.outcome import FILE as SUMMARY
-from rnnexp.tracking.outcome import Outcome
+from rnnexp.tracking.outcome import SUMMARY, Outcome
 
 COMPLETE, FROZEN, STATUS = "COMPLETE", "job.json", "status.json"
 PRUNED = "pruned.json"
@@ -88,8 +86,7 @@ def state_of(folder: Path) -> State:
     """Tell how far a job has come."""
     if is_done(folder):
         return "done"
-    holder = holder_of(folder)
-    if holder is not None and holder.alive:
+    if at_work_in(folder) is not None:
         return "running"
     if (folder / PRUNED).is_file():
         return "pruned"
@@ -158,24 +155,3 @@ def outcome_of(folder: Path) -> Outcome | None:
 def outcomes_of(folders: Iterable[Path]) -> list[Outcome]:
     """Read how those jobs ended that ever did."""
     return [outcome for outcome in map(outcome_of, folders) if outcome]
-
-
-def artifact_root(uri: str) -> Path | None:
-    """Keep artifacts beside a local store; a server knows its own place."""
-    return Path("outputs", "mlflow").resolve() if uri.startswith("sqlite:") else None
-
-
-def default_name(overrides: Sequence[str]) -> str:
-    """Name a sweep by what is fixed and which keys vary: with more values it stays the same one."""
-    fixed: list[str] = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if not key.lstrip("+~").startswith(("hydra", "sweep.", "tracking.", "trainer.progress")):
-            fixed.append(key if _varies(value) else override)
-    return f"sweep-{config_hash({'overrides': sorted(fixed)})[:8]}"
-
-
-def _varies(value: str) -> bool:
-    return value.startswith(("range(", "choice(", "glob(", "interval(")) or (
-        "," in value and not value.startswith(("[", "{", "'", '"'))
-    )

@@ -166,8 +166,7 @@ def acquire(folder: Path, patience: float = 0.0) -> Lease | None:
 
 def _try(folder: Path) -> Lease | None:
     with FileLock(folder / LOCK):
-        holder = holder_of(folder)
-        if holder is not None and holder.alive:
+        if at_work_in(folder) is not None:
             return None
         values = _read(folder)
         if "damaged" in values:
@@ -184,6 +183,12 @@ def holder_of(folder: Path) -> Holder | None:
     """Read who holds the lease; None where it was handed back."""
     values = _read(folder)
     return Holder(**{key: values[key] for key in _KINDS}) if "pid" in values else None
+
+
+def at_work_in(folder: Path) -> Holder | None:
+    """Read which process has the lease and is alive; None where there is none."""
+    holder = holder_of(folder)
+    return holder if holder is not None and holder.alive else None
 
 
 def times_taken(folder: Path) -> int:

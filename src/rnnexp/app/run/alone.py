@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rnnexp.app.config.build import Plan
-from rnnexp.app.jobs.lease import LEASE_SECONDS, Holder, acquire, holder_of
+from rnnexp.app.jobs.lease import LEASE_SECONDS, Holder, acquire, at_work_in, holder_of
 from rnnexp.errors import ConfigError
 
 
@@ -34,8 +34,8 @@ def check_free(folder: Path) -> None:
     Raises:
         ConfigError: a living process is.
     """
-    holder = holder_of(folder)
-    if holder is not None and holder.alive:
+    holder = at_work_in(folder)
+    if holder is not None:
         raise _taken(folder, holder)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rnnexp.app.run.resume import JOURNAL, Origin
-from rnnexp.app.run.threads import TAG
+from rnnexp.app.run.threads import THREADS_TAG
 from rnnexp.tracking import load_run
 from rnnexp.training.schedule_length import LENGTHS
 
@@ -12,7 +12,7 @@ _DEVICES = "trainer.devices"
 _WINDOW = "unroll.window"
 LENGTH_KEYS = tuple(f"scheduler.{name}" for name in LENGTHS)
 """Those of a schedule that a run may go on under other values of."""
-_MATTER = ("version.", "rnnexp.source.", TAG, _DEVICES, _WINDOW, *LENGTH_KEYS)
+_MATTER = ("version.", "rnnexp.source.", THREADS_TAG, _DEVICES, _WINDOW, *LENGTH_KEYS)
 """Tags and parameters of a record that a run's figures depend on, though not by their meaning."""
 
 

@@ -4,6 +4,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,23 +18,22 @@ from rnnexp.app.jobs.folder import pruned_at
 from rnnexp.app.jobs.store import home_of
 from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.fit import BEST, Fitted, assemble, test_best, train
-from rnnexp.app.run.packages import package_list
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.pictures import draw_run_pictures
 from rnnexp.app.run.resume import CONFIG_FILE, Origin
 from rnnexp.app.run.team import team
-from rnnexp.app.run.threads import TAG, threads_of
-from rnnexp.app.run.traceback_file import FILE as TRACEBACK
-from rnnexp.app.run.traceback_file import mark_earlier
+from rnnexp.app.run.threads import THREADS_TAG, threads_of
+from rnnexp.app.run.traceback_file import TRACEBACK, mark_earlier
 from rnnexp.discovery import place_in_plugin
 from rnnexp.errors import RnnexpError, describe
 from rnnexp.monitors.events import FILE as EVENTS
 from rnnexp.monitors.explanation import TEXT as EXPLANATIONS
 from rnnexp.monitors.explanation import write_explanations
 from rnnexp.monitors.gradients import StepMonitor
+from rnnexp.monitors.probe import DYNAMICS
 from rnnexp.monitors.watch import CliffWatch
 from rnnexp.tasks.record import facts_of
-from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, provenance
+from rnnexp.tracking import Journals, RunHeader, RunLog, config_hash, package_list, provenance
 from rnnexp.tracking.outcome import Outcome, describe_outcome
 from rnnexp.training.best import KeepBest
 from rnnexp.training.interrupt import Stopped, StopRequest
@@ -42,6 +42,18 @@ from rnnexp.training.resume import ResumePoint
 C = TypeVar("C", bound=Callback)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's is not on every machine
 _NOT_EXACT = "The run goes on, but not bit for bit."
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the parts of `run` need of it, see there; and how it ends, which they find out."""
+
+    plan: Plan
+    folder: Path
+    stop: StopRequest
+    origin: Origin | None
+    alone: bool
+    outcome: Outcome
 
 
 def run(
@@ -74,9 +86,10 @@ def run(
         Stopped: a signal ended it, or what comes after it; checkpoint and record are complete.
     """
     outcome = _unknown(plan, folder)
-    log = _begin(outcome, tracking, _header(plan, folder, origin, tags, parent), stop, origin)
+    this = _Run(plan, folder, stop, origin, parent is None, outcome)
+    log = _begin(this, tracking, _header(plan, folder, origin, tags, parent))
     try:
-        _go(plan, outcome, log, stop, origin, alone=parent is None)
+        _go(this, log)
         with (patience or Patience("", 0.0)).waiting() as seconds:
             outcome.run_id = log.run_id(timeout=seconds)
     except Stopped as error:
@@ -98,37 +111,29 @@ def _unknown(plan: Plan, folder: Path) -> Outcome:
     )
 
 
-def _begin(
-    outcome: Outcome,
-    tracking: Journals,
-    header: RunHeader,
-    stop: StopRequest,
-    origin: Origin | None,
-) -> RunLog:
-    folder, log = Path(outcome.folder), None
+def _begin(this: _Run, tracking: Journals, header: RunHeader) -> RunLog:
+    outcome, log = this.outcome, None
     try:
-        with stop.closing():  # a signal amid it would leave a record without an ending
-            log = tracking.open_run(folder, header)
+        with this.stop.closing():  # a signal amid it would leave a record without an ending
+            log = tracking.open_run(this.folder, header)
         return log
     except Stopped as error:
         if log is not None:
             outcome.status, outcome.error = "KILLED", str(error)
             outcome.seconds = log.seconds_before
             with suppress(OSError):  # a full disk: the record has its ending all the same
-                mark_earlier(folder, origin)
-            _close(outcome, folder, log)
+                mark_earlier(this.folder, this.origin)
+            _close(this, log)
         raise
 
 
-def _go(
-    plan: Plan, outcome: Outcome, log: RunLog, stop: StopRequest, origin: Origin | None, alone: bool
-) -> None:
-    folder, begun = Path(outcome.folder), time.perf_counter()
+def _go(this: _Run, log: RunLog) -> None:
+    folder, outcome, begun = this.folder, this.outcome, time.perf_counter()
     try:
-        mark_earlier(folder, origin)
-        _store_config(plan, folder, log)
-        keep_sources(plan.values, folder, log)
-        outcome.metrics = _train(plan, outcome, log, stop, origin)
+        mark_earlier(folder, this.origin)
+        _store_config(this, log)
+        keep_sources(this.plan.values, folder, log)
+        outcome.metrics = _train(this, log)
         outcome.status = "FINISHED"
     except Stopped as error:
         reason = pruned_at(folder)
@@ -141,10 +146,10 @@ def _go(
     finally:
         outcome.seconds = log.seconds_before + time.perf_counter() - begun
         try:
-            _draw(plan, folder, log, alone)
+            _draw(this, log)
         finally:  # whatever ends the drawing, a signal too: the record has its ending
-            with stop.closing():
-                _close(outcome, folder, log)
+            with this.stop.closing():
+                _close(this, log)
 
 
 def _with_place(error: BaseException) -> str:
@@ -180,7 +185,7 @@ def _header(
         more["rnnexp.resumed_from"] = str(origin.checkpoint and origin.checkpoint.resolve())
     if origin is not None and origin.notes:
         more["rnnexp.checkpoint_notes"] = " ".join(origin.notes)
-    where = {**provenance(Path.cwd()), TAG: str(threads_of(plan, folder))}
+    where = {**provenance(Path.cwd()), THREADS_TAG: str(threads_of(plan, folder))}
     changed = changes_since(origin, {**where, **source_tags(values), **flatten(values)})
     for change in changed:
         print(f"rnnexp: {change} {_NOT_EXACT}", file=sys.stderr)
@@ -197,36 +202,30 @@ def _header(
     )
 
 
-def _store_config(plan: Plan, folder: Path, log: RunLog) -> None:
-    file = folder / CONFIG_FILE
-    file.write_text(yaml.dump(plan.values, Dumper=_DUMPER, sort_keys=False), encoding="utf-8")
+def _store_config(this: _Run, log: RunLog) -> None:
+    file, values = this.folder / CONFIG_FILE, this.plan.values
+    file.write_text(yaml.dump(values, Dumper=_DUMPER, sort_keys=False), encoding="utf-8")
     log.artifact(file)
-    packages = folder / "packages.txt"
+    packages = this.folder / "packages.txt"
     packages.write_text(package_list(), encoding="utf-8")
     log.artifact(packages)
 
 
-def _train(
-    plan: Plan,
-    outcome: Outcome,
-    log: RunLog,
-    stop: StopRequest,
-    origin: Origin | None,
-) -> dict[str, float]:
-    folder = Path(outcome.folder)
-    checkpoint = origin.checkpoint if origin else None
+def _train(this: _Run, log: RunLog) -> dict[str, float]:
+    plan, folder, outcome = this.plan, this.folder, this.outcome
+    checkpoint = this.origin.checkpoint if this.origin else None
     if facts := facts_of(plan.task):  # not in the header: what fails here has a record already
         log.tags(facts)
 
     def give_up(why: str) -> None:
         outcome.error = why
-        _close(outcome, folder, log)
+        _close(this, log)
 
     with team(plan, folder, checkpoint, give_up) as place:
-        fitted = assemble(plan, folder, log, stop, place)
+        fitted = assemble(plan, folder, log, this.stop, place)
         try:
             train(fitted, folder, checkpoint)
-            return _test(plan, folder, log, fitted)
+            return _test(this, log, fitted)
         except BaseException as error:  # a signal, too: what was watched so far is known
             # One that may go on is to have the record of one that was left alone.
             stopped = isinstance(error, Stopped) and pruned_at(folder) is None
@@ -234,8 +233,8 @@ def _train(
             raise
 
 
-def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, float]:
-    trainer = fitted.trainer
+def _test(this: _Run, log: RunLog, fitted: Fitted) -> dict[str, float]:
+    folder, trainer = this.folder, fitted.trainer
     at_end = {key: float(value) for key, value in trainer.callback_metrics.items()}
     at_end = {**_callback(trainer, ResumePoint).figures, **at_end}
     at_end |= _callback(trainer, KeepBest).figures
@@ -244,7 +243,7 @@ def _test(plan: Plan, folder: Path, log: RunLog, fitted: Fitted) -> dict[str, fl
     figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
     log.metrics(figures, step)
     log.artifact(tested, "checkpoints")
-    for name, text in plan.task.samples(fitted.module.network).items():
+    for name, text in this.plan.task.samples(fitted.module.network).items():
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
     return {**at_end, **figures, **_sum_up(trainer, log)}
@@ -259,12 +258,12 @@ def _sum_up(trainer: Trainer, log: RunLog | None) -> dict[str, float]:
     return summary
 
 
-def _draw(plan: Plan, folder: Path, log: RunLog, alone: bool) -> None:
-    wanted = plan.values["monitor"]["pictures"]
-    if wanted == "never" or (wanted == "auto" and not alone):
+def _draw(this: _Run, log: RunLog) -> None:
+    wanted = this.plan.values["monitor"]["pictures"]
+    if wanted == "never" or (wanted == "auto" and not this.alone):
         return
     log.flush()
-    for file in draw_run_pictures(folder, plan.max_norm):
+    for file in draw_run_pictures(this.folder, this.plan.max_norm):
         log.artifact(file, "pictures")
 
 
@@ -273,12 +272,13 @@ def _callback(trainer: Trainer, kind: type[C]) -> C:
     return next(c for c in callbacks if isinstance(c, kind))
 
 
-def _close(outcome: Outcome, folder: Path, log: RunLog) -> None:
+def _close(this: _Run, log: RunLog) -> None:
+    outcome, folder = this.outcome, this.folder
     note = [describe_outcome(outcome), write_explanations(folder)]
     log.tags({"mlflow.note.content": "\n\n".join(filter(None, note))})
     if outcome.pruned:
         log.tags({"rnnexp.pruned": "true"})
-    for name in (EVENTS, EXPLANATIONS, "dynamics.jsonl", TRACEBACK):
+    for name in (EVENTS, EXPLANATIONS, DYNAMICS, TRACEBACK):
         if (folder / name).is_file():
             log.artifact(folder / name)
     best = folder / "checkpoints" / BEST

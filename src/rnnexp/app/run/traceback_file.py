@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rnnexp.app.run.resume import Origin
 
-FILE = "error.txt"
+TRACEBACK = "error.txt"
 _SINCE = "An earlier attempt at this run failed as follows. The run has gone on since.\n\n"
 
 
@@ -18,8 +18,8 @@ def mark_earlier(folder: Path, origin: Origin | None) -> None:
         origin: what it goes on from.
     """
     where = origin.folder if origin is not None else None
-    if where is None or not (where / FILE).is_file():
-        (folder / FILE).unlink(missing_ok=True)
+    if where is None or not (where / TRACEBACK).is_file():
+        (folder / TRACEBACK).unlink(missing_ok=True)
         return
-    earlier = (where / FILE).read_text(encoding="utf-8").removeprefix(_SINCE)
-    (folder / FILE).write_text(_SINCE + earlier, encoding="utf-8")
+    earlier = (where / TRACEBACK).read_text(encoding="utf-8").removeprefix(_SINCE)
+    (folder / TRACEBACK).write_text(_SINCE + earlier, encoding="utf-8")

@@ -11,10 +11,8 @@ from pytorch_lightning import Callback, Trainer
 from rnnexp.app.config.build import Plan, Values, run_name
 from rnnexp.app.config.figures import selected_by
 from rnnexp.app.jobs.folder import STATUS, Frozen, is_frozen
-from rnnexp.app.run.backends import BackendTags
-from rnnexp.app.run.new_run import CountAnew
+from rnnexp.app.run.callbacks import BackendTags, CountAnew, Reports, StatusFile
 from rnnexp.app.run.progress import RunProgress
-from rnnexp.app.run.status import Reports, StatusFile
 from rnnexp.monitors.cliffs import CliffOptions
 from rnnexp.monitors.cliffs_by_window import WindowedDetector
 from rnnexp.monitors.gradients import StepMonitor

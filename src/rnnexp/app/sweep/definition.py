@@ -1,11 +1,29 @@
-"""The file that says what a sweep is, for whoever asks for it by name."""
+"""What a sweep is called, and the file that says what it is for whoever asks for it by name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rnnexp.app.jobs.folder import state_of
+from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import read_json
 
 DEFINITION = "sweep.json"
+
+
+def default_name(overrides: Sequence[str]) -> str:
+    """Name a sweep by what is fixed and which keys vary: with more values it stays the same one."""
+    fixed: list[str] = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if not key.lstrip("+~").startswith(("hydra", "sweep.", "tracking.", "trainer.progress")):
+            fixed.append(key if _varies(value) else override)
+    return f"sweep-{config_hash({'overrides': sorted(fixed)})[:8]}"
+
+
+def _varies(value: str) -> bool:
+    return value.startswith(("range(", "choice(", "glob(", "interval(")) or (
+        "," in value and not value.startswith(("[", "{", "'", '"'))
+    )
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rnnexp.app.jobs.lease import holder_of
+from rnnexp.app.jobs.lease import at_work_in, holder_of
 
 
 class Others:
@@ -22,5 +22,5 @@ class Others:
 
     def have(self, folder: Path) -> bool:
         """Tell whether the process that had a job is still at work on it."""
-        holder, token = holder_of(folder), self._tokens.get(folder)
-        return holder is not None and holder.token == token and holder.alive
+        holder = at_work_in(folder)
+        return holder is not None and holder.token == self._tokens.get(folder)

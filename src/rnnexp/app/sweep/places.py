@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hydra_plugins.rnnexp_local_launcher._core import cores, gpus_of, slots_of
@@ -35,17 +36,17 @@ def places_of(launcher: LauncherChoice, jobs: int, tasks: Sequence[Task]) -> Pla
     Raises:
         ConfigError: the launcher's options are less than a job takes.
     """
-    known = {"local": _local, "ray": _ray, "submitit_slurm": _slurm, "submitit_local": _submitit}
+    slurm = partial(_slurm, jobs)
+    known = {"local": _local, "ray": _ray, "submitit_slurm": slurm, "submitit_local": _submitit}
     if launcher.name not in known:
         return Places("in this process, one after the other", 1)
     try:
-        return known[launcher.name](launcher.options, jobs, tasks)
+        return known[launcher.name](launcher.options, tasks)
     except LauncherError as error:
         raise ConfigError(str(error)) from error
 
 
-def _local(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
-    del jobs
+def _local(options: dict[str, Any], tasks: Sequence[Task]) -> Places:
     gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
     devices = max((getattr(task, "devices", 1) for task in tasks), default=1)
     slots = len(slots_of(options, gpus, devices))
@@ -55,8 +56,7 @@ def _local(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
     return Places(f"on this machine's {cores()} cores, {threads}", slots)
 
 
-def _ray(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
-    del jobs
+def _ray(options: dict[str, Any], tasks: Sequence[Task]) -> Places:
     if options["address"] is not None:
         where = f"on the Ray cluster at {options['address']}"
         open_ = options["gpus"] is None and any(map(_can_do_without, tasks))
@@ -71,7 +71,7 @@ def _ray(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
     return Places(f"on a Ray cluster of its own on this machine, {each}", at_once)
 
 
-def _slurm(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
+def _slurm(jobs: int, options: dict[str, Any], tasks: Sequence[Task]) -> Places:
     at_once = min(jobs, options["jobs"] or jobs, options["array_parallelism"])
     where = options["partition"] or "its default"
     each = _each(options, tasks)
@@ -81,8 +81,7 @@ def _slurm(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
     )
 
 
-def _submitit(options: dict[str, Any], jobs: int, tasks: Sequence[Task]) -> Places:
-    del jobs
+def _submitit(options: dict[str, Any], tasks: Sequence[Task]) -> Places:
     at_once = options["jobs"] or 1
     each = _each(options, tasks)
     return Places(f"on this machine by submitit, {at_once} at once, {each}", at_once)

@@ -217,15 +217,15 @@ class SearchTrials:
 
     @property
     def outdated(self) -> str | None:
-        """Hand it on."""
+        """Why the trials so far are none of this search, see `Search.outdated`."""
         return self.search.outdated
 
     def expect(self, left: int) -> None:
-        """Hand it on."""
+        """Take note of how many trials are still to be suggested, see `Search.expect`."""
         self.search.expect(left)
 
     def started(self, task: Task) -> None:
-        """Hand it on."""
+        """Have the display show it."""
         self.watcher.started(task)
 
     def reports(self, task: Task) -> Mapping[int, float]:

@@ -17,10 +17,10 @@ from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import Corner, Job
 from rnnexp.app.config.searched import search_path
 from rnnexp.app.config.validate import validate
-from rnnexp.app.jobs.folder import State, artifact_root
+from rnnexp.app.jobs.folder import State
 from rnnexp.app.jobs.log import LOG
+from rnnexp.app.jobs.store import artifact_root
 from rnnexp.app.run.alone import alone_in
-from rnnexp.app.run.packages import package_list
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import run
@@ -35,7 +35,7 @@ from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.errors import ConfigError, RunError
 from rnnexp.report.table import print_table, summary_line
-from rnnexp.tracking import Courier, Tracking
+from rnnexp.tracking import Courier, Tracking, package_list
 from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.interrupt import Stopped, StopRequest
 

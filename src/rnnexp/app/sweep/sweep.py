@@ -16,7 +16,6 @@ from rnnexp.app.jobs.folder import (
     Frozen,
     State,
     counted,
-    default_name,
     outcomes_of,
     state_of,
 )
@@ -24,7 +23,7 @@ from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.jobs.store import home_of
 from rnnexp.app.run.resume import JOURNAL
-from rnnexp.app.sweep.definition import DEFINITION, begun_in
+from rnnexp.app.sweep.definition import DEFINITION, begun_in, default_name
 from rnnexp.app.sweep.held import is_lost, lost, take
 from rnnexp.app.sweep.items import NOT_RUN, Item, items_of, varied_by, without_lost
 from rnnexp.app.sweep.judge import judge, open_record, was_removed

@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rnnexp.app.jobs.lease import holder_of
+from rnnexp.app.jobs.lease import at_work_in
 from rnnexp.tracking import add_artifact
 from rnnexp.tracking.files import write_json
 from rnnexp.tracking.lookup import id_in
 from rnnexp.tracking.outcome import Outcome
 
-SUMMARY = "sweep_summary.json"
+SWEEP_SUMMARY = "sweep_summary.json"
 _PATIENCE_SECONDS = 10.0
 
 
@@ -71,7 +71,7 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
     Returns:
         The file; None if it could not be written.
     """
-    file = folder / SUMMARY
+    file = folder / SWEEP_SUMMARY
     try:
         write_json(file, [outcome.__dict__ for outcome in outcomes], indent=1)
     except OSError as error:
@@ -90,22 +90,17 @@ def name_late(folder: Path) -> None:
     kept = _summary_in(folder)
     # By its name: a folder may have been moved, and a config that was refused has none.
     ids = [id_in(folder / Path(outcome["folder"]).name) or outcome["run_id"] for outcome in kept]
-    if ids == [outcome["run_id"] for outcome in kept] or _is_held(folder):
+    if ids == [outcome["run_id"] for outcome in kept] or at_work_in(folder) is not None:
         return
     named = [{**outcome, "run_id": run_id} for outcome, run_id in zip(kept, ids, strict=True)]
-    write_json(folder / SUMMARY, named, indent=1)
-    add_artifact(folder, folder / SUMMARY)
+    write_json(folder / SWEEP_SUMMARY, named, indent=1)
+    add_artifact(folder, folder / SWEEP_SUMMARY)
 
 
 def _summary_in(folder: Path) -> list[dict[str, Any]]:
     with suppress(FileNotFoundError, ValueError):  # the sweep's next command writes it anew
-        return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        return json.loads((folder / SWEEP_SUMMARY).read_text(encoding="utf-8"))
     return []
-
-
-def _is_held(folder: Path) -> bool:
-    holder = holder_of(folder)
-    return holder is not None and holder.alive
 
 
 def _reason(error: OSError) -> str:

@@ -11,15 +11,15 @@ from rnnexp.app.config.compose import prepare
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import load_as_recorded
 from rnnexp.app.config.validate import validate_plain
-from rnnexp.app.jobs.folder import COMPLETE, REMOVED, Frozen, artifact_root, is_done, outcome_of
+from rnnexp.app.jobs.folder import COMPLETE, REMOVED, Frozen, is_done, outcome_of
 from rnnexp.app.jobs.lease import BUSY, Lease, acquire
+from rnnexp.app.jobs.store import artifact_root
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import run
 from rnnexp.errors import EXIT_FAILED, RnnexpError, RunError
 from rnnexp.tracking import Journals
 from rnnexp.tracking.files import write_json
-from rnnexp.tracking.outcome import FILE as SUMMARY
-from rnnexp.tracking.outcome import Outcome
+from rnnexp.tracking.outcome import SUMMARY, Outcome
 from rnnexp.training.interrupt import Stopped, StopRequest
 
 PATIENCE_SECONDS = 30.0

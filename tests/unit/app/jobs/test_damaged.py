@@ -9,8 +9,7 @@ from rnnexp.app.jobs.lease import FILE, acquire, holder_of
 from rnnexp.app.sweep import worker
 from rnnexp.errors import UserError
 from rnnexp.tracking.files import RUN, write_json
-from rnnexp.tracking.outcome import FILE as SUMMARY
-from rnnexp.tracking.outcome import Outcome
+from rnnexp.tracking.outcome import SUMMARY, Outcome
 
 DAMAGE = {"empty": b"", "random": b"\xff\x00\xfe", "null": b"null", "a list": b"[1]"}
 EDITED = {

@@ -9,8 +9,8 @@ import pytest
 
 from rnnexp.app.commands.sweep import _how
 from rnnexp.app.jobs.folder import STATUS
-from rnnexp.app.run import status
-from rnnexp.app.run.status import StatusFile
+from rnnexp.app.run import callbacks
+from rnnexp.app.run.callbacks import StatusFile
 from rnnexp.app.sweep.watch import _progress_of
 from rnnexp.tracking.files import read_json, write_json
 
@@ -22,11 +22,11 @@ def no_space(*arguments: object, **options: object) -> None:
 def test_one_that_cannot_be_written_is_tried_again_and_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status, "_REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "_REFRESH_SECONDS", 0.0)
     file = StatusFile(cast(Any, SimpleNamespace(latest={"train/loss": 0.5})), tmp_path / "status")
     trainer = cast(Any, SimpleNamespace(global_step=3, max_steps=9))
     with monkeypatch.context() as full:
-        full.setattr(status, "write_json", no_space)
+        full.setattr(callbacks, "write_json", no_space)
         file.on_train_batch_end(trainer, cast(Any, None))
     assert not file.path.exists()
     file.on_train_batch_end(trainer, cast(Any, None))

@@ -15,7 +15,7 @@ from rnnexp.app.jobs.folder import COMPLETE, Frozen, outcome_of
 from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, after_stop
-from rnnexp.app.run.traceback_file import FILE as TRACEBACK
+from rnnexp.app.run.traceback_file import TRACEBACK
 from rnnexp.app.sweep import session, worker
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals, RunHeader, RunLog, Tracking

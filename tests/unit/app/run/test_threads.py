@@ -11,7 +11,7 @@ from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.jobs.folder import Frozen
 from rnnexp.app.run.run import run
-from rnnexp.app.run.threads import TAG, take_threads_of, threads_of
+from rnnexp.app.run.threads import THREADS_TAG, take_threads_of, threads_of
 from rnnexp.tracking import Journals, RunHeader, RunRecord, load_run
 from rnnexp.training.interrupt import StopRequest
 
@@ -51,7 +51,7 @@ def test_a_rerun_takes_the_threads_of_the_run(
         torch.set_num_threads(threads)
         folder = workdir / f"threads{threads}"
         assert run(plan, folder, store, StopRequest(), tags={}).status == "FINISHED"
-        assert load_run(folder).tags[TAG] == str(threads)
+        assert load_run(folder).tags[THREADS_TAG] == str(threads)
         figures.append(load_run(folder).metrics["grad/raw_norm"])
         torch.set_num_threads(3 - threads)
         assert rerun.main("rerun", [str(folder)]) == 0
@@ -61,7 +61,7 @@ def test_a_rerun_takes_the_threads_of_the_run(
 
 
 def test_threads_that_differ_are_named_beside_versions() -> None:
-    old, new = ({"version.torch": "2", TAG: threads} for threads in ("1", "2"))
+    old, new = ({"version.torch": "2", THREADS_TAG: threads} for threads in ("1", "2"))
     one = RunRecord(tags=old, metrics={"train/loss": [(1, 0.5)]})
     other = RunRecord(tags=new, metrics={"train/loss": [(1, 0.25)]})
     assert rerun.compared(one, other).endswith(" threads 1 then, 2 now.")

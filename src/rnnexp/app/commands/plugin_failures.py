@@ -8,7 +8,7 @@ from rnnexp.errors import UserError
 from rnnexp.registry import Failure
 
 
-def tell(failures: Iterable[Failure], said: str = "") -> None:
+def print_failures(failures: Iterable[Failure], said: str = "") -> None:
     """Print a line for each file that could not be loaded.
 
     Args:
@@ -21,7 +21,7 @@ def tell(failures: Iterable[Failure], said: str = "") -> None:
 
 
 @contextmanager
-def telling(failures: Iterable[Failure]) -> Generator[None]:
+def printed_after(failures: Iterable[Failure]) -> Generator[None]:
     """Print the files that could not be loaded after the block, but for those its error names.
 
     Args:
@@ -34,4 +34,4 @@ def telling(failures: Iterable[Failure]) -> Generator[None]:
         said = str(error)
         raise
     finally:
-        tell(failures, said)
+        print_failures(failures, said)

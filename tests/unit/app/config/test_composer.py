@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnexp.app.config import compose as composing
 from rnnexp.app.config.compose import prepare
-from rnnexp.app.config.family import Composer
+from rnnexp.app.config.composer import Composer
 from rnnexp.errors import ConfigError
 from rnnexp.paths import conf_dir
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.app.run.packages import package_list
+from rnnexp.tracking import package_list
 
 
 def test_it_names_what_is_installed() -> None:
