@@ -99,11 +99,8 @@ class _Operators(TorchDispatchMode):
 
     def _against(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
         name = _name_of(func)
-        if (
-            torch.Tag.pointwise in func.tags
-            or name in _MOVES
-            or self._is_of_gates(name, args, kwargs)
-        ):
+        along_gates = name in _ALONG and self._is_of_gates(name, args, kwargs)
+        if torch.Tag.pointwise in func.tags or name in _MOVES or along_gates:
             return None
         return f"{name}{_place(self._cell)} mixes units or rows"
 

@@ -53,6 +53,8 @@ MIXING: dict[str, tuple[Change, str]] = {
     ),
     "its neighbour": (lambda a: first(a) + (first(a) - 9).relu().roll(1, -1), "roll"),
     "an order": (lambda a: first(a).sort(-1).values, "sort"),
+    # Its second argument is a number, and no axis.
+    "the largest unit": (lambda a: first(a + (a - 9).relu().topk(1).values), "topk"),
     "a branch": (branch, "max|looks at a value"),
     "a value": (lambda a: first(a) * float(first(a)[0, 0] > 9), "looks at a value"),
     "a value as a list": (lambda a: first(a) * float(max(first(a)[0].tolist()) > 9), "looks at a"),
