@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from hydra.errors import CompactHydraException
+
 LIFELINE = "RNNEXP_LIFELINE"
 """Number of the pipe that ends when the launcher does, in a new interpreter."""
 GRACE_SECONDS = 20.0
@@ -74,7 +76,7 @@ class Running(Protocol):
 Start = Callable[[Task, dict[str, str]], Running]
 
 
-class LauncherError(Exception):
+class LauncherError(CompactHydraException):
     """What a launcher was asked for cannot be had; said before the first job."""
 
 
