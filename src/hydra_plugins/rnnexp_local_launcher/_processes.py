@@ -181,18 +181,6 @@ def hear_of_ends() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-def fork_is_safe() -> bool:
-    """Tell whether a copy of this process would work: Linux, one thread, no CUDA context.
-
-    A process in which torch has computed with several threads cannot be copied: their pool is
-    gone in the copy, which waits for it for ever.
-    """
-    torch = sys.modules.get("torch")
-    if torch is not None and (torch.cuda.is_initialized() or torch.get_num_threads() > 1):
-        return False
-    return sys.platform == "linux" and threading.active_count() == 1
-
-
 def forking(lifeline: Lifeline) -> Start:
     """Start tasks as copies of this process: what is imported is imported already."""
     gc.collect()
