@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from hydra_plugins.rnnexp_local_launcher import _pool, _processes
-from hydra_plugins.rnnexp_local_launcher._core import Lines
+from hydra_plugins.rnnexp_local_launcher._hydra import Lines
 
 from ..waiting import comes_true, is_alive
 

@@ -36,7 +36,7 @@ def test_one_job_that_dies_takes_no_other_along(python, workdir: Path) -> None:
     words += ["hydra.launcher.jobs=2", "hydra.launcher.gpus=[6,7]", "hydra.launcher.threads=3"]
     done = python("program.py", *words, cwd=workdir)
     assert done.code == 1
-    logs = {n: (workdir / "out" / str(n) / "log.txt").read_text() for n in range(5)}
+    logs = {n: (workdir / "out" / str(n) / f"log_{n}.txt").read_text() for n in range(5)}
     assert all(f"x {n + 1} gpu" in log and "threads 3" in log for n, log in logs.items())
     assert {log.split("gpu ")[1][0] for log in logs.values()} == {"6", "7"}
     assert "+x=2: killed by SIGKILL" in done.err

@@ -73,7 +73,7 @@ def test_a_place_that_is_free_is_taken_at_once(copied, workdir: Path) -> None:
     assert done.code == 0, done.err
     assert states(workdir / "out") == {"COMPLETE": 5, "FAIL": 1}
     assert "trial 0: val/loss 1 | x=1" in done.out
-    assert "five is right out" in (workdir / "out" / "4" / "log.txt").read_text()
+    assert "five is right out" in (workdir / "out" / "4" / "log_4.txt").read_text()
     times = (workdir / "times").read_text().splitlines()
     assert times.index("end 4") < times.index("end 1"), "the second place waits for no other"
     again = copied("program.py", *words, cwd=workdir, TIMES=str(workdir / "times"))

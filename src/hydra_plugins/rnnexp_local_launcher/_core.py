@@ -1,29 +1,24 @@
 """From Hydra's batch of jobs to processes and back."""
 
 import os
-import pickle
 import subprocess
-import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from hydra.core.utils import JobReturn, setup_globals
 
+from hydra_plugins.rnnexp_local_launcher._copies import copy_computes, fork_is_safe
+from hydra_plugins.rnnexp_local_launcher._hydra import Lines, hydra_task
 from hydra_plugins.rnnexp_local_launcher._options import check_options
-from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits, MakePool, Pool
+from hydra_plugins.rnnexp_local_launcher._pool import Limits, MakePool, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import (
     LauncherError,
     Lifeline,
     Start,
     Task,
-    fork_is_safe,
     forking,
     hear_of_ends,
     spawning,
@@ -67,7 +62,7 @@ def make_pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own:
     gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
     timeout = own.timeout if own.timeout is not None else options["timeout"]
     limits = Limits(options["stagger"], timeout, own.fail_fast or options["fail_fast"])
-    start = _start(options["start"], bool(gpus), all(task.command for task in tasks))
+    start = _start(options, bool(gpus), all(task.command for task in tasks))
     devices = max((getattr(task, "devices", 1) for task in tasks), default=1)
     return Pool(slots_of(options, gpus, devices), start, watcher, limits, pause=until_an_end)
 
@@ -129,99 +124,22 @@ def gpus_of(options: dict[str, Any], wanted: bool) -> list[str]:
         return []
 
 
-def _start(wanted: str, on_gpu: bool, has_commands: bool) -> Start:
+def _start(options: dict[str, Any], on_gpu: bool, has_commands: bool) -> Start:
     hear_of_ends()
-    lifeline = Lifeline()
-    fork = wanted == "fork" or (wanted == "auto" and fork_is_safe() and not on_gpu)
-    return forking(lifeline) if fork or not has_commands else spawning(lifeline)
-
-
-@dataclass
-class HydraTask:
-    """A job of any Hydra program, run in a copy of its process."""
-
-    function: TaskFunction
-    context: HydraContext
-    config: DictConfig
-    overrides: list[str]
-    log: Path
-    command: list[str] | None = None
-    portable: None = None
-    succeeded: bool = True
-
-    @property
-    def name(self) -> str:
-        """Its overrides."""
-        return " ".join(self.overrides)
-
-    def run(self) -> int:
-        """Run it as Hydra would, and keep what it returns."""
-        done = run_job(
-            hydra_context=self.context,
-            task_function=self.function,
-            config=self.config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
+    lifeline, wanted = Lifeline(), options["start"]
+    if wanted == "spawn" and not has_commands:
+        raise LauncherError(
+            "hydra.launcher.start=spawn: the jobs of a task function without a method sweep_tasks "
+            "are copies of this process, and no new interpreter can run them. Leave it at auto."
         )
-        value = done.return_value  # raises what the function has raised
-        self._file.write_bytes(pickle.dumps(value))
-        return 0
-
-    def result(self) -> JobReturn:
-        """Read back what it returned; a job that left nothing has failed."""
-        done = JobReturn(overrides=self.overrides, cfg=self.config, status=JobStatus.FAILED)
-        done.return_value = RuntimeError(f"{self.name} failed; see {self.log}")
-        if self.succeeded:
-            done.return_value = pickle.loads(self._file.read_bytes())
-            done.status = JobStatus.COMPLETED
-        return done
-
-    @property
-    def has_result(self) -> bool:
-        """Whether it has run to its end, be it under an earlier command."""
-        return self._file.is_file()
-
-    @property
-    def _file(self) -> Path:
-        return self.log.with_suffix(".result")
-
-
-def hydra_task(launcher: "LocalLauncher", overrides: list[str], number: int) -> HydraTask:
-    """Make the task of a job of a program that knows nothing of this launcher."""
-    assert launcher.config is not None
-    assert launcher.hydra_context is not None
-    assert launcher.task_function is not None
-    loader = launcher.hydra_context.config_loader
-    config = loader.load_sweep_config(launcher.config, overrides)
-    with open_dict(config):
-        config.hydra.job.id = config.hydra.job.num = number
-    folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
-    log = folder / "log.txt"
-    return HydraTask(launcher.task_function, launcher.hydra_context, config, overrides, log)
-
-
-class Lines:
-    """Say in plain lines what happens."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.done = 0
-
-    def started(self, task: Task) -> None:
-        """Say nothing: the end tells more."""
-
-    def ended(self, ended: Ended) -> bool:
-        """Say how a job ended."""
-        task = ended.task
-        if isinstance(task, HydraTask):
-            task.succeeded = ended.succeeded
-        self.say(task, str(ended))
-        return ended.succeeded
-
-    def say(self, task: Task, how: str) -> None:
-        """Say how a job ended, and count it."""
-        self.done += 1
-        print(f"[{self.done}/{self.total}] {task.name}: {how}", file=sys.stderr)
-
-    def turn(self, running: Sequence[Task], waiting: int) -> None:
-        """Say nothing."""
+    if has_commands and wanted != "fork" and (wanted == "spawn" or on_gpu or not fork_is_safe()):
+        return spawning(lifeline)
+    threads = int(options["threads"])
+    if not copy_computes(threads):
+        raise LauncherError(
+            f"hydra.launcher.threads={threads}: torch has computed with several threads before the "
+            "first job. Its threads are gone in a copy of this process, as each job is one, and "
+            "the job would wait for them for ever. Give hydra.launcher.threads=1, or have torch "
+            "compute in the task function only."
+        )
+    return forking(lifeline)

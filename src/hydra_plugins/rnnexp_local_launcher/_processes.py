@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from hydra.errors import CompactHydraException
+
 LIFELINE = "RNNEXP_LIFELINE"
 """Number of the pipe that ends when the launcher does, in a new interpreter."""
 GRACE_SECONDS = 20.0
@@ -74,7 +76,7 @@ class Running(Protocol):
 Start = Callable[[Task, dict[str, str]], Running]
 
 
-class LauncherError(Exception):
+class LauncherError(CompactHydraException):
     """What a launcher was asked for cannot be had; said before the first job."""
 
 
@@ -177,18 +179,6 @@ def hear_of_ends() -> None:
     """
     if threading.current_thread() is threading.main_thread():  # no other may say
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-
-def fork_is_safe() -> bool:
-    """Tell whether a copy of this process would work: Linux, one thread, no CUDA context.
-
-    A process in which torch has computed with several threads cannot be copied: their pool is
-    gone in the copy, which waits for it for ever.
-    """
-    torch = sys.modules.get("torch")
-    if torch is not None and (torch.cuda.is_initialized() or torch.get_num_threads() > 1):
-        return False
-    return sys.platform == "linux" and threading.active_count() == 1
 
 
 def forking(lifeline: Lifeline) -> Start:

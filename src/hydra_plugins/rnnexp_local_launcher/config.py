@@ -11,12 +11,14 @@ class LocalLauncherConf:
 
     Args:
         jobs: how many at once; null takes one per GPU, or cores // threads.
-        threads: CPU threads of a job; its OMP_NUM_THREADS and the like.
+        threads: CPU threads of a job; its OMP_NUM_THREADS and the like, and torch's own number in
+            a copy of a program that has imported it.
         gpus: ids of the GPUs to hand out; null takes all that are visible. An empty list and
             jobs that ask for none run on the CPU.
         jobs_per_gpu: how many share one GPU.
         stagger: seconds between two starts.
         start: fork | spawn; auto forks where that is safe: no GPU, no second thread, Linux.
+            Jobs of a program without tasks of its own (`sweep_tasks`) are always forked.
         timeout: seconds after which a job is ended; null never.
         fail_fast: end the others at the first failure.
     """

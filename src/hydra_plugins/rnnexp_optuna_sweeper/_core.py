@@ -113,6 +113,8 @@ def _run(make: MakePool, trials: Trials, asked: Asked, folder: Path) -> dict[str
     file = folder / "search.json"
     file.write_text(json.dumps(results, indent=1), encoding="utf-8")
     trials.close(_results.in_words(study), [file, *_results.draw(study, folder)])
+    if not results["best"] and isinstance(trials, HydraTrials):  # others judge for themselves
+        raise SearchError(f"No trial has returned finite numbers. What they print is in {folder}.")
     return results
 
 

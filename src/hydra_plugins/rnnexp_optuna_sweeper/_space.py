@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
-from hydra.errors import HydraException
+from hydra.errors import CompactHydraException
 
 
-class SearchError(HydraException):
+class SearchError(CompactHydraException):
     """A search that cannot be made as it is asked for, in words."""
 
 

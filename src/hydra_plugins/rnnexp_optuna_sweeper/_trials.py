@@ -1,14 +1,17 @@
 """What a search asks of the program whose trials it makes; and any Hydra program's answer."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from hydra_plugins.rnnexp_local_launcher._core import HydraTask, Lines, hydra_task
+from hydra.core.utils import JobReturn, JobStatus
+
+from hydra_plugins.rnnexp_local_launcher._hydra import HydraTask, Lines, hydra_task
 from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits
 from hydra_plugins.rnnexp_local_launcher._processes import Task
-from hydra_plugins.rnnexp_optuna_sweeper.report import read_reports
+from hydra_plugins.rnnexp_optuna_sweeper.report import read_reports, reports_of
 
 if TYPE_CHECKING:
     from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
@@ -107,7 +110,12 @@ class HydraTrials:
     def prepare(self, number: int, overrides: Sequence[str]) -> Task | Result:
         """Make a job in a folder of its own."""
         task = hydra_task(self.launcher, list(overrides), number)
-        return Result("complete", self._values(task)) if task.has_result else task
+        done = task.left()
+        if done is not None and done.status == JobStatus.COMPLETED:
+            return self._judge(task, done, "was done before")
+        if task.is_of_others:
+            (task.folder / reports_of(number)).unlink(missing_ok=True)
+        return task
 
     def remember(self, number: int, overrides: Sequence[str]) -> None:
         """Count it."""
@@ -122,7 +130,8 @@ class HydraTrials:
 
     def reports(self, task: Task) -> Mapping[int, float]:
         """Read them from the job's folder."""
-        return read_reports(task.log.parent)
+        job = cast(HydraTask, task)
+        return read_reports(job.folder, reports_of(job.number))
 
     def prune(self, task: Task, step: int, value: float) -> None:
         """Remember it."""
@@ -137,9 +146,9 @@ class HydraTrials:
         if pruned and not ended.succeeded:
             self.lines.say(task, "pruned")
             return Result("pruned")
-        self.lines.ended(ended)
         if ended.succeeded:
-            return Result("complete", self._values(task))
+            return self._judge(task, task.left(), str(ended))
+        self.lines.ended(ended)
         return Result("interrupted" if ended.was_stopped else "failed")
 
     def turn(self, running: Sequence[Task], waiting: int) -> None:
@@ -150,9 +159,27 @@ class HydraTrials:
         del files
         print(best)
 
-    def _values(self, task: HydraTask) -> dict[str, float]:
-        value: Any = task.result().return_value
-        if isinstance(value, Mapping):
-            return {str(k): float(v) for k, v in value.items()}
-        several = value if isinstance(value, Sequence) else [value]
-        return {name: float(v) for name, v in zip(self.objectives, several, strict=False)}
+    def _judge(self, task: HydraTask, done: JobReturn | None, how: str) -> Result:
+        value = None if done is None else done.return_value  # none of a process that left early
+        figures = _figures(value, self.objectives)
+        if all(math.isfinite(figures.get(name, 0.0)) for name in self.objectives):
+            self.lines.say(task, how)
+            return Result("complete", figures)
+        self.lines.say(
+            task, f"failed: it returned {value!r:.80}, and a search takes finite numbers"
+        )
+        return Result("failed")
+
+
+def _figures(value: Any, objectives: Sequence[str]) -> dict[str, float]:
+    if isinstance(value, Mapping):
+        return {str(key): _number(figure) for key, figure in value.items()}
+    several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return {name: _number(v) for name, v in zip(objectives, several, strict=False)}
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except Exception:  # whatever its type raises
+        return math.nan

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 REPORTS = "reports.jsonl"
+"""Of a trial whose folder is its own."""
 
 
 def report(step: int, value: float) -> None:
@@ -14,20 +15,29 @@ def report(step: int, value: float) -> None:
         value: of the objective.
     """
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
-    write_report(Path(HydraConfig.get().runtime.output_dir), step, value)
+    hydra = HydraConfig.get()
+    alone = OmegaConf.is_missing(hydra.job, "num")  # outside of a sweep
+    name = REPORTS if alone else reports_of(hydra.job.num)
+    write_report(Path(hydra.runtime.output_dir), step, value, name)
 
 
-def write_report(folder: Path, step: int, value: float) -> None:
+def reports_of(number: int) -> str:
+    """Name the file of a trial whose folder others may share."""
+    return f"reports_{number}.jsonl"
+
+
+def write_report(folder: Path, step: int, value: float, name: str = REPORTS) -> None:
     """Do so for the trial of a folder."""
-    with (folder / REPORTS).open("a", encoding="utf-8") as file:
+    with (folder / name).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, "value": value}) + "\n")
 
 
-def read_reports(folder: Path) -> dict[int, float]:
+def read_reports(folder: Path, name: str = REPORTS) -> dict[int, float]:
     """Read what a trial has reported, by step; a line that is being written is left out."""
     try:
-        text = (folder / REPORTS).read_text(encoding="utf-8")
+        text = (folder / name).read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     found: dict[int, float] = {}

@@ -5,14 +5,14 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from hydra_plugins.rnnexp_local_launcher._core import HydraTask
+from hydra_plugins.rnnexp_local_launcher._hydra import HydraTask
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from hydra_plugins.rnnexp_optuna_sweeper._trials import HydraTrials
 
 
 def task_of(number: int) -> HydraTask:
-    log = Path(str(number), "log.txt")
-    return HydraTask(cast(Any, None), cast(Any, None), OmegaConf.create(), [f"x={number}"], log)
+    nothing, folder = cast(Any, None), Path(str(number))
+    return HydraTask(nothing, nothing, OmegaConf.create(), [f"x={number}"], folder, number)
 
 
 def state_of(trials: HydraTrials, task: HydraTask) -> str:
