@@ -21,7 +21,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.recurrence.check import NOT_EXAMINED, OWN_STEP, Remembered, agrees, held_by
 from rnnexp.recurrence.elementwise import reason_against_update
 from rnnexp.recurrence.inside_torch import not_compiled, parametrized_anew, what_traces
-from rnnexp.recurrence.product import gram, linear, refuse_second_derivative
+from rnnexp.recurrence.product import gram, linear, require_plain_gradient
 from rnnexp.recurrence.roll import formula_of, roll
 from rnnexp.recurrence.stand_in import apart, frozen, update_of, without_hooks
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
@@ -161,7 +161,7 @@ class _Recurrence(torch.autograd.Function):
     @not_compiled
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Compute the gradient of each argument from those of the outputs and the last state."""
-        refuse_second_derivative()
+        require_plain_gradient(grads)
         _, wx_TBGH, left_TBGH, weight_hh, *rest = ctx.saved_tensors
         columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]
         # Autograd derives here what update itself uses; hooks are called for what is returned.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.export import register_dataclass
 
+from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
 
@@ -40,6 +41,28 @@ class NetworkState:
 
 # torch.export, for one, must know what tensors a network takes and gives.
 register_dataclass(NetworkState, serialized_type_name="rnnexp.recurrence.NetworkState")
+
+
+def check_depth(state: object, cells: int) -> None:
+    """Refuse what is no state of a network, or one of a network of another depth.
+
+    Args:
+        state: what was given as one.
+        cells: how many the network has.
+
+    Raises:
+        ConfigError: says what to give.
+    """
+    if not isinstance(state, NetworkState):
+        raise ConfigError(
+            f"state: expected a NetworkState, got a {type(state).__name__}. Give one that this "
+            "network has returned, or NetworkState(layers), a tuple of tensors for each cell."
+        )
+    if len(state.layers) != cells:
+        raise ConfigError(
+            f"state: it holds those of {len(state.layers)} cells, and this network has {cells}. "
+            "Give one that this network has returned, or none."
+        )
 
 
 def advanced(
