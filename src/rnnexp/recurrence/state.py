@@ -32,6 +32,11 @@ class NetworkState:
         """Move the values to a device."""
         return self.map(lambda tensor: tensor.to(device))
 
+    def tensors(self) -> list[Tensor]:
+        """List every tensor."""
+        fed_back = [] if self.fed_back_BO is None else [self.fed_back_BO]
+        return [tensor for layer in self.layers for tensor in layer] + fed_back
+
     def map(self, function: Callable[[Tensor], Tensor]) -> "NetworkState":
         """Apply a function to every tensor."""
         layers = tuple(tuple(function(s) for s in state) for state in self.layers)
