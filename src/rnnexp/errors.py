@@ -132,6 +132,22 @@ def suggest(name: object, known: Iterable[str]) -> str:
     return f"{hint} Known: {', '.join(names) or 'none'}.".lstrip()
 
 
+def check_choice(what: str, value: object, known: Iterable[str]) -> None:
+    """Refuse what is none of the choices.
+
+    Args:
+        what: the name of the option.
+        value: what the user gave.
+        known: what would have worked.
+
+    Raises:
+        ConfigError: with the choice that was probably meant in it.
+    """
+    names = list(known)
+    if value not in names:
+        raise ConfigError(f"{what}={value} is unknown. {suggest(value, names)}")
+
+
 def unknown(what: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """Make the error for an unknown name, with the nearest known one in it."""
     return UnknownNameError(f"Unknown {what} '{name}'. {suggest(name, known)}")

@@ -12,7 +12,7 @@ loop       one step after the other under autograd: any cell, and the reference 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, Twin, has_own_step, still_holds
 from rnnexp.recurrence.check import OWN_STEP
-from rnnexp.recurrence.inside_torch import is_transformed, not_compiled
+from rnnexp.recurrence.inside_torch import is_forward_mode, is_transformed, not_compiled
 from rnnexp.recurrence.native import is_slower_than_vendor, run_native
 from rnnexp.recurrence.native import reason_against as native_reason_against
 from rnnexp.recurrence.pointwise import reason_against as pointwise_reason_against
@@ -84,12 +84,13 @@ def _step_of(
     """Give what makes a step, and what it is given at each of the T."""
     if not isinstance(cell, PointwiseCell) or has_own_step(cell):
         return cell.step, inputs_TBI
+    # One input product for all T. No function of its own: torch.export cannot read annotations.
+    return partial(_update, cell), cell.project_input(inputs_TBI)
 
-    def step(wx_BGH: Tensor, state: State) -> tuple[Tensor, State]:
-        state = cell.update(wx_BGH, cell.project_recurrent(state[0]), state)
-        return state[0], state
 
-    return step, cell.project_input(inputs_TBI)  # one input product for all T
+def _update(cell: PointwiseCell, wx_BGH: Tensor, state: State) -> tuple[Tensor, State]:
+    state = cell.update(wx_BGH, cell.project_recurrent(state[0]), state)
+    return state[0], state
 
 
 def _watch(shown_BH: Tensor, trace: Trace | None, t: int, steps: int) -> None:
@@ -153,6 +154,8 @@ def _against_vendor(cell: Cell) -> str | None:
         return "torch.nn has the recurrence of the class that it overrides, not its own."
     if is_transformed():
         return "torch.func transforms cannot look into torch's own recurrences."
+    if is_forward_mode():
+        return "not all of torch's own recurrences have a derivative forwards."
     on_cpu = twin.weight_hh.device.type == "cpu"
     if twin.kind == "LSTM" and on_cpu and torch.is_autocast_enabled("cpu"):
         return _against_type(torch.get_autocast_dtype("cpu"))

@@ -134,13 +134,14 @@ class Remembered(Generic[Finding]):
 def guard_of(cell: PointwiseCell) -> Guard:
     """Collect what `update` may depend on: the weights' type, and what the cell holds beside."""
     weight = cell.weight_ih
-    return (weight.dtype, weight.device, *_held(cell))
+    return (weight.dtype, weight.device, *held_by(cell))
 
 
-def _held(module: nn.Module) -> list[object]:
+def held_by(module: nn.Module) -> list[object]:
+    """Collect what a module and those below it hold beside tensors, to be compared later."""
     held: list[object] = [(name, _seen(value)) for name, value in _own(module).items()]
     if vars(module)["_modules"]:
-        held += [(name, _Same(m), *_held(m)) for name, m in module.named_children()]
+        held += [(name, _Same(m), *held_by(m)) for name, m in module.named_children()]
     return held
 
 

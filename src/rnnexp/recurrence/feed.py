@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.export import register_dataclass
 
-from rnnexp.errors import ConfigError
+from rnnexp.errors import ConfigError, check_choice
 
 ScheduleKind = Literal["constant", "linear", "exponential", "inverse_sigmoid"]
 FeedMode = Literal["teacher", "free", "scheduled"]
@@ -30,6 +30,16 @@ class Feed:
 
     mode: FeedMode = "teacher"
     teacher_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse another mode, which would run as one of these.
+
+        Raises:
+            ConfigError: no such mode; a share outside [0, 1].
+        """
+        check_choice("feed", self.mode, get_args(FeedMode))
+        if not 0 <= self.teacher_share <= 1:
+            raise ConfigError(f"teacher_share: must be in [0, 1], got {self.teacher_share}.")
 
     @classmethod
     def teacher(cls) -> "Feed":
@@ -99,14 +109,26 @@ class Schedule:
         return self.start
 
 
-def check_targets(feed: Feed, targets_TBO: Tensor | None) -> None:
-    """Refuse to feed back targets that were not given.
+def check_targets(feed: Feed, targets_TBO: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Refuse to feed back targets that were not given, or are not shaped as the outputs.
+
+    Args:
+        feed: what is fed back.
+        targets_TBO: the targets; of no account under ``free``.
+        shape: of the outputs of all steps.
 
     Raises:
         ConfigError: says what to give.
     """
-    if feed.mode != "free" and targets_TBO is None:
+    if feed.mode == "free":
+        return
+    if targets_TBO is None:
         raise ConfigError(
             f"feeding {feed.mode}: the targets are fed back, and none were given. Give targets_TBO "
             "as the outputs are shaped, or feed=Feed.free()."
+        )
+    if targets_TBO.shape != shape:
+        raise ConfigError(
+            f"targets_TBO: expected shape {shape}, as the outputs of all steps have it, got "
+            f"{tuple(targets_TBO.shape)}."
         )

@@ -1,10 +1,10 @@
 """What makes an output of a hidden state."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
 
-from rnnexp.errors import ConfigError
+from rnnexp.errors import ConfigError, check_choice
 
 Head = Literal["linear", "identity"]
 
@@ -18,8 +18,9 @@ def make_head(head: Head, hidden_size: int, output_size: int) -> nn.Module:
         output_size: output features O.
 
     Raises:
-        ConfigError: ``identity`` with O unlike H.
+        ConfigError: ``identity`` with O unlike H; no such head.
     """
+    check_choice("model.head", head, get_args(Head))
     if head == "linear":
         return nn.Linear(hidden_size, output_size)
     if hidden_size != output_size:

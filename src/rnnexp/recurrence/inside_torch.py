@@ -1,13 +1,14 @@
 """What torch knows and does not tell officially; each question has a safe answer without it."""
 
 import operator
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.utils import parametrize
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,6 +28,17 @@ def is_transformed() -> bool:
     return ask is not None and ask() is not None
 
 
+def is_forward_mode() -> bool:
+    """Tell whether derivatives may go along with what is computed (forward_ad.dual_level)."""
+    return vars(forward_ad).get("_current_level", -1) >= 0
+
+
+def are_batched(tensors: Iterable[Tensor | None]) -> bool:
+    """Tell whether tensors stand for many each, as under vmap, or autograd's is_grads_batched."""
+    ask = _find("_C._functorch.is_legacy_batchedtensor")
+    return is_transformed() or (ask is not None and any(t is not None and ask(t) for t in tensors))
+
+
 def what_traces(*tensors: Tensor) -> str | None:
     """Name what records or fakes operators now, and cannot look into what is none of torch's.
 
@@ -39,6 +51,8 @@ def what_traces(*tensors: Tensor) -> str | None:
         return "torch.jit.trace"
     if is_transformed():
         return "torch.func transforms"
+    if is_forward_mode():
+        return "forward-mode differentiation"
     for tensor in tensors:
         if not has_memory(tensor):
             return f"a {type(tensor).__name__}"

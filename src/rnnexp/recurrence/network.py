@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 
 from rnnexp.cells import Cell
-from rnnexp.errors import ConfigError
+from rnnexp.errors import ConfigError, check_choice
 from rnnexp.recurrence.feed import Feed, check_targets
 from rnnexp.recurrence.head import Head, make_head
 from rnnexp.recurrence.lengths import blank, checked_lengths, last_step, reverse_time
-from rnnexp.recurrence.state import NetworkState, advanced, required
+from rnnexp.recurrence.state import NetworkState, advanced, check_depth, required
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.unroll import unroll
 from rnnexp.types import State
@@ -70,7 +70,7 @@ class RecurrentNetwork(nn.Module):
 
     Raises:
         ConfigError: bidirectional with feedback, which would need outputs of the future.
-        ConfigError: the head ``identity`` with O unlike H.
+        ConfigError: the head ``identity`` with O unlike H; no such head or readout; no layer.
     """
 
     def __init__(
@@ -91,6 +91,9 @@ class RecurrentNetwork(nn.Module):
         check_finite: bool = False,
     ) -> None:
         super().__init__()
+        check_choice("model.readout", readout, get_args(Readout))
+        if layers < 1:
+            raise ConfigError(f"model.layers: must be at least 1, got {layers}.")
         if bidirectional and feedback:
             raise ConfigError(
                 "bidirectional: cannot go with feedback, because the future outputs do not exist "
@@ -152,21 +155,19 @@ class RecurrentNetwork(nn.Module):
             the state after the last step.
 
         Raises:
-            ConfigError: as `unroll` does; no targets to be fed back; a state of another depth.
+            ConfigError: as `unroll` does; no targets to be fed back, or of another shape; a state
+                that is none, or of another depth.
         """
-        state = state or self.initial_state(tuple(inputs_TBI.shape[1:-1]))
-        if len(state.layers) != len(self.cells):
-            raise ConfigError(
-                f"state: it holds those of {len(state.layers)} cells, and this network has "
-                f"{len(self.cells)}. Give one that this network has returned, or none."
-            )
+        if state is None:
+            state = self.initial_state(tuple(inputs_TBI.shape[1:-1]))
+        check_depth(state, len(self.cells))
         if lengths_B is not None:
             lengths_B = checked_lengths(lengths_B, inputs_TBI)
         along = _Along(lengths_B, traces)
         if not self.feedback:
             return self._run_layers(inputs_TBI, state, along)
         feed = feed or Feed.teacher()
-        check_targets(feed, targets_TBO)
+        check_targets(feed, targets_TBO, (*inputs_TBI.shape[:-1], self.output_size))
         if feed.mode == "teacher":
             return self._run_teacher_forced(inputs_TBI, state, required(targets_TBO), along)
         return self._run_stepwise(inputs_TBI, state, targets_TBO, feed, along)
@@ -180,7 +181,8 @@ class RecurrentNetwork(nn.Module):
     def _run_layers(
         self, inputs_TBI: Tensor, state: NetworkState, along: "_Along"
     ) -> tuple[Tensor, NetworkState]:
-        hidden, last = [inputs_TBI], list[State]()
+        hidden: list[Tensor] = [inputs_TBI]
+        last: list[State] = []
         for depth in range(0, len(self.cells), self.directions):
             # [h_t, h'_t] side by side is what the next layer reads.
             below = torch.cat(hidden, -1) if depth == 0 else self.dropout(torch.cat(hidden, -1))
@@ -237,7 +239,8 @@ class RecurrentNetwork(nn.Module):
         feed: Feed,
         along: "_Along",
     ) -> tuple[Tensor, NetworkState]:
-        outputs, lengths_B = list[Tensor](), along.lengths_B
+        outputs: list[Tensor] = []
+        lengths_B = along.lengths_B
         # Rows that have ended run along, and 0 times NaN would be NaN in the gradient.
         for t, x_BI in enumerate(blank(inputs_TBI, lengths_B).unbind(0)):
             fed_BO = required(state.fed_back_BO)

@@ -8,6 +8,7 @@ The loops carry the state alone. What does not depend on other steps is computed
 at once: the products with W, the derivatives of each step, dL/dwx and dL/dR.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -16,12 +17,13 @@ import torch
 from torch import Tensor
 
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
-from rnnexp.recurrence.check import NOT_EXAMINED, OWN_STEP, Remembered, agrees
+from rnnexp.errors import ConfigError
+from rnnexp.recurrence.check import NOT_EXAMINED, OWN_STEP, Remembered, agrees, held_by
 from rnnexp.recurrence.elementwise import reason_against_update
 from rnnexp.recurrence.inside_torch import not_compiled, parametrized_anew, what_traces
-from rnnexp.recurrence.product import gram, linear, refuse_second_derivative
+from rnnexp.recurrence.product import gram, linear, require_plain_gradient
 from rnnexp.recurrence.roll import formula_of, roll
-from rnnexp.recurrence.stand_in import apart, update_of, without_hooks
+from rnnexp.recurrence.stand_in import apart, frozen, update_of, without_hooks
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.workspace import after_first
@@ -63,6 +65,8 @@ def reason_against(cell: Cell) -> str | None:
 
 
 def _reason_found(cell: PointwiseCell) -> str | None:
+    if any(tensor.is_complex() for tensor in (*cell.parameters(), *cell.buffers())):
+        return "it has complex weights, and derivatives are taken of real numbers here."
     try:
         double = _in_double(cell)
     except Exception as error:  # whatever it holds
@@ -147,26 +151,39 @@ class _Recurrence(torch.autograd.Function):
         if trace is not None:
             trace.note_states(tuple(column[:-1] for column in columns))
         ctx.set_materialize_grads(False)
-        ctx.cell, ctx.trace, ctx.buffers = cell, trace, tuple(cell.buffers())
-        ctx.formula = formula
+        # The backward pass calls update again: as it was, if no formula says the same.
+        ctx.cell = cell = frozen(cell) if formula is None else cell
+        ctx.held = held_by(cell)
+        ctx.trace, ctx.formula = trace, formula
         return outputs_TBH, *last
 
     @staticmethod
     @not_compiled
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Compute the gradient of each argument from those of the outputs and the last state."""
-        refuse_second_derivative()
+        require_plain_gradient(grads)
         _, wx_TBGH, left_TBGH, weight_hh, *rest = ctx.saved_tensors
         columns, parameters = rest[: ctx.cell.num_states], rest[ctx.cell.num_states :]
         # Autograd derives here what update itself uses; hooks are called for what is returned.
         parameters = without_hooks(parameters)
-        update = update_of(ctx.cell, parameters, ctx.buffers)
+        if ctx.formula is None:
+            _check_held(ctx.cell, ctx.held)
+        update = update_of(ctx.cell, parameters, tuple(ctx.cell.buffers()))
         tape = Tape(wx_TBGH, left_TBGH, tuple(columns), weight_hh, update, ctx.formula)
         with parametrized_anew():
             found = Sweep(tape, grads[0], grads[1:]).run(parameters)
         if ctx.trace is not None:
             ctx.trace.note_all(found.states[0][1:])
         return (None, None, *_returned(tape, found, ctx.needs_input_grad[2:]))
+
+
+def _check_held(cell: PointwiseCell, then: Sequence[object]) -> None:
+    if held_by(cell) != then:
+        raise ConfigError(
+            f"a list, a dict or an object that {type(cell).__name__} holds was changed between the "
+            "forward and the backward pass, and unroll.backend=pointwise derives its update in the "
+            "latter. Change it after backward(), or use unroll.backend=loop."
+        )
 
 
 def _returned(tape: Tape, found: Gradients, needed: tuple[bool, ...]) -> tuple[Tensor | None, ...]:

@@ -6,7 +6,7 @@ there is AVX2 at most, 0.8 to 0.95.
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rnnexp.errors import ConfigError
+from rnnexp.recurrence.inside_torch import are_batched
 from rnnexp.recurrence.workspace import buffer
 
 Product = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
@@ -70,7 +71,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Compute dL/dx, dL/dW and dL/db."""
-        refuse_second_derivative()
+        require_plain_gradient(grads)
         (grad_BO,) = grads
         x_BI, weight_OxI = ctx.saved_tensors
         return (
@@ -86,15 +87,24 @@ def gram(a_BN: Tensor, b_BK: Tensor) -> Tensor:
     return product(b_BK.t(), a_BN.t()).t()
 
 
-def refuse_second_derivative(backend: str = "pointwise") -> None:
-    """Stop a backward pass whose result is to be derived once more, instead of losing terms of it.
+def require_plain_gradient(grads: Sequence[Tensor | None], backend: str = "pointwise") -> None:
+    """Stop a backward pass that is to give more than one gradient, to be taken as it is.
+
+    Of what is to be derived once more, terms would be lost.
 
     Args:
+        grads: those that it begins with.
         backend: whose pass it is.
 
     Raises:
-        ConfigError: autograd was asked for ``create_graph=True``.
+        ConfigError: autograd was asked for ``create_graph=True``, or for many gradients at once.
     """
+    if are_batched(grads):
+        raise ConfigError(
+            f"unroll.backend={backend} goes back for one gradient at a time, and many at once were "
+            "asked for (is_grads_batched=True, vectorize=True, torch.vmap). Use "
+            "unroll.backend=loop."
+        )
     if torch.is_grad_enabled():
         raise ConfigError(
             f"unroll.backend={backend} has no second derivatives, which create_graph=True asks "

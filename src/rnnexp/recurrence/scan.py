@@ -24,7 +24,7 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, LinearCell
 from rnnexp.recurrence.inside_torch import what_traces
-from rnnexp.recurrence.product import refuse_second_derivative
+from rnnexp.recurrence.product import require_plain_gradient
 from rnnexp.recurrence.trace import Trace
 from rnnexp.types import State
 
@@ -104,7 +104,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Scan backwards."""
-        refuse_second_derivative("scan")
+        require_plain_gradient(grads, "scan")
         a_TBN, first_BN, s_TBN = ctx.saved_tensors
         a_TBN = a_TBN.conj().resolve_conj() if a_TBN.is_complex() else a_TBN
         # g_T is what the loss says of it; the factor on the way to g_t is that of step t+1.

@@ -6,7 +6,7 @@ them. And what only looks at a cell must call no hook of its parameters.
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -15,6 +15,7 @@ from rnnexp.cells import PointwiseCell
 from rnnexp.types import State
 
 Update = Callable[[Tensor, Tensor, State], State]
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class UpdateOf(nn.Module):
@@ -50,6 +51,20 @@ def update_of(
         return functional_call(module, tensors, (wx_BGH, rh_BGH, *state))
 
     return update
+
+
+def frozen(module: Module) -> Module:
+    """Copy a module, so that neither a later assignment nor a later write to a buffer reaches it.
+
+    Shared are the parameters, whose changes autograd sees, and lists and other objects it holds.
+    """
+    copy = object.__new__(type(module))
+    own = vars(copy)
+    own |= vars(module)
+    own["_parameters"] = dict(own["_parameters"])
+    own["_buffers"] = {n: b if b is None else b.clone() for n, b in own["_buffers"].items()}
+    own["_modules"] = {n: m if m is None else frozen(m) for n, m in own["_modules"].items()}
+    return copy
 
 
 def without_hooks(parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:

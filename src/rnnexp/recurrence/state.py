@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.export import register_dataclass
 
+from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
 
@@ -31,6 +32,11 @@ class NetworkState:
         """Move the values to a device."""
         return self.map(lambda tensor: tensor.to(device))
 
+    def tensors(self) -> list[Tensor]:
+        """List every tensor."""
+        fed_back = [] if self.fed_back_BO is None else [self.fed_back_BO]
+        return [tensor for layer in self.layers for tensor in layer] + fed_back
+
     def map(self, function: Callable[[Tensor], Tensor]) -> "NetworkState":
         """Apply a function to every tensor."""
         layers = tuple(tuple(function(s) for s in state) for state in self.layers)
@@ -40,6 +46,28 @@ class NetworkState:
 
 # torch.export, for one, must know what tensors a network takes and gives.
 register_dataclass(NetworkState, serialized_type_name="rnnexp.recurrence.NetworkState")
+
+
+def check_depth(state: object, cells: int) -> None:
+    """Refuse what is no state of a network, or one of a network of another depth.
+
+    Args:
+        state: what was given as one.
+        cells: how many the network has.
+
+    Raises:
+        ConfigError: says what to give.
+    """
+    if not isinstance(state, NetworkState):
+        raise ConfigError(
+            f"state: expected a NetworkState, got a {type(state).__name__}. Give one that this "
+            "network has returned, or NetworkState(layers), a tuple of tensors for each cell."
+        )
+    if len(state.layers) != cells:
+        raise ConfigError(
+            f"state: it holds those of {len(state.layers)} cells, and this network has {cells}. "
+            "Give one that this network has returned, or none."
+        )
 
 
 def advanced(

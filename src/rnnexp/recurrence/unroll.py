@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.amp.autocast_mode import is_autocast_available
 
 from rnnexp.cells import Cell, PointwiseCell
-from rnnexp.errors import ConfigError, suggest
+from rnnexp.errors import ConfigError, check_choice
 from rnnexp.recurrence.backends import BACKENDS, BackendName, fastest, reason_against
 from rnnexp.recurrence.finite import check_state, check_steps
+from rnnexp.recurrence.inside_torch import saved_tensors_are_hooked
 from rnnexp.recurrence.lengths import blank, checked_lengths
 from rnnexp.recurrence.segments import run_segments
 from rnnexp.recurrence.trace import Shown, Trace
@@ -62,9 +65,10 @@ def unroll(
     Raises:
         ConfigError: the backend asked for cannot run this cell; the input, the state or the lengths
             have the wrong shape or impossible values; the native backend: another type than the
-            weights of the cell.
+            weights of the cell; hooks of its call make the weights.
         NonFiniteError: ``check_finite`` has found some; says in which tensor, at which step.
     """
+    _check_hooks(cell)
     _check_inputs(cell, inputs_TBI)
     _check_every(checkpoint_every)
     if lengths_B is not None:
@@ -83,6 +87,7 @@ def unroll(
     outputs_TBH, last = run_segments(
         run, cell, inputs_TBI, state, trace, every=every, lengths_B=lengths_B
     )
+    outputs_TBH, last = _as_given_out(cell, outputs_TBH, last)
     if check_finite:
         check_steps("outputs", outputs_TBH, steps_before)
         check_state(last, f"after time step {steps_before + len(inputs_TBI) - 1}")
@@ -97,14 +102,36 @@ def choose_backend(cell: Cell, wanted: str = "auto", needed: Shown = "nothing") 
     """
     if wanted == "auto":
         return fastest(cell, needed)
-    if wanted not in BACKENDS:
-        raise ConfigError(
-            f"unroll.backend={wanted} is unknown. {suggest(wanted, ['auto', *BACKENDS])}"
-        )
+    check_choice("unroll.backend", wanted, ["auto", *BACKENDS])
     reason = reason_against(wanted, cell, needed)
     if reason is not None:
         raise ConfigError(f"unroll.backend={wanted} cannot run {type(cell).__name__}: {reason}")
     return wanted
+
+
+def _as_given_out(cell: Cell, outputs_TBH: Tensor, last: State) -> tuple[Tensor, State]:
+    """Give all that autocast has left in its own type, whose it is by one backend or another, in
+    that of the weights; and outputs that may be changed in place."""
+    weight, device = next(cell.parameters(), None), outputs_TBH.device.type
+    if weight is not None and is_autocast_available(device) and torch.is_autocast_enabled(device):
+        low, dtype = torch.get_autocast_dtype(device), weight.real.dtype
+        outputs_TBH, *rest = (t.to(dtype) if t.dtype == low else t for t in (outputs_TBH, *last))
+        last = tuple(rest)
+    # Autograd does not see a change of what hooks have taken to save it.
+    if not torch.compiler.is_compiling() and saved_tensors_are_hooked():
+        outputs_TBH = outputs_TBH.clone()
+    return outputs_TBH, last
+
+
+def _check_hooks(cell: Cell) -> None:
+    for hook in cell._forward_pre_hooks.values():  # pyright: ignore[reportPrivateUsage]
+        kind = type(hook).__module__
+        if kind.startswith("torch.nn.utils."):
+            raise ConfigError(
+                f"{type(cell).__name__}: {kind} makes its weights anew where cell(...) is called, "
+                "which it never is over time: they would stay as they are. Use "
+                "torch.nn.utils.parametrizations, or for prune its prune.remove."
+            )
 
 
 def _check_inputs(cell: Cell, inputs_TBI: Tensor) -> None:

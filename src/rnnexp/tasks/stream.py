@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
+
+from torch import Tensor
 
 from rnnexp.errors import ConfigError
 from rnnexp.tasks.contract import Batch, Pattern, Split, Task
@@ -159,3 +162,19 @@ def window_of(batch: Batch, part: int, window: int, pattern: Pattern) -> Batch:
         before=part * window,
         after=len(batch.inputs_TBI) - part * window - len(inputs_TBI),
     )
+
+
+def joined(parts: Iterator[Tensor], steps: int) -> Tensor:
+    """Put the outputs of the windows of a sequence of so many steps together.
+
+    Each goes where it belongs as it comes: to keep all until the last takes more than twice the
+    memory, for beside them lie holes that are too small for what a later window needs.
+    """
+    first = next(parts)
+    if len(first) == steps:
+        return first
+    whole_TBO, begin = first.new_empty(steps, *first.shape[1:]), 0
+    for part in chain([first], parts):
+        whole_TBO[begin : begin + len(part)] = part
+        begin += len(part)
+    return whole_TBO

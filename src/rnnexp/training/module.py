@@ -1,9 +1,8 @@
 """Back-propagation through time as a LightningModule; clipping is left to Lightning."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -15,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule, Trace
 from rnnexp.tasks import Batch, Split, Task
 from rnnexp.tasks.record import metrics_of
-from rnnexp.tasks.stream import windows_of
+from rnnexp.tasks.stream import joined, windows_of
 from rnnexp.tracking import FREE
 from rnnexp.training.accumulate import batches_of_step
 from rnnexp.training.schedule_length import keep_length
@@ -89,6 +88,10 @@ class RecurrentModule(LightningModule):
         else:
             super().__setattr__(name, value)
 
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the network."""
+        return self.network(*args, **kwargs)
+
     def on_train_start(self) -> None:
         """Move what a checkpoint brought to the weights' device; a schedule keeps its length."""
         kept = self._carried.get("train")
@@ -132,6 +135,11 @@ class RecurrentModule(LightningModule):
         self._evaluate(batch, "test", self._length_suffix(dataloader_idx))
         if self.network.feedback and dataloader_idx == 0:
             self._evaluate(batch, "test", FREE)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Give the outputs; where they are fed back, of the network running free."""
+        del batch_idx
+        return self._run_in_windows(batch, "predict", Feed.free())
 
     def configure_optimizers(self) -> Any:
         """Make the optimizer, and the schedule if there is one."""
@@ -183,7 +191,7 @@ class RecurrentModule(LightningModule):
     def forget_lost_state(self) -> None:
         """Let rows of the carried state that are not finite begin afresh: no later step would."""
         carried = self._carried.get("train")
-        tensors = [] if carried is None else _tensors_of(carried)
+        tensors = [] if carried is None else carried.tensors()
         if carried is None or not tensors:  # a cell need not have a state
             return
         whole_B = torch.stack([s.isfinite().flatten(1).all(1) for s in tensors]).all(0)
@@ -227,7 +235,7 @@ class RecurrentModule(LightningModule):
         windows = windows_of(batch, self.window, pattern)
         outputs = (self._run(window, stream, feed) for window in windows)
         if pattern == "every_step":
-            return _joined(outputs, len(batch.inputs_TBI))
+            return joined(outputs, len(batch.inputs_TBI))
         *_, last_BO = outputs
         return last_BO
 
@@ -276,21 +284,3 @@ class RecurrentModule(LightningModule):
             sync_dist=processes > 1,
             logger=False,  # Lightning would log them at the step before; see on_validation_end
         )
-
-
-def _joined(parts: Iterator[Tensor], steps: int) -> Tensor:
-    # Each goes where it belongs as it comes: to keep all until the last takes more than twice the
-    # memory, for beside them lie holes that are too small for what a later window needs.
-    first = next(parts)
-    if len(first) == steps:
-        return first
-    whole_TBO, begin = first.new_empty(steps, *first.shape[1:]), 0
-    for part in chain([first], parts):
-        whole_TBO[begin : begin + len(part)] = part
-        begin += len(part)
-    return whole_TBO
-
-
-def _tensors_of(state: NetworkState) -> list[Tensor]:
-    fed_back = [] if state.fed_back_BO is None else [state.fed_back_BO]
-    return [tensor for layer in state.layers for tensor in layer] + fed_back

@@ -7,6 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
 
 from rnnexp.cells import Cell
 from rnnexp.discovery import load_plugins
@@ -85,6 +87,27 @@ def test_a_change_after_the_loss_is_noticed(name: str, backend: str) -> None:
         outputs_TBH.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize("recomputed", [True, False], ids=["checkpoint", "hooks"])
+@pytest.mark.parametrize(("name", "backend"), PAIRS)
+def test_where_hooks_save_a_change_leaves_the_gradient_right(
+    name: str, backend: str, recomputed: bool
+) -> None:
+    cell, inputs_TBI = cell_of(name), torch.randn(5, 2, 3)
+
+    def changed(x_TBI: Tensor) -> Tensor:
+        return unroll(cell, x_TBI, backend=backend).outputs_TBH.mul_(2).sin()
+
+    if recomputed:
+        found = checkpoint(changed, inputs_TBI, use_reentrant=False)
+    else:
+        with saved_tensors_hooks(lambda x: x, lambda x: x):
+            found = changed(inputs_TBI)
+    wanted = (2 * run_loop(cell, inputs_TBI, cell.initial_state((2,)))[0]).sin()
+    parameters = list(cell.parameters())
+    grads = torch.autograd.grad(found.sum(), parameters)
+    torch.testing.assert_close(grads, torch.autograd.grad(wanted.sum(), parameters))
 
 
 def test_memory_that_is_lent_again_takes_no_gradient_along() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -227,6 +229,30 @@ def test_windows_with_carried_state_equal_the_whole(
     for one, two in zip(state.layers, last.layers, strict=True):
         for s, wanted in zip(one, two, strict=True):
             _same(s, wanted)
+
+
+def test_what_is_no_state_of_a_network_is_refused(plugins: Registry, x: Tensor) -> None:
+    network = _network(plugins, "lstm")
+    h = torch.zeros(B, H, dtype=torch.float64)
+    for state, kind in (((h, h), "tuple"), (h, "Tensor")):
+        with pytest.raises(ConfigError, match=f"expected a NetworkState, got a {kind}"):
+            network(x, state)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"readout": "every-step"}, "readout=every-step is unknown. Did you mean 'every_step'"),
+        ({"head": "linaer"}, "head=linaer is unknown. Did you mean 'linear'"),
+        ({"layers": 0}, "layers: must be at least 1, got 0"),
+        ({"layers": -1}, "layers: must be at least 1, got -1"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused(
+    plugins: Registry, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        _network(plugins, **options)
 
 
 @pytest.mark.parametrize("feed", [None, Feed.scheduled(0.5)])

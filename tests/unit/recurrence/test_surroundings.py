@@ -1,16 +1,18 @@
 """Cells in threads, under transforms and modes of torch, and what these must not change."""
 
 import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.utils import prune
 
 from rnnexp.errors import ConfigError
-from rnnexp.recurrence import RecurrentNetwork, unroll
+from rnnexp.recurrence import BACKENDS, RecurrentNetwork, unroll
 from rnnexp.recurrence.backends import reason_against
 from rnnexp.recurrence.unroll import choose_backend
 from rnnexp.registry import Registry
@@ -96,3 +98,33 @@ def test_a_cell_that_cannot_be_copied_runs() -> None:
     cell.lock = Lock()
     assert unroll(cell, torch.zeros(2, 3, 4)).backend == "loop"
     assert "cannot pickle '_thread.lock'" in str(reason_against("pointwise", cell))
+
+
+@pytest.mark.parametrize("name", ["elman", "gru", "lstm", "min_gru", "lru", "jordan"])
+def test_under_autocast_outputs_and_state_are_of_the_weights_type(
+    plugins: Registry, name: str
+) -> None:
+    cell = plugins.get("cell", name).cls(3, hidden_size=4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        able = [backend for backend in BACKENDS if reason_against(backend, cell) is None]
+        runs = [unroll(cell, torch.randn(4, 2, 3), backend=backend) for backend in able]
+    assert {t.dtype for run in runs for t in (run.outputs_TBH, *run.state)} == {torch.float32}
+
+
+def _nothing(cell: nn.Module, given: object) -> None:
+    del cell, given
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+@pytest.mark.parametrize(
+    "hook", [nn.utils.spectral_norm, nn.utils.weight_norm, prune.random_unstructured]
+)
+def test_weights_that_are_made_where_the_cell_is_called_are_refused(
+    plugins: Registry, hook: Callable[..., object]
+) -> None:
+    cell = plugins.get("cell", "lstm").cls(3, hidden_size=4)
+    cell.register_forward_pre_hook(_nothing)
+    unroll(cell, torch.randn(4, 2, 3))
+    hook(cell, "weight_hh", **({"amount": 0.5} if hook is prune.random_unstructured else {}))
+    with pytest.raises(ConfigError, match=r"LSTM: torch\.nn\.utils\.\w+ .*parametrizations"):
+        unroll(cell, torch.randn(4, 2, 3))

@@ -100,6 +100,14 @@ def test_a_network_that_lives_with_its_own_output_is_exported(plugins: Registry)
     torch.testing.assert_close(module(x_TBI, **free)[0], network(x_TBI, **free)[0])
 
 
+@pytest.mark.parametrize("feedback", [False, True])
+def test_a_network_of_loops_is_exported_strictly(plugins: Registry, feedback: bool) -> None:
+    network = network_of(plugins, "gru", feedback=feedback, backend="loop")
+    free, x_TBI = {"feed": Feed.free()}, torch.randn(3, 2, 3)
+    module = torch.export.export(network, (x_TBI,), free, strict=True).module()
+    torch.testing.assert_close(module(x_TBI, **free)[0], network(x_TBI, **free)[0])
+
+
 @pytest.mark.parametrize("name", ["elman", "gru", "leaky", "min_gru"])
 def test_fake_tensors_have_shapes(plugins: Registry, name: str) -> None:
     with FakeTensorMode():

@@ -16,7 +16,7 @@ from rnnexp.recurrence.native.call import Weights, run_backward, run_forward
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout, layout_of
 from rnnexp.recurrence.native.sources import contiguous, unroll_by, wanted_of
-from rnnexp.recurrence.product import refuse_second_derivative
+from rnnexp.recurrence.product import require_plain_gradient
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.workspace import after_first, buffer, copy_of
 from rnnexp.types import State
@@ -95,7 +95,7 @@ class _Unroll(torch.autograd.Function):
     @staticmethod
     @not_compiled
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        refuse_second_derivative("native")
+        require_plain_gradient(grads, "native")
         inputs_TBI, weights, h_TBH, memory = _saved_by(ctx)
         layout, trace = ctx.layout, ctx.trace
         h = h_TBH.data_ptr() - _bytes_before(layout, h_TBH)

@@ -18,7 +18,7 @@ from rnnexp.recurrence.native.cuda.call import (
 from rnnexp.recurrence.native.cuda.kernel import GpuKernel
 from rnnexp.recurrence.native.cuda.plan import Plan, plan_of
 from rnnexp.recurrence.native.sources import Wanted, contiguous, unroll_by, wanted_of
-from rnnexp.recurrence.product import refuse_second_derivative
+from rnnexp.recurrence.product import require_plain_gradient
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.workspace import after_first
 from rnnexp.types import State
@@ -88,7 +88,7 @@ class _Unroll(torch.autograd.Function):
     @staticmethod
     @not_compiled
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        refuse_second_derivative("native")
+        require_plain_gradient(grads, "native")
         plan, trace = ctx.plan, ctx.trace
         _, x, ih, *kept = ctx.saved_tensors
         # What hooks for saved tensors give is laid out as they like.
