@@ -92,7 +92,7 @@ class Search(Sweep):
     @property
     def whole(self) -> int:
         """How many they are with those that have ended under commands of other overrides."""
-        return self.total + sum(state_of(folder) in ENDS for folder in self.earlier)
+        return self.total + sum(self.reader.of(folder) in ENDS for folder in self.earlier)
 
     @property
     def outcomes(self) -> list[Outcome]:
