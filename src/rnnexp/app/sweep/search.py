@@ -264,7 +264,7 @@ class SearchTrials:
         try:
             job = compose_trial([*self.common, *overrides])
             job = replace(job, plan=_named(job.plan, number))
-            key = job_key(job.plan)
+            key = job_key(job.plan.values)
             return Item(job, key, self.search.folder / key)
         except UserError as error:
             self.search.refuse(overrides, error)
