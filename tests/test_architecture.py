@@ -48,7 +48,7 @@ HOMES = {
 }
 TORCHLESS = [
     *("errors", "paths", "registry", "options", "discovery", "loading", "app.commands.train"),
-    *("declared", "guard"),
+    *("declared", "guard", "app.commands.sweep"),
     *("tracking", "tracking.mlflow_client", "tracking.mlflow_store", "tracking.sink"),
     *(
         "report.table",

@@ -21,13 +21,12 @@ from rnnexp.app.jobs.folder import (
 )
 from rnnexp.app.jobs.lease import at_work_in
 from rnnexp.app.sweep.definition import DEFINITION, earlier_in, folders_in
-from rnnexp.app.sweep.items import Item
-from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.errors import ConfigError, unknown
 from rnnexp.tracking.files import read_json
 
 if TYPE_CHECKING:
     from rnnexp.app.sweep.search import Search
+    from rnnexp.app.sweep.sweep import Sweep
 
 _WORDS: dict[State, str] = {
     "new": "to run",
@@ -68,6 +67,7 @@ def plan(arguments: list[str]) -> int:
     """Show what ``rnnexp train -m`` with these overrides would do."""
     from rnnexp.app.config.compose import check_jobs, launcher_of, prepare
     from rnnexp.app.run.going_on import check_resumes
+    from rnnexp.app.sweep.items import Item, over_in_sweep
     from rnnexp.app.sweep.places import places_of
     from rnnexp.app.sweep.search import Search
     from rnnexp.app.sweep.session import Session
@@ -80,7 +80,7 @@ def plan(arguments: list[str]) -> int:
         raise ConfigError(f"rnnexp sweep plan {' '.join(arguments)}: {_PLAN_TAKES}")
     overrides: list[str] = args.overrides
     prepare(overrides, sweep=True)
-    jobs = check_jobs(overrides, True, args.config_dir)
+    jobs = check_jobs(overrides, True, args.config_dir, is_over=over_in_sweep(overrides))
     check_resumes([job.plan for job in jobs], multirun=True)
     sweep = Session(["rnnexp", "sweep", "plan"], jobs, overrides, True).sweep
     assert sweep is not None
@@ -93,7 +93,7 @@ def plan(arguments: list[str]) -> int:
     return 0
 
 
-def _plan_jobs(sweep: Sweep) -> tuple[list[Path], int]:
+def _plan_jobs(sweep: "Sweep") -> tuple[list[Path], int]:
     states = sweep.states()
     for item in sweep.items:
         print(f"{_WORDS[states[item.key]]:<16} {item.key}  {' '.join(item.job.overrides)}")

@@ -23,6 +23,7 @@ from rnnexp.app.jobs.store import follow
 from rnnexp.app.run.alone import check_started_once
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import earlier_config_dir, with_earlier_overrides
+from rnnexp.app.sweep.items import over_in_sweep
 from rnnexp.app.sweep.session import Session
 from rnnexp.errors import EXIT_FAILED, ConfigError, RunError
 from rnnexp.paths import conf_dir
@@ -58,15 +59,15 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     with printed_after(failures):
         args.config_dir = args.config_dir or earlier_config_dir(given)
         earlier = [word for word in args.overrides if word not in given]
-        jobs = check_jobs(args.overrides, args.multirun, args.config_dir, earlier)
+        is_over = over_in_sweep(args.overrides)
+        jobs = check_jobs(args.overrides, args.multirun, args.config_dir, earlier, is_over)
     _check_start(jobs, args.overrides)
     _check_stores(jobs)
     multirun = not jobs[0].alone
     if not multirun:
         refuse_sweep_words(given)
-    check_resumes([job.plan for job in jobs], multirun)
-    if not multirun:
         torch.set_num_threads(threads)
+    check_resumes([job.plan for job in jobs], multirun)
     words = ["rnnexp", command, *arguments]
     session = Session(words, jobs, args.overrides, multirun, courier, args.config_dir)
     check_disk(session.plans_left(), Path.cwd())

@@ -64,7 +64,7 @@ def make_plan(values: Values) -> Plan:
     """
     task = build_task(values)
     try_task(values["task"]["name"], task)
-    plan = Plan(values, task, _pattern(values, task), _feedback(values, task))
+    plan = Plan(values, task, pattern_of(values, task), feedback_of(values, task))
     _check_window(plan)
     _check_feed(plan)
     _check_shares(plan)
@@ -167,7 +167,8 @@ def _options(node: Values) -> dict[str, Any]:
     return {str(key): value for key, value in node.items() if key != "name"}
 
 
-def _pattern(values: Values, task: Task) -> Pattern:
+def pattern_of(values: Values, task: Task) -> Pattern:
+    """Say where outputs are read and judged."""
     wanted = values["model"]["readout"]
     fault = fault_of_patterns(task.patterns)
     if fault is not None:  # of the task that was made: its class was looked at as its file loaded
@@ -182,7 +183,8 @@ def _pattern(values: Values, task: Task) -> Pattern:
     return wanted
 
 
-def _feedback(values: Values, task: Task) -> bool:
+def feedback_of(values: Values, task: Task) -> bool:
+    """Say whether y_{t-1} is part of the input of step t."""
     wanted = values["model"]["feedback"]
     reason = _needs_feedback(values, task)
     if reason and wanted == "none":
@@ -194,8 +196,7 @@ def _feedback(values: Values, task: Task) -> bool:
         cause = f"{reason}, but model" if reason else "model"
         raise ConfigError(
             f"{cause}.feedback=output feeds targets back as inputs, which those of "
-            f"task={values['task']['name']} cannot be. "
-            f"Tasks that can: {', '.join(_tasks_with_feedback())}."
+            f"task={values['task']['name']} cannot be. Tasks that can: {_tasks_with_feedback()}."
         )
     return feedback
 
@@ -209,8 +210,9 @@ def _needs_feedback(values: Values, task: Task) -> str | None:
     return None
 
 
-def _tasks_with_feedback() -> list[str]:
-    return [e.name for e in REGISTRY.all("task") if e.cls.targets_as_inputs]  # type: ignore[attr-defined]
+def _tasks_with_feedback() -> str:
+    able = (e.name for e in REGISTRY.all("task") if e.cls.targets_as_inputs)  # type: ignore[attr-defined]
+    return ", ".join(able)
 
 
 def _check_window(plan: Plan) -> None:
@@ -228,7 +230,7 @@ def _check_feed(plan: Plan) -> None:
         return
     advice = "Use model.feedback=output"
     if not plan.task.targets_as_inputs:
-        advice = f"Tasks that can: {', '.join(_tasks_with_feedback())}. Use one of them"
+        advice = f"Tasks that can: {_tasks_with_feedback()}. Use one of them"
     raise ConfigError(
         f"unroll.feed={feed} would change nothing: no output of this network is fed back. "
         f"{advice}, or unroll.feed=teacher."
@@ -246,11 +248,10 @@ def _check_shares(plan: Plan) -> None:
 
 def _check_ridge(values: Values) -> None:
     _ridge(values)
-    head = values["model"]["head"]
-    if head != "linear":
+    if values["model"]["head"] != "linear":
         raise ConfigError(
-            f"model.readout_fit=ridge fits a matrix, which model.head={head} does not have. Use "
-            "model.head=linear."
+            f"model.readout_fit=ridge fits a matrix, which model.head={values['model']['head']} "
+            "does not have. Use model.head=linear."
         )
 
 

@@ -1,9 +1,7 @@
 """Compose and check every config of a command before the first run begins."""
 
 import secrets
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +29,9 @@ from rnnexp.app.config.overrides import check_switches, check_varied, parse, unr
 from rnnexp.app.config.rehearsal import rehearse
 from rnnexp.app.config.searched import check_plugin_dirs, plugin_dirs, search_path
 from rnnexp.app.config.store import register_configs
-from rnnexp.app.config.validate import validate
+from rnnexp.app.config.told import told
+from rnnexp.app.config.untried import IsOver, never_run, plan_of_over
+from rnnexp.app.config.validate import plain, validate_plain
 from rnnexp.app.config.words import in_words
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import RnnexpError
@@ -40,8 +40,6 @@ from rnnexp.registry import Failure
 
 CONFIG_NAME = "train"
 _SEARCHES = "hydra_plugins.rnnexp_optuna_sweeper."
-_SILENT_SECONDS = 5.0
-"""How long a check of many jobs says nothing of how far it is."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +91,7 @@ def check_jobs(
     multirun: bool,
     config_dir: str | None,
     earlier: Sequence[str] = (),
+    is_over: IsOver = never_run,
 ) -> list[Job]:
     """Compose and validate every run of a command.
 
@@ -102,16 +101,17 @@ def check_jobs(
         config_dir: a further folder of configs, Hydra's ``--config-dir``.
         earlier: those of the overrides that are another command's, whose run is resumed: they may
             have lost their effect.
+        is_over: tells which jobs of a sweep are over, whose configs need not be tried.
 
     Raises:
         UserError: the first run that cannot work, in words.
     """
-    jobs = _checked([*search_path(overrides, config_dir), *overrides], multirun)
+    jobs = _checked([*search_path(overrides, config_dir), *overrides], multirun, is_over)
     refuse_idle(([o for o in job.overrides if o not in earlier], job.plan) for job in jobs)
     return jobs
 
 
-def _checked(overrides: list[str], multirun: bool) -> list[Job]:
+def _checked(overrides: list[str], multirun: bool, is_over: IsOver) -> list[Job]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         whole = _composed_with_hydra(overrides)
         check_switches(parse(with_params(whole["hydra"].sweeper.get("params"), overrides)), whole)
@@ -122,25 +122,17 @@ def _checked(overrides: list[str], multirun: bool) -> list[Job]:
         settings, launcher, found = _expand(whole["hydra"], overrides)
         composed = Composer(_compose).of if len(found) > 1 else _compose
         if settings is not None:
-            plans = [_check(job, composed) for job in _told(found)]
+            plans = [_check(job, composed) for job in told(found)]
             settings = settled(settings, whole["hydra"].sweeper.objectives, plans)
             pairs = zip(found, plans, strict=True)
             jobs: list[Job] = [Corner(job, plan, settings) for job, plan in pairs]
         else:
-            jobs = [Job(job, _check(job, composed, is_here(launcher))) for job in _told(found)]
+            here, jobs = is_here(launcher), list[Job]()
+            for job in told(found):  # the first is tried for what all of them have in common
+                jobs.append(Job(job, _check(job, composed, here, is_over if jobs else never_run)))
         for job in jobs:
             check_timeout(launcher, job.plan.values["sweep"]["timeout"])
         return jobs
-
-
-def _told(jobs: list[list[str]]) -> Iterator[list[str]]:
-    # Thousands of jobs take a while, in which the command would be silent.
-    latest = time.monotonic()
-    for done, job in enumerate(jobs):
-        if time.monotonic() - latest > _SILENT_SECONDS:
-            print(f"rnnexp: {done} of {len(jobs)} jobs checked", file=sys.stderr)
-            latest = time.monotonic()
-        yield job
 
 
 def compose_trial(overrides: list[str]) -> Job:
@@ -199,9 +191,13 @@ def _expand(hydra: DictConfig, overrides: list[str]) -> _Expanded:
 
 
 def _check(
-    overrides: list[str], composed: Callable[[list[str]], DictConfig], here: bool = True
+    overrides: list[str],
+    composed: Callable[[list[str]], DictConfig],
+    here: bool = True,
+    is_over: IsOver = never_run,
 ) -> Plan:
-    plan = validate(composed(overrides), here=here)
+    values = plain(composed(overrides))
+    plan = plan_of_over(values) if is_over(values) else validate_plain(values, here=here)
     check_plugin_dirs(plan, overrides)
     return plan
 

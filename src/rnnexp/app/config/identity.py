@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rnnexp.app.config.build import Plan
 from rnnexp.app.config.sources import digests
 from rnnexp.tracking import config_hash, is_outside_identity
 from rnnexp.training.checkpoints import digest_of
@@ -24,17 +23,17 @@ def _inside(values: Mapping[str, Any], group: str = "") -> dict[str, Any]:
     }
 
 
-def job_key(plan: Plan) -> str:
+def job_key(values: Mapping[str, Any]) -> str:
     """Hash a run: its config, plugins' sources, files that options name, and first checkpoint.
 
     Args:
-        plan: of the run.
+        values: the config.
 
     Returns:
         16 hexadecimal digits.
     """
-    made_of: dict[str, Any] = {"config": identity(plan.values), "sources": digests(plan.values)}
-    resume = plan.values["resume"]
+    made_of: dict[str, Any] = {"config": identity(values), "sources": digests(values)}
+    resume = values["resume"]
     if resume and Path(resume).is_file():  # else it names an earlier part of this very run
         made_of["checkpoint"] = digest_of(Path(resume))
     return config_hash(made_of)

@@ -106,7 +106,7 @@ def _unknown(plan: Plan, folder: Path) -> Outcome:
         run_name(plan.values),
         str(folder),
         config=flatten(plan.values),
-        job=job_key(plan),
+        job=job_key(plan.values),
         sources=digests(plan.values),
     )
 

@@ -1,14 +1,17 @@
 """The jobs of a sweep, each with its identity and its folder."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rnnexp.app.config.build import run_name
 from rnnexp.app.config.compose import Job
 from rnnexp.app.config.identity import job_key
-from rnnexp.app.jobs.folder import FROZEN, outcome_of
+from rnnexp.app.config.untried import IsOver
+from rnnexp.app.jobs.folder import FROZEN, SWEEPS, is_done, outcome_of
 from rnnexp.app.run.run import flatten
+from rnnexp.app.sweep.definition import default_name
 from rnnexp.report.table import differing
 from rnnexp.tracking import lost_from
 from rnnexp.tracking.files import read_json
@@ -62,9 +65,26 @@ def without_lost(outcomes: Sequence[Outcome], uri: str) -> list[Outcome]:
 def items_of(jobs: Sequence[Job], folder: Path) -> list[Item]:
     """Give jobs their identities, and folders in that of their sweep."""
     shared = set(jobs[0].overrides).intersection(*(job.overrides for job in jobs))
-    keys = [job_key(job.plan) for job in jobs]
+    keys = [job_key(job.plan.values) for job in jobs]
     pairs = zip(jobs, keys, strict=True)
     return [Item(job, key, folder / key, _own_words(job, shared)) for job, key in pairs]
+
+
+def over_in_sweep(overrides: Sequence[str]) -> IsOver:
+    """Make what tells which jobs of a command's sweep are COMPLETE, by their configs.
+
+    Their keys say that the config and the sources of the plugins are those that have run.
+
+    Args:
+        overrides: the command's, from which the sweep's name follows where none is given.
+    """
+    default = default_name(overrides)
+
+    def is_over(values: Mapping[str, Any]) -> bool:
+        folder = SWEEPS / str(values["sweep"]["name"] or default)
+        return folder.is_dir() and is_done(folder / job_key(values))
+
+    return is_over
 
 
 def _own_words(job: Job, shared: Collection[str]) -> tuple[str, ...]:

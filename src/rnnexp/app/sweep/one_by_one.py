@@ -48,6 +48,7 @@ class OneByOne:
             return None
         item = self._waiting.popleft()
         self.sweep.freeze(item, self._threads)
+        self.sweep.reader.hold(self.sweep.others.folders)
         self.sweep.tell({item.key})
         code, why = self._work_on(item)
         if code == BUSY:

@@ -14,6 +14,11 @@ class Others:
     def __init__(self) -> None:
         self._tokens: dict[Path, int] = {}
 
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of their jobs."""
+        return list(self._tokens)
+
     def note(self, folder: Path) -> None:
         """Take note of the process that has a job."""
         holder = holder_of(folder)

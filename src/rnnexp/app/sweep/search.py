@@ -92,7 +92,7 @@ class Search(Sweep):
     @property
     def whole(self) -> int:
         """How many they are with those that have ended under commands of other overrides."""
-        return self.total + sum(state_of(folder) in ENDS for folder in self.earlier)
+        return self.total + sum(self.reader.of(folder) in ENDS for folder in self.earlier)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -264,7 +264,7 @@ class SearchTrials:
         try:
             job = compose_trial([*self.common, *overrides])
             job = replace(job, plan=_named(job.plan, number))
-            key = job_key(job.plan)
+            key = job_key(job.plan.values)
             return Item(job, key, self.search.folder / key)
         except UserError as error:
             self.search.refuse(overrides, error)

@@ -138,6 +138,7 @@ class Session:
         package_list()
         for item in left:
             self.sweep.freeze(item, threads[item.key])
+            self.sweep.beat()  # to freeze thousands may take longer than a lease stands
         self._watcher = self._watch(self.sweep)
         options = self.sweep.options
         limits = Limits(timeout=options["timeout"], fail_fast=options["fail_fast"])

@@ -17,7 +17,6 @@ from rnnexp.app.jobs.folder import (
     State,
     counted,
     outcomes_of,
-    state_of,
 )
 from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.log import begin_log
@@ -29,6 +28,7 @@ from rnnexp.app.sweep.items import NOT_RUN, Item, items_of, varied_by, without_l
 from rnnexp.app.sweep.judge import judge, open_record, was_removed
 from rnnexp.app.sweep.others import Others
 from rnnexp.app.sweep.record import header_of, summarise
+from rnnexp.app.sweep.states import StateReader
 from rnnexp.app.sweep.unwritten import Unwritten
 from rnnexp.tracking import RunLog, Status, Tracking, delivered
 from rnnexp.tracking.files import write_json
@@ -67,6 +67,7 @@ class Sweep:
         self.items = list({item.key: item for item in self.all_items}.values())
         self.told: set[Path] = set()  # folders of jobs whose failure has been said, and why
         self.others = Others()
+        self.reader = StateReader()
         self.lease: Lease | None = None
         self.status: Status | None = None
         self.reports: str | None = None
@@ -143,7 +144,7 @@ class Sweep:
 
     def states(self) -> dict[str, State]:
         """Tell how far each job has come, by key."""
-        return {item.key: state_of(item.folder) for item in self.items}
+        return {item.key: self.reader.of(item.folder) for item in self.items}
 
     def left(self) -> list[Item]:
         """List the jobs that are to be run now.
@@ -226,7 +227,9 @@ class Sweep:
             how, code = REMOVED, None
             self.freeze(item, threads=1)  # for its record: a retry freezes it anew
         opened = partial(open_record, item, self.experiment, self.tracking)
-        return judge(item, how, code, opened, self._unwritten.take, **by)
+        outcome = judge(item, how, code, opened, self._unwritten.take, **by)
+        self.reader.forget(item.folder)
+        return outcome
 
     def count(self, running: Collection[str] = ()) -> dict[str, int]:
         """Count the jobs by what has become of them.
@@ -239,7 +242,7 @@ class Sweep:
     def count_whole(self, running: Collection[str] = ()) -> dict[str, int]:
         """Count the jobs of earlier commands, too; see `count`."""
         states = self.states()
-        states.update((folder.name, state_of(folder)) for folder in self.earlier)
+        states.update((folder.name, self.reader.of(folder)) for folder in self.earlier)
         return counted(states, running, self.whole)
 
     def tell(self, running: Collection[str] = ()) -> None:
@@ -253,6 +256,7 @@ class Sweep:
         Args:
             stopped: whether a signal has ended the command.
         """
+        self.reader.let_go()
         if self.lost:
             return
         if self._parent is not None:

@@ -73,7 +73,7 @@ def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
     """
     file = folder / SWEEP_SUMMARY
     try:
-        write_json(file, [outcome.__dict__ for outcome in outcomes], indent=1)
+        write_json(file, _packed(outcomes), indent=1)
     except OSError as error:
         words = f"cannot be written: {_reason(error)}. The same command again writes it."
         print(f"rnnexp: {file}: {words}", file=sys.stderr)
@@ -87,20 +87,31 @@ def name_late(folder: Path) -> None:
     Args:
         folder: the sweep's; of any other run nothing is written.
     """
-    kept = _summary_in(folder)
+    summary = _summary_in(folder)
+    kept = summary["jobs"]
     # By its name: a folder may have been moved, and a config that was refused has none.
     ids = [id_in(folder / Path(outcome["folder"]).name) or outcome["run_id"] for outcome in kept]
     if ids == [outcome["run_id"] for outcome in kept] or at_work_in(folder) is not None:
         return
     named = [{**outcome, "run_id": run_id} for outcome, run_id in zip(kept, ids, strict=True)]
-    write_json(folder / SWEEP_SUMMARY, named, indent=1)
+    write_json(folder / SWEEP_SUMMARY, {**summary, "jobs": named}, indent=1)
     add_artifact(folder, folder / SWEEP_SUMMARY)
 
 
-def _summary_in(folder: Path) -> list[dict[str, Any]]:
+def _packed(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    # A config has a hundred values, of which a sweep varies a few.
+    first, *others = [o.config for o in outcomes if o.config] or [{}]
+    shared = {k: v for k, v in first.items() if all(c.get(k) == v for c in others)}
+    own = ({k: v for k, v in o.config.items() if k not in shared} for o in outcomes)
+    jobs = [{**o.__dict__, "config": config} for o, config in zip(outcomes, own, strict=True)]
+    return {"shared": shared, "jobs": jobs}
+
+
+def _summary_in(folder: Path) -> dict[str, Any]:
     with suppress(FileNotFoundError, ValueError):  # the sweep's next command writes it anew
-        return json.loads((folder / SWEEP_SUMMARY).read_text(encoding="utf-8"))
-    return []
+        kept = json.loads((folder / SWEEP_SUMMARY).read_text(encoding="utf-8"))
+        return {"jobs": kept} if isinstance(kept, list) else kept  # a list in older sweeps
+    return {"jobs": []}
 
 
 def _reason(error: OSError) -> str:

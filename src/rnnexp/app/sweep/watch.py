@@ -109,6 +109,7 @@ class SweepWatcher:
             return True  # whoever has the sweep now judges its jobs
         cap_log(item.folder, at_work=ended.code == BUSY)
         self._forward()
+        self.sweep.reader.hold([item.folder])
         self._tell()
         if ended.code == BUSY:
             self.sweep.others.note(item.folder)
@@ -154,6 +155,7 @@ class SweepWatcher:
         for item in self._running:
             cap_log(item.folder, at_work=True)
         self.sweep.beat()
+        self.sweep.reader.hold(self.sweep.others.folders)
         if self._at_work() != self._told:
             self._tell()
         if self.moving and self._live is None:

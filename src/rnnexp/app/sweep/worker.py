@@ -105,7 +105,7 @@ def _run(folder: Path, stop: StopRequest, tracking: Journals | None) -> Outcome:
     frozen = Frozen.read(folder)
     plan = validate_plain(frozen.values)
     torch.set_num_threads(frozen.threads)  # a number in the config is set later, and wins
-    if frozen.key not in (None, job_key(plan)):
+    if frozen.key not in (None, job_key(plan.values)):
         raise RunError(_CHANGED)
     origin = origin_of(frozen.values["resume"], folder, own=True)
     journals = tracking or Journals(frozen.uri, artifact_root(frozen.uri))

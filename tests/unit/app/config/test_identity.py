@@ -12,7 +12,7 @@ from rnnexp.tracking import config_hash
 
 def keys(*words: str) -> list[str]:
     prepare(words)
-    return [job_key(job.plan) for job in check_jobs(words, multirun=True, config_dir=None)]
+    return [job_key(job.plan.values) for job in check_jobs(words, multirun=True, config_dir=None)]
 
 
 def test_jobs_that_start_from_other_weights_are_others(workdir: Path) -> None:
@@ -30,7 +30,7 @@ def test_the_key_without_a_file_is_of_config_and_sources(workdir: Path) -> None:
     prepare([])
     plan = check_jobs([], multirun=False, config_dir=None)[0].plan
     made_of = {"config": identity(plan.values), "sources": digests(plan.values)}
-    assert job_key(plan) == config_hash(made_of)
+    assert job_key(plan.values) == config_hash(made_of)
 
 
 def test_a_file_that_an_option_names_is_part_of_the_job(workdir: Path) -> None:

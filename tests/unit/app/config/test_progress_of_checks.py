@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.app.config import compose
+from rnnexp.app.config import compose, told
 
 
 @pytest.mark.parametrize(("silent", "said"), [(0.0, ["0", "1", "2"]), (60.0, [])])
@@ -15,7 +15,7 @@ def test_it_is_said_where_it_takes_long(
     silent: float,
     said: list[str],
 ) -> None:
-    monkeypatch.setattr(compose, "_SILENT_SECONDS", silent)
+    monkeypatch.setattr(told, "SILENT_SECONDS", silent)
     words = ["seed=0,1,2"]
     compose.prepare(words)
     assert len(compose.check_jobs(words, multirun=True, config_dir=None)) == 3

@@ -41,7 +41,8 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Sweep:
 
 
 def ids(sweep: Sweep) -> list[str | None]:
-    return [o["run_id"] for o in json.loads((sweep.folder / "sweep_summary.json").read_text())]
+    summary = json.loads((sweep.folder / "sweep_summary.json").read_text())
+    return [o["run_id"] for o in summary["jobs"]]
 
 
 def test_they_are_waited_for(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +81,7 @@ def test_a_later_delivery_names_them(workdir: Path, store_uri: str) -> None:
     parent = id_in(sweep.folder)
     assert parent is not None
     kept = MlflowClient(store_uri).download_artifacts(parent, "sweep_summary.json", str(workdir))
-    assert [o["run_id"] for o in json.loads(Path(kept).read_text())] == ids(sweep)
+    assert [o["run_id"] for o in json.loads(Path(kept).read_text())["jobs"]] == ids(sweep)
     before = (sweep.folder / "journal.jsonl").read_bytes()
     assert run(["sync"]) == 0
     assert (sweep.folder / "journal.jsonl").read_bytes() == before, "nothing new: nothing more"
@@ -91,3 +92,14 @@ def test_a_later_delivery_leaves_what_is_no_whole_summary(workdir: Path, store_u
     (sweep.folder / "sweep_summary.json").write_text("[")
     assert run(["sync"]) == 0
     assert (sweep.folder / "sweep_summary.json").read_text() == "["
+
+
+def test_a_later_delivery_names_them_in_the_list_of_an_older_sweep(
+    workdir: Path, store_uri: str
+) -> None:
+    sweep = command("0,1", uri=store_uri)
+    file = sweep.folder / "sweep_summary.json"
+    write_json(file, json.loads(file.read_text())["jobs"])
+    assert run(["sync"]) == 0
+    assert ids(sweep) == [id_in(item.folder) for item in sweep.items]
+    assert None not in ids(sweep)

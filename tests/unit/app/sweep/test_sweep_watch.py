@@ -58,7 +58,9 @@ def test_jobs_that_end_together_are_counted_one_by_one(
     assert [line.split()[0] for line in lines] == ["[1/3]", "[2/3]"]
     assert sweep.count() == {"done": 2, "running": 0, "failed": 0, "left": 1}
     summary = json.loads((sweep.folder / "sweep_summary.json").read_text())
-    assert [outcome["status"] for outcome in summary] == ["FINISHED"] * 2, "the third never ran"
+    assert [outcome["status"] for outcome in summary["jobs"]] == ["FINISHED"] * 2, (
+        "the third never ran"
+    )
 
 
 ENDS = {  # of the job that another process has when the sweep begins; of the last one
