@@ -2,15 +2,16 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from rnnexp.errors import ConfigError
 from rnnexp.tasks import Split, StoredTask, register_task
-from rnnexp.tasks.labelled import Labelled, read_labelled
+from rnnexp.tasks.labelled import Labelled, ended_together, read_labelled
 from rnnexp.tasks.stored import parts_by_class
 from rnnexp.tasks.table import Array, Values
 
@@ -70,7 +71,12 @@ class LabelledSequences(StoredTask):
     @property
     def output_size(self) -> int:
         """The classes."""
-        return len(self._given.names)
+        return len(self.classes)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the outputs."""
+        return self._given.names
 
     @property
     def baseline(self) -> float:
@@ -83,21 +89,37 @@ class LabelledSequences(StoredTask):
         Args:
             split: whose sequences.
         """
-        (_, classes_N, names, parts, _), judged = self._given, self._given.parts[split]
-        trained_K = torch.bincount(classes_N[parts["train"]], minlength=len(names))
-        judged_K = torch.bincount(classes_N[judged], minlength=len(names))
+        given, count = self._given, self.output_size
+        trained_K = torch.bincount(given.classes_N[given.parts["train"]], minlength=count)
+        judged_K = torch.bincount(given.classes_N[given.parts[split]], minlength=count)
         shares_K = trained_K.double() / trained_K.sum()
         return float(-(judged_K * shares_K.log()).nansum() / judged_K.sum())
 
     @property
     def facts(self) -> dict[str, str]:
-        """Which sequences they were."""
+        """Which sequences they were, and by what they are scaled."""
         given = self._given
         return {
             "labelled.sha256": given.sha256,
             "labelled.sequences": str(len(given.classes_N)),
             "labelled.classes": ", ".join(given.names),
+            "labelled.mean": ", ".join(f"{value:.9g}" for value in given.mean_I),
+            "labelled.deviation": ", ".join(f"{value:.9g}" for value in given.deviation_I),
         }
+
+    def encode(self, sequences: Sequence[ArrayLike]) -> Tensor:
+        """Make of sequences what the network reads; zeros stand before a shorter one.
+
+        Args:
+            sequences: B of them, in units of the file, each of shape (T,) or (T, I).
+
+        Returns:
+            inputs_TBI, of as many steps as in training.
+        """
+        given = self._given
+        values_NTI = ended_together(sequences, self.length, self.input_size)
+        scaled_NTI = torch.from_numpy((values_NTI - given.mean_I) / given.deviation_I)
+        return self._ordered(scaled_NTI.nan_to_num(0.0).float()).transpose(0, 1)
 
     def parts(self, classes_N: Tensor) -> Mapping[Split, Tensor]:
         """Say who trains; those that are given for the test are tested."""
@@ -106,11 +128,13 @@ class LabelledSequences(StoredTask):
 
     def sequences(self) -> tuple[Tensor, Tensor]:
         """Give the values, scaled; their steps are shuffled where that is asked for."""
-        inputs_NTI = self._given.inputs_NTI
-        if self.permuted:
-            order_T = torch.randperm(self.length, generator=torch.Generator().manual_seed(0))
-            inputs_NTI = inputs_NTI[:, order_T]
-        return inputs_NTI, self._given.classes_N
+        return self._ordered(self._given.inputs_NTI), self._given.classes_N
+
+    def _ordered(self, inputs_NTI: Tensor) -> Tensor:
+        if not self.permuted:
+            return inputs_NTI
+        order_T = torch.randperm(self.length, generator=torch.Generator().manual_seed(0))
+        return inputs_NTI[:, order_T]
 
 
 class _Given(NamedTuple):
@@ -119,6 +143,8 @@ class _Given(NamedTuple):
     names: tuple[str, ...]
     parts: Mapping[Split, Tensor]
     sha256: str
+    mean_I: Values
+    deviation_I: Values
 
 
 def _changed(path: str | None) -> int | None:
@@ -134,8 +160,10 @@ def _given(path: str | None, test_path: str | None, *changed: int | None) -> _Gi
     read, classes_N = _read(path, test_path)
     parts = _shared_out(classes_N, read.tested)
     _check_enough(read.names, classes_N, parts)
-    inputs_NTI = _scaled(read.values_NTI, parts["train"].numpy())
-    return _Given(inputs_NTI, classes_N, read.names, parts, _digest_of(read))
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        moments = _moments(read.values_NTI[parts["train"].numpy()])
+        inputs_NTI = _scaled(read.values_NTI, *moments)
+    return _Given(inputs_NTI, classes_N, read.names, parts, _digest_of(read), *moments)
 
 
 def _digest_of(read: Labelled) -> str:
@@ -183,15 +211,13 @@ def _blocks(values_NTI: Array) -> Iterator[tuple[slice, Values]]:
         yield rows, values_NTI[rows].astype(np.float64)
 
 
-def _scaled(values_NTI: Array, trained_N: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
+def _scaled(values_NTI: Array, mean_I: Values, deviation_I: Values) -> Tensor:
     scaled_NTI = np.empty(values_NTI.shape, np.float32)
-    with np.errstate(all="ignore"):  # what is not finite is refused below
-        mean_I, deviation_I = _moments(values_NTI[trained_N])
-        bad_I = ~np.isfinite(deviation_I)
-        for rows, block_NTI in _blocks(values_NTI):
-            scaled_NTI[rows] = (block_NTI - mean_I) / deviation_I
-            lost_NTI = np.isfinite(block_NTI) & ~np.isfinite(scaled_NTI[rows])
-            bad_I |= lost_NTI.any((0, 1))
+    bad_I = ~np.isfinite(deviation_I)
+    for rows, block_NTI in _blocks(values_NTI):
+        scaled_NTI[rows] = (block_NTI - mean_I) / deviation_I
+        lost_NTI = np.isfinite(block_NTI) & ~np.isfinite(scaled_NTI[rows])
+        bad_I |= lost_NTI.any((0, 1))
     if bad_I.any():
         i = int(bad_I.argmax())
         largest = np.nanmax(np.abs(values_NTI[..., i].astype(np.float64)))

@@ -1,21 +1,22 @@
 import csv
 import hashlib
 import math
-from collections import deque
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from io import StringIO
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import Feed, RecurrentNetwork
 from rnnexp.tasks import SPLITS, Batch, Split, Task, batch_seed, register_task
-from rnnexp.tasks.table import Values, check_column, read_columns
+from rnnexp.tasks.mackey_glass import mackey_glass
+from rnnexp.tasks.table import check_column, read_columns
 
 ENDS = 0.8, 0.9
 """Shares of the rows at which training ends, and validation."""
@@ -38,9 +39,9 @@ class Series(Task):
     The baseline is the better of two forecasts that learn nothing over time: the mean, and the last
     known value. A missing value is not judged; the network reads the last known one in its place,
     the mean where none was known before (for what is fed back: none in the window).
-    ``forecast.csv`` shows how the network goes on from the validation rows by itself, and what it
-    predicts one step ahead, in units of the table, where it predicts all that it reads. By default
-    the table is the chaotic series of Mackey and Glass with a delay of 17, 10,000 steps of it.
+    ``forecast.csv`` shows what it predicts one step ahead, in units of the table, and, where it
+    predicts all that it reads, how it goes on from the validation rows by itself. By default the
+    table is the chaotic series of Mackey and Glass with a delay of 17, 10,000 steps of it.
 
         dz/dt = 0.2 z(t-17) / (1 + z(t-17)^10) - 0.1 z(t)       Euler steps of 0.1, read each 1.0
 
@@ -81,13 +82,15 @@ class Series(Task):
         for name in predicted:
             check_column("task.predicted", name, table)
         self._places = [i for i, name in enumerate(table) if name in (predicted or table)]
+        self.predicted = [self.names[i] for i in self._places]
         ends = [round(len(self._raw_NC) * share) for share in (0, *ENDS, 1)]
         self._spans = dict(zip(SPLITS, pairwise(ends), strict=True))
         self._check_enough()
         self._check_varied()
         trained_NC = self._raw_NC[slice(*self._spans["train"])]
-        self._mean_C, self._deviation_C = np.nanmean(trained_NC, 0), np.nanstd(trained_NC, 0)
-        self._scaled_NC = torch.from_numpy((self._raw_NC - self._mean_C) / self._deviation_C)
+        self._mean_C = torch.from_numpy(np.nanmean(trained_NC, 0))
+        self._deviation_C = torch.from_numpy(np.nanstd(trained_NC, 0))
+        self._scaled_NC = (torch.from_numpy(self._raw_NC) - self._mean_C) / self._deviation_C
         self._filled_NC = _filled(self._scaled_NC)
 
     @property
@@ -126,13 +129,43 @@ class Series(Task):
 
     @property
     def facts(self) -> dict[str, str]:
-        """Which series it was."""
+        """Which series it was, and by what it is scaled."""
         return {
             "series.sha256": hashlib.sha256(self._raw_NC.tobytes()).hexdigest(),
             "series.rows": str(len(self._raw_NC)),
             "series.columns": ", ".join(self.names),
+            "series.mean": ", ".join(f"{value:.9g}" for value in self._mean_C.tolist()),
+            "series.deviation": ", ".join(f"{value:.9g}" for value in self._deviation_C.tolist()),
             "series.missing": str(int(np.isnan(self._raw_NC).sum())),
         }
+
+    def scale(self, rows: ArrayLike) -> Tensor:
+        """Make of rows of a table what the network reads.
+
+        Args:
+            rows: in units of the table, shape (T, C), or (T, B, C) of B series; the columns are
+                ``names``; NaN where a value is missing.
+
+        Returns:
+            inputs_TBI; where ``inputs`` is none, what is fed back.
+        """
+        rows_N = torch.from_numpy(np.array(rows, np.float64))
+        if rows_N.dim() not in (2, 3) or rows_N.shape[-1] != len(self.names):
+            raise ConfigError(
+                f"rows: must be of shape (T, {len(self.names)}) or (T, B, {len(self.names)}), for "
+                f"the columns are {', '.join(self.names)}; got {tuple(rows_N.shape)}."
+            )
+        scaled_NC = _filled((rows_N - self._mean_C) / self._deviation_C)
+        return scaled_NC.view(len(rows_N), -1, len(self.names)).to(torch.get_default_dtype())
+
+    def unscale(self, outputs: Tensor) -> Tensor:
+        """Give outputs in units of the columns that are predicted, ``predicted``.
+
+        Args:
+            outputs: of the network, shape (..., O).
+        """
+        mean_O, deviation_O = self._mean_C[self._places], self._deviation_C[self._places]
+        return outputs.detach().double().cpu() * deviation_O + mean_O
 
     def num_batches(self, split: Split) -> int:
         """Count the windows of a part; of training they are whole ones."""
@@ -188,41 +221,44 @@ class Series(Task):
         return _filled(targets)
 
     def samples(self, network: nn.Module) -> dict[str, str]:
-        """Go on from the validation rows without seeing what comes: each forecast is read next."""
+        """Predict one step ahead; go on, too, from the validation rows without seeing what comes.
+
+        Each forecast is read next. Where other columns are read than are predicted there is none.
+        """
         assert isinstance(network, RecurrentNetwork)
-        if len(self._places) < len(self.names):
-            return {}
-        ahead_NC, free_NC = map(self._measured, self._continued(network))
-        begin, past = self._spans["test"][0], min(SHOWN, len(ahead_NC) - len(free_NC))
+        ahead_NO, free_NO = map(self.unscale, self._continued(network))
+        begin, end = self._spans["test"]
+        rows = min(CONTINUED, end - begin)
+        past = min(SHOWN, len(ahead_NO) - rows)
         parts = {
-            "": self._raw_NC[begin - past : begin + len(free_NC)],
-            " (one step ahead)": ahead_NC[-past - len(free_NC) :],
-            " (forecast)": np.pad(free_NC, ((past, 0), (0, 0)), constant_values=math.nan),
+            "": self._raw_NC[begin - past : begin + rows, self._places],
+            " (one step ahead)": ahead_NO[-past - rows :].numpy(),
         }
+        if len(free_NO):
+            gap = ((past, 0), (0, 0))
+            parts[" (forecast)"] = np.pad(free_NO.numpy(), gap, constant_values=math.nan)
         file = StringIO()
         lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["step", *(name + kind for kind in parts for name in self.names)])
+        lines.writerow(["step", *(name + kind for kind in parts for name in self.predicted)])
         for step, row in enumerate(np.concatenate(list(parts.values()), 1).tolist(), 1 - past):
             lines.writerow([step, *("" if math.isnan(value) else value for value in row)])
         return {"forecast.csv": file.getvalue()}
-
-    def _measured(self, scaled_NC: Tensor) -> Values:
-        return scaled_NC.double().cpu().numpy() * self._deviation_C + self._mean_C
 
     @torch.no_grad()
     def _continued(self, network: RecurrentNetwork) -> tuple[Tensor, Tensor]:
         like, (first, end) = next(network.parameters()), self._spans["val"]
         past, whole = end - first, min(end + CONTINUED, len(self._raw_NC)) - first
-        read_NC, fed_NC = (self._filled_NC[i : i + whole].to(like) for i in (first - 1, first))
-        read_TBI, fed_TBO = self._shown(read_NC.unsqueeze(1)), fed_NC.unsqueeze(1)
+        read_NC, next_NC = (self._filled_NC[i : i + whole].to(like) for i in (first - 1, first))
+        read_TBI, fed_TBO = self._shown(read_NC.unsqueeze(1)), next_NC[:, None, self._places]
         before_TBO, state = network(read_TBI[:past], targets_TBO=fed_TBO[:past])
         after_TBO, _ = network(read_TBI[past:], state, targets_TBO=fed_TBO[past:])
-        value_BC, free = fed_TBO[past - 1], list[Tensor]()
-        for _ in range(whole - past):
-            outputs_TBO, state = network(self._shown(value_BC[None]), state, feed=Feed.free())
-            value_BC = outputs_TBO[-1]
-            free.append(value_BC)
-        return torch.cat([before_TBO, after_TBO])[:, 0], torch.cat(free)
+        ahead_NO = torch.cat([before_TBO, after_TBO])[:, 0]
+        value_BO, free = fed_TBO[past - 1], [ahead_NO[:0]]
+        for _ in range(whole - past if self.input_size <= self.output_size else 0):
+            outputs_TBO, state = network(self._shown(value_BO[None]), state, feed=Feed.free())
+            value_BO = outputs_TBO[-1]
+            free.append(value_BO)
+        return ahead_NO, torch.cat(free)
 
     def _check_enough(self) -> None:
         rows, read = len(self._raw_NC), self.batch_size * self.length
@@ -260,26 +296,3 @@ def _errors(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _known(targets: Tensor) -> Tensor:
     return (~targets.isnan()).sum().clamp(min=1)
-
-
-@lru_cache(maxsize=1)
-def mackey_glass(steps: int, *, delay: int = 17, settled: int = 1000, parts: int = 10) -> Values:
-    """Integrate the equation of Mackey and Glass, by products and sums alone: alike everywhere.
-
-    Args:
-        steps: how many values.
-        delay: time between cause and effect.
-        settled: time that is left out in the beginning.
-        parts: Euler steps of one unit of time.
-
-    Returns:
-        Its values, shape (steps,).
-    """
-    past, values = deque([1.2] * (delay * parts + 1), maxlen=delay * parts + 1), list[float]()
-    for _ in range((settled + steps) * parts):
-        z, before = past[-1], past[0]
-        power = before * before
-        power *= (power * power) * (power * power)
-        past.append(z + (0.2 * before / (1 + power) - 0.1 * z) / parts)
-        values.append(past[-1])
-    return np.array(values[settled * parts :: parts])

@@ -6,10 +6,10 @@ Importing this package is cheap; torch is loaded by the layers that compute.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnnexp.app.run.load import load_network
+    from rnnexp.app.run.load import load_network, load_task
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_network"]
+__all__ = ["__version__", "load_network", "load_task"]
 
 
 def __dir__() -> list[str]:
@@ -18,8 +18,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch when it is asked for."""
-    if name != "load_network":
+    if name not in ("load_network", "load_task"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rnnexp.app.run.load import load_network
+    from rnnexp.app.run import load
 
-    return load_network
+    return getattr(load, name)

@@ -37,9 +37,9 @@ def draw_forecast(numbers: Path, file: Path, *, title: str = "") -> list[Path]:
     """Draw what was measured and what was forecast, a panel for each series of a table.
 
     Args:
-        numbers: a CSV file with a column ``step``, and of each series ``NAME (forecast)``, beside
-            which may stand ``NAME``, what was measured, and ``NAME (one step ahead)``. An empty
-            place is a gap; the network runs free from the first value of the forecast on.
+        numbers: a CSV file with a column ``step``, and of each series ``NAME (forecast)`` or
+            ``NAME (one step ahead)``, or both, beside which may stand ``NAME``, what was measured.
+            An empty place is a gap; the network runs free from the first value of the forecast on.
         file: where the PNG goes.
         title: stands above the picture.
 
@@ -50,7 +50,8 @@ def draw_forecast(numbers: Path, file: Path, *, title: str = "") -> list[Path]:
         ValueError: such a column is missing, or an entry is no number.
     """
     table = _read(numbers)
-    names = [name.removesuffix(FREE) for name in table if name.endswith(FREE)]
+    kind = next((end for end in (FREE, AHEAD) if any(name.endswith(end) for name in table)), FREE)
+    names = [name.removesuffix(kind) for name in table if name.endswith(kind)]
     if not names or "step" not in table:
         raise ValueError(f"{numbers.name} needs the columns 'step' and 'NAME{FREE}'")
     drawn = names[:PANELS]
@@ -85,8 +86,9 @@ def _draw_panel(axes: Axes, name: str, table: Table) -> None:
             )  # fmt: skip
     known = [values_N for values_N in series.values() if values_N is not None]
     axes.set_ylim(_limits(known, table.get(name)))
-    begin = step_N[np.isfinite(table[name + FREE])][:1]
-    axes.vlines(begin - 0.5, 0, 1, "0.5", linewidth=0.8, transform=axes.get_xaxis_transform())
+    if name + FREE in table:
+        begin = step_N[np.isfinite(table[name + FREE])][:1]
+        axes.vlines(begin - 0.5, 0, 1, "0.5", linewidth=0.8, transform=axes.get_xaxis_transform())
     axes.set_title(literal(cut(name)), loc="left", fontsize="medium")
     axes.margins(x=0.01)
     axes.grid(alpha=0.3)
@@ -111,10 +113,11 @@ def _limits(known: Sequence[Values], measured_N: Values | None) -> tuple[float, 
 
 
 def _dress(figure: Figure, lowest: Axes, title: str, count: int) -> None:
-    lowest.set_xlabel("time step, the first of the forecast is 1", fontsize="large")
+    handles, labels = lowest.get_legend_handles_labels()
+    first = ", the first of the forecast is 1" if _LOOKS[FREE][0] in labels else ""
+    lowest.set_xlabel(f"time step{first}", fontsize="large")
     tick_whole_numbers(lowest.xaxis)
     rest = f"  {PANELS} of {count} series" if count > PANELS else ""
     heading = literal(cut(title, TITLE - len(rest))) + rest
     figure.suptitle(heading, x=0.01, horizontalalignment="left", fontsize="medium")
-    handles, labels = lowest.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)

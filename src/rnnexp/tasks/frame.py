@@ -68,12 +68,16 @@ def _array(file: Path) -> Frame:
 
 def _csv(file: Path, labelled: bool) -> Frame:
     separator, names, named = _first_line(file, labelled)
+    if labelled and not named:
+        names = _places(_most_fields(file, separator))
     called = [name or f"{NAMELESS}{place}" for place, name in enumerate(names)]
     frame = _parsed(file, separator, [*called, _BEYOND], int(named), labelled)
     _check_lines(frame, int(named))
     beyond = frame.pop(_BEYOND).notna().to_numpy()
     if beyond.any():
-        raise ValueError(f"row {int(beyond.argmax()) + 1} {_more_than(names)}")
+        raise ValueError(f"{row_in(named, int(beyond.argmax()))} {_more_than(names)}")
+    if not labelled:
+        _check_whole(file, separator, names, named, frame)
     if labelled and names:
         classes = frame[called[0]].str.strip()
         frame[called[0]] = classes.where(classes != "")
@@ -125,6 +129,34 @@ def _check_lines(frame: "pd.DataFrame", skipped: int) -> None:
         raise _open_quote(skipped + int(broken_N.argmax()))
 
 
+def _check_whole(
+    file: Path, separator: str, names: Sequence[str], named: bool, frame: "pd.DataFrame"
+) -> None:
+    # A field that is not there is to pandas an empty one.
+    wanted = max((place for place, name in enumerate(names, 1) if name), default=0)
+    if not wanted:
+        return
+    missing_N = frame.iloc[:, wanted - 1].isna()  # few lines are counted: a table may be large
+    with file.open(encoding="utf-8-sig") as opened:
+        lines = zip(islice(opened, int(named), None), missing_N, strict=False)
+        for row, (line, missing) in enumerate(lines):
+            if missing and line.strip() and (count := _fields(line, separator)) < wanted:
+                raise ValueError(
+                    f"{row_in(named, row)} has {count} of {wanted} fields. Leave the place of a "
+                    "missing value empty, between its separators"
+                )
+
+
+def row_in(named: bool, row: int) -> str:
+    """Say which row of a table it is, and its line where a line of names stands above.
+
+    Args:
+        named: whether one does.
+        row: its number from 0.
+    """
+    return f"row {row + 1} (line {row + 2})" if named else f"row {row + 1}"
+
+
 def _open_quote(line: int) -> ValueError:
     return ValueError(
         f"the quote in line {line + 1} does not end there; close it, or write the text in one line"
@@ -145,18 +177,32 @@ def _first_line(file: Path, labelled: bool) -> tuple[str, list[str], bool]:
     words = [field.strip() for field in fields]
     if _holds_numbers_as_names(words, labelled) or _holds_names(words):
         return separator, words, True
-    return separator, [str(place) for place in range(len(words))], False
+    return separator, _places(len(words)), False
+
+
+def _places(count: int) -> list[str]:
+    return [str(place) for place in range(count)]
+
+
+def _most_fields(file: Path, separator: str) -> int:
+    # One that stands in quotes counts, too: a column too many is empty, and none of a sequence.
+    with file.open(encoding="utf-8-sig") as opened:
+        return 1 + max((line.count(separator) for line in opened), default=0)
 
 
 def _agreement(lines: Sequence[str], separator: str) -> tuple[int, int]:
     """Count the lines that are of as many fields as most, if of several, and these fields."""
-    fields = Counter(len(next(csv.reader([line], delimiter=separator), [])) for line in lines)
+    fields = Counter(_fields(line, separator) for line in lines)
     return max(((count, number) for number, count in fields.items() if number > 1), default=(0, 0))
+
+
+def _fields(line: str, separator: str) -> int:
+    return len(next(csv.reader([line], delimiter=separator, skipinitialspace=True), []))
 
 
 def _holds_numbers_as_names(words: Sequence[str], labelled: bool) -> bool:
     # What pandas writes above an array; without a class it can be no sequence.
-    places = [str(place) for place in range(len(words))]
+    places = _places(len(words))
     if labelled and len(words) > 1 and words == places:
         raise ValueError(
             f"its first line is {', '.join(places)[:40]}. If these are names of the columns, write "

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rnnexp.errors import ConfigError
 from rnnexp.tasks.files import reading
-from rnnexp.tasks.table import Array, read_rows
+from rnnexp.tasks.table import Array, Values, read_rows
 
 _NAMES = "x", "y"
 _TESTED = "x_test", "y_test"
@@ -67,6 +68,36 @@ def _of_texts(path: str, test_path: str | None) -> list[_Read]:
     return [(where, table.values_NC[..., None], table.classes) for where, table in tables.items()]
 
 
+def ended_together(sequences: Sequence[ArrayLike], steps: int, features: int) -> Values:
+    """Let sequences end together, as those of a file do.
+
+    Args:
+        sequences: N of them, each of shape (T,) or (T, I), and T at most ``steps``.
+        steps: T of all.
+        features: I.
+
+    Returns:
+        Shape (N, T, I); NaN before a shorter one begins.
+
+    Raises:
+        ConfigError: one has another shape, no step or too many, or a value that is not finite.
+    """
+    ended_NTI = np.full((len(sequences), steps, features), np.nan)
+    for row, sequence in enumerate(sequences):
+        values_TI = np.asarray(sequence, np.float64)
+        values_TI = values_TI[:, None] if values_TI.ndim == 1 else values_TI
+        length = len(values_TI) if values_TI.ndim else 0
+        if values_TI.shape != (length, features) or not 0 < length <= steps:
+            raise ConfigError(
+                f"sequence {row + 1}: must be of 1 to {steps} steps with {features} values each, "
+                f"as in training, got an array of shape {np.shape(sequence)}."
+            )
+        if not np.isfinite(values_TI).all():
+            raise ConfigError(f"sequence {row + 1}: holds a value that is not finite.")
+        ended_NTI[row, steps - length :] = values_TI
+    return ended_NTI
+
+
 def _check_order(test_path: str, names: tuple[str, ...], others: tuple[str, ...]) -> None:
     for first in (0, 1):  # the column of the classes may have another name
         trained, tested = names[first:], others[first:]
@@ -106,13 +137,31 @@ def _checked(path: str, arrays: Mapping[str, Array], x: str, y: str) -> _Read:
             f"task.path={path}: {x} must hold numbers, of shape (N, T) or (N, T, I), got "
             f"{values.dtype} of shape {values.shape}."
         )
-    if classes_N.shape != values.shape[:1] or classes_N.dtype.kind not in "biuU":
+    if classes_N.ndim != 1 or classes_N.dtype.kind not in "biufU":
         raise ConfigError(
-            f"task.path={path}: {y} must hold a whole number or a text for each of the "
-            f"{len(values)} sequences, got {classes_N.dtype} of shape {classes_N.shape}."
+            f"task.path={path}: {y} must hold a whole number or a text for each sequence, got "
+            f"{classes_N.dtype} of shape {classes_N.shape}."
         )
+    if len(classes_N) != len(values):
+        raise ConfigError(
+            f"task.path={path}: {y} has {len(classes_N)} classes for the {len(values)} sequences "
+            f"of {x}."
+        )
+    _check_whole(path, y, classes_N)
     values_NTI = values if values.ndim == 3 else values[..., None]
     return f"{x} of {path}", values_NTI, _texts(classes_N)
+
+
+def _check_whole(path: str, y: str, classes_N: Array) -> None:
+    if classes_N.dtype.kind != "f":
+        return
+    broken_N = ~np.isfinite(classes_N) | (classes_N != np.rint(classes_N))
+    if broken_N.any():
+        row = int(broken_N.argmax())
+        raise ConfigError(
+            f"task.path={path}: {y} has {classes_N[row]} for sequence {row + 1}; a class is a "
+            "whole number or a text."
+        )
 
 
 def _texts(classes_N: Array) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rnnexp.errors import ConfigError, suggest
-from rnnexp.tasks.frame import NAMELESS, WRITTEN_OTHERWISE, read_frame
+from rnnexp.tasks.frame import NAMELESS, WRITTEN_OTHERWISE, read_frame, row_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def read_columns(path: str, columns: Sequence[str] = ()) -> dict[str, Values]:
     Raises:
         ConfigError: the file is no table, has no such column, or an entry is no finite number.
     """
-    frame = read_frame("task.path", path).frame
+    frame, named = read_frame("task.path", path)
     # Without a name is what pandas writes as the index of a table.
     table = {str(name): column for name, column in frame.items() if not _is_nameless(name)}
     for name in columns:
@@ -56,7 +56,8 @@ def read_columns(path: str, columns: Sequence[str] = ()) -> dict[str, Values]:
             "semicolon or a tab."
         )
     hint = ", or name the columns to be read in task.columns"
-    read = {name: _checked(f"task.path={path}", name, table[name], hint) for name in names}
+    where = f"task.path={path}"
+    read = {name: _checked(where, name, table[name], named, hint) for name in names}
     return {name: values_N.astype(np.float64) for name, values_N in read.items()}
 
 
@@ -82,7 +83,7 @@ def read_rows(key: str, path: str) -> Rows:
             f"{where}: one column is there; the class comes first, and then the values, with a "
             "comma, a semicolon or a tab between them."
         )
-    values_NC = np.stack([_checked(where, *column, hint="") for column in columns.items()], axis=1)
+    values_NC = np.stack([_checked(where, *column, named) for column in columns.items()], axis=1)
     names = "" if _is_nameless(first) else str(first), *columns
     return Rows(names if named else (), _texts(classes), values_NC)
 
@@ -133,13 +134,13 @@ def _is_meant(column: "pd.Series") -> bool:
     return len(known) > 0 and bool(WRITTEN_OTHERWISE.fullmatch(str(known.iloc[0]).strip()))
 
 
-def _checked(where: str, name: str, column: "pd.Series", hint: str) -> Array:
+def _checked(where: str, name: str, column: "pd.Series", named: bool, hint: str = "") -> Array:
     values_N = _as_numbers(column)
     bad_N = np.isinf(values_N) | (np.isnan(values_N) & column.notna().to_numpy())
     if bad_N.any():
         row = int(bad_N.argmax())
         raise ConfigError(
-            f"{where}: '{column.iloc[row]}' in row {row + 1} of column '{name}' is no "
+            f"{where}: '{column.iloc[row]}' in {row_in(named, row)} of column '{name}' is no "
             f"finite number such as 1234.5. Leave the place empty where a value is missing{hint}."
         )
     return values_N

@@ -104,6 +104,9 @@ def test_shorter_sequences_end_with_the_others(tmp_path: Path) -> None:
     read = read_labelled(lines(tmp_path, "1,1,2,3\n2,4,5,\n1,6,,\n", "data.csv"))
     shown = np.nan_to_num(read.values_NTI[..., 0], nan=0).tolist()
     assert shown == [[1, 2, 3], [0, 4, 5], [0, 0, 6]]
+    ragged = read_labelled(lines(tmp_path, "2,4\n1,1,2,3\n1,6,7\n"))
+    shown = np.nan_to_num(ragged.values_NTI[..., 0], nan=0).tolist()
+    assert shown == [[0, 0, 4], [1, 2, 3], [0, 6, 7]], "whichever is the longest"
     longer = lines(tmp_path, "1,1,2,3,4\n", "longer.csv")
     both = read_labelled(lines(tmp_path, "1,7,8\n2,9,9\n", "short.csv"), longer)
     assert both.values_NTI.shape == (3, 4, 1)
@@ -116,6 +119,37 @@ def test_steps_are_shuffled_alike_for_all(labelled, arrays) -> None:
     order = [int((plain[0] == step).all(1).nonzero()) for step in mixed[0]]
     assert sorted(order) == list(range(7)) != order
     assert torch.equal(mixed, plain[:, order])
+
+
+@pytest.mark.parametrize("permuted", [False, True])
+def test_sequences_are_encoded_as_in_training(labelled, tmp_path: Path, permuted: bool) -> None:
+    values, lengths = VALUES.copy(), RNG.integers(1, 8, 60)
+    lengths[0] = 7
+    for sequence, length in zip(values, lengths, strict=True):
+        sequence[length:] = np.nan
+    np.savez(tmp_path / "data.npz", x=values, y=CLASSES, x_test=values, y_test=CLASSES)
+    task = labelled(path=str(tmp_path / "data.npz"), permuted=permuted)
+    own = [sequence[:length] for sequence, length in zip(values, lengths, strict=True)]
+    assert torch.equal(task.encode(own).transpose(0, 1), all_of(task, "test")[0])
+    assert task.classes == ("0", "1", "2")
+    assert len(task.facts["labelled.mean"].split(", ")) == 2
+
+
+@pytest.mark.parametrize(
+    ("sequence", "words"),
+    [
+        (np.zeros((8, 2)), r"2: must be of 1 to 7 steps with 2 values each, .* \(8, 2\)"),
+        (np.zeros((0, 2)), "2: must be of 1 to 7 steps"),
+        (np.zeros(5), r"2: must be .* with 2 values each, .* shape \(5,\)"),
+        (5.0, "2: must be of 1 to 7 steps"),
+        ([[1.0, np.nan]], "2: holds a value that is not finite"),
+    ],
+)
+def test_what_is_no_sequence_of_the_task_is_not_encoded(
+    labelled, arrays: Path, sequence: object, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"sequence {words}"):
+        labelled(path=str(arrays)).encode([VALUES[0], sequence])
 
 
 def test_the_file_is_read_anew_where_it_has_changed(labelled, tmp_path: Path) -> None:
@@ -167,8 +201,10 @@ def test_a_bad_text_is_refused(labelled, tmp_path: Path, text: str, words: str) 
         ({"x": VALUES, "y": CLASSES, "x_test": VALUES}, "has no array 'y_test'"),
         ({"x": VALUES[0, 0], "y": CLASSES}, r"x must hold numbers, .* of shape \(2,\)"),
         ({"x": VALUES.astype(str), "y": CLASSES}, "x must hold numbers"),
-        ({"x": VALUES, "y": CLASSES[:5]}, r"each of the 60 sequences, got int64 of shape \(5,\)"),
-        ({"x": VALUES, "y": CLASSES / 2}, "a whole number or a text"),
+        ({"x": VALUES, "y": CLASSES[:5]}, "y has 5 classes for the 60 sequences of x"),
+        ({"x": VALUES, "y": CLASSES[:, None]}, r"for each sequence, got int64 of shape \(60, 1\)"),
+        ({"x": VALUES, "y": CLASSES / 2}, "y has 0.5 for sequence 31; a class is a whole number"),
+        ({"x": VALUES, "y": CLASSES + np.inf}, "y has inf for sequence 1; a class is"),
         ({"x": VALUES * np.inf, "y": CLASSES}, "x of .* sequence 1 has no finite value at step 1"),
         (
             {"x": VALUES, "y": CLASSES, "x_test": VALUES[..., :1], "y_test": CLASSES},

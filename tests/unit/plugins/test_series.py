@@ -178,9 +178,13 @@ def test_some_columns_can_be_predicted_from_all(series, path: str) -> None:
     assert (task.input_size, task.output_size) == (2, 1)
     batch = task.batch("train", 0)
     assert torch.equal(batch.inputs_TBI[1:, :, 1:], batch.targets[:-1])
-    assert task.samples(network_of(task)) == {}, "it cannot go on without the other column"
+    rows = list(csv.DictReader(io.StringIO(task.samples(network_of(task))["forecast.csv"])))
+    assert list(rows[0]) == ["step", "drift", "drift" + AHEAD], "it cannot go on without the other"
+    np.testing.assert_allclose([float(row["drift"]) for row in rows], TABLE[320:, 1])
     both = series(path=path, predicted=("drift", "wave"), length=10, batch_size=4)
-    assert "forecast.csv" in both.samples(network_of(both)), "in whatever order they are named"
+    assert FREE in both.samples(network_of(both))["forecast.csv"], "in whatever order"
+    unread = series(path=path, predicted=("drift",), inputs="none", length=10, batch_size=4)
+    assert FREE in unread.samples(network_of(unread, feedback=True))["forecast.csv"]
 
 
 def network_of(task, **options: object) -> RecurrentNetwork:

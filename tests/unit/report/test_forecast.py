@@ -32,6 +32,16 @@ def test_a_forecast_is_drawn_from_where_it_begins(tmp_path: Path, kept: list[Fig
     assert kept[0].get_suptitle() == "the run"
 
 
+def test_what_is_predicted_one_step_ahead_is_drawn_alone(
+    tmp_path: Path, kept: list[Figure]
+) -> None:
+    rows = "step,z,z (one step ahead)\n0,2,2.1\n1,3,3.1\n"
+    draw_forecast(written(tmp_path, rows), tmp_path / "f.png")
+    [axes] = kept[0].axes
+    assert [len(axes.lines), len(axes.collections)] == [2, 0]
+    assert axes.get_xlabel() == "time step"
+
+
 def test_a_run_without_forecast_has_no_such_picture(tmp_path: Path) -> None:
     RunLog(tmp_path, RunHeader("n", "e", {}, {}), "sqlite:///x.db", None).end("FINISHED")
     assert drawings_of(tmp_path) == {}

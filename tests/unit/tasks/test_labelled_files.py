@@ -52,8 +52,9 @@ def test_classes_are_numbers_where_all_of_them_are(
         (TESTED.astype(np.uint64), TESTED, tuple(map(str, TESTED))),
         (np.array([True, False] * 2), np.array([0, 1] * 2), ("0", "1")),
         (np.array(["a ", "b"] * 2), np.array([" a"] * 4), ("a", "b")),
+        (np.array([0.0, -1.0] * 2), np.zeros(4, np.float32), ("-1", "0")),
     ],
-    ids=["widths", "bool", "texts"],
+    ids=["widths", "bool", "texts", "whole floats"],
 )
 def test_classes_of_arrays(
     tmp_path: Path, classes: np.ndarray, tested: np.ndarray, names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A trained network, back from what its run left: for predictions in Python."""
+"""A trained network and its task, back from what a run left: for predictions in Python."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -9,15 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.app.config.build import build_network, make_plan
+from rnnexp.app.config.build import build_network, build_task, make_plan
 from rnnexp.app.config.data_files import with_files_of
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.run.fit import BEST
-from rnnexp.app.run.resume import CONFIG_FILE, OUTPUTS, run_folder, started_in
+from rnnexp.app.run.resume import CONFIG_FILE, JOURNAL, OUTPUTS, run_folder, started_in
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import REGISTRY
+from rnnexp.tasks import Task
+from rnnexp.tasks.record import facts_of
+from rnnexp.tracking import load_run
 from rnnexp.training.checkpoints import LAST, load_whole
 from rnnexp.training.precision import precision_of
 
@@ -60,8 +63,8 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
     """
     kept = _locate(str(run), Path(outputs))
     weights = _weights_in(kept.checkpoint)
-    with _plugins_kept(), torch.random.fork_rng(devices=[]):
-        network, values = _untrained(kept.folder)
+    with _plugins_kept(), torch.random.fork_rng(devices=[]), _config_of(kept.folder) as values:
+        network = build_network(make_plan(values))
     precision_of(values["trainer"]["precision"]).convert_module(network.float())
     try:
         network.load_state_dict(weights)
@@ -71,6 +74,43 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
             f"{error}"
         ) from error
     return network.eval()
+
+
+def load_task(run: str | Path, outputs: str | Path = OUTPUTS) -> Task:
+    """Load the task of a run, which makes of raw data what the run's network reads.
+
+        task = load_task("56e8717b")
+        outputs, state = network(task.scale(rows))          # task=series
+        outputs, state = network(task.encode(sequences))    # task=labelled
+
+    Args:
+        run: as that of `load_network`.
+        outputs: the folder below which ids are looked for.
+
+    Returns:
+        The task, made of its files anew.
+
+    Raises:
+        ConfigError: as `load_network`; or the files hold other data than the run has read.
+        PluginError: a source that was kept with the run cannot be loaded.
+    """
+    folder = _locate(str(run), Path(outputs)).folder
+    with _plugins_kept(), torch.random.fork_rng(devices=[]), _config_of(folder) as values:
+        task = build_task(values)
+    _check_data(folder, task)
+    return task
+
+
+def _check_data(folder: Path, task: Task) -> None:
+    if not (folder / JOURNAL).is_file():
+        return
+    then = load_run(folder).tags
+    for name, now in facts_of(task).items():
+        if then.get(name, now) != now:
+            raise ConfigError(
+                f"The data of the task has changed since {folder} read it: {name} was "
+                f"{then[name]}, and is {now}. Put the file back as it was; new rows go elsewhere."
+            )
 
 
 def _locate(run: str, outputs: Path) -> _Kept:
@@ -110,17 +150,12 @@ def _weights_in(file: Path) -> Mapping[str, Tensor]:
     return {name.removeprefix(_PREFIX): weights[name] for name in names}
 
 
-def _untrained(folder: Path) -> tuple[RecurrentNetwork, dict[str, Any]]:
+@contextmanager
+def _config_of(folder: Path) -> Generator[dict[str, Any]]:
     values, _ = recorded(folder)
     started = started_in(folder)
-    with _told_where(started):
-        return build_network(make_plan(with_files_of(values, started))), values
-
-
-@contextmanager
-def _told_where(started: Path) -> Generator[None]:
     try:
-        yield
+        yield with_files_of(values, started)
     except ConfigError as error:
         missed = error.__cause__
         if not isinstance(missed, FileNotFoundError) or Path(str(missed.filename)).is_absolute():

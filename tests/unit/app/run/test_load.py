@@ -229,7 +229,7 @@ def test_what_cannot_be_loaded_is_said_in_words(elman: Path, workdir: Path) -> N
 def test_the_package_names_what_it_hands_on_and_nothing_else() -> None:
     import rnnexp
 
-    assert {"load_network", "__version__"} <= set(dir(rnnexp))
+    assert {"load_network", "load_task", "__version__"} <= set(dir(rnnexp))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         rnnexp.nothing  # noqa: B018
 
