@@ -71,15 +71,23 @@ def load_run(folder: Path) -> RunRecord:
     Raises:
         StoreError: the folder holds none.
     """
-    path = folder / FILE
-    if not path.is_file():
-        raise StoreError(f"{folder} is no run: it has no {FILE}.")
+    check_run(folder)
     run = RunRecord(run_id=id_in(folder))
-    for record in read_all(path):
+    for record in read_all(folder / FILE):
         if _begins_anew(record):  # another run in the same folder: the earlier one is over
             run = RunRecord(run_id=run.run_id)
         _add(run, record)
     return run
+
+
+def check_run(folder: Path) -> None:
+    """Refuse a folder that is not one of a run.
+
+    Raises:
+        StoreError: it holds no journal.
+    """
+    if not (folder / FILE).is_file():
+        raise StoreError(f"{folder} is no run: it has no {FILE}.")
 
 
 def id_in(folder: Path) -> str | None:
@@ -133,6 +141,17 @@ def key_of(folder: Path) -> str | None:
     journal = folder / FILE
     start = _start_of(journal) if journal.is_file() else None
     return str(start["key"]) if start else None
+
+
+def first_tags_of(folder: Path) -> dict[str, str]:
+    """Read the tags that a run has begun with, and no more of its record; none where it is empty.
+
+    Raises:
+        StoreError: the folder holds no record.
+    """
+    check_run(folder)
+    start = _start_of(folder / FILE)
+    return dict(start["tags"]) if start else {}
 
 
 def _start_of(journal: Path) -> Record | None:

@@ -16,7 +16,7 @@ from rnnexp.app.run.changes import LENGTH_KEYS
 from rnnexp.app.run.resume import CONFIG_FILE, Origin, locate, words_of
 from rnnexp.app.run.run import flatten
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import load_run
+from rnnexp.tracking.lookup import first_tags_of
 from rnnexp.training.checkpoints import load_whole
 from rnnexp.training.resume import epochs_done
 
@@ -64,7 +64,7 @@ def _check_same_run(plan: Plan, resume: str, origin: Origin, folder: Path, multi
             f"a time.{start}"
         )
     # Its record says whose job it is, too, where the file of the job was removed.
-    tags = Frozen.read(folder).tags if is_frozen(folder) else load_run(folder).tags
+    tags = Frozen.read(folder).tags if is_frozen(folder) else first_tags_of(folder)
     if "rnnexp.sweep.name" in tags:
         start = f"\n{start.lstrip()} {_of_one_run(tags)}" if start else ""
         raise ConfigError(

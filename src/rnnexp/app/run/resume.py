@@ -15,6 +15,7 @@ from rnnexp.errors import ConfigError
 from rnnexp.tracking import LATEST, find_run, load_run
 from rnnexp.tracking.files import RUN
 from rnnexp.tracking.journal import read_all
+from rnnexp.tracking.lookup import check_run, first_tags_of, id_in
 from rnnexp.training.checkpoints import find_checkpoint
 
 OUTPUTS, JOURNAL, CONFIG_FILE = "outputs", "journal.jsonl", "config.yaml"
@@ -99,7 +100,8 @@ def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
             f"resume={resume}: the run left no checkpoint in {folder}. It begins anew by: rnnexp "
             f"rerun {shlex.quote(str(folder))}"
         )
-    return Origin(found.path, load_run(folder).run_id, folder, found.notes)
+    check_run(folder)
+    return Origin(found.path, id_in(folder), folder, found.notes)
 
 
 def check_begun(folder: Path) -> None:
@@ -197,8 +199,9 @@ def with_earlier_overrides(overrides: Sequence[str]) -> list[str]:
     origin = locate(wanted) if wanted else None
     if origin is None or origin.folder is None:
         return [o.input_line or "" for o in given]
-    _check_no_rerun(wanted, origin.folder)
     earlier = words_of(origin.folder)
+    if earlier is None:
+        _check_no_rerun(wanted, origin.folder)
     new = {o.key_or_group for o in given}
     lost = _keys_lost(given, origin.folder)
     kept = [
@@ -276,7 +279,7 @@ def _with_ids_as_text(overrides: Sequence[str]) -> list[str]:
 
 
 def _check_no_rerun(wanted: str, folder: Path) -> None:
-    of = load_run(folder).tags.get(RERUN_OF)
+    of = first_tags_of(folder).get(RERUN_OF)
     if of is not None:
         raise ConfigError(
             f"resume={wanted}: this run is a rerun, whose config and plugins are those of another "

@@ -23,10 +23,9 @@ from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import JOURNAL, locate, with_earlier_overrides
 from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import Journals
+from rnnexp.tracking import Journals, lookup
 from rnnexp.tracking.files import CURSOR, RUN, write_json
-from rnnexp.tracking.journal import JournalWriter, read_all
-from rnnexp.tracking.records import tags_record
+from rnnexp.tracking.journal import read_all
 from rnnexp.training.interrupt import StopRequest
 
 from .earlier_run import WORDS
@@ -143,10 +142,11 @@ def test_a_job_of_a_sweep_names_what_goes_on_with_it(
 
 
 def test_a_job_whose_file_is_gone_is_known_by_its_record(earlier: Path) -> None:
-    journal = JournalWriter(earlier, background=False)
     command = "rnnexp train -m seed=0,1"
-    journal.append(tags_record({"rnnexp.sweep.name": "S", "rnnexp.command": command}))
-    journal.close()
+    start, *rest = (earlier / JOURNAL).read_text().splitlines(keepends=True)
+    record = json.loads(start)
+    record["tags"] |= {"rnnexp.sweep.name": "S", "rnnexp.command": command}
+    (earlier / JOURNAL).write_text("".join([json.dumps(record), "\n", *rest]))
     plan = check_jobs([*WORDS, "resume=run"], multirun=False, config_dir=None)[0].plan
     with pytest.raises(ConfigError, match=f"a job of the sweep S, .* command again: {command}"):
         check_resumes([plan], multirun=False)
@@ -222,6 +222,15 @@ GOES_ON = [
 def test_what_can_go_on_passes(words: tuple[str, ...], earlier: Path) -> None:
     jobs = check_jobs(with_earlier_overrides(words), multirun=False, config_dir=None)
     check_resumes([job.plan for job in jobs], multirun=False)
+
+
+def test_no_more_of_a_record_is_read_than_its_beginning(
+    earlier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "read_all", lambda path: pytest.fail(f"{path} was read"))
+    words = with_earlier_overrides(["resume=run"])
+    plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
+    check_resumes([plan], multirun=False)
 
 
 @pytest.mark.parametrize("run_id", ["84248e89", "00123456", "8424e8e9"])
