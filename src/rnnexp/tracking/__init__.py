@@ -7,17 +7,16 @@ from rnnexp.tracking.courier import Courier
 from rnnexp.tracking.family import BEST_KEY
 from rnnexp.tracking.lookup import (
     LATEST,
-    RunRecord,
     add_artifacts,
     check_store,
     find_run,
     key_of,
-    load_run,
     store_of,
     sync,
 )
 from rnnexp.tracking.moved import follow_move, lies_beside
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, provenance
+from rnnexp.tracking.read_back import RunRecord, head_of, load_run
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.selection import (
     BEST,
@@ -62,6 +61,7 @@ __all__ = [
     "experiments_in",
     "find_run",
     "follow_move",
+    "head_of",
     "is_outside_identity",
     "key_of",
     "lies_beside",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rnnexp.tracking.files import CURSOR, RUN, read_json, write_json
-from rnnexp.tracking.journal import FILE, begins_at, read_from
+from rnnexp.tracking.journal import FILE, PROFILE, begins_at, read_from
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
 KILLED = "the process was killed"
@@ -103,8 +103,8 @@ class Forwarder:
         Returns:
             Whether there was anything to deliver.
         """
-        # Profiles are for the run's own pictures.
-        records, offset = read_from(self.folder / FILE, self._offset, profiles=False)
+        # Profiles are for the run's own pictures, and of a long sequence most of a journal.
+        records, offset = read_from(self.folder / FILE, self._offset, without=(PROFILE,))
         if offset == self._offset:
             return False
         try:

@@ -119,7 +119,9 @@ class JournalWriter:
             raise
 
 
-_PROFILE = b'{"kind": "profile"'
+PROFILE = b'{"kind": "profile"'
+FIGURES = (b'{"kind": "metrics"', PROFILE)
+"""How lines of such records begin."""
 
 
 def _line(record: Record) -> bytes:
@@ -139,7 +141,7 @@ def cut_torn_tail(path: Path) -> None:
 
 
 def read_from(
-    path: Path, offset: int, limit: int = 1 << 20, *, profiles: bool = True
+    path: Path, offset: int, limit: int = 1 << 20, without: tuple[bytes, ...] = ()
 ) -> tuple[list[Record], int]:
     """Read whole records from a byte offset on.
 
@@ -147,8 +149,7 @@ def read_from(
         path: the journal.
         offset: where a record begins.
         limit: about how many bytes to read at most; at least one record is read.
-        profiles: whether those of norms over time are among them; of a long sequence they are most
-            of a journal.
+        without: how lines begin that are passed over, and not parsed.
 
     Returns:
         The records, and the offset behind the last of them.
@@ -162,7 +163,7 @@ def read_from(
         for line in file:
             if not line.endswith(b"\n"):
                 break
-            if profiles or not line.startswith(_PROFILE):
+            if not line.startswith(without):
                 records.append(_record_of(line, path, offset))
             offset += len(line)
             limit -= len(line)
@@ -204,11 +205,15 @@ def forget_after(path: Path, step: int) -> None:
             file.writelines(_line(record).decode() for record in kept)
 
 
-def read_all(path: Path) -> Iterator[Record]:
-    """Read every whole record of a journal; none where there is no file."""
-    offset = 0
-    while path.is_file():
-        records, offset = read_from(path, offset)
-        if not records:
-            return
+def read_all(path: Path, without: tuple[bytes, ...] = ()) -> Iterator[Record]:
+    """Read every whole record of a journal; none where there is no file.
+
+    Args:
+        path: the journal.
+        without: see `read_from`.
+    """
+    offset, end = -1, 0
+    while path.is_file() and end > offset:
+        offset = end
+        records, end = read_from(path, offset, without=without)
         yield from records

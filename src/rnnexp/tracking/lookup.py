@@ -1,15 +1,15 @@
-"""Read records back, check a store beforehand, deliver what was left behind."""
+"""Find runs, check a store beforehand, deliver what was left behind."""
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
-from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
+from rnnexp.tracking.files import CURSOR, RUN, claimed, id_in, read_json
 from rnnexp.tracking.forward import Forwarder
-from rnnexp.tracking.journal import FILE, cut_torn_tail, read_all, read_from
+from rnnexp.tracking.journal import FILE, cut_torn_tail, read_from
 from rnnexp.tracking.provenance import config_hash
+from rnnexp.tracking.read_back import check_run
 from rnnexp.tracking.records import Record, milliseconds
 from rnnexp.tracking.service import add_artifact, delivered
 from rnnexp.tracking.sqlite_points import DELETED, SQLITE, is_deleted
@@ -19,81 +19,6 @@ ID_BEGINNING = 4
 LATEST = "latest"
 """Stands for the run that has written to its record last."""
 _SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one of the processes that have worked at a run has begun with.
-
-    Args:
-        params: its flattened config.
-        tags: those of its beginning.
-    """
-
-    params: dict[str, str]
-    tags: dict[str, str]
-
-
-@dataclass
-class RunRecord:
-    """A journal read back.
-
-    Args:
-        name: the run's name.
-        params: its flattened config.
-        tags: all tags, the latest value of each.
-        metrics: key to (step, value) pairs in the order they were logged.
-        profiles: layer to (step, norm of dL/dh_t over t) pairs.
-        status: how it ended; None while it runs, or if it was killed.
-        reason: why it did not finish.
-        run_id: MLflow's id, once the store has named it.
-        parts: one, and one more for each time that the run was resumed.
-    """
-
-    name: str = ""
-    params: dict[str, str] = field(default_factory=dict[str, str])
-    tags: dict[str, str] = field(default_factory=dict[str, str])
-    metrics: dict[str, list[tuple[int, float]]] = field(
-        default_factory=dict[str, list[tuple[int, float]]]
-    )
-    profiles: dict[str, list[tuple[int, list[float]]]] = field(
-        default_factory=dict[str, list[tuple[int, list[float]]]]
-    )
-    status: str | None = None
-    reason: str | None = None
-    run_id: str | None = None
-    parts: list[Part] = field(default_factory=list[Part])
-
-
-def load_run(folder: Path) -> RunRecord:
-    """Read the journal of a run.
-
-    Raises:
-        StoreError: the folder holds none.
-    """
-    check_run(folder)
-    run = RunRecord(run_id=id_in(folder))
-    for record in read_all(folder / FILE):
-        if _begins_anew(record):  # another run in the same folder: the earlier one is over
-            run = RunRecord(run_id=run.run_id)
-        _add(run, record)
-    return run
-
-
-def check_run(folder: Path) -> None:
-    """Refuse a folder that is not one of a run.
-
-    Raises:
-        StoreError: it holds no journal.
-    """
-    if not (folder / FILE).is_file():
-        raise StoreError(f"{folder} is no run: it has no {FILE}.")
-
-
-def id_in(folder: Path) -> str | None:
-    """Give the id that the store has given the run of a folder, if it has; two files know it."""
-    known = (read_json(folder / name, needed=False).get("run_id") for name in (RUN, CURSOR))
-    return next(filter(None, known), None)
 
 
 def find_run(run_id: str, outputs: Path) -> Path | None:
@@ -271,27 +196,3 @@ def check_store(uri: str, experiment: str | None = None) -> None:
         raise StoreError(f"tracking.uri={uri}: {target.resolve()} cannot be written.")
     if experiment is not None and is_deleted(path, experiment):
         raise StoreError(f"tracking.uri={uri}: {DELETED.format(experiment)}")
-
-
-def _begins_anew(record: Record) -> bool:
-    return record["kind"] == "start" and record["run_id"] is None and not record.get("continues")
-
-
-def _add(run: RunRecord, record: Record) -> None:
-    kind = record["kind"]
-    if kind == "start":
-        run.status, run.reason = None, None
-        run.name, run.params, run.tags = record["name"], record["params"], dict(record["tags"])
-        run.parts.append(Part(record["params"], record["tags"]))
-    elif kind == "tags":
-        run.tags |= record["values"]
-    elif kind == "end":
-        run.status, run.reason = record["status"], record["reason"]
-    else:
-        _add_figures(run, record)
-
-
-def _add_figures(run: RunRecord, record: Record) -> None:
-    places = {"profile": run.profiles, "metrics": run.metrics}
-    for key, value in record["values"].items() if record["kind"] in places else ():
-        places[record["kind"]].setdefault(key, []).append((record["step"], value))

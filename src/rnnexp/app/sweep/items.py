@@ -11,8 +11,7 @@ from rnnexp.app.jobs.folder import FROZEN, outcome_of
 from rnnexp.app.run.run import flatten
 from rnnexp.report.table import differing
 from rnnexp.tracking import lost_from
-from rnnexp.tracking.files import read_json
-from rnnexp.tracking.lookup import id_in
+from rnnexp.tracking.files import id_in, read_json
 from rnnexp.tracking.outcome import Outcome
 
 NOT_RUN = "not run"
