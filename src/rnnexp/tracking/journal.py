@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from rnnexp.errors import DamagedError
 from rnnexp.tracking.files import hold, replaced
@@ -19,6 +20,7 @@ from rnnexp.tracking.records import Record
 
 FILE = "journal.jsonl"
 SYNC_SECONDS = 0.5
+_BLOCK = 1 << 16
 
 
 class JournalWriter:
@@ -133,11 +135,23 @@ def cut_torn_tail(path: Path) -> None:
     if not path.exists():
         return
     with path.open("rb+") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        size = file.seek(0, os.SEEK_END)
+        whole = _end_of_lines(file, size)
+        if whole < size:
             file.truncate(whole)
             os.fsync(file.fileno())
+
+
+def _end_of_lines(file: BinaryIO, size: int) -> int:
+    # From the end on: what lies before the last line may be gigabytes.
+    while size > 0:
+        begin = max(0, size - _BLOCK)
+        file.seek(begin)
+        found = file.read(size - begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        size = begin
+    return 0
 
 
 def read_from(
