@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rnnexp.errors import DamagedError
@@ -68,3 +69,19 @@ def test_a_record_that_cannot_be_gone_on_with_is_left_as_it_is(run_folder: Path)
     with pytest.raises(DamagedError):
         RunLog(run_folder, RunHeader("name", "e", {}, {}, continues=True), "u", None)
     assert (run_folder / FILE).read_bytes() == content
+
+
+def test_norms_over_time_are_float32_in_few_bytes(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    norms_T = np.exp(random.normal(-20.0, 20.0, 5_000)).astype(np.float32)
+    norms_T[:4] = 0.0, np.inf, np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal
+    log = RunLog(tmp_path, RunHeader("name", "e", {}, {}), "u", None)
+    log.flush()
+    before = (tmp_path / FILE).stat().st_size
+    log.profile({"layer0": norms_T.tolist()}, 1)
+    log.flush()
+    assert (tmp_path / FILE).stat().st_size - before < 16 * len(norms_T) + 100
+    log.end("FINISHED")
+    ((_, read_T),) = load_run(tmp_path).profiles["layer0"]
+    assert (np.asarray(read_T).astype(np.float32) == norms_T).all()
+    assert read_T.itemsize == 8, "and no object for each"
