@@ -9,6 +9,7 @@ from rnnexp.tracking.lookup import (
     LATEST,
     add_artifacts,
     check_store,
+    complete_in_files,
     find_run,
     key_of,
     store_of,
@@ -36,7 +37,9 @@ from rnnexp.tracking.service import (
     delivered,
 )
 from rnnexp.tracking.sqlite_points import experiment_with, experiments_in, lost_from, sweeps_in
+from rnnexp.tracking.stores import Stores
 from rnnexp.tracking.views import Comparison
+from rnnexp.tracking.walk import files_named
 
 __all__ = [
     "BEST",
@@ -50,15 +53,18 @@ __all__ = [
     "RunLog",
     "RunRecord",
     "Status",
+    "Stores",
     "Tracking",
     "add_artifact",
     "add_artifacts",
     "check_store",
     "close_journal",
+    "complete_in_files",
     "config_hash",
     "delivered",
     "experiment_with",
     "experiments_in",
+    "files_named",
     "find_run",
     "follow_move",
     "head_of",
