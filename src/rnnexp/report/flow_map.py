@@ -1,6 +1,7 @@
 """How the gradient flows back through time, over training: a heat map of ||dL/dh_t||."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -21,7 +22,8 @@ from rnnexp.report.series import write_csv
 from rnnexp.report.words import cut, literal
 
 Matrix = NDArray[np.float64]
-COLUMNS = 400
+Indices = NDArray[np.int_]
+COLUMNS, ROWS = 400, 1000
 DECADES = 16
 """More are not told apart by eye: what lies lower is drawn as the lowest.
 
@@ -39,8 +41,9 @@ def draw_flow_map(
 ) -> list[Path]:
     """Draw the norm of dL/dh_t over time steps and training, colours on a log scale.
 
-    Where there are more recordings than columns, each column is the largest of its window. Black is
-    what has vanished beside the largest of its own column, whatever the others hold.
+    Where there are more recordings than columns, or more time steps than rows, each is the largest
+    of its window. Black is what has vanished beside the largest of its own column, whatever the
+    others hold.
 
     Args:
         steps: the N optimizer steps at which the norms were recorded, ascending.
@@ -55,9 +58,12 @@ def draw_flow_map(
     Raises:
         ConfigError: the shapes do not fit, or no norm is finite.
     """
-    shown_steps, shown_NT = _thinned(*_checked(steps, grad_norm_NT))
+    steps_N, norms_NT = _checked(steps, grad_norm_NT)
+    columns, rows = _windows(len(steps_N), COLUMNS), _windows(norms_NT.shape[1], ROWS)
+    shown_NT = _largest(norms_NT, columns, rows)
+    shown_steps = steps_N[columns[:-1]]
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-    mesh = _draw_mesh(axes, shown_steps, shown_NT)
+    mesh = _draw_mesh(axes, shown_steps, rows, shown_NT)
     _add_scale(figure, axes, mesh, shown_NT)
     _mark_cliffs(axes, cliff_steps)
     axes.set_xlabel("optimizer step", fontsize="large")
@@ -68,7 +74,7 @@ def draw_flow_map(
     axes.set_title(literal(cut(title)), loc="left", fontsize="medium", pad=above)
     figure.savefig(file, dpi=130)
     plt.close(figure)
-    header = ("step", *(f"t{t + 1}" for t in range(shown_NT.shape[1])))
+    header = ("step", *_names(rows))
     return [file, write_csv(file.with_suffix(".csv"), header, _rows(shown_steps, shown_NT))]
 
 
@@ -81,21 +87,35 @@ def _checked(steps: Sequence[int], grad_norm_NT: ArrayLike) -> tuple[Matrix, Mat
     return np.asarray(steps, dtype=np.float64), norms_NT
 
 
-def _thinned(steps_N: Matrix, norms_NT: Matrix) -> tuple[Matrix, Matrix]:
-    width = -(-len(steps_N) // COLUMNS)
-    begins = np.arange(0, len(steps_N), width)
-    return steps_N[begins], np.fmax.reduceat(norms_NT, begins, axis=0)
+def _windows(count: int, most: int) -> Indices:
+    """Give where equal windows begin, the last of which may be shorter, and where that ends."""
+    width = -(-count // most)
+    return np.append(np.arange(0, count, width), count)
 
 
-def _draw_mesh(axes: Axes, steps_N: Matrix, norms_NT: Matrix) -> QuadMesh:
+def _largest(norms_NT: Matrix, columns: Indices, rows: Indices) -> Matrix:
+    thinned_NT = np.fmax.reduceat(norms_NT, columns[:-1], axis=0)
+    return np.fmax.reduceat(thinned_NT, rows[:-1], axis=1)
+
+
+def _names(rows: Indices) -> Iterator[str]:
+    for begin, end in pairwise(rows.tolist()):
+        yield f"t{end}" if end == begin + 1 else f"t{begin + 1}-{end}"
+
+
+def _draw_mesh(axes: Axes, steps_N: Matrix, rows: Indices, norms_NT: Matrix) -> QuadMesh:
     low, high = _limits(norms_NT)
     below = low * (1 - 1e-9)
     drawn_NT = np.where(_vanished(norms_NT), below, np.maximum(norms_NT, low))
     drawn_NT = np.ma.masked_invalid(drawn_NT)
     colours = plt.get_cmap("viridis").with_extremes(bad="white", under="black")
-    t_edges = np.arange(norms_NT.shape[1] + 1) + 0.5
     return axes.pcolormesh(
-        _edges(steps_N), t_edges, drawn_NT.T, norm=LogNorm(low, high), cmap=colours, rasterized=True
+        _edges(steps_N),
+        rows + 0.5,
+        drawn_NT.T,
+        norm=LogNorm(low, high),
+        cmap=colours,
+        rasterized=True,
     )
 
 

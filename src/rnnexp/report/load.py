@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rnnexp.errors import UserError
 from rnnexp.tracking.outcome import SUMMARY, Outcome
+from rnnexp.tracking.walk import files_named
 
 
 def load_summaries(*roots: Path) -> list[Outcome]:
@@ -14,14 +15,14 @@ def load_summaries(*roots: Path) -> list[Outcome]:
     """
     found: dict[Path, Path] = {}
     for root in roots:
-        for file in sorted(root.rglob(SUMMARY), key=lambda file: file.stat().st_mtime):
+        for file in sorted(files_named(SUMMARY, root), key=lambda file: file.stat().st_mtime):
             found.setdefault(file.resolve(), file)
     return [_load(file) for file in found.values()]
 
 
 def runs_without_end(*roots: Path) -> list[Path]:
     """List the folders of the runs that have a record, and no ``summary.json`` yet."""
-    records = sorted({file for root in roots for file in root.rglob("journal.jsonl")})
+    records = sorted(set(files_named("journal.jsonl", *roots)))
     ends = (SUMMARY, "sweep.json")  # a sweep has a record of its own, and is no run
     return [f.parent for f in records if not any((f.parent / end).exists() for end in ends)]
 

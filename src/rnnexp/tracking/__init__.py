@@ -7,17 +7,17 @@ from rnnexp.tracking.courier import Courier
 from rnnexp.tracking.family import BEST_KEY
 from rnnexp.tracking.lookup import (
     LATEST,
-    RunRecord,
     add_artifacts,
     check_store,
+    complete_in_files,
     find_run,
     key_of,
-    load_run,
     store_of,
     sync,
 )
 from rnnexp.tracking.moved import follow_move, lies_beside
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, package_list, provenance
+from rnnexp.tracking.read_back import RunRecord, head_of, load_run
 from rnnexp.tracking.records import RunHeader, Status
 from rnnexp.tracking.selection import (
     BEST,
@@ -37,7 +37,9 @@ from rnnexp.tracking.service import (
     delivered,
 )
 from rnnexp.tracking.sqlite_points import experiment_with, experiments_in, lost_from, sweeps_in
+from rnnexp.tracking.stores import Stores
 from rnnexp.tracking.views import Comparison
+from rnnexp.tracking.walk import files_named
 
 __all__ = [
     "BEST",
@@ -51,17 +53,21 @@ __all__ = [
     "RunLog",
     "RunRecord",
     "Status",
+    "Stores",
     "Tracking",
     "add_artifact",
     "add_artifacts",
     "check_store",
     "close_journal",
+    "complete_in_files",
     "config_hash",
     "delivered",
     "experiment_with",
     "experiments_in",
+    "files_named",
     "find_run",
     "follow_move",
+    "head_of",
     "is_outside_identity",
     "key_of",
     "lies_beside",

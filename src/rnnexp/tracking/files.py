@@ -101,6 +101,12 @@ def read_json(path: Path, *, needed: bool = True) -> dict[str, Any]:
         raise damaged(path, str(error)) from error
 
 
+def id_in(folder: Path) -> str | None:
+    """Give the id that the store has given the run of a folder, if it has; two files know it."""
+    known = (read_json(folder / name, needed=False).get("run_id") for name in (RUN, CURSOR))
+    return next(filter(None, known), None)
+
+
 def damaged(path: Path, why: str) -> UserError:
     """Make the error for a small file that is needed and damaged."""
     return UserError(

@@ -2,7 +2,7 @@
 
 The cursor is written after the store has taken a batch. If the forwarder dies between the two, the
 batch is read again; the store is then asked what it has of it already. Where the cursor is damaged
-it is asked so of the whole journal.
+or gone it is asked so of the whole journal. A store that keeps a point once is not asked.
 """
 
 import math
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rnnexp.tracking.files import CURSOR, RUN, read_json, write_json
-from rnnexp.tracking.journal import FILE, begins_at, read_from
+from rnnexp.tracking.journal import FILE, PROFILE, begins_at, read_from
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
 KILLED = "the process was killed"
@@ -25,6 +25,11 @@ Point = tuple[str, float, int, int]
 
 class Store(Protocol):
     """What a tracking store can do; `rnnexp.tracking.mlflow_store` is the real one."""
+
+    @property
+    def keeps_once(self) -> bool:
+        """Whether a point that it has already may be given again, and changes nothing."""
+        ...
 
     def open_run(self, start: Record) -> str:
         """Create the run of a start record, or find it if it exists; return its id."""
@@ -88,9 +93,10 @@ class Forwarder:
         known = read_json(self._cursor, needed=False)
         self._offset = int(known.get("offset", 0))
         # Up to where the store may have what is read: it is asked then.
-        self._unsure_to = self._offset + 1 if self._offset or (folder / RUN).exists() else 0
+        self._unsure_to = self._offset + 1 if self._offset else 0
         if self._is_lost(known):
             self._offset, self._unsure_to = 0, (folder / FILE).stat().st_size
+        self._stored: dict[str, set[tuple[int, int]]] = {}  # while it is unsure, by metric
         self._marked: set[str] = set(known.get("nonfinite", []))
         self._run_id: str | None = known.get("run_id")
         self.ended = bool(known.get("ended", False))
@@ -103,8 +109,8 @@ class Forwarder:
         Returns:
             Whether there was anything to deliver.
         """
-        # Profiles are for the run's own pictures.
-        records, offset = read_from(self.folder / FILE, self._offset, profiles=False)
+        # Profiles are for the run's own pictures, and of a long sequence most of a journal.
+        records, offset = read_from(self.folder / FILE, self._offset, without=(PROFILE,))
         if offset == self._offset:
             return False
         try:
@@ -112,8 +118,11 @@ class Forwarder:
         except BaseException:
             # The store may have taken a part, or all and the reply was lost.
             self._unsure_to = max(self._unsure_to, offset)
+            self._stored.clear()
             raise
         self._offset = offset
+        if offset >= self._unsure_to:
+            self._stored.clear()
         self._write_cursor()
         return True
 
@@ -144,9 +153,9 @@ class Forwarder:
         self.ended = self.ended_here = True
 
     def _is_lost(self, known: Mapping[str, Any]) -> bool:
-        """Whether the cursor is damaged, or its journal is another one now: a copy put back."""
+        """Whether the cursor is damaged or gone, or its journal is another one: a copy put back."""
         if "offset" not in known:
-            return self._cursor.exists()
+            return self._cursor.exists() or (self.folder / RUN).exists()
         return not begins_at(self.folder / FILE, self._offset)
 
     def _write_cursor(self, more: Mapping[str, str] | None = None) -> None:
@@ -185,6 +194,7 @@ class Forwarder:
 
     def _start(self, record: Record) -> None:
         self._run_id = self._opened(record)
+        self._stored.clear()  # it may be another run
         self.ended = self.ended_here = False
         experiment = self.store.experiment_of(self._run_id)
         known = {"run_id": self._run_id, "experiment_id": experiment, "key": record["key"]}
@@ -210,7 +220,7 @@ class Forwarder:
     def _send(self, points: list[Point], tags: Mapping[str, str]) -> None:
         if points:
             run_id = self._id()
-            unsure = self._offset < self._unsure_to
+            unsure = self._offset < self._unsure_to and not self.store.keeps_once
             new = self._not_stored(run_id, points) if unsure else points
             self.store.log_metrics(run_id, new)
         marks = self._marks_of(points)
@@ -219,9 +229,9 @@ class Forwarder:
         self._marked |= marks.keys()
 
     def _not_stored(self, run_id: str, points: list[Point]) -> list[Point]:
-        keys = {point[0] for point in points}
-        stored = {key: self.store.steps_of(run_id, key) for key in keys}
-        return [p for p in points if (p[3], p[2]) not in stored[p[0]]]
+        for key in {point[0] for point in points} - self._stored.keys():
+            self._stored[key] = self.store.steps_of(run_id, key)
+        return [p for p in points if (p[3], p[2]) not in self._stored[p[0]]]
 
     def _marks_of(self, points: Iterable[Point]) -> dict[str, str]:
         # MLflow turns infinity into 1.8e308 without a word: a tag keeps the truth.

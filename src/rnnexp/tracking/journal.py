@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from rnnexp.errors import DamagedError
 from rnnexp.tracking.files import hold, replaced
@@ -19,6 +20,7 @@ from rnnexp.tracking.records import Record
 
 FILE = "journal.jsonl"
 SYNC_SECONDS = 0.5
+_BLOCK = 1 << 16
 
 
 class JournalWriter:
@@ -119,7 +121,9 @@ class JournalWriter:
             raise
 
 
-_PROFILE = b'{"kind": "profile"'
+PROFILE = b'{"kind": "profile"'
+FIGURES = (b'{"kind": "metrics"', PROFILE)
+"""How lines of such records begin."""
 
 
 def _line(record: Record) -> bytes:
@@ -131,15 +135,27 @@ def cut_torn_tail(path: Path) -> None:
     if not path.exists():
         return
     with path.open("rb+") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        size = file.seek(0, os.SEEK_END)
+        whole = _end_of_lines(file, size)
+        if whole < size:
             file.truncate(whole)
             os.fsync(file.fileno())
 
 
+def _end_of_lines(file: BinaryIO, size: int) -> int:
+    # From the end on: what lies before the last line may be gigabytes.
+    while size > 0:
+        begin = max(0, size - _BLOCK)
+        file.seek(begin)
+        found = file.read(size - begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        size = begin
+    return 0
+
+
 def read_from(
-    path: Path, offset: int, limit: int = 1 << 20, *, profiles: bool = True
+    path: Path, offset: int, limit: int = 1 << 20, without: tuple[bytes, ...] = ()
 ) -> tuple[list[Record], int]:
     """Read whole records from a byte offset on.
 
@@ -147,8 +163,7 @@ def read_from(
         path: the journal.
         offset: where a record begins.
         limit: about how many bytes to read at most; at least one record is read.
-        profiles: whether those of norms over time are among them; of a long sequence they are most
-            of a journal.
+        without: how lines begin that are passed over, and not parsed.
 
     Returns:
         The records, and the offset behind the last of them.
@@ -162,7 +177,7 @@ def read_from(
         for line in file:
             if not line.endswith(b"\n"):
                 break
-            if profiles or not line.startswith(_PROFILE):
+            if not line.startswith(without):
                 records.append(_record_of(line, path, offset))
             offset += len(line)
             limit -= len(line)
@@ -204,11 +219,15 @@ def forget_after(path: Path, step: int) -> None:
             file.writelines(_line(record).decode() for record in kept)
 
 
-def read_all(path: Path) -> Iterator[Record]:
-    """Read every whole record of a journal; none where there is no file."""
-    offset = 0
-    while path.is_file():
-        records, offset = read_from(path, offset)
-        if not records:
-            return
+def read_all(path: Path, without: tuple[bytes, ...] = ()) -> Iterator[Record]:
+    """Read every whole record of a journal; none where there is no file.
+
+    Args:
+        path: the journal.
+        without: see `read_from`.
+    """
+    offset, end = -1, 0
+    while path.is_file() and end > offset:
+        offset = end
+        records, end = read_from(path, offset, without=without)
         yield from records

@@ -1,99 +1,31 @@
-"""Read records back, check a store beforehand, deliver what was left behind."""
+"""Find runs, check a store beforehand, deliver what was left behind."""
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
-from rnnexp.tracking.files import CURSOR, RUN, claimed, read_json
+from rnnexp.tracking.files import CURSOR, RUN, claimed, id_in, read_json
 from rnnexp.tracking.forward import Forwarder
-from rnnexp.tracking.journal import FILE, cut_torn_tail, read_all, read_from
+from rnnexp.tracking.journal import FILE, cut_torn_tail, read_from
 from rnnexp.tracking.provenance import config_hash
+from rnnexp.tracking.read_back import check_run
 from rnnexp.tracking.records import Record, milliseconds
 from rnnexp.tracking.service import add_artifact, delivered
-from rnnexp.tracking.sqlite_points import DELETED, SQLITE, is_deleted
+from rnnexp.tracking.sqlite_points import DELETED, SQLITE, is_deleted, kept_in
+from rnnexp.tracking.stores import Stores
+from rnnexp.tracking.walk import files_named
+
+if TYPE_CHECKING:
+    from rnnexp.tracking.mlflow_store import MlflowStore
 
 ID_BEGINNING = 4
 """So many characters of a run's id may stand for it; fewer stand for none."""
 LATEST = "latest"
 """Stands for the run that has written to its record last."""
 _SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one of the processes that have worked at a run has begun with.
-
-    Args:
-        params: its flattened config.
-        tags: those of its beginning.
-    """
-
-    params: dict[str, str]
-    tags: dict[str, str]
-
-
-@dataclass
-class RunRecord:
-    """A journal read back.
-
-    Args:
-        name: the run's name.
-        params: its flattened config.
-        tags: all tags, the latest value of each.
-        metrics: key to (step, value) pairs in the order they were logged.
-        profiles: layer to (step, norm of dL/dh_t over t) pairs.
-        status: how it ended; None while it runs, or if it was killed.
-        reason: why it did not finish.
-        run_id: MLflow's id, once the store has named it.
-        parts: one, and one more for each time that the run was resumed.
-    """
-
-    name: str = ""
-    params: dict[str, str] = field(default_factory=dict[str, str])
-    tags: dict[str, str] = field(default_factory=dict[str, str])
-    metrics: dict[str, list[tuple[int, float]]] = field(
-        default_factory=dict[str, list[tuple[int, float]]]
-    )
-    profiles: dict[str, list[tuple[int, list[float]]]] = field(
-        default_factory=dict[str, list[tuple[int, list[float]]]]
-    )
-    status: str | None = None
-    reason: str | None = None
-    run_id: str | None = None
-    parts: list[Part] = field(default_factory=list[Part])
-
-
-def load_run(folder: Path) -> RunRecord:
-    """Read the journal of a run.
-
-    Raises:
-        StoreError: the folder holds none.
-    """
-    check_run(folder)
-    run = RunRecord(run_id=id_in(folder))
-    for record in read_all(folder / FILE):
-        if _begins_anew(record):  # another run in the same folder: the earlier one is over
-            run = RunRecord(run_id=run.run_id)
-        _add(run, record)
-    return run
-
-
-def check_run(folder: Path) -> None:
-    """Refuse a folder that is not one of a run.
-
-    Raises:
-        StoreError: it holds no journal.
-    """
-    if not (folder / FILE).is_file():
-        raise StoreError(f"{folder} is no run: it has no {FILE}.")
-
-
-def id_in(folder: Path) -> str | None:
-    """Give the id that the store has given the run of a folder, if it has; two files know it."""
-    known = (read_json(folder / name, needed=False).get("run_id") for name in (RUN, CURSOR))
-    return next(filter(None, known), None)
 
 
 def find_run(run_id: str, outputs: Path) -> Path | None:
@@ -110,7 +42,7 @@ def find_run(run_id: str, outputs: Path) -> Path | None:
         return _latest(outputs)
     if len(run_id) < ID_BEGINNING:
         return None
-    files = sorted(outputs.rglob(RUN), key=lambda file: file.stat().st_mtime)
+    files = sorted(files_named(RUN, outputs), key=lambda file: file.stat().st_mtime)
     known = {id_in(file.parent) or "": file.parent for file in files}
     found = [known_id for known_id in known if known_id.startswith(run_id)]
     if len(found) > 1:
@@ -122,7 +54,9 @@ def find_run(run_id: str, outputs: Path) -> Path | None:
 
 
 def _latest(outputs: Path) -> Path | None:
-    journals = sorted(outputs.rglob(FILE), key=lambda file: file.stat().st_mtime, reverse=True)
+    journals = sorted(
+        files_named(FILE, outputs), key=lambda file: file.stat().st_mtime, reverse=True
+    )
     for journal in journals:
         start = _start_of(journal)
         if start and not start.get("compared"):  # or it is that of a sweep
@@ -158,13 +92,41 @@ def _start_of(journal: Path) -> Record | None:
     return next(iter(read_from(journal, 0, limit=1)[0]), None)
 
 
-def sync(folder: Path, uri: str | None = None, root: Path | None = None) -> str:
+def complete_in_files(folders: Iterable[Path], uri: str | None = None) -> set[Path]:
+    """Find the runs whose whole record is in a store in a file; each store is asked once.
+
+    Args:
+        folders: of runs.
+        uri: as in `sync`.
+    """
+    stored: dict[str, dict[Path, str]] = {}
+    for folder in folders:
+        with suppress(DamagedError):  # said when it is delivered
+            own = store_of(folder)
+            cursor = _cursor_of(uri, own)
+            run_id = read_json(folder / cursor, needed=False).get("run_id")
+            if own and run_id and delivered(folder, cursor):
+                stored.setdefault(uri or own, {})[folder] = str(run_id)
+    found = set[Path]()
+    for store, runs in stored.items():
+        kept = kept_in(store, runs.values())
+        found |= {folder for folder, run_id in runs.items() if run_id in kept}
+    return found
+
+
+def sync(
+    folder: Path,
+    uri: str | None = None,
+    root: Path | None = None,
+    stores: Stores | None = None,
+) -> str:
     """Deliver what a run left behind, each point once.
 
     Args:
         folder: the run's folder.
         uri: another store than the run's own; it gets the whole run.
         root: folder for the artifacts of a new experiment; None takes the one that was recorded.
+        stores: of the command, which leaves them; None opens one for this run.
 
     Returns:
         What was done, in words; a run whose process is still at work is left alone.
@@ -172,10 +134,10 @@ def sync(folder: Path, uri: str | None = None, root: Path | None = None) -> str:
     Raises:
         StoreError: the store cannot be used; StoreAwayError where it does not answer.
     """
-    with claimed(folder / FILE) as free:
+    with claimed(folder / FILE) as free, Stores() as own:
         if free is False:
             return "left alone, its process is still at work"
-        return _sync(folder, uri, root, is_over=free is True)
+        return _sync(folder, uri, root, stores or own, is_over=free is True)
 
 
 def add_artifacts(folder: Path, files: Iterable[Path], where: str, root: Path | None = None) -> str:
@@ -201,16 +163,20 @@ def add_artifacts(folder: Path, files: Iterable[Path], where: str, root: Path | 
     return sync(folder, root=root)
 
 
-def _sync(folder: Path, uri: str | None, root: Path | None, is_over: bool) -> str:
+def _cursor_of(uri: str | None, own: str | None) -> str:
+    return CURSOR if uri in (None, own) else f"cursor-{config_hash({'uri': uri})}.json"
+
+
+def _sync(folder: Path, uri: str | None, root: Path | None, stores: Stores, is_over: bool) -> str:
     own = store_of(folder)
     if own is None:
         return "empty, nothing to deliver"
-    cursor = CURSOR if uri in (None, own) else f"cursor-{config_hash({'uri': uri})}.json"
+    cursor = _cursor_of(uri, own)
     check_store(uri or own)
     if is_over:
         cut_torn_tail(folder / FILE)
     try:
-        return _deliver(folder, uri or own, cursor, root, is_over)
+        return _deliver(folder, stores.at(uri or own), cursor, root, is_over)
     except DamagedError:
         raise
     except Exception as error:
@@ -226,10 +192,9 @@ def is_away(error: BaseException) -> bool:
     return is_http or (inner is not None and is_away(inner))
 
 
-def _deliver(folder: Path, uri: str, cursor: str, root: Path | None, is_over: bool) -> str:
-    from rnnexp.tracking.mlflow_store import MlflowStore  # seconds, and seldom needed
-
-    store = MlflowStore(uri)
+def _deliver(
+    folder: Path, store: "MlflowStore", cursor: str, root: Path | None, is_over: bool
+) -> str:
     known = read_json(folder / cursor, needed=False).get("run_id")
     # The cursor says what the store was given, not what it has kept: its file may be another now.
     lost = known is not None and not store.has_run(known)
@@ -271,27 +236,3 @@ def check_store(uri: str, experiment: str | None = None) -> None:
         raise StoreError(f"tracking.uri={uri}: {target.resolve()} cannot be written.")
     if experiment is not None and is_deleted(path, experiment):
         raise StoreError(f"tracking.uri={uri}: {DELETED.format(experiment)}")
-
-
-def _begins_anew(record: Record) -> bool:
-    return record["kind"] == "start" and record["run_id"] is None and not record.get("continues")
-
-
-def _add(run: RunRecord, record: Record) -> None:
-    kind = record["kind"]
-    if kind == "start":
-        run.status, run.reason = None, None
-        run.name, run.params, run.tags = record["name"], record["params"], dict(record["tags"])
-        run.parts.append(Part(record["params"], record["tags"]))
-    elif kind == "tags":
-        run.tags |= record["values"]
-    elif kind == "end":
-        run.status, run.reason = record["status"], record["reason"]
-    else:
-        _add_figures(run, record)
-
-
-def _add_figures(run: RunRecord, record: Record) -> None:
-    places = {"profile": run.profiles, "metrics": run.metrics}
-    for key, value in record["values"].items() if record["kind"] in places else ():
-        places[record["kind"]].setdefault(key, []).append((record["step"], value))

@@ -104,6 +104,11 @@ class MlflowStore:
             metrics = [Metric(*point) for point in points[begin : begin + _POINTS]]
             self._client.log_batch(run_id, metrics=metrics)
 
+    @property
+    def keeps_once(self) -> bool:
+        """Whether points are written by `SqlitePoints`, which ignores what the tables have."""
+        return self._points is not None
+
     def steps_of(self, run_id: str, key: str) -> set[tuple[int, int]]:
         """Ask for step and time of all points of a metric."""
         history = self._client.get_metric_history(run_id, _allowed(key))

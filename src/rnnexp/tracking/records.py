@@ -72,8 +72,12 @@ def metrics_record(values: Mapping[str, float], step: int, now: int) -> Record:
 
 
 def profile_record(values: Mapping[str, Sequence[float]], step: int) -> Record:
-    """Make the record of norms over time at a step; it stays in the journal."""
-    return {"kind": "profile", "step": step, "values": {k: list(v) for k, v in values.items()}}
+    """Make the record of norms over time at a step; it stays in the journal.
+
+    Nine digits are all that float32 holds, and half of what a float takes as text.
+    """
+    short = {key: [float(f"{norm:.9g}") for norm in norms] for key, norms in values.items()}
+    return {"kind": "profile", "step": step, "values": short}
 
 
 def tags_record(values: Mapping[str, str]) -> Record:

@@ -54,8 +54,8 @@ class RunLog:
     ) -> None:
         self.folder = folder
         self._turn = turn or (lambda: None)
-        self._journal = JournalWriter(folder, background, turn)
         earlier = _earlier(folder) if header.continues else _Earlier()
+        self._journal = JournalWriter(folder, background, turn)
         self.key = earlier.key or uuid.uuid4().hex
         self._recorded, self._profiled = earlier.steps, earlier.profiles
         self.seconds_before = earlier.milliseconds / 1000

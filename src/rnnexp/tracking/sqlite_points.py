@@ -10,7 +10,7 @@ import json
 import math
 import sqlite3
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,20 @@ def sweeps_in(path: Path, most: int) -> list[tuple[str, str, str, str]]:
     """
     found = _asked(path, asked, TAG, most)
     return [(str(name), str(number), str(run), order_of(view)) for name, number, run, view in found]
+
+
+def kept_in(uri: str, ids: Iterable[str]) -> set[str]:
+    """Tell which runs a store in a file has, be they deleted in its UI.
+
+    Args:
+        uri: the store; a server is not asked.
+        ids: of the runs.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or not path.is_file():
+        return set()
+    asked = "SELECT run_uuid FROM runs WHERE run_uuid IN (SELECT value FROM json_each(?))"
+    return {str(row[0]) for row in _asked(path, asked, json.dumps(list(ids)))}
 
 
 def lost_from(uri: str, ids: Collection[str]) -> set[str]:

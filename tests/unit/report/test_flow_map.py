@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rnnexp.errors import ConfigError
-from rnnexp.report.flow_map import COLUMNS, draw_flow_map
+from rnnexp.report.flow_map import COLUMNS, ROWS, draw_flow_map
 
 N, T = 50, 30
 
@@ -83,6 +83,21 @@ def test_a_spike_survives_thinning(tmp_path: Path) -> None:
     assert len(rows) <= COLUMNS
     assert max(row[1] for row in rows) == 1e6
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+
+
+def test_a_spike_survives_among_many_time_steps(tmp_path: Path) -> None:
+    norms_NT = np.full((3, 10 * ROWS + 7), 0.5)
+    norms_NT[1, 1234] = 1e6
+    norms_NT[2] = math.nan
+    _, numbers = draw_flow_map([1, 2, 3], norms_NT, tmp_path / "f.png")
+    header, *_ = numbers.read_text().splitlines()
+    names = header.split(",")
+    assert len(names) <= ROWS + 1
+    assert (names[1], names[2], names[-1]) == ("t1-11", "t12-22", "t10000-10007")
+    first, second, third = rows_of(numbers)
+    assert first[1:] == [0.5] * (len(names) - 1)
+    assert second[names.index("t1233-1243")] == max(second) == 1e6
+    assert np.isnan(third[1:]).all()
 
 
 def test_numbers_are_those_given(tmp_path: Path) -> None:

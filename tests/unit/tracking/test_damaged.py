@@ -1,19 +1,21 @@
 """Damaged cursors and journals: each point arrives once all the same, or the damage is said."""
 
 import json
+import math
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from rnnexp.errors import DamagedError
-from rnnexp.tracking import forward, sync
+from rnnexp.tracking import RunLog, forward, sync
 from rnnexp.tracking.files import CURSOR, read_json, write_json
 from rnnexp.tracking.forward import Forwarder
 from rnnexp.tracking.journal import FILE, read_from
+from rnnexp.tracking.mlflow_store import MlflowStore
 from rnnexp.tracking.service import delivered
 
-from .study import record_run
+from .study import header_of, record_run, runs_in, steps_in
 from .test_forward import MemoryStore, _record, _steps
 
 CURSORS = {
@@ -42,6 +44,39 @@ def test_with_a_damaged_cursor_the_store_is_asked(
     Forwarder(tmp_path, store).drain()
     assert _steps(store) == list(range(50))
     assert delivered(tmp_path)
+
+
+def test_without_a_cursor_a_store_is_asked_once_a_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forward, "read_from", partial(read_from, limit=500))
+    _record(tmp_path, 50, keys=("loss", "norm"))
+    store = MemoryStore()
+    Forwarder(tmp_path, store).drain()
+    assert store.asked == []
+    (tmp_path / CURSOR).unlink()
+    again = Forwarder(tmp_path, store)
+    again.drain()
+    assert sorted(store.asked) == ["loss", "norm"]
+    assert _steps(store) == _steps(store, "norm") == list(range(50))
+    assert not again._stored, "what it has is not kept for longer than it is needed"
+
+
+def test_a_store_in_a_file_is_not_asked_what_it_has(
+    tmp_path: Path, store: MlflowStore, client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = RunLog(tmp_path, header_of(), "sqlite:///x.db", None)
+    values = [0.1, math.nan, math.inf, -math.inf, 1e-320]
+    for step, value in enumerate(values):
+        log.metrics({"loss": value}, step)
+    log.end("FINISHED")
+    Forwarder(tmp_path, store).drain()
+    (tmp_path / CURSOR).unlink()
+    monkeypatch.setattr(store, "steps_of", lambda *_: pytest.fail("it was asked"))
+    Forwarder(tmp_path, store).drain()
+    (run,) = runs_in(client)
+    assert steps_in(client, run.info.run_id, "loss") == list(range(len(values)))
+    assert run.data.metrics["loss"] == values[-1]
 
 
 def test_a_shorter_journal_that_was_put_back_is_delivered(

@@ -22,8 +22,11 @@ class AwayError(Exception):
 class MemoryStore:
     """Keep everything as given, duplicates too; calls fail before or after they took effect."""
 
+    keeps_once = False
+
     def __init__(self) -> None:
         self.points: list[Point] = []
+        self.asked: list[str] = []
         self.tags: dict[str, str] = {}
         self.keys: list[str] = []
         self.ended: list[str] = []
@@ -54,6 +57,7 @@ class MemoryStore:
             self._call(lambda piece=piece: self.points.extend(piece))
 
     def steps_of(self, run_id: str, key: str) -> set[tuple[int, int]]:
+        self.asked.append(key)
         return {(step, time) for name, _, time, step in self.points if name == key}
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from io import StringIO
 from pathlib import Path
 
@@ -241,6 +242,27 @@ def test_kill_leaves_a_readable_journal(start_python, tmp_path: Path) -> None:
     numbers = _numbers(tmp_path / FILE)
     assert len(numbers) >= 500
     assert numbers == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize("torn", ["", "x" * 10, "x" * 200_000])
+def test_of_a_long_file_its_end_is_read(tmp_path: Path, torn: str) -> None:
+    file = tmp_path / "cliffs.jsonl"
+    with file.open("w") as lines:
+        lines.truncate(50_000_000)  # of zeros, which take no room
+        lines.seek(0, os.SEEK_END)
+        lines.write("\n" + torn)
+    tracemalloc.start()
+    append_line(file, "{}")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000, "bytes"
+    assert file.stat().st_size == 50_000_000 + len("\n{}\n")
+
+
+def test_a_file_of_half_a_line_is_emptied(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("x" * 200_000)
+    cut_torn_tail(tmp_path / FILE)
+    assert (tmp_path / FILE).read_bytes() == b""
 
 
 def test_lines_of_later_steps_are_forgotten(tmp_path: Path) -> None:

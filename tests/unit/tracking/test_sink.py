@@ -28,6 +28,8 @@ class Shelf:
         self.tags: dict[str, dict[str, str]] = {}
         self.tried: list[str] = []
 
+    keeps_once = False
+
     def open_run(self, start) -> str:
         self.tags[start["name"]] = {}
         return start["name"]

@@ -23,7 +23,8 @@ from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, deliver_rest
 from rnnexp.app.run.threads import THREADS_TAG, take_threads_of
 from rnnexp.report.table import summary_line
-from rnnexp.tracking import RunRecord, Tracking, check_store, load_run
+from rnnexp.tracking import RunRecord, Tracking, check_store, head_of, load_run
+from rnnexp.tracking.files import id_in
 from rnnexp.training.interrupt import Stopped, StopRequest
 
 Figures = dict[tuple[str, int], float]
@@ -133,7 +134,7 @@ def _versions(old: RunRecord, new: RunRecord) -> str:
 
 def _names(run: Path) -> list[str]:
     # The store may have named the run since a rerun of it was begun.
-    run_id = load_run(run).run_id
+    run_id = id_in(run)
     return [*([run_id] if run_id else []), str(run.resolve())]
 
 
@@ -142,7 +143,7 @@ def left_behind(names: list[str]) -> Lease | None:
     journals = Path(OUTPUTS).glob(f"*/*{_MARK}*/{JOURNAL}")
     for journal in sorted(journals, key=lambda file: file.stat().st_mtime, reverse=True):
         folder = journal.parent
-        if not _was_stopped(folder) or load_run(folder).tags.get(RERUN_OF) not in names:
+        if not _was_stopped(folder) or head_of(folder).tags.get(RERUN_OF) not in names:
             continue
         lease = acquire(folder)
         if lease is not None and _was_stopped(folder):  # still: another may have gone on meanwhile

@@ -8,7 +8,7 @@ from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.jobs.store import follow, root_beside
 from rnnexp.app.sweep.unwritten import SWEEP_SUMMARY, name_late
 from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
-from rnnexp.tracking import store_of, sync
+from rnnexp.tracking import Stores, complete_in_files, files_named, store_of, sync
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -17,14 +17,17 @@ def main(command: str, arguments: list[str]) -> int:
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
     parser.add_argument("--uri", help="deliver to this store instead of the run's own")
     args = parser.parse_args(arguments)
-    found = {f.parent for root in args.folders for f in root.rglob("journal.jsonl")}
+    found = {file.parent for file in files_named("journal.jsonl", *args.folders)}
     # Sweeps come last: their summaries name the runs of their jobs.
     runs = sorted(found, key=lambda folder: ((folder / SWEEP_SUMMARY).is_file(), folder))
     if not runs:
         raise ConfigError(f"No run in {', '.join(map(str, args.folders))}.")
     for uri in _stores_of(runs) if args.uri is None else {args.uri}:
         follow(uri)
-    left = _deliver(runs, args.uri)
+    # A summary may have something to add.
+    complete = complete_in_files((f for f in runs if not (f / SWEEP_SUMMARY).is_file()), args.uri)
+    with Stores() as stores:
+        left = _deliver(runs, complete, args.uri, stores)
     if left:
         raise StoreError(
             f"{left} of {len(runs)} runs are not delivered, for the reasons above. "
@@ -41,27 +44,28 @@ def _stores_of(runs: Sequence[Path]) -> set[str]:
     return stores
 
 
-def _deliver(runs: Sequence[Path], uri: str | None) -> int:
+def _deliver(runs: Sequence[Path], complete: set[Path], uri: str | None, stores: Stores) -> int:
     """Deliver runs one after the other, each on a line; return how many were not."""
     left, away = 0, set[str | None]()
     for folder in runs:
         print(f"{folder}: ", end="", flush=True)  # beforehand: a store may take its time
         try:
-            print(_deliver_one(folder, uri, away))
+            done = folder in complete
+            print("complete already" if done else _deliver_one(folder, uri, stores, away))
         except StoreError as error:
             print(f"not delivered: {error}")
             left += 1
     return left
 
 
-def _deliver_one(folder: Path, uri: str | None, away: set[str | None]) -> str:
+def _deliver_one(folder: Path, uri: str | None, stores: Stores, away: set[str | None]) -> str:
     store = uri or store_of(folder)
     if store in away:
         raise StoreError(f"{store} does not answer, see above")
     if uri is None:
         name_late(folder)
     try:
-        return sync(folder, uri, root_beside(store) if store else None)
+        return sync(folder, uri, root_beside(store) if store else None, stores)
     except StoreAwayError:
         away.add(store)
         raise

@@ -12,8 +12,8 @@ _CHECKPOINTS, _COPIES = 5, 4
 and two moments of the optimizer."""
 _STEP_BYTES, _STORED_BYTES = 500, 2500
 """Of a step: a line of the journal and of `norms.csv`; eight figures in a store that is here."""
-_NORM_BYTES = 60
-"""Of ||dL/dh_t|| at one t: in the journal, and twice in `flow.csv`."""
+_NORM_BYTES = 40
+"""Of ||dL/dh_t|| at one t: 16 in the journal, and twice 12 in `flow.csv`."""
 _RUN_BYTES = 1 << 20
 """Config, pictures, logs."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rnnexp.app.run.resume import JOURNAL, Origin
 from rnnexp.app.run.threads import THREADS_TAG
-from rnnexp.tracking import load_run
+from rnnexp.tracking import head_of
 from rnnexp.training.schedule_length import LENGTHS
 
 _DEVICES = "trainer.devices"
@@ -29,7 +29,7 @@ def changes_since(origin: Origin | None, now: Mapping[str, str]) -> list[str]:
     folder = _folder_of(origin)
     if folder is None:
         return []
-    run = load_run(folder)
+    run = head_of(folder)
     then = {**run.params, **run.tags}
     keys = [key for key in sorted(now) if key.startswith(_MATTER) and key in then]
     return [_words(key, then[key], now[key]) for key in keys if then[key] != now[key]]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import RunRecord, is_outside_identity, load_run, provenance
+from rnnexp.tracking import RunRecord, head_of, is_outside_identity, provenance
 from rnnexp.training.checkpoints import steps_done
 
 _GROWN = 1e-2
@@ -32,7 +32,7 @@ def first_weights(folder: Path) -> Path | None:
     Raises:
         ConfigError: it is not there any more, or it is damaged.
     """
-    begun = begun_from(load_run(folder))
+    begun = begun_from(head_of(folder))
     if begun is not None and steps_done(begun) is None:
         raise ConfigError(f"The run began with {begun}, which is gone or damaged. Put it back.")
     return begun

@@ -12,10 +12,11 @@ from hydra.core.override_parser.types import Override
 
 from rnnexp.app.config.overrides import parse, quoted
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import LATEST, find_run, load_run
-from rnnexp.tracking.files import RUN
-from rnnexp.tracking.journal import read_all
-from rnnexp.tracking.lookup import check_run, first_tags_of, id_in
+from rnnexp.tracking import LATEST, find_run, head_of
+from rnnexp.tracking.files import RUN, id_in
+from rnnexp.tracking.journal import FIGURES, read_all
+from rnnexp.tracking.lookup import first_tags_of
+from rnnexp.tracking.read_back import check_run
 from rnnexp.training.checkpoints import find_checkpoint
 
 OUTPUTS, JOURNAL, CONFIG_FILE = "outputs", "journal.jsonl", "config.yaml"
@@ -115,7 +116,7 @@ def check_begun(folder: Path) -> None:
     """
     if (folder / CONFIG_FILE).is_file() or not (folder / JOURNAL).is_file():
         return
-    tags = load_run(folder).tags
+    tags = head_of(folder).tags
     if "rnnexp.sweep.jobs" in tags:  # the record of a whole sweep, which has no config of its own
         return
     if _had_config(folder):
@@ -132,7 +133,7 @@ def check_begun(folder: Path) -> None:
 
 def _had_config(folder: Path) -> bool:
     # Put on record as soon as it is written. The summary of a run that was stopped before has it.
-    records = read_all(folder / JOURNAL)
+    records = read_all(folder / JOURNAL, FIGURES)
     return any(r["kind"] == "artifact" and r["path"] == CONFIG_FILE for r in records)
 
 

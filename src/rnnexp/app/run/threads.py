@@ -6,7 +6,7 @@ import torch
 
 from rnnexp.app.config.build import Plan
 from rnnexp.app.jobs.folder import Frozen, is_frozen
-from rnnexp.tracking import load_run
+from rnnexp.tracking import head_of
 
 THREADS_TAG = "rnnexp.threads"
 """Tag of a record: the threads of each of its processes."""
@@ -32,7 +32,7 @@ def take_threads_of(earlier: Path, plan: Plan) -> None:
         earlier: that one's folder.
         plan: the run's; a number of threads in it is set later, and wins.
     """
-    number = load_run(earlier).tags.get(THREADS_TAG)
+    number = head_of(earlier).tags.get(THREADS_TAG)
     if number is None and is_frozen(earlier):  # its record is older than the tag
         number = Frozen.read(earlier).threads
     if number is not None:

@@ -14,8 +14,7 @@ from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.definition import default_name
 from rnnexp.report.table import differing
 from rnnexp.tracking import lost_from
-from rnnexp.tracking.files import read_json
-from rnnexp.tracking.lookup import id_in
+from rnnexp.tracking.files import id_in, read_json
 from rnnexp.tracking.outcome import Outcome
 
 NOT_RUN = "not run"

@@ -10,7 +10,7 @@ from rnnexp.app.sweep.items import NOT_RUN, Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.unwritten import write_summary
 from rnnexp.tracking import Tracking, add_artifact
-from rnnexp.tracking.lookup import id_in
+from rnnexp.tracking.files import id_in
 
 _POLL_SECONDS = 0.1
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from rnnexp.app.jobs.lease import at_work_in
 from rnnexp.tracking import add_artifact
-from rnnexp.tracking.files import write_json
-from rnnexp.tracking.lookup import id_in
+from rnnexp.tracking.files import id_in, write_json
 from rnnexp.tracking.outcome import Outcome
 
 SWEEP_SUMMARY = "sweep_summary.json"

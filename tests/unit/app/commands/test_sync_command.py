@@ -2,14 +2,18 @@
 
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from rnnexp.__main__ import run
 from rnnexp.app.commands.sync import main
-from rnnexp.tracking import RunHeader, RunLog
+from rnnexp.tracking import RunHeader, RunLog, mlflow_store
+from rnnexp.tracking.files import RUN, read_json
+from rnnexp.tracking.mlflow_store import MlflowStore
 
 FOLDERS = ("run1", "run2", "run3")
 RETRIES, TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -67,7 +71,7 @@ def test_a_run_is_named_before_its_store_is_asked(
     _record_runs(*["http://127.0.0.1:9"] * 3)
     said: list[str] = []
 
-    def note(folder: Path, uri: str | None, root: Path | None) -> str:
+    def note(folder: Path, uri: str | None, root: Path | None, stores: object) -> str:
         said.append(capsys.readouterr().out)
         return "delivered"
 
@@ -76,6 +80,61 @@ def test_a_run_is_named_before_its_store_is_asked(
     monkeypatch.setenv(TIMEOUT, "3")
     assert main("sync", list(FOLDERS)) == 0
     assert said == ["run1: ", "delivered\nrun2: ", "delivered\nrun3: "]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done with stores: each is opened, and closed."""
+    done: list[str] = []
+
+    class Told(MlflowStore):
+        def __init__(self, uri: str) -> None:
+            done.append("opened")
+            super().__init__(uri)
+
+        def close(self) -> None:
+            done.append("closed")
+            super().close()
+
+    monkeypatch.setattr(mlflow_store, "MlflowStore", Told)
+    return done
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_store_is_opened_once_and_not_for_what_it_has(
+    workdir: Path,
+    store_uri: str,
+    opened: list[str],
+    capsys: pytest.CaptureFixture[str],
+    other: bool,
+) -> None:
+    command = ["sync", *FOLDERS, *(["--uri", store_uri] if other else [])]
+    _record_runs(*(["sqlite:///none.db"] if other else [store_uri]) * 3)
+    assert run(command) == 0
+    assert opened == ["opened", "closed"]
+    assert run(command) == 0
+    assert opened == ["opened", "closed"]
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"{folder}: delivered" for folder in FOLDERS),
+        *(f"{folder}: complete already" for folder in FOLDERS),
+    ]
+
+
+def test_what_a_store_has_lost_of_complete_runs_is_delivered_again(
+    workdir: Path, store_uri: str, opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _record_runs(*[store_uri] * 3)
+    assert run(["sync", *FOLDERS]) == 0
+    lost = read_json(Path("run2", RUN))["run_id"]
+    with closing(sqlite3.connect(store_uri.removeprefix("sqlite:///"))) as file, file:
+        for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+            file.execute(f"DELETE FROM {table} WHERE run_uuid = ?", (lost,))
+    capsys.readouterr()
+    assert run(["sync", *FOLDERS]) == 0
+    assert opened == ["opened", "closed"] * 2
+    one, two, three = capsys.readouterr().out.splitlines()
+    assert (one, three) == ("run1: complete already", "run3: complete already")
+    assert two == "run2: delivered again, for the store no longer had it"
 
 
 def test_a_project_that_was_moved_is_told_of_once(

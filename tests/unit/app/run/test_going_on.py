@@ -23,7 +23,7 @@ from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import JOURNAL, locate, with_earlier_overrides
 from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import Journals, lookup
+from rnnexp.tracking import Journals, read_back
 from rnnexp.tracking.files import CURSOR, RUN, write_json
 from rnnexp.tracking.journal import read_all
 from rnnexp.training.interrupt import StopRequest
@@ -227,7 +227,7 @@ def test_what_can_go_on_passes(words: tuple[str, ...], earlier: Path) -> None:
 def test_no_more_of_a_record_is_read_than_its_beginning(
     earlier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "read_all", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(read_back, "read_all", lambda path, _: pytest.fail(f"{path} was read"))
     words = with_earlier_overrides(["resume=run"])
     plan = check_jobs(words, multirun=False, config_dir=None)[0].plan
     check_resumes([plan], multirun=False)

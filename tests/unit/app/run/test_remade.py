@@ -13,7 +13,7 @@ from rnnexp.app.run.resume import Origin, locate, origin_of
 from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals, RunRecord, load_run
-from rnnexp.tracking.lookup import Part
+from rnnexp.tracking.read_back import Part
 from rnnexp.training.interrupt import StopRequest
 
 WORDS = ["task=copy_memory", "task.length=5", "task.copied=3", "cell=elman", "cell.hidden_size=4"]

@@ -12,9 +12,8 @@ from rnnexp.app.run.patience import Patience
 from rnnexp.app.sweep import named
 from rnnexp.app.sweep.named import name_runs
 from rnnexp.app.sweep.sweep import Sweep
-from rnnexp.tracking.files import RUN, write_json
+from rnnexp.tracking.files import RUN, id_in, write_json
 from rnnexp.tracking.journal import read_all
-from rnnexp.tracking.lookup import id_in
 
 from .test_several_commands import command
 
