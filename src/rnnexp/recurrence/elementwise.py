@@ -19,7 +19,7 @@ from rnnexp.recurrence.unseen import UnseenReads
 
 _ROWS = (11, 13, 17)
 """How many rows it is tried on: the first number by which no other axis can be mistaken."""
-_LOOKS = frozenset(("_local_scalar_dense", "equal", "is_nonzero", "nonzero"))
+LOOKS = frozenset(("_local_scalar_dense", "equal", "is_nonzero", "nonzero"))
 """What gives Python a value to branch on."""
 _MOVES = frozenset(
     """
@@ -90,7 +90,7 @@ class _Operators(TorchDispatchMode):
         of_data = [t for t in _tensors((args, kwargs)) if id(t) in self._data]
         if torch.Tag.nondeterministic_seeded in func.tags:  # of whatever it draws the form
             self.reason = self.reason or f"it draws random numbers{_place(self._cell)}"
-        if _name_of(func) in _LOOKS:
+        if name_of(func) in LOOKS:
             self.reason = self.reason or self._looks()
         elif of_data:
             self._data |= {id(tensor): tensor for tensor in _tensors(result)}
@@ -98,7 +98,7 @@ class _Operators(TorchDispatchMode):
         return result
 
     def _against(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
-        name = _name_of(func)
+        name = name_of(func)
         along_gates = name in _ALONG and self._is_of_gates(name, args, kwargs)
         if torch.Tag.pointwise in func.tags or name in _MOVES or along_gates:
             return None
@@ -121,7 +121,8 @@ class _Operators(TorchDispatchMode):
         return shape[axis] == self._rows or (shape[axis] == self._cell.hidden_size and not between)
 
 
-def _name_of(func: Any) -> str:
+def name_of(func: Any) -> str:
+    """Name an operator without its namespace and overload."""
     return func._schema.name.rpartition("::")[2]  # type: ignore[no-any-return]
 
 

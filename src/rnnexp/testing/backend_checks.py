@@ -6,7 +6,7 @@ from torch import Tensor
 from rnnexp.cells import Cell, PointwiseCell
 from rnnexp.recurrence import BACKENDS, Trace, unroll
 from rnnexp.recurrence.backends import reason_against
-from rnnexp.testing.batch_checks import BATCH_CHECKS
+from rnnexp.testing.batch_checks import keep_rows_apart
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
 from rnnexp.testing.subject import B, CellSubject, I, T, gradients, random_state, run_all
 from rnnexp.types import State
@@ -37,20 +37,14 @@ def _repeats(subject: CellSubject) -> None:
         raise DoesNotApplyError("its outputs change from call to call")
 
 
-def _keeps_rows_apart(subject: CellSubject) -> None:
-    # Else what a backend gives, which calls it on other numbers of rows, is not what a step gives.
-    for check in BATCH_CHECKS:
-        try:
-            check.run(subject)
-        except BrokenError as broken:
-            raise DoesNotApplyError(f"{check.name} fails, see there") from broken
-
-
 def _why_not_fast(subject: CellSubject, able: list[str]) -> str:
     cell = subject.make()
     if not isinstance(cell, PointwiseCell) or "pointwise" in able:
         return ""
-    return f", slowly: {reason_against('pointwise', cell)}"
+    reason = reason_against("pointwise", cell)
+    mixes = reason is not None and "mixes units" in reason
+    hint = " To run fast, make update elementwise, or, to mix units, subclass Cell."
+    return f", slowly: {reason}{hint if mixes else ''}"
 
 
 def _compare(subject: CellSubject, name: str, dtype: torch.dtype, tolerance: float) -> None:
@@ -63,7 +57,7 @@ def _compare(subject: CellSubject, name: str, dtype: torch.dtype, tolerance: flo
         scale = max(1.0, float(tensor.detach().abs().max()))
         worst = float((found[what] - tensor).detach().abs().max()) / scale
         if not worst <= tolerance:
-            _keeps_rows_apart(subject)
+            keep_rows_apart(subject)
             raise BrokenError(
                 f"backend {name} to give the {what} of step, called at each t ({dtype})",
                 f"a relative difference of {worst:.3g}",
@@ -86,7 +80,7 @@ def check_trace(subject: CellSubject) -> None:
     (unroll(cell, x, trace=trace).outputs_TBH * weight).sum().backward()
     norms = torch.stack([torch.linalg.vector_norm(grad) for grad in wanted])
     if trace.grad_norm_T is None or not torch.allclose(trace.grad_norm_T, norms, rtol=1e-9):
-        _keeps_rows_apart(subject)
+        keep_rows_apart(subject)
         raise BrokenError(
             f"||dL/dh_t|| of {[round(float(n), 6) for n in norms]}",
             f"{trace.grad_norm_T}",

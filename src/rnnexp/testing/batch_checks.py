@@ -1,9 +1,12 @@
 """The contract of a cell, promise by promise: the axes of a batch, each row of which is its own."""
 
+from collections.abc import Callable
+
 import torch
 
 from rnnexp.cells import Cell, PointwiseCell, has_own_step
-from rnnexp.testing.checks import BrokenError, Check
+from rnnexp.testing.calls import value_read
+from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
 from rnnexp.testing.subject import (
     B,
     CellSubject,
@@ -69,7 +72,39 @@ def _check_more_rows(cell: Cell, subject: CellSubject) -> None:
         check_equal(a, b[:B], 1e-12, expected, subject)
 
 
+def _or_branch(run: Callable[[CellSubject], None]) -> Callable[[CellSubject], None]:
+    """Name a branch on a tensor's value where there is one: all rows go the same way by it."""
+
+    def check(subject: CellSubject) -> None:
+        try:
+            run(subject)
+        except BrokenError as broken:
+            read = value_read(subject)
+            if read is None:
+                raise
+            raise BrokenError(broken.expected, broken.seen, read) from broken
+
+    return check
+
+
 BATCH_CHECKS: tuple[Check[CellSubject], ...] = (
-    Check("leading_axes", "further leading axes equal a loop over them", check_leading_axes),
-    Check("rows", "row b depends on row b only", check_rows),
+    Check(
+        "leading_axes",
+        "further leading axes equal a loop over them",
+        _or_branch(check_leading_axes),
+    ),
+    Check("rows", "row b depends on row b only", _or_branch(check_rows)),
 )
+
+
+def keep_rows_apart(subject: CellSubject) -> None:
+    """Refuse to judge a cell that mixes rows: on other numbers of rows it is another.
+
+    Raises:
+        DoesNotApplyError: names the check that says so.
+    """
+    for check in BATCH_CHECKS:
+        try:
+            check.run(subject)
+        except BrokenError as broken:
+            raise DoesNotApplyError(f"{check.name} fails, see there") from broken

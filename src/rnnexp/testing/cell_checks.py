@@ -3,7 +3,8 @@
 import copy
 import io
 import pickle
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,8 @@ from torch.autograd.gradcheck import GradcheckError
 
 from rnnexp.cells import Cell
 from rnnexp.options import REQUIRED
-from rnnexp.recurrence.shapes import check_recurrent_weight
 from rnnexp.testing.batch_checks import BATCH_CHECKS
+from rnnexp.testing.calls import value_read
 from rnnexp.testing.checks import (
     BrokenError,
     Check,
@@ -20,7 +21,9 @@ from rnnexp.testing.checks import (
     check_options_kept,
     check_summary,
 )
+from rnnexp.testing.jump_checks import JUMP_CHECKS
 from rnnexp.testing.repeat_checks import REPEAT_CHECKS
+from rnnexp.testing.shape_checks import check_shapes
 from rnnexp.testing.subject import B, CellSubject, I, as_leaf, check_equal, flat, random_state
 from rnnexp.types import State
 
@@ -42,64 +45,6 @@ def check_words(subject: CellSubject) -> None:
 def check_options(subject: CellSubject) -> None:
     """The constructor leaves its options alone."""
     check_options_kept(subject.entry, subject.construct)
-
-
-def check_shapes(subject: CellSubject) -> None:
-    """Any leading axes, in single and double precision: shapes and types are kept."""
-    for dtype in (torch.float32, torch.float64):
-        for cell in subject.in_each_mode(dtype):
-            check_recurrent_weight(cell)
-            for lead in ((), (B,), (2, B)):
-                _check_step(cell, lead, dtype, subject)
-
-
-def _check_step(
-    cell: Cell, lead: tuple[int, ...], dtype: torch.dtype, subject: CellSubject
-) -> None:
-    state = cell.initial_state(lead)
-    out, new = _step_of(cell, torch.randn(*lead, I, dtype=dtype), state, subject)
-    _same_form("output", out, (*lead, subject.units()), dtype, subject)
-    if len(new) != len(state):
-        raise BrokenError(
-            f"{len(state)} state tensors, as initial_state makes",
-            f"{len(new)} after a step",
-            f"Look at step (or update, num_states) of {subject.place}.",
-        )
-    for i, (before, after) in enumerate(zip(state, new, strict=True)):
-        if tuple(before.shape[: len(lead)]) != lead:
-            raise BrokenError(
-                f"state[{i}] of shape ({lead}, ...)",
-                f"{tuple(before.shape)}",
-                f"Look at initial_state of {subject.place}.",
-            )
-        _same_form(f"state[{i}]", after, tuple(before.shape), before.dtype, subject)
-
-
-def _step_of(cell: Cell, x_BI: Tensor, state: State, subject: CellSubject) -> tuple[Tensor, State]:
-    out, new = cell.step(x_BI, state)
-    if not _is_sequence(new):
-        raise BrokenError(
-            "a tuple of state tensors",
-            f"a {type(new).__name__}",
-            f"Return (h,) where there is one, from step or update of {subject.place}.",
-        )
-    return out, new
-
-
-def _is_sequence(returned: object) -> bool:
-    return isinstance(returned, (tuple, list))
-
-
-def _same_form(
-    what: str, tensor: Tensor, shape: Sequence[int], dtype: torch.dtype, subject: CellSubject
-) -> None:
-    if tuple(tensor.shape) != tuple(shape) or tensor.dtype != dtype:
-        raise BrokenError(
-            f"{what} of shape {tuple(shape)}, {dtype}",
-            f"{tuple(tensor.shape)}, {tensor.dtype}",
-            f"Select gates by unbind(-2), not by a fixed axis; make tensors like the weights. "
-            f"{subject.place}.",
-        )
 
 
 def check_device(subject: CellSubject) -> None:
@@ -243,8 +188,24 @@ def check_compiles(subject: CellSubject) -> None:
     x, state = torch.randn(B, I), random_state(cell, (B,))
     torch.compiler.reset()
     compiled = torch.compile(cell.step, backend="eager", fullgraph=True)
-    for a, b in zip(flat(compiled(x, state)), flat(cell.step(x, state)), strict=True):
+    wanted = flat(cell.step(x, state))
+    try:
+        found = flat(compiled(x, state))
+    except Exception as error:  # whatever torch raises
+        raise _not_one_graph(subject, str(error)) from error
+    for a, b in zip(found, wanted, strict=True):
         check_equal(a, b, 1e-5, "the compiled step to give the same", subject)
+
+
+def _not_one_graph(subject: CellSubject, said: str) -> BrokenError:
+    # Of torch's words, which fill a page, the first line; and the last line of the plugin in them.
+    expected = "a step that is one graph, whatever the values are"
+    read = value_read(subject)
+    if read is not None:
+        return BrokenError(expected, "another way for other values", read)
+    lines = re.findall(rf'File "{re.escape(str(subject.entry.file))}", line (\d+)', said)
+    place = f"{subject.entry.file}:{lines[-1]}" if lines else subject.place
+    return BrokenError(expected, said.partition("\n")[0], f"Look at {place}.")
 
 
 STEP_CHECKS: tuple[Check[CellSubject], ...] = (
@@ -255,6 +216,7 @@ STEP_CHECKS: tuple[Check[CellSubject], ...] = (
     Check("device", "no tensor is made on a fixed device", check_device),
     Check("gradient", "gradcheck in double precision", check_gradient, 0.5),
     *BATCH_CHECKS,
+    *JUMP_CHECKS,
     Check("clocks", "clock_states count steps and nothing else", check_clocks),
     Check("seed", "one seed, one cell", check_seed),
     Check("saved", "state_dict carries it", check_saved),

@@ -7,20 +7,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rnnexp.cells import Cell
+from rnnexp.cells import Cell, MatrixCell
 from rnnexp.errors import ConfigError
 from rnnexp.recurrence import RecurrentNetwork, Trace, unroll
 from rnnexp.testing.backend_checks import BACKEND_CHECKS
 from rnnexp.testing.checks import BrokenError, Check, DoesNotApplyError
 from rnnexp.testing.cost import multiply_adds
-from rnnexp.testing.subject import B, CellSubject, I, T, gradients, is_derived, random_state
+from rnnexp.testing.subject import (
+    B,
+    CellSubject,
+    I,
+    T,
+    gradients,
+    is_derived,
+    random_state,
+    run_all,
+)
 
 FLOW_STEPS = 200
+_GATE_STEPS = 20
+_STACKED = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+"""Parameters of a `MatrixCell` with a block of rows for each gate."""
 ADDING_STEPS, ADDING_BASELINE = 20, 1 / 6
 
 
 def check_parameters(subject: CellSubject) -> None:
-    """Every parameter has a gradient: none is left over."""
+    """Every parameter, and every gate of one, has a gradient: none is left over."""
     cell = subject.make()
     trained = {name: p for name, p in cell.named_parameters() if p.requires_grad}
     if not trained:
@@ -33,6 +45,31 @@ def check_parameters(subject: CellSubject) -> None:
             "a gradient for every parameter",
             f"none for {', '.join(idle)}",
             f"Use it, or do not make it; constants are buffers. {subject.place}.",
+        )
+    if isinstance(cell, MatrixCell):
+        _check_gates(cell, subject)
+
+
+def _check_gates(cell: MatrixCell, subject: CellSubject) -> None:
+    # Long, and with the last state: a product may be carried for some steps before it is used.
+    # Large too: a gate that is closed at the start, flatly as by a relu, opens to some inputs.
+    x = torch.randn(_GATE_STEPS, B, I, dtype=torch.float64)
+    x *= torch.logspace(0, 1, B, dtype=torch.float64).unsqueeze(-1)
+    grads = run_all(cell, x, random_state(cell, (B,)), "loop")
+    idle: dict[int, list[str]] = {}
+    for name in _STACKED:
+        grad = grads.get(f"dL/d({name})")
+        if grad is None or len(grad) % cell.hidden_size:  # not made, or made otherwise
+            continue
+        for gate, block in enumerate(grad.split(cell.hidden_size)):
+            if not block.any():
+                idle.setdefault(gate, []).append(name)
+    for gate, names in idle.items():
+        raise BrokenError(
+            "a gradient for every gate",
+            f"gate {gate} of {cell.num_gates} (counted from 0) has none in {', '.join(names)}",
+            "Is it used, and neither rounded nor detached? Use it, or state a smaller num_gates; "
+            f"num_recurrent where only the first gates have an R. Look at {subject.place}.",
         )
 
 
@@ -202,7 +239,7 @@ def check_refusals(subject: CellSubject) -> None:
 
 TIME_CHECKS: tuple[Check[CellSubject], ...] = (
     Check("refusals", "impossible sizes are refused in words", check_refusals),
-    Check("parameters", "every parameter is used", check_parameters),
+    Check("parameters", "every parameter and gate is used", check_parameters),
     Check("hidden_path", "recurs_through tells the truth", check_hidden_path),
     *BACKEND_CHECKS,
     Check("flow", "the gradient over 200 steps at initialisation", check_flow, 0.3),

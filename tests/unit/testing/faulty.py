@@ -44,6 +44,12 @@ class Detached(Sound):
         return (torch.tanh((wx_BGH + rh_BGH.detach()).squeeze(-2)),)
 
 
+class Rounds(Sound):
+    def update(self, wx_BGH, rh_BGH, state):
+        n_BH = torch.tanh((wx_BGH + rh_BGH).squeeze(-2))
+        return (state[0] / 2 + torch.round(n_BH * 4) / 4,)
+
+
 class MixesRows(Sound):
     def update(self, wx_BGH, rh_BGH, state):
         new_BH = torch.tanh((wx_BGH + rh_BGH).squeeze(-2))
