@@ -26,7 +26,7 @@ PERCENT = (
     "grad/clipped_fraction",
 )
 _SUMMARY = ("test/loss", "test/loss_relative", "test/accuracy", "test/bits_per_character")
-_AT_LENGTH = re.compile(r"test/(loss|accuracy)_T(\d+)")
+_AT_LENGTH = re.compile(rf"test/(loss|accuracy)_T(\d+)({FREE})?")
 
 
 def print_table(runs: Sequence[Outcome]) -> None:
@@ -49,13 +49,20 @@ def figures_of(runs: Sequence[Outcome]) -> dict[str, str]:
     """Name the figures that runs have, and their headings; those of other lengths, too."""
     found = {key: head for key, head in FIGURES.items() if any(key in run.metrics for run in runs)}
     of_training = {key: found.pop(key) for key in list(found) if key.startswith("grad/")}
-    return {**found, **_at_lengths(runs), **of_training}
+    forced, free = _at_lengths(runs, ""), _at_lengths(runs, FREE)
+    running_free = {key: f"{head} running free" for key, head in free.items()}
+    return {**found, **forced, **running_free, **of_training}
 
 
-def _at_lengths(runs: Sequence[Outcome]) -> dict[str, str]:
-    """Name the accuracy at each length that was tested and not trained on; else the loss."""
+def _at_lengths(runs: Sequence[Outcome], end: str) -> dict[str, str]:
+    """Name the accuracy at each length that was tested and not trained on; else the loss.
+
+    Args:
+        runs: that were tested.
+        end: ``_free`` of figures running free, else nothing.
+    """
     matches = [_AT_LENGTH.fullmatch(key) for run in runs for key in run.metrics]
-    found = {(int(match[2]), match[1]): match[0] for match in matches if match}
+    found = {(int(m[2]), m[1]): m[0] for m in matches if m and (m[3] or "") == end}
     return {
         key: f"{figure} at T={length}"
         for (length, figure), key in sorted(found.items())
@@ -136,5 +143,5 @@ def _tested(run: Outcome) -> str:
 
 def _listed(run: Outcome, end: str) -> str:
     known = [(head, key + end) for key, head in FIGURES.items() if key in _SUMMARY]
-    known += [] if end else [(head, key) for key, head in _at_lengths([run]).items()]
+    known += [(head, key) for key, head in _at_lengths([run], end).items()]
     return ", ".join(f"{h} {show(k, run.metrics[k])}" for h, k in known if k in run.metrics)
