@@ -41,7 +41,7 @@ def columns_of(runs: Sequence[Outcome]) -> list[Column]:
         columns.append(Column(head, [show(key, run.metrics.get(key)) for run in runs]))
     columns.append(Column("time", [f"{run.seconds:.0f} s" for run in runs]))
     if any(run.status != "FINISHED" for run in runs):
-        columns.append(Column("status", [_ending(run) for run in runs]))
+        columns.append(Column("status", [ending_of(run) for run in runs]))
     return [*columns, Column("run id", [(run.run_id or "")[:8] for run in runs])]
 
 
@@ -85,7 +85,8 @@ def headings(keys: Sequence[str]) -> list[str]:
     return [called.get(key, key.removesuffix(".name").removesuffix(".by")) for key in keys]
 
 
-def _ending(run: Outcome) -> str:
+def ending_of(run: Outcome) -> str:
+    """Say how a run ended: as in MLflow, or pruned."""
     return "pruned" if getattr(run, "pruned", False) else run.status
 
 
