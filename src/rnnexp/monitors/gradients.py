@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from rnnexp.monitors.groups import GroupNorms, total
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.tasks.stream import BatchStream
 
 # A clipped norm differs from the threshold by rounding; one this close to raw was not clipped.
 _SAME = 1e-5
@@ -54,6 +55,7 @@ class StepMonitor(Callback):
         """Loss of the latest step: of a batch for which it is not finite, if there is any."""
         self._since = time.perf_counter()
         self._last_step = 0
+        self._stream: BatchStream | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count steps per second; have steps made with the rate the policy leaves."""
@@ -63,6 +65,8 @@ class StepMonitor(Callback):
         # There is none on a CPU, where Lightning takes bf16 for 16-mixed.
         self.guard.scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         self._since, self._last_step = time.perf_counter(), trainer.global_step
+        stream = trainer.train_dataloader  # Lightning forgets it before a run is summed up
+        self._stream = stream if isinstance(stream, BatchStream) else None
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
@@ -128,13 +132,14 @@ class StepMonitor(Callback):
         return {**figures, "grad/raw_norm": self._raw}
 
     def summary(self) -> dict[str, float]:
-        """Sum the run up: largest raw norm, share of clipped steps, what the policy did."""
+        """Sum the run up: largest raw norm, share of clipped steps, what the policy did, data."""
         made, seen = self._steps > 0, self._steps > 0 or self._largest > 0
         return {
             **({"grad/largest_raw_norm": self._largest} if seen else {}),
             **({"grad/clipped_fraction": self._clipped / self._steps} if made else {}),
             "grad/skipped": float(self.guard.skipped),
             "grad/rollbacks": float(self.guard.rollbacks),
+            **({} if self._stream is None else {"train/sequences": self._stream.sequences}),
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from rnnexp.report.columns import Column
-from rnnexp.report.table import differing, figures_of, is_share, key_columns, percent, show
+from rnnexp.report.table import (
+    SEQUENCES,
+    differing,
+    figures_of,
+    is_share,
+    key_columns,
+    percent,
+    show,
+)
 from rnnexp.tracking.outcome import Outcome
 
 NO_SETTING = ("seed", "resume")
@@ -87,7 +95,7 @@ def spread_of(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 def _spread(key: str, values: Sequence[float]) -> str:
     mean, deviation = spread_of(values)
-    if deviation is None:
+    if deviation is None or key == SEQUENCES:
         return show(key, mean)
     spread = percent(deviation) if is_share(key) else f"{deviation:.2g}"
     return f"{show(key, mean)} ± {spread}"

@@ -18,6 +18,7 @@ FIGURES = {
     "grad/largest_raw_norm": "largest |grad|",
     "grad/clipped_fraction": "clipped",
 }
+SEQUENCES = "train/sequences"
 _OWN = ("cell", "task", "run")
 _CHOICES = ("name", "by", "flavour", "_target_")
 """Keys of a group that say which of its choices was taken."""
@@ -46,12 +47,18 @@ def columns_of(runs: Sequence[Outcome]) -> list[Column]:
 
 
 def figures_of(runs: Sequence[Outcome]) -> dict[str, str]:
-    """Name the figures that runs have, and their headings; those of other lengths, too."""
+    """Name the figures that runs have, and their headings; those of other lengths, too.
+
+    How many sequences they have seen is told only where they have seen unlike numbers: they differ
+    in their data then, not only in what the config says.
+    """
     found = {key: head for key, head in FIGURES.items() if any(key in run.metrics for run in runs)}
     of_training = {key: found.pop(key) for key in list(found) if key.startswith("grad/")}
     forced, free = _at_lengths(runs, ""), _at_lengths(runs, FREE)
     running_free = {key: f"{head} running free" for key, head in free.items()}
-    return {**found, **forced, **running_free, **of_training}
+    seen = {run.metrics[SEQUENCES] for run in runs if SEQUENCES in run.metrics}
+    data = {SEQUENCES: "sequences"} if len(seen) > 1 else {}
+    return {**found, **forced, **running_free, **of_training, **data}
 
 
 def _at_lengths(runs: Sequence[Outcome], end: str) -> dict[str, str]:
@@ -112,6 +119,8 @@ def show(key: str, value: float | None) -> str:
     """Format a figure for reading."""
     if value is None:
         return ""
+    if key == SEQUENCES:
+        return f"{value:.0f}"
     return percent(value) if is_share(key) else f"{value:.3g}"
 
 

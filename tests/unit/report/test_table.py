@@ -159,6 +159,14 @@ def test_lengths_never_trained_on_have_columns() -> None:
     )
 
 
+def test_unequal_data_is_shown() -> None:
+    full = Row(config={"unroll.window": "null"}, metrics={"train/sequences": 19200.0})
+    short = Row(config={"unroll.window": "3"}, metrics={"train/sequences": 3200.4})
+    columns = {column.head: column.cells for column in columns_of([full, short, Row()])}
+    assert columns["sequences"] == ["19200", "3200", ""]
+    assert "sequences" not in {column.head for column in columns_of([full, full, Row()])}
+
+
 def test_columns_and_last_line_say_how_longer_sequences_were_fed() -> None:
     figures = {"test/loss_free": 2.0, "test/accuracy_T40": 0.5, "test/accuracy_T40_free": 0.25}
     run = Row(config={"unroll.feed": "free"}, metrics={**figures, "test/loss_T40_free": 3.0})
