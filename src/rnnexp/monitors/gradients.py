@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from rnnexp.monitors.groups import GroupNorms, total
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.tasks.stream import BatchStream
 
 # A clipped norm differs from the threshold by rounding; one this close to raw was not clipped.
 _SAME = 1e-5
@@ -47,13 +48,15 @@ class StepMonitor(Callback):
         self._largest = 0.0
         self._raw: float | None = None
         self._stands, self._untouched = True, False
-        self._rate = 0.0
-        self._rate_on_record: float | None = None
+        self._settings: dict[str, float] = {}
+        """What the step is made with and a schedule may change."""
+        self._on_record: dict[str, float] = {}
         self._loss = 0.0
         self.judged = 0.0
         """Loss of the latest step: of a batch for which it is not finite, if there is any."""
         self._since = time.perf_counter()
         self._last_step = 0
+        self._stream: BatchStream | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count steps per second; have steps made with the rate the policy leaves."""
@@ -63,6 +66,8 @@ class StepMonitor(Callback):
         # There is none on a CPU, where Lightning takes bf16 for 16-mixed.
         self.guard.scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         self._since, self._last_step = time.perf_counter(), trainer.global_step
+        stream = trainer.train_dataloader  # Lightning forgets it before a run is summed up
+        self._stream = stream if isinstance(stream, BatchStream) else None
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
@@ -79,8 +84,9 @@ class StepMonitor(Callback):
         self.groups = self.norms_of(pl_module).measure()
         self._raw = total(self.groups)
         self.judged, self._loss = self._loss, 0.0
-        self._rate = self.guard.rate.of(optimizer)  # the schedule moves on before the batch ends
         step = trainer.global_step
+        # The schedules move on before the batch ends.
+        self._settings = {"train/lr": self.guard.rate.of(optimizer), **_share(pl_module, step)}
         self._stands = self.guard.before_step(self._raw, step, pl_module, optimizer, self.judged)
         self._untouched = self._stands and _lies_below(self._raw, trainer.gradient_clip_val)
         module = cast(Any, pl_module)
@@ -107,8 +113,7 @@ class StepMonitor(Callback):
             return
         losses, self._losses = self._losses, []
         loss = sum(losses) / len(losses)
-        self.latest = {"train/loss": loss, **self._norms(pl_module, self._raw)}
-        self.latest["train/lr"] = self._rate
+        self.latest = {"train/loss": loss, **self._norms(pl_module, self._raw), **self._settings}
         self._add_rate(trainer.global_step)
         self.news = self._new_at(trainer.global_step)
         if self.logs and trainer.logger is not None:
@@ -124,37 +129,38 @@ class StepMonitor(Callback):
             return {}
         self._note_size(self._raw)
         losses = [*self._losses, self.judged * trainer.accumulate_grad_batches]
-        figures = {"train/loss": sum(losses) / len(losses), "train/lr": self._rate}
-        return {**figures, "grad/raw_norm": self._raw}
+        loss = sum(losses) / len(losses)
+        return {"train/loss": loss, **self._settings, "grad/raw_norm": self._raw}
 
     def summary(self) -> dict[str, float]:
-        """Sum the run up: largest raw norm, share of clipped steps, what the policy did."""
+        """Sum the run up: largest raw norm, share of clipped steps, what the policy did, data."""
         made, seen = self._steps > 0, self._steps > 0 or self._largest > 0
         return {
             **({"grad/largest_raw_norm": self._largest} if seen else {}),
             **({"grad/clipped_fraction": self._clipped / self._steps} if made else {}),
             "grad/skipped": float(self.guard.skipped),
             "grad/rollbacks": float(self.guard.rollbacks),
+            **({} if self._stream is None else {"train/sequences": self._stream.sequences}),
         }
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the counts over a resume, and what is known of a step that is half done."""
         counts = {"steps": self._steps, "clipped": self._clipped, "largest": self._largest}
-        rate = {"rate": self._rate_on_record}
-        return {**counts, **rate, "losses": list(self._losses), "guard": self.guard.state_dict()}
+        told = {"on_record": dict(self._on_record)}
+        return {**counts, **told, "losses": list(self._losses), "guard": self.guard.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the counts."""
         self._steps, self._clipped = int(state_dict["steps"]), int(state_dict["clipped"])
         self._largest = float(state_dict["largest"])
-        self._rate_on_record = state_dict.get("rate")
+        self._on_record = dict(state_dict.get("on_record", {}))
         self._losses = list(state_dict.get("losses", ()))
         self.guard.load_state_dict(state_dict["guard"])
 
     def count_anew(self) -> None:
         """Forget the counts that came with another run's checkpoint; its lowered rate stays."""
         self._steps = self._clipped = 0
-        self._largest, self._rate_on_record = 0.0, None
+        self._largest, self._on_record = 0.0, {}
         self.guard.skipped = self.guard.rollbacks = 0
 
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
@@ -175,8 +181,8 @@ class StepMonitor(Callback):
 
     def _new_at(self, step: int) -> dict[str, float]:
         # Each point of a record costs the store as much as any other.
-        known = set[str]() if self._rate != self._rate_on_record else {"train/lr"}
-        self._rate_on_record = self._rate
+        known = {key for key, value in self._settings.items() if self._on_record.get(key) == value}
+        self._on_record = self._settings
         if step % _SHARE_EVERY:
             known.add("grad/clipped_fraction")
         return {key: value for key, value in self.latest.items() if key not in known}
@@ -200,6 +206,15 @@ def _lies_below(norm: float, threshold: float | None) -> bool:
     if threshold is None:
         return math.isfinite(norm)
     return norm < threshold * (1 - _SAME)
+
+
+def _share(pl_module: LightningModule, step: int) -> dict[str, float]:
+    """Give the share of targets that is fed back under scheduled sampling."""
+    recipe = getattr(pl_module, "recipe", None)
+    feed = None if recipe is None else recipe.feed(step)
+    if feed is None or feed.mode != "scheduled":
+        return {}
+    return {"train/teacher_share": feed.teacher_share}
 
 
 def _forget_lost_state(pl_module: LightningModule) -> None:

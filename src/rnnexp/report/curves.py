@@ -73,7 +73,7 @@ def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
         lines = [*_lines(above, losses, look, name), *_lines(below, norms, look, name)]
         names += lines[:1] or [Line2D([], [], linestyle="none", label=name)]
     _label(above, f"validation loss{', free-running' if by.endswith(FREE) else ''}")
-    _label(below, "raw gradient norm,\nlargest of each window")
+    _label(below, "raw gradient norm,\nlargest of each stretch of steps")
     below.set_xlabel("optimizer step")
     tick_whole_numbers(below.xaxis)
     _name(figure, above if above.lines or not below.lines else below, keys, names)

@@ -2,15 +2,58 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from rnnexp.report.columns import Column
-from rnnexp.report.table import differing, figures_of, is_share, key_columns, percent, show
+from rnnexp.report.table import (
+    SEQUENCES,
+    differing,
+    figures_of,
+    is_share,
+    key_columns,
+    percent,
+    show,
+)
 from rnnexp.tracking.outcome import Outcome
 
 NO_SETTING = ("seed", "resume")
 """Keys in which repetitions of one setting differ: where a run went on says nothing of it."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs that differ in their seed alone.
+
+    Args:
+        runs: at least one.
+    """
+
+    runs: Sequence[Outcome]
+
+    @property
+    def finished(self) -> list[Outcome]:
+        """Those whose figures count."""
+        return [run for run in self.runs if run.status == "FINISHED"]
+
+    @property
+    def named(self) -> Outcome:
+        """The first run, under a name that stands for all."""
+        first = self.runs[0]
+        if len(self.runs) == 1:
+            return first
+        # A name that no config gave ends in the seed, and the row is of all of them.
+        return replace(first, name=first.name.removesuffix(f"-s{first.config.get('seed')}"))
+
+    @property
+    def count(self) -> str:
+        """How many have finished, and of how many."""
+        done, whole = len(self.finished), len(self.runs)
+        return str(whole) if done == whole else f"{done} of {whole}"
+
+    def values(self, key: str) -> list[float]:
+        """List a figure of those that have finished with it."""
+        return [run.metrics[key] for run in self.finished if key in run.metrics]
 
 
 def told_apart_by(runs: Sequence[Outcome]) -> list[str]:
@@ -26,38 +69,33 @@ def alike(runs: Sequence[Outcome], keys: Sequence[str]) -> list[list[Outcome]]:
     return list(groups.values())
 
 
+def settings_of(runs: Sequence[Outcome]) -> tuple[list[str], list[Setting]]:
+    """Give the config keys that tell settings apart, and the settings."""
+    keys = told_apart_by(runs)
+    return keys, [Setting(group) for group in alike(runs, keys)]
+
+
 def columns_over_seeds(runs: Sequence[Outcome]) -> list[Column]:
     """Give a row per setting: mean and sample standard deviation over its finished runs."""
-    keys = told_apart_by(runs)
-    groups = alike(runs, keys)
-    columns = key_columns([_setting_of(group) for group in groups], keys)
-    finished = [[run for run in group if run.status == "FINISHED"] for group in groups]
-    columns.append(Column("runs", [_count(*pair) for pair in zip(finished, groups, strict=True)]))
-    for key, head in figures_of([run for group in finished for run in group]).items():
-        figures = [[r.metrics[key] for r in group if key in r.metrics] for group in finished]
-        columns.append(Column(head, [_spread(key, values) for values in figures]))
-    times = [f"{fmean(run.seconds for run in group):.0f} s" for group in groups]
+    keys, settings = settings_of(runs)
+    columns = key_columns([setting.named for setting in settings], keys)
+    columns.append(Column("runs", [setting.count for setting in settings]))
+    for key, head in figures_of([run for setting in settings for run in setting.finished]).items():
+        columns.append(Column(head, [_spread(key, setting.values(key)) for setting in settings]))
+    times = [f"{fmean(run.seconds for run in setting.runs):.0f} s" for setting in settings]
     return [*columns, Column("time", times)]
 
 
-def _setting_of(group: Sequence[Outcome]) -> Outcome:
-    first = group[0]
-    if len(group) == 1:
-        return first
-    # A name that no config gave ends in the seed, and the row is of all of them.
-    return replace(first, name=first.name.removesuffix(f"-s{first.config.get('seed')}"))
-
-
-def _count(finished: Sequence[Outcome], group: Sequence[Outcome]) -> str:
-    whole = str(len(group))
-    return whole if len(finished) == len(group) else f"{len(finished)} of {whole}"
+def spread_of(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Compute the mean, and the sample standard deviation; None for what there is none of."""
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return (fmean(values) if values else None), None
+    return fmean(values), stdev(values)
 
 
 def _spread(key: str, values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    mean = show(key, fmean(values))
-    if len(values) == 1 or not all(map(math.isfinite, values)):
-        return mean
-    deviation = stdev(values)
-    return f"{mean} ± {percent(deviation) if is_share(key) else f'{deviation:.2g}'}"
+    mean, deviation = spread_of(values)
+    if deviation is None or key == SEQUENCES:
+        return show(key, mean)
+    spread = percent(deviation) if is_share(key) else f"{deviation:.2g}"
+    return f"{show(key, mean)} ± {spread}"

@@ -18,6 +18,7 @@ FIGURES = {
     "grad/largest_raw_norm": "largest |grad|",
     "grad/clipped_fraction": "clipped",
 }
+SEQUENCES = "train/sequences"
 _OWN = ("cell", "task", "run")
 _CHOICES = ("name", "by", "flavour", "_target_")
 """Keys of a group that say which of its choices was taken."""
@@ -26,7 +27,7 @@ PERCENT = (
     "grad/clipped_fraction",
 )
 _SUMMARY = ("test/loss", "test/loss_relative", "test/accuracy", "test/bits_per_character")
-_AT_LENGTH = re.compile(r"test/(loss|accuracy)_T(\d+)")
+_AT_LENGTH = re.compile(rf"test/(loss|accuracy)_T(\d+)({FREE})?")
 
 
 def print_table(runs: Sequence[Outcome]) -> None:
@@ -41,21 +42,34 @@ def columns_of(runs: Sequence[Outcome]) -> list[Column]:
         columns.append(Column(head, [show(key, run.metrics.get(key)) for run in runs]))
     columns.append(Column("time", [f"{run.seconds:.0f} s" for run in runs]))
     if any(run.status != "FINISHED" for run in runs):
-        columns.append(Column("status", [_ending(run) for run in runs]))
+        columns.append(Column("status", [ending_of(run) for run in runs]))
     return [*columns, Column("run id", [(run.run_id or "")[:8] for run in runs])]
 
 
 def figures_of(runs: Sequence[Outcome]) -> dict[str, str]:
-    """Name the figures that runs have, and their headings; those of other lengths, too."""
+    """Name the figures that runs have, and their headings; those of other lengths, too.
+
+    How many sequences they have seen is told only where they have seen unlike numbers: they differ
+    in their data then, not only in what the config says.
+    """
     found = {key: head for key, head in FIGURES.items() if any(key in run.metrics for run in runs)}
     of_training = {key: found.pop(key) for key in list(found) if key.startswith("grad/")}
-    return {**found, **_at_lengths(runs), **of_training}
+    forced, free = _at_lengths(runs, ""), _at_lengths(runs, FREE)
+    running_free = {key: f"{head} running free" for key, head in free.items()}
+    seen = {run.metrics[SEQUENCES] for run in runs if SEQUENCES in run.metrics}
+    data = {SEQUENCES: "sequences"} if len(seen) > 1 else {}
+    return {**found, **forced, **running_free, **of_training, **data}
 
 
-def _at_lengths(runs: Sequence[Outcome]) -> dict[str, str]:
-    """Name the accuracy at each length that was tested and not trained on; else the loss."""
+def _at_lengths(runs: Sequence[Outcome], end: str) -> dict[str, str]:
+    """Name the accuracy at each length that was tested and not trained on; else the loss.
+
+    Args:
+        runs: that were tested.
+        end: ``_free`` of figures running free, else nothing.
+    """
     matches = [_AT_LENGTH.fullmatch(key) for run in runs for key in run.metrics]
-    found = {(int(match[2]), match[1]): match[0] for match in matches if match}
+    found = {(int(m[2]), m[1]): m[0] for m in matches if m and (m[3] or "") == end}
     return {
         key: f"{figure} at T={length}"
         for (length, figure), key in sorted(found.items())
@@ -78,7 +92,8 @@ def headings(keys: Sequence[str]) -> list[str]:
     return [called.get(key, key.removesuffix(".name").removesuffix(".by")) for key in keys]
 
 
-def _ending(run: Outcome) -> str:
+def ending_of(run: Outcome) -> str:
+    """Say how a run ended: as in MLflow, or pruned."""
     return "pruned" if getattr(run, "pruned", False) else run.status
 
 
@@ -104,6 +119,8 @@ def show(key: str, value: float | None) -> str:
     """Format a figure for reading."""
     if value is None:
         return ""
+    if key == SEQUENCES:
+        return f"{value:.0f}"
     return percent(value) if is_share(key) else f"{value:.3g}"
 
 
@@ -136,5 +153,5 @@ def _tested(run: Outcome) -> str:
 
 def _listed(run: Outcome, end: str) -> str:
     known = [(head, key + end) for key, head in FIGURES.items() if key in _SUMMARY]
-    known += [] if end else [(head, key) for key, head in _at_lengths([run]).items()]
+    known += [(head, key) for key, head in _at_lengths([run], end).items()]
     return ", ".join(f"{h} {show(k, run.metrics[k])}" for h, k in known if k in run.metrics)

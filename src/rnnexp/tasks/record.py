@@ -30,7 +30,7 @@ def metrics_of(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, Tensor
             raise PluginError(
                 f"The task {type(task).__name__}: metrics gives a figure '{name}', and under this "
                 f"name the engine records its own ({', '.join(ENGINES_OWN)}, and each figure "
-                "running free as NAME_free, at another length as NAME_T50). "
+                "running free as NAME_free, at another length as NAME_T50, NAME_T50_free). "
                 f"Call it otherwise, such as 'own_{name}'."
             )
     return figures
@@ -46,7 +46,7 @@ def facts_of(task: Task) -> dict[str, str]:
 
 
 def _is_taken(name: str, figures: Mapping[str, Tensor]) -> bool:
-    stem = re.sub(r"(_T\d+|_free)$", "", name)
+    stem = re.sub(r"(_T\d+)?(_free)?$", "", name)
     return stem in ENGINES_OWN or (stem != name and stem in figures)
 
 

@@ -91,6 +91,11 @@ class BatchStream:
             return 1
         return -(-self.task.length // self.window)
 
+    @property
+    def sequences(self) -> float:
+        """How many the batches so far were made of; of one that is not over, the share."""
+        return self.position * self.task.batch_size / self.windows
+
     def __len__(self) -> int:
         return self.task.num_batches(self.split) * self.windows
 

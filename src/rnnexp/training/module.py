@@ -120,8 +120,6 @@ class RecurrentModule(LightningModule):
         """Log the loss and metrics of the validation split."""
         del batch_idx
         self._evaluate(batch, "val")
-        if self.network.feedback:
-            self._evaluate(batch, "val", FREE)
 
     def on_validation_end(self) -> None:
         """Log the means of the validation split at the number of steps done."""
@@ -133,8 +131,6 @@ class RecurrentModule(LightningModule):
         """Log the loss and metrics of the test split, at the task's length and at unseen ones."""
         del batch_idx
         self._evaluate(batch, "test", self._length_suffix(dataloader_idx))
-        if self.network.feedback and dataloader_idx == 0:
-            self._evaluate(batch, "test", FREE)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Give the outputs; where they are fed back, of the network running free."""
@@ -259,10 +255,15 @@ class RecurrentModule(LightningModule):
             return ""
         return f"_T{self.task.test_tasks()[dataloader_idx - 1].stated_length}"
 
-    def _evaluate(self, batch: Batch, split: Split, suffix: str = "") -> None:
-        # Running free shows what the network does when it must live with its errors.
-        # Of what only is the past of the rest, the truth is known.
-        feed = Feed.free() if suffix == FREE and not batch.spare else Feed.teacher()
+    def _evaluate(self, batch: Batch, split: Split, length: str = "") -> None:
+        self._evaluate_fed(batch, split, length, Feed.teacher())
+        if self.network.feedback:
+            # Running free shows what the network does when it must live with its errors.
+            # Of what only is the past of the rest, the truth is known.
+            feed = Feed.teacher() if batch.spare else Feed.free()
+            self._evaluate_fed(batch, split, length + FREE, feed)
+
+    def _evaluate_fed(self, batch: Batch, split: Split, suffix: str, feed: Feed) -> None:
         outputs = self._run_in_windows(batch, split + suffix, feed)
         loss = self.task.loss(outputs, batch.targets)
         figures = {"loss": loss, **metrics_of(self.task, outputs, batch.targets)}

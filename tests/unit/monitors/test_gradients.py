@@ -15,6 +15,7 @@ from rnnexp.errors import NonFiniteError
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.groups import GroupNorms
 from rnnexp.monitors.nonfinite import NonFiniteGuard
+from rnnexp.recurrence import Feed, Schedule
 from rnnexp.training.module import RecurrentModule
 
 from ...quiet import QUIET
@@ -137,6 +138,23 @@ def test_a_rate_on_record_is_known_after_a_resume(tmp_path) -> None:
     trainer = Trainer(max_epochs=1, logger=False, **QUIET, callbacks=[monitor])
     trainer.fit(Line([(3.0, 4.0)] * 2))
     assert monitor.steps_of("train/lr") == []
+
+
+class Scheduled:
+    """The part of a recipe that says what is fed back."""
+
+    def feed(self, step: int) -> Feed:
+        return Feed.scheduled(Schedule("linear", floor=0.5, steps=4.0).share(step))
+
+
+def test_the_share_of_targets_is_recorded_when_it_changes(tmp_path) -> None:
+    module = Line([(3.0, 4.0)] * 5)
+    assert "train/teacher_share" not in _fit(module, tmp_path).latest
+    module.recipe = Scheduled()
+    monitor = _fit(module, tmp_path)
+    assert monitor.steps_of("train/teacher_share") == [1, 2, 3]
+    shares = [figures["train/teacher_share"] for figures in monitor.recorded[:3]]
+    assert shares == [1.0, 0.75, 0.5], "that which the step was made with"
 
 
 def test_the_loss_of_a_step_is_the_mean_over_its_batches(tmp_path) -> None:

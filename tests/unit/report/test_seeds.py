@@ -66,6 +66,15 @@ def test_a_setting_may_be_without_figures(status: str) -> None:
     assert (first["test loss"], second["test loss"]) == ("", "1")
 
 
+def test_of_the_sequences_seen_there_is_a_mean_alone() -> None:
+    runs = [
+        replace(run(1.0, window=window, seed=seed), metrics={"train/sequences": sequences})
+        for window, sequences in (("3", 3200.0), ("null", 19200.0))
+        for seed in "01"
+    ]
+    assert [row["sequences"] for row in rows(columns_over_seeds(runs))] == ["3200", "19200"]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_mean_that_is_not_finite_is_shown_alone(value: float) -> None:
     (row,) = rows(columns_over_seeds([run(1.0, seed="0"), run(value, seed="1")]))

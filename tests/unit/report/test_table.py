@@ -159,6 +159,29 @@ def test_lengths_never_trained_on_have_columns() -> None:
     )
 
 
+def test_unequal_data_is_shown() -> None:
+    full = Row(config={"unroll.window": "null"}, metrics={"train/sequences": 19200.0})
+    short = Row(config={"unroll.window": "3"}, metrics={"train/sequences": 3200.4})
+    columns = {column.head: column.cells for column in columns_of([full, short, Row()])}
+    assert columns["sequences"] == ["19200", "3200", ""]
+    assert "sequences" not in {column.head for column in columns_of([full, full, Row()])}
+
+
+def test_columns_and_last_line_say_how_longer_sequences_were_fed() -> None:
+    figures = {"test/loss_free": 2.0, "test/accuracy_T40": 0.5, "test/accuracy_T40_free": 0.25}
+    run = Row(config={"unroll.feed": "free"}, metrics={**figures, "test/loss_T40_free": 3.0})
+    heads = [column.head for column in columns_of([run])]
+    assert heads[1:4] == [
+        "loss running free",
+        "accuracy at T=40",
+        "accuracy at T=40 running free",
+    ]
+    assert summary_line(run, "rnnexp ui").startswith(
+        "a-run: free-running: test loss 2, accuracy at T=40 25.0%; "
+        "teacher-forced: accuracy at T=40 50.0% |"
+    )
+
+
 def test_a_wide_table_in_a_pipe_is_not_squeezed(capsys: pytest.CaptureFixture[str]) -> None:
     options = [{f"cell.option_{k}": f"value-{i}-{k}" for k in range(12)} for i in range(2)]
     print_table([Row(config=config) for config in options])

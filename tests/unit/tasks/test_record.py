@@ -22,7 +22,7 @@ def task(plugins: Registry, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    "name", [*ENGINES_OWN, "loss_T20", "loss_free_T5", "hits_T20", "hits_free"]
+    "name", [*ENGINES_OWN, "loss_T20", "loss_free_T5", "loss_T5_free", "hits_T20", "hits_free"]
 )
 def test_a_figure_under_a_name_of_the_engines_is_refused(task, name: str) -> None:
     given = task({"hits": torch.ones(()), name: torch.ones(())})

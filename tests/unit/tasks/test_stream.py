@@ -102,6 +102,16 @@ def test_position_counts_what_was_taken() -> None:
     assert stream.state_dict()["position"] == 6
 
 
+def test_windows_of_a_sequence_count_as_their_share_of_it() -> None:
+    stream = BatchStream(_echo(6), "train", "every_step", 2)
+    assert stream.windows == 3
+    stream.position = 4
+    assert stream.sequences == pytest.approx(4 / 3 * 2), "of two rows"
+    stream = BatchStream(_echo(6), "train", "last", 2)
+    stream.position = 4
+    assert stream.sequences == 8
+
+
 def test_second_epoch_has_new_batches_in_training_only() -> None:
     train, val = (BatchStream(_echo(), split, "every_step") for split in ("train", "val"))
     firsts = [[next(iter(list(s))).inputs_TBI for _ in range(2)] for s in (train, val)]

@@ -105,18 +105,26 @@ def test_of_the_windows_of_a_sequence_the_outputs_of_few_are_alive(make) -> None
     assert max(alive) <= 3
 
 
-def test_running_free_has_the_same_figures(plugins: Registry) -> None:
+@pytest.fixture
+def fed_back(plugins: Registry):
+    def make(task: Task) -> RecurrentModule:
+        cls = plugins.get("cell", "elman").cls
+        torch.manual_seed(0)
+        network = RecurrentNetwork(
+            lambda size: cls(size, hidden_size=4),
+            task.input_size,
+            task.output_size,
+            feedback=True,
+            encode_output=task.encode_output,
+        )
+        return RecurrentModule(network, task, SGD)
+
+    return make
+
+
+def test_running_free_has_the_same_figures(fed_back, plugins: Registry) -> None:
     task = plugins.get("task", "char_lm").cls(inputs="none", batch_size=400, length=10)
-    cls = plugins.get("cell", "elman").cls
-    torch.manual_seed(0)
-    network = RecurrentNetwork(
-        lambda size: cls(size, hidden_size=4),
-        task.input_size,
-        task.output_size,
-        feedback=True,
-        encode_output=task.encode_output,
-    )
-    found = evaluate(RecurrentModule(network, task, SGD), "validate")
+    found = evaluate(fed_back(task), "validate")
     names = {name for name in found if not name.endswith("_free")}
     assert {f"{name}_free" for name in names} == found.keys() - names
     assert found["val/loss_free"] != found["val/loss"]
@@ -148,6 +156,16 @@ def test_other_lengths_are_named_as_they_were_asked_for(make, plugins: Registry)
     assert lengths == {"9", "20"}, "T as in the definition; the sequences have 2K steps more"
     alone = evaluate(make(cls(length=20, test_batches=1)), "test")
     assert found["test/loss_T20"] == alone["test/loss"]
+
+
+def test_other_lengths_are_judged_running_free_too(fed_back, plugins: Registry) -> None:
+    cls = plugins.get("task", "copy_memory").cls
+    found = evaluate(fed_back(cls(length=5, test_batches=1, test_lengths=(9, 20))), "test")
+    alone = evaluate(fed_back(cls(length=20, test_batches=1)), "test")
+    for name in ("loss", "accuracy"):
+        assert found[f"test/{name}_T20"] == alone[f"test/{name}"]
+        assert found[f"test/{name}_T20_free"] == alone[f"test/{name}_free"]
+    assert found["test/loss_T20_free"] != found["test/loss_T20"]
 
 
 def test_a_figure_of_the_tasks_does_not_take_the_place_of_the_loss(make, plugins: Registry) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rnnexp.errors import ConfigError
@@ -33,9 +33,22 @@ def picture(text: str) -> Path:
     Raises:
         ArgumentTypeError: no picture can be written there; argparse says so.
     """
+    return _file_to_write(text, PICTURES)
+
+
+def sheet(text: str) -> Path:
+    """Read the name of a table to be written.
+
+    Raises:
+        ArgumentTypeError: none can be written there; argparse says so.
+    """
+    return _file_to_write(text, (".csv",))
+
+
+def _file_to_write(text: str, endings: Sequence[str]) -> Path:
     file = Path(text)
-    if file.suffix.lower() not in PICTURES:
-        raise argparse.ArgumentTypeError(f"{text}: end the name in {', '.join(PICTURES)}.")
+    if file.suffix.lower() not in endings:
+        raise argparse.ArgumentTypeError(f"{text}: end the name in {', '.join(endings)}.")
     if not file.parent.is_dir():
         raise argparse.ArgumentTypeError(
             f"{text}: the folder {file.parent} does not exist. Create it, or name another."

@@ -94,6 +94,8 @@ def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             raise explain(error, args.overrides) from error
+    if args.cfg in ("job", "all"):  # shown first: what is refused can be looked up in it
+        check_jobs(args.overrides, multirun=False, config_dir=args.config_dir)
     return 0
 
 

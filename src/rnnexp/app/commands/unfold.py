@@ -2,17 +2,23 @@
 
 from pathlib import Path
 
-from rnnexp.app.commands.arguments import parser_of, picture
+from rnnexp.app.commands.arguments import PICTURES, parser_of, picture
 from rnnexp.app.config.build import Plan, build_cell
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.report.unfolded import Unfolded, draw_unfolded
 
 
 def main(command: str, arguments: list[str]) -> int:
-    """Draw a PNG; nothing is trained."""
+    """Draw a picture; nothing is trained."""
     parser = parser_of(command, __doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for rnnexp train")
-    parser.add_argument("--plot", type=picture, default=Path("unfolded.png"), metavar="FILE.png")
+    parser.add_argument(
+        "--plot",
+        type=picture,
+        default=Path("unfolded.png"),
+        metavar="FILE",
+        help=f"{', '.join(PICTURES)}; default: unfolded.png",
+    )
     args = parser.parse_args(arguments)
     prepare(args.overrides)
     plan = check_jobs(args.overrides, multirun=False, config_dir=None)[0].plan

@@ -61,9 +61,10 @@ def figures_of(plan: Plan) -> list[str]:
     outputs = torch.zeros(*lead, task.output_size)
     everywhere = ["loss", *metrics_of(task, outputs, batch.targets)]
     own = [*everywhere, *(["loss_relative"] if task.baseline_of("val") else [])]
-    own += [f"{name}{FREE}" for name in own] if plan.feedback else []
     lengths = [other.stated_length for other in task.test_tasks()]
     longer = [f"{name}_T{length}" for length in lengths for name in everywhere]
+    if plan.feedback:
+        own, longer = ([*names, *(f"{name}{FREE}" for name in names)] for names in (own, longer))
     tested = [f"test/{name}" for name in (*own, *longer)]
     judged = selected_by([plan])
     best = [judged, *([relative(judged)] if task.baseline_of("val") else [])]

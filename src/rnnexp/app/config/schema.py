@@ -50,7 +50,9 @@ class UnrollOptions:
         teacher_share: probability of the target under feed=scheduled, in the beginning.
         teacher_schedule: how that probability falls over training.
         teacher_floor: where the linear schedule stops.
-        teacher_steps: optimizer steps that set its pace.
+        teacher_steps: optimizer steps that set its pace, the k of docs/recurrence.md: a share of
+            1 is 0 after k of the linear form, a half after 0.69 k of the exponential one, and after
+            k ln k of the inverse sigmoid.
         backend: what runs the recurrence; auto takes the fastest that is valid.
         checkpoint_every: keep activations of every so many steps only, and compute the others
             again in the backward pass: the same gradients in less memory, least at the square

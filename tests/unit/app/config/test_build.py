@@ -142,3 +142,6 @@ def test_the_figures_of_a_run_are_known_beforehand() -> None:
     free = {"loss_free", "loss_relative_free", "accuracy_free", "bits_per_character_free"}
     assert {name[5:] for name in fed if name.startswith("test/") and name.endswith("_free")} == free
     assert {name[4:] for name in fed if name.startswith("val/") and name.endswith("_free")} == free
+    fed = figures_of(plan_of("task=copy_memory", "model.feedback=output", "task.test_lengths=[70]"))
+    longer = {"test/loss_T70", "test/loss_T70_free", "test/accuracy_T70", "test/accuracy_T70_free"}
+    assert {name for name in fed if "_T70" in name} == longer

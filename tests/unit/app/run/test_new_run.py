@@ -60,3 +60,4 @@ def test_a_run_that_goes_on_counts_on(eventful: Path, workdir: Path, place: str)
     found = trained(workdir / place, eventful, *words)
     counts = ("grad/clipped_fraction", "grad/skipped", "grad/rollbacks", "cliffs/count")
     assert [found[name] for name in counts] == [0.5, 1.0, 2.0, 3.0]
+    assert found["train/sequences"] == 8 * 32
