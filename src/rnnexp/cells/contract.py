@@ -86,6 +86,11 @@ class Cell(nn.Module, ABC):
             The output, shape (..., B, H), and the new state.
         """
 
+    def moving_states(self, count: int) -> tuple[int, ...]:
+        """Say which of the state's tensors, ``count`` in all, move: all but those that are driven,
+        as clocks are."""
+        return tuple(i for i in range(count) if i not in self.clock_states)
+
     def zeros(self, batch_shape: Sequence[int], *shape: int) -> Tensor:
         """Make a zero tensor like the weights, shape (*batch_shape, *shape); H if none is given."""
         like = next(self.parameters())

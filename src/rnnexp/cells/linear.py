@@ -89,6 +89,11 @@ class LinearCell(Cell):
         seen_TBI = torch.cat([all_XBI[k : k + steps] for k in range(self.reach)], -1)
         return seen_TBI, (all_XBI[steps:].movedim(0, -2),)
 
+    def moving_states(self, count: int) -> tuple[int, ...]:
+        """Leave out the past inputs, which drive the cell as x_t does."""
+        past = (1,) if self.reach > 1 else ()
+        return tuple(i for i in super().moving_states(count) if i not in past)
+
     def as_number(self, carried_BN: Tensor) -> Tensor:
         """Read the state as the numbers that the coefficients multiply."""
         if not self.complex_state:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rnnexp.cells import Cell, LinearCell
+from rnnexp.cells import Cell
 from rnnexp.recurrence.generators import generators_kept
 from rnnexp.types import State
 
@@ -102,8 +102,7 @@ def _backward(
 
 
 def _moving(cell: Cell, state: State) -> State:
-    past = (1,) if isinstance(cell, LinearCell) and cell.reach > 1 else ()
-    return tuple(s for i, s in enumerate(state) if i not in (*cell.clock_states, *past))
+    return tuple(state[i] for i in cell.moving_states(len(state)))
 
 
 def _pulled_back(new: State, old: State, direction: State) -> State:

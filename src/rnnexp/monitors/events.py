@@ -49,11 +49,13 @@ class CliffEvent:
         loss_median: running median of the loss; NaN before there is one.
         usual_step: that of the last record of the flow outside of cliffs, with which
             ``grad_norm_T`` is compared; None without one of this place in the sequence.
-        usual_source: ||dL/dh_t|| there, at the last step that has a gradient.
-        usual_peak: the largest there.
+        usual_source: the ``source`` of that record.
+        usual_peak: its largest ||dL/dh_t||.
         cause: whether another batch has such a gradient with the same weights; None if not known.
-        origin: whether the gradient has grown on its way back through time, or is larger where it
-            enters, than usual; None if not known.
+        origin: whether the gradient has grown more than usual on its way back through time, or
+            what enters is larger than usual; None if not known.
+        source: the largest norm of what enters the cell at a step, from the outputs or from the
+            layer above; NaN where it is not known.
     """
 
     step: int
@@ -80,6 +82,7 @@ class CliffEvent:
     usual_peak: float = math.nan
     cause: Cause | None = None
     origin: Origin | None = None
+    source: float = math.nan
 
     def to_json(self) -> str:
         """Write the event as one line of strict JSON."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 
 from rnnexp.monitors.events import Cause, CliffEvent, Origin, load_events
-from rnnexp.monitors.flow import source_and_peak
-from rnnexp.monitors.groups import READOUT, REVERSE, is_reverse, size_of
+from rnnexp.monitors.groups import READOUT, REVERSE, size_of
+from rnnexp.monitors.passes import peak_of
 
 TEXT = "cliffs.md"
 _NONE = 1.05
@@ -46,21 +46,20 @@ def cause_of(event: CliffEvent) -> Cause | None:
 
 
 def origin_of(event: CliffEvent) -> Origin | None:
-    """Tell whether the gradient is larger where it enters, or has grown more on its way back.
+    """Tell whether more of the gradient enters, or it has grown more on its way back.
 
         peak / usual peak  =  source / usual source  *  growth / usual growth
 
-    with the source ||dL/dh_n||, n the last step that has a gradient, and the growth from there to
-    the peak; usual is what the last record of the flow has shown.
+    with the source the largest norm of what enters at a step, and the peak the largest
+    ||dL/dh_t||; usual is what the last record of the flow has shown.
 
     Returns:
         None without a trace, and where the peak is not larger than usual.
     """
-    source, peak = source_and_peak(event.grad_norm_T, is_reverse(event.cell))
-    usual = event.usual_source, event.usual_peak
-    if not all(0 < norm < math.inf for norm in (source, peak, *usual)) or peak < 2 * usual[1]:
+    peak, usual = peak_of(event.grad_norm_T), (event.usual_source, event.usual_peak)
+    if not all(0 < norm < math.inf for norm in (event.source, peak, *usual)) or peak < 2 * usual[1]:
         return None
-    share = math.log(source / usual[0]) / math.log(peak / usual[1])
+    share = math.log(event.source / usual[0]) / math.log(peak / usual[1])
     return ("time", "both", "outputs")[_third(share)]
 
 
@@ -111,11 +110,13 @@ def _place(event: CliffEvent) -> str:
 
 
 def _through_time(event: CliffEvent) -> str:
-    source, peak = source_and_peak(event.grad_norm_T, is_reverse(event.cell))
+    source, peak = event.source, peak_of(event.grad_norm_T)
+    of = f" of {event.cell}" if event.cell else ""
+    if math.isnan(source) and 0 < peak < math.inf:  # an event of before it was on record
+        return f"||dL/dh_t||{of} is largest at t={event.time_step}."
     if not 0 < source < math.inf:
         return ""
-    of = f" of {event.cell}" if event.cell else ""
-    text = f"||dL/dh_t||{of} is {_n(source)} where it enters and "
+    text = f"||dL/dh_t||{of} is at most {_n(source)} as it enters and "
     text += f"{_growth(peak / source)} on its way back"
     text += f", to t={event.time_step}" if peak / source > _NONE else ""
     if not 0 < event.usual_source < math.inf:

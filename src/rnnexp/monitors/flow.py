@@ -1,7 +1,6 @@
 """How the gradient vanishes or explodes on its way back through time. Imports no torch."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -81,25 +80,6 @@ def peak_step(grad_norm_T: ArrayLike) -> int:
     norms = _checked(grad_norm_T)
     broken = np.flatnonzero(~np.isfinite(norms))
     return int(broken[-1]) if len(broken) else int(norms.argmax())
-
-
-def source_and_peak(grad_norm_T: Sequence[float], reverse: bool = False) -> tuple[float, float]:
-    """Give the norm of dL/dh_t where the gradient enters the sequence, and where it is largest.
-
-        (||dL/dh_n||, max_t ||dL/dh_t||),    n the last step whose norm is not zero
-
-    Args:
-        grad_norm_T: norm of dL/dh_t of each step, in the order of the sequence.
-        reverse: whether of a cell that reads it from its end, so that n is the first such step.
-
-    Returns:
-        Both; the first is NaN where all norms are zero, both are where there are none. One that is
-        NaN counts as infinite in the second.
-    """
-    in_time = grad_norm_T if reverse else grad_norm_T[::-1]
-    source = next((norm for norm in in_time if norm != 0), math.nan)
-    lost = any(map(math.isnan, grad_norm_T))
-    return source, math.inf if lost else max(grad_norm_T, default=math.nan)
 
 
 def _checked(grad_norm_T: ArrayLike) -> Norms:

@@ -10,7 +10,7 @@ from rnnexp.monitors.groups import is_reverse, suffix_of
 from rnnexp.monitors.passes import Flow, Norms, Pass, flow_of, flows_of
 
 NOTHING_ARRIVES = -45.0
-"""Decades below which float32 has no numbers: what is logged where nothing arrives at all."""
+"""What is logged where nothing arrives at all: float32 has no numbers so many decades below 1."""
 Profile = Callable[[Norms, int], None]
 """Takes the norms of dL/dh_t over t by cell, and the step they are of."""
 
@@ -78,7 +78,8 @@ class FlowRecord:
             step: the optimizer step.
 
         Returns:
-            ``flow/vanishing_log10`` and ``flow/half_life`` of a sequence that is complete.
+            ``flow/vanishing_log10`` and ``flow/half_life`` of a sequence that is complete, of what
+            arrives of the gradient that enters last.
         """
         parts = self._parts or []
         ends = [i for i, part in enumerate(parts, 1) if not part.after]
@@ -90,7 +91,7 @@ class FlowRecord:
             return {}
         self._tell(step, flows)
         self._write(_whole(flows), step)
-        return _figures(max(flows, key=lambda flow: flow.peak).norms)
+        return _figures(max(flows, key=lambda flow: flow.peak).arriving)
 
     def state_dict(self) -> dict[str, Any]:
         """Keep what has been joined so far, over a resume."""
@@ -122,7 +123,8 @@ def _figures(norms: Norms) -> dict[str, float]:
         own_T = norms_T[::-1] if is_reverse(cell) else norms_T  # its first step is the last one
         ratio, life = vanishing_ratio(own_T), half_life(own_T)
         if not math.isnan(ratio):
-            figures[f"flow/vanishing_log10{suffix}"] = max(ratio, NOTHING_ARRIVES)
+            decades = ratio if math.isfinite(ratio) else NOTHING_ARRIVES
+            figures[f"flow/vanishing_log10{suffix}"] = decades
         if math.isfinite(life):
             figures[f"flow/half_life{suffix}"] = life
     return figures

@@ -10,7 +10,7 @@ from rnnexp.monitors.explanation import with_cause
 from rnnexp.monitors.flow import peak_step
 from rnnexp.monitors.groups import dominating, is_reverse, layer_of, split_group
 from rnnexp.monitors.passes import Flow, Pass, flows_of, peak_of
-from rnnexp.monitors.usual import Usual
+from rnnexp.monitors.usual import Usual, source_of
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def locate(cliff: Cliff, step: Step, usual: Usual) -> CliffEvent:
         begin=begin,
         cell=shown,
         control_norms=step.control_norms,
+        source=source_of(flow, shown) if flow else math.nan,
     )
     return with_cause(_beside(event, usual))
 

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+from torch import Tensor
+
 from rnnexp.monitors.groups import cell_name, is_reverse, size_of
-from rnnexp.recurrence import Trace
+from rnnexp.recurrence import Series, Trace
 from rnnexp.tasks import Batch
 
 Norms = Mapping[str, Sequence[float]]
@@ -32,13 +34,29 @@ class Pass:
     @cached_property
     def norms(self) -> Norms:
         """The norms that were shown."""
-        shown = {
-            cell_name(i, self.directions): trace.grad_norm_T / self.scale
+        return self._shown("grad_norm_T")
+
+    @cached_property
+    def entering(self) -> Norms:
+        """Those of what enters from above."""
+        return self._shown("entering_norm_T")
+
+    @cached_property
+    def arriving(self) -> Norms:
+        """Those of what arrives of the last that enters, where they were asked for and shown."""
+        return self._shown("arriving_norm_T")
+
+    def _shown(self, series: Series) -> Norms:
+        shown: dict[str, Tensor | None] = {
+            cell_name(i, self.directions): getattr(trace, series)
             for i, trace in enumerate(self.traces)
-            if trace.grad_norm_T is not None
         }
         # A cell that reads from the end has noted them in its own direction of time.
-        return {c: (n_T.flip(0) if is_reverse(c) else n_T).tolist() for c, n_T in shown.items()}
+        return {
+            cell: ((norm_T.flip(0) if is_reverse(cell) else norm_T) / self.scale).tolist()
+            for cell, norm_T in shown.items()
+            if norm_T is not None
+        }
 
     @property
     def after(self) -> int:
@@ -68,12 +86,16 @@ class Flow:
         after: and after it.
         seed: of the batch with the largest norm.
         norms: of all rows of the step that stand at this place.
+        entering: likewise, of what enters at each step, where it is known.
+        arriving: of what arrives there of the last that enters, where it is known.
     """
 
     begin: int
     after: int
     seed: int
     norms: Norms
+    entering: Norms = field(default_factory=dict[str, Sequence[float]])
+    arriving: Norms = field(default_factory=dict[str, Sequence[float]])
 
     @property
     def peak(self) -> float:
@@ -83,7 +105,7 @@ class Flow:
 
 def flow_of(each: Pass | Flow) -> Flow:
     """Give what one pass has shown, as numbers that a checkpoint can hold."""
-    return Flow(each.begin, each.after, each.seed, each.norms)
+    return Flow(each.begin, each.after, each.seed, each.norms, each.entering, each.arriving)
 
 
 def flows_of(passes: Iterable[Pass | Flow]) -> list[Flow]:
@@ -103,8 +125,14 @@ def flows_of(passes: Iterable[Pass | Flow]) -> list[Flow]:
 
 def _joined(begin: int, passes: Sequence[Pass | Flow]) -> Flow:
     largest = max(passes, key=lambda each: _peak(each.norms))
-    norms = {cell: _root_of_squares([p.norms[cell] for p in passes]) for cell in largest.norms}
-    return Flow(begin, largest.after, largest.seed, norms)
+    norms = _sum([p.norms for p in passes])
+    entering, arriving = _sum([p.entering for p in passes]), _sum([p.arriving for p in passes])
+    return Flow(begin, largest.after, largest.seed, norms, entering, arriving)
+
+
+def _sum(of_passes: Sequence[Norms]) -> Norms:
+    known = [c for c in of_passes[0] if all(c in norms for norms in of_passes)]
+    return {cell: _root_of_squares([norms[cell] for norms in of_passes]) for cell in known}
 
 
 def _root_of_squares(norms: Sequence[Sequence[float]]) -> Sequence[float]:

@@ -65,7 +65,8 @@ class DynamicsProbe(Callback):
         if self._due:
             self._end = batch.before + len(batch.inputs_TBI)
             self._turn = trainer.global_step // pace // windows
-            module.traces = [InputTrace() for _ in module.network.layers]
+            follows = any(trace.follows_last for trace in module.traces)
+            module.traces = [InputTrace(follows) for _ in module.network.layers]
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look, before the optimizer moves the weights."""

@@ -6,21 +6,19 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from rnnexp.monitors.flow import source_and_peak
-from rnnexp.monitors.groups import is_reverse
-from rnnexp.monitors.passes import Flow
+from rnnexp.monitors.passes import Flow, peak_of
 
 LOSSES = 20
 """Losses that the median is taken over."""
 
 
 class Ends(NamedTuple):
-    """Where a gradient enters a sequence, and where it is largest, in a record of the flow.
+    """How much of a gradient enters a cell, and how large it gets, in a record of the flow.
 
     Args:
         step: of the record.
-        source: ||dL/dh_t|| at the last step that has a gradient.
-        peak: the largest.
+        source: the largest norm of what enters at a step; NaN where it is not known.
+        peak: the largest ||dL/dh_t||.
     """
 
     step: int
@@ -49,8 +47,8 @@ class Usual:
         """Take the record of a step, by place in the sequence."""
         for flow in flows:
             for cell, norms_T in flow.norms.items():
-                ends = source_and_peak(norms_T, is_reverse(cell))
-                self._ends[_key(cell, flow.begin)] = Ends(step, *ends)
+                ends = Ends(step, source_of(flow, cell), peak_of(norms_T))
+                self._ends[_key(cell, flow.begin)] = ends
 
     def ends_of(self, cell: str, begin: int) -> Ends | None:
         """Look up what the last record shows of a cell at a place in the sequence."""
@@ -58,12 +56,21 @@ class Usual:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is remembered, as plain lists and numbers."""
-        return {"losses": list(self._losses), "ends": {k: list(v) for k, v in self._ends.items()}}
+        return {
+            "losses": list(self._losses),
+            "sources": {k: list(v) for k, v in self._ends.items()},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self._losses.extend(state["losses"])
-        self._ends = {key: Ends(*ends) for key, ends in state["ends"].items()}
+        # Older checkpoints have sources that were the norm at the last step, under another name.
+        self._ends = {key: Ends(*ends) for key, ends in state.get("sources", {}).items()}
+
+
+def source_of(flow: Flow, cell: str) -> float:
+    """Give the largest norm of what enters a cell at a step; NaN where it is not known."""
+    return peak_of(flow.entering[cell]) if cell in flow.entering else math.nan
 
 
 def _key(cell: str, begin: int) -> str:

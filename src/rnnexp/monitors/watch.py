@@ -108,9 +108,11 @@ class CliffWatch(Callback):
         if not self._passes:
             self._carried = cast(Any, pl_module).carried_state(), True
         self._place = self._batch.before if self._batch else 0
-        wanted = self.flow.wants(trainer.global_step, self._place) or self._traced_anyway
+        recorded = self.flow.wants(trainer.global_step, self._place)
+        wanted = recorded or self._traced_anyway
         layers = _network_of(pl_module).layers if wanted else []
-        cast(Any, pl_module).traces = [Trace() for _ in layers]  # what its next step fills
+        # What its next step fills.
+        cast(Any, pl_module).traces = [Trace(follows_last=recorded) for _ in layers]
         self._scale = loss_scale(trainer) if wanted else 1.0
 
     def on_before_optimizer_step(

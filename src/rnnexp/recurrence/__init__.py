@@ -5,7 +5,7 @@ from rnnexp.recurrence.feed import Feed, FeedMode, Schedule, ScheduleKind
 from rnnexp.recurrence.head import Head, make_head
 from rnnexp.recurrence.network import Readout, RecurrentNetwork
 from rnnexp.recurrence.state import NetworkState
-from rnnexp.recurrence.trace import FullTrace, InputTrace, Shown, Trace, wide_norm
+from rnnexp.recurrence.trace import FullTrace, InputTrace, Series, Shown, Trace, wide_norm
 from rnnexp.recurrence.unroll import Unrolled, choose_backend, unroll
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "RecurrentNetwork",
     "Schedule",
     "ScheduleKind",
+    "Series",
     "Shown",
     "Trace",
     "Unrolled",

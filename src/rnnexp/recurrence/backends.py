@@ -21,6 +21,7 @@ from torch import Tensor
 from rnnexp.cells import Cell, PointwiseCell, Twin, has_own_step, still_holds
 from rnnexp.recurrence.check import OWN_STEP
 from rnnexp.recurrence.inside_torch import is_forward_mode, is_transformed, not_compiled
+from rnnexp.recurrence.last_alone import Way
 from rnnexp.recurrence.native import is_slower_than_vendor, run_native
 from rnnexp.recurrence.native import reason_against as native_reason_against
 from rnnexp.recurrence.pointwise import reason_against as pointwise_reason_against
@@ -63,6 +64,7 @@ def run_loop(
     step, prepared_TBX = _step_of(cell, inputs_TBI)
     outputs: list[Tensor] = []
     before: list[State] = []
+    way = Way(cell, state, trace) if trace is not None and trace.follows_last else None
     for x_BX in prepared_TBX.unbind(0):
         before.append(state)
         out_BH, state = step(x_BX, state)
@@ -71,11 +73,17 @@ def run_loop(
         shown = state[0] if cell.gradient_of == "state" else out_BH
         _watch(shown, trace, len(outputs), inputs_TBI.shape[0])
         outputs.append(out_BH)
+        state = state if way is None else way.through(out_BH, state)
     if trace is not None and trace.needs == "gradients":
         lead = inputs_TBI.dim() - 2
         columns = (torch.stack(column) for column in zip(*before, strict=True))
         trace.note_states(tuple(column.flatten(1, lead) for column in columns))
-    return torch.stack(outputs), state
+    outputs_TBH = torch.stack(outputs)
+    if trace is not None and outputs_TBH.requires_grad:
+        outputs_TBH.register_hook(trace.note_entering)
+        if way is not None:
+            outputs_TBH.register_hook(way.go_back)
+    return outputs_TBH, state
 
 
 def _step_of(
@@ -105,6 +113,7 @@ def run_parallel(
     outputs_TBH, state = cell.step(inputs_TBI, state)
     if trace is not None and outputs_TBH.requires_grad:
         outputs_TBH.register_hook(trace.note_all)
+        outputs_TBH.register_hook(trace.note_entering)
     return outputs_TBH, state
 
 

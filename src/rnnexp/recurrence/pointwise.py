@@ -21,11 +21,12 @@ from rnnexp.errors import ConfigError
 from rnnexp.recurrence.check import NOT_EXAMINED, OWN_STEP, Remembered, agrees, held_by
 from rnnexp.recurrence.elementwise import reason_against_update
 from rnnexp.recurrence.inside_torch import not_compiled, parametrized_anew, what_traces
+from rnnexp.recurrence.last_alone import last_alone
 from rnnexp.recurrence.product import gram, linear, require_plain_gradient
 from rnnexp.recurrence.roll import formula_of, roll
 from rnnexp.recurrence.stand_in import apart, frozen, update_of, without_hooks
 from rnnexp.recurrence.sweep import Gradients, Sweep, Tape
-from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.trace import Trace, norms_of
 from rnnexp.recurrence.workspace import after_first
 from rnnexp.types import State
 
@@ -170,10 +171,15 @@ class _Recurrence(torch.autograd.Function):
             _check_held(ctx.cell, ctx.held)
         update = update_of(ctx.cell, parameters, tuple(ctx.cell.buffers()))
         tape = Tape(wx_TBGH, left_TBGH, tuple(columns), weight_hh, update, ctx.formula)
+        alone = last_alone(ctx.trace, grads[0], ctx.cell.num_states)
         with parametrized_anew():
+            if alone is not None:
+                _note_arriving(ctx.trace, ctx.cell, Sweep(tape, alone[0], alone[1:], True).run(()))
             found = Sweep(tape, grads[0], grads[1:]).run(parameters)
         if ctx.trace is not None:
             ctx.trace.note_all(found.states[0][1:])
+            if grads[0] is not None:
+                ctx.trace.note_entering(grads[0])
         return (None, None, *_returned(tape, found, ctx.needs_input_grad[2:]))
 
 
@@ -184,6 +190,13 @@ def _check_held(cell: PointwiseCell, then: Sequence[object]) -> None:
             "forward and the backward pass, and unroll.backend=pointwise derives its update in the "
             "latter. Change it after backward(), or use unroll.backend=loop."
         )
+
+
+def _note_arriving(trace: Trace, cell: PointwiseCell, found: Gradients) -> None:
+    moving = cell.moving_states(cell.num_states)
+    after = (found.states[0][1:], *found.beside)
+    first = tuple(grad[0].clone() for grad in found.states)
+    trace.note_arriving(norms_of([after[i] for i in moving]), first)
 
 
 def _returned(tape: Tape, found: Gradients, needed: tuple[bool, ...]) -> tuple[Tensor | None, ...]:

@@ -17,6 +17,7 @@ Source: Blelloch 1990, "Prefix sums and their applications"; for recurrences in 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,11 +25,15 @@ from torch import Tensor
 
 from rnnexp.cells import Cell, LinearCell
 from rnnexp.recurrence.inside_torch import what_traces
+from rnnexp.recurrence.last_alone import last_alone
 from rnnexp.recurrence.product import require_plain_gradient
-from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.trace import Trace, norms_of
 from rnnexp.types import State
 
-Note = Callable[[Tensor], None]
+GoBack = Callable[[Tensor], Tensor]
+"""Gives dL/ds_t of all steps for what of it does not come from within the scan."""
+Note = Callable[[Tensor, Tensor, GoBack, Tensor], None]
+"""Takes dL/ds_t, what of it came in, the way back, and the factor from s_1 to s_0."""
 
 _FEW = 16
 """Steps that are done one after the other: rounds would not be faster."""
@@ -50,8 +55,11 @@ def run_scan(
         a_TBN, b_TBN, first_BN, _noting(cell, trace) if trace and of_state else None
     )
     outputs_TBH = cell.readout(s_TBN, seen_TBI)
-    if trace is not None and not of_state and outputs_TBH.requires_grad:
-        outputs_TBH.register_hook(trace.note_all)
+    if trace is not None and outputs_TBH.requires_grad:
+        outputs_TBH = outputs_TBH.view_as(outputs_TBH)  # may be s, of which the last state is one
+        outputs_TBH.register_hook(trace.note_entering)
+        if not of_state:
+            outputs_TBH.register_hook(trace.note_all)
     # Copied, so that to keep the last state is not to keep all states.
     return outputs_TBH, (cell.as_carried(s_TBN[-1].clone()), *past)
 
@@ -73,7 +81,7 @@ def linear_scan(a_TBN: Tensor, b_TBN: Tensor, first_BN: Tensor, note: Note | Non
         a_TBN: factors, real or complex; may leave out leading axes.
         b_TBN: what is added.
         first_BN: s_0.
-        note: is given dL/ds_t of all steps by the backward pass.
+        note: is given what the backward pass finds.
 
     Returns:
         s_1..s_T, shape (T, ..., B, N), of the type of s_0.
@@ -85,7 +93,19 @@ def linear_scan(a_TBN: Tensor, b_TBN: Tensor, first_BN: Tensor, note: Note | Non
 
 
 def _noting(cell: LinearCell, trace: Trace) -> Note:
-    return lambda grad_TBN: trace.note_all(cell.as_carried(grad_TBN))
+    def note(grad_TBN: Tensor, entered_TBN: Tensor, go_back: GoBack, to_first_BN: Tensor) -> None:
+        trace.note_all(cell.as_carried(grad_TBN))
+        last = last_alone(trace, entered_TBN, 1)
+        if last is None:
+            return
+        alone_TBN, later_BN = last
+        begin_TBN = torch.zeros_like(entered_TBN) if alone_TBN is None else alone_TBN
+        if later_BN is not None:
+            begin_TBN[-1] = later_BN
+        way_TBN = go_back(begin_TBN)
+        trace.note_arriving(norms_of([way_TBN]), (to_first_BN * way_TBN[0],))
+
+    return note
 
 
 class _Scan(torch.autograd.Function):
@@ -107,19 +127,23 @@ class _Scan(torch.autograd.Function):
         require_plain_gradient(grads, "scan")
         a_TBN, first_BN, s_TBN = ctx.saved_tensors
         a_TBN = a_TBN.conj().resolve_conj() if a_TBN.is_complex() else a_TBN
-        # g_T is what the loss says of it; the factor on the way to g_t is that of step t+1.
-        later_TBN = a_TBN[1:].flip(0)
-        backwards = grads[0].flip(0)
-        rest = scan(later_TBN, backwards[1:], backwards[0])
-        g_TBN = torch.cat([backwards[:1], rest]).flip(0)
+        g_TBN = _go_back(a_TBN, grads[0])
         if ctx.note is not None:
-            ctx.note(g_TBN)
+            ctx.note(g_TBN, grads[0], partial(_go_back, a_TBN), a_TBN[0])
         a_grad = None
         if ctx.needs_input_grad[1]:
             a_grad = torch.empty_like(g_TBN)
             torch.mul(g_TBN[0], first_BN.conj(), out=a_grad[0])
             torch.mul(g_TBN[1:], s_TBN[:-1].conj(), out=a_grad[1:])
         return None, a_grad, g_TBN, a_TBN[0] * g_TBN[0]
+
+
+def _go_back(a_TBN: Tensor, entered_TBN: Tensor) -> Tensor:
+    # g_T is what the loss says of it; the factor on the way to g_t is that of step t+1.
+    later_TBN = a_TBN[1:].flip(0)
+    backwards = entered_TBN.flip(0)
+    rest = scan(later_TBN, backwards[1:], backwards[0])
+    return torch.cat([backwards[:1], rest]).flip(0)
 
 
 def scan(a_TBN: Tensor, b_TBN: Tensor, first_BN: Tensor) -> Tensor:

@@ -63,12 +63,14 @@ class Gradients:
         wx_TBGH: dL/dwx of all steps.
         rh_TBGH: dL/drh of all steps.
         own: dL/dp of each parameter that `update` uses; None for the others.
+        beside: dL/ds_1..dL/ds_T of all state tensors but h.
     """
 
     states: tuple[Tensor, ...]
     wx_TBGH: Tensor
     rh_TBGH: Tensor
     own: tuple[Tensor | None, ...]
+    beside: tuple[Tensor, ...]
 
 
 class Sweep:
@@ -78,13 +80,22 @@ class Sweep:
         tape: of the forward pass.
         grad_outputs_TBH: what the loss says of each output; None for nothing.
         grad_last: what it says of each tensor of the last state; None for nothing.
+        traced: whether those of all state tensors are asked for; a formula changes some.
     """
 
     def __init__(
-        self, tape: Tape, grad_outputs_TBH: Tensor | None, grad_last: Sequence[Tensor | None]
+        self,
+        tape: Tape,
+        grad_outputs_TBH: Tensor | None,
+        grad_last: Sequence[Tensor | None],
+        traced: bool = False,
     ) -> None:
         self.tape = tape
         self.states = tuple(buffer(s, s.shape) for s in tape.states)
+        beside = tuple(grad[1:] for grad in self.states[1:])
+        copied = traced and tape.formula is not None
+        self._beside = tuple(map(torch.empty_like, beside)) if copied else beside
+        self._changed = list(zip(self._beside, beside, strict=True)) if copied else []
         self.rh_TBGH = buffer(tape.left_TBGH, tape.left_TBGH.shape)
         self.wx_TBGH = self.rh_TBGH
         with torch.inference_mode():
@@ -109,7 +120,7 @@ class Sweep:
                     self._flow_by_formula(self.tape.formula, begin, end)
             else:
                 self._go_by_update(begin, end, found, own)
-        return Gradients(self.states, self.wx_TBGH, self.rh_TBGH, tuple(found))
+        return Gradients(self.states, self.wx_TBGH, self.rh_TBGH, tuple(found), self._beside)
 
     def _go_by_update(self, begin: int, end: int, found: _Found, own: Sequence[Tensor]) -> None:
         new_state, local = self._local(begin, end)
@@ -141,6 +152,8 @@ class Sweep:
         new_state = tuple(s[begin + 1 : end + 1] for s in states)
         local = by_step(formula.derive(left_TBGH[begin:end], state, new_state))
         for t in reversed(range(begin, end)):
+            for kept_TBH, grad_TBH in self._changed:
+                kept_TBH[t].copy_(grad_TBH[t])
             new, old = self._over_gates[t + 1], self._over_gates[t]
             beside = formula.back(local[t - begin], new, self._rh[t], old)
             self._back(self._products[t], self._output(t - 1), self._at[t][0])

@@ -1,7 +1,8 @@
 """What is recorded of the gradient on its way back through time."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import ClassVar, Literal, NoReturn
 
 import torch
@@ -12,23 +13,37 @@ from rnnexp.types import State
 
 Shown = Literal["nothing", "norms", "gradients"]
 """How much of dL/dh_t a backward pass shows; each shows what stands before it too."""
+Series = Literal["grad_norm_T", "entering_norm_T", "arriving_norm_T"]
+"""Those of a `Trace`."""
 
 
 @dataclass
 class Trace:
     """A record of one unrolling, filled by the backward pass.
 
-        grad_norm_T[t] = ||dL/dh_t||    over all rows and units
+        grad_norm_T[t]     = ||dL/dh_t||          over all rows and units
+        entering_norm_T[t] = ||dL/d(output_t)||   what enters at t
+        arriving_norm_T[t] = ||dL_n/ds_t||        over all of the state that moves
 
-    dL/dh_t is the whole gradient: what step t's output adds and what comes back from t+1.
+    dL/dh_t is the whole gradient: what step t's output adds and what comes back from t+1. L_n is
+    the loss through the output of step n alone, the last that has a gradient: how that gets back to
+    the steps before takes a backward pass more through the recurrence.
 
     Args:
         grad_norm_T: shape (T,), in units of the loss; None until `Tensor.backward` has run.
+        entering_norm_T: likewise.
+        arriving_norm_T: likewise; None also where it is not asked for, or cannot be shown.
+        follows_last: whether it is asked for.
     """
 
     needs: ClassVar[Shown] = "norms"
 
     grad_norm_T: Tensor | None = None
+    entering_norm_T: Tensor | None = None
+    arriving_norm_T: Tensor | None = None
+    follows_last: bool = False
+    arrived: State | None = field(default=None, init=False, repr=False)
+    """Of a sequence in parts: dL_n/ds of the state before the part that was last gone through."""
 
     def note_inputs(self, inputs_TBI: Tensor, state: State) -> None:
         """Take what enters the steps, and s_0; nothing is kept of it here."""
@@ -52,9 +67,23 @@ class Trace:
         """Note dL/dh_t of all steps at once."""
         self.note_norms(_norm(grad_TBH.flatten(1)))
 
-    def note_norms(self, norm_T: Tensor) -> None:
-        """Note ||dL/dh_t|| of all steps, where a backward pass has taken the norms itself."""
-        self.grad_norm_T = norm_T
+    def note_entering(self, grad_TBH: Tensor) -> None:
+        """Note the gradient of the outputs of all steps."""
+        self.note_norms(_norm(grad_TBH.flatten(1)), "entering_norm_T")
+
+    def note_arriving(self, norm_T: Tensor, first: State) -> None:
+        """Note ||dL_n/ds_t|| of all steps, and dL_n/ds of the state before them."""
+        del first
+        self.note_norms(norm_T, "arriving_norm_T")
+
+    @property
+    def from_later(self) -> State | None:
+        """dL_n/ds of the state after these steps, where they are a part and n is of a later one."""
+        return None
+
+    def note_norms(self, norm_T: Tensor, series: Series = "grad_norm_T") -> None:
+        """Note norms of all steps, as where a backward pass has taken them itself."""
+        setattr(self, series, norm_T)
 
     def driven(self) -> tuple[Tensor, State] | None:
         """Give what the cell can be run again from, inputs_TBI and s_0; None if it was not kept."""
@@ -69,11 +98,13 @@ class Trace:
         """
         return _Part(self, begin, steps)
 
-    def room(self, steps: int, like: Tensor) -> Tensor:
+    def room(self, steps: int, like: Tensor, series: Series = "grad_norm_T") -> Tensor:
         """Give the place of the norms of all T steps."""
-        if self.grad_norm_T is None:
-            self.grad_norm_T = torch.zeros(steps, dtype=like.real.dtype, device=like.device)
-        return self.grad_norm_T
+        known: Tensor | None = getattr(self, series)
+        if known is None:
+            known = torch.zeros(steps, dtype=like.real.dtype, device=like.device)
+            setattr(self, series, known)
+        return known
 
 
 def wide_norm(grad: Tensor) -> Tensor:
@@ -90,6 +121,11 @@ def wide_norm(grad: Tensor) -> Tensor:
     return torch.linalg.vector_norm(grad, dim=-1, dtype=wide)
 
 
+def norms_of(grads: Sequence[Tensor]) -> Tensor:
+    """Compute the norm at each step of several tensors of shape (T, ...) together."""
+    return reduce(torch.hypot, [_norm(grad.flatten(1)) for grad in grads])
+
+
 def _norm(grad: Tensor) -> Tensor:
     return wide_norm(grad).to(grad.real.dtype)
 
@@ -97,8 +133,8 @@ def _norm(grad: Tensor) -> Tensor:
 class InputTrace(Trace):
     """A record of one unrolling with what the cell can be run again from, in one batch axis."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, follows_last: bool = False) -> None:
+        super().__init__(follows_last=follows_last)
         self._inputs: list[Tensor] = []
         self._first: State = ()
 
@@ -173,18 +209,29 @@ class FullTrace(Trace):
 
 class _Part(Trace):
     def __init__(self, whole: Trace, begin: int, steps: int) -> None:
-        super().__init__()
+        super().__init__(follows_last=whole.follows_last)
         self._whole, self._begin, self._steps = whole, begin, steps
 
     def note_inputs(self, inputs_TBI: Tensor, state: State) -> None:
         """Hand on what enters the steps: parts come in the order of time."""
         self._whole.note_inputs(inputs_TBI, state)
 
-    def note_norms(self, norm_T: Tensor) -> None:
-        """Note ||dL/dh_t|| of this part in the whole."""
-        self.room(len(norm_T), norm_T).copy_(norm_T)
+    @property
+    def from_later(self) -> State | None:
+        """What the part after this one has left."""
+        return self._whole.arrived
 
-    def room(self, steps: int, like: Tensor) -> Tensor:
+    def note_arriving(self, norm_T: Tensor, first: State) -> None:
+        """Note what arrives in this part, and leave the part before it what it goes on with."""
+        super().note_arriving(norm_T, first)
+        self._whole.arrived = first
+
+    def note_norms(self, norm_T: Tensor, series: Series = "grad_norm_T") -> None:
+        """Note norms of this part in the whole."""
+        self.room(len(norm_T), norm_T, series).copy_(norm_T)
+
+    def room(self, steps: int, like: Tensor, series: Series = "grad_norm_T") -> Tensor:
         """Give the place of this part's norms within the whole."""
-        self.grad_norm_T = self._whole.room(self._steps, like).narrow(0, self._begin, steps)
-        return self.grad_norm_T
+        part_T = self._whole.room(self._steps, like, series).narrow(0, self._begin, steps)
+        setattr(self, series, part_T)
+        return part_T

@@ -53,7 +53,7 @@ def unroll(
         inputs_TBI: the sequence, shape (T, ..., B, I), T at least 1.
         state: where to start; the cell's initial state if not given.
         backend: ``auto`` takes the fastest that is valid for this cell.
-        trace: is filled with the norm of dL/dh_t of each step by the backward pass.
+        trace: is filled with norms of gradients of each step by the backward pass.
         checkpoint_every: keep the state of every so many steps, and compute what lies between
             again in the backward pass; the square root of T needs the least memory.
         lengths_B: the steps of each row, shape (..., B): what lies beyond changes neither state

@@ -65,7 +65,8 @@ class OmegaRegulariser(Callback):
         """Ask for dL/dh_t itself."""
         del trainer, batch, batch_idx
         module = cast(Any, pl_module)
-        module.traces = [FullTrace() for _ in module.network.layers]
+        follows = any(trace.follows_last for trace in module.traces)
+        module.traces = [FullTrace(follows_last=follows) for _ in module.network.layers]
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the gradient, averaged over processes as that of the loss is."""

@@ -1,3 +1,4 @@
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from rnnexp.monitors.explanation import (
     with_cause,
     write_explanations,
 )
+from rnnexp.monitors.passes import Flow
+from rnnexp.monitors.usual import Usual
 
 EVENT = CliffEvent(
     step=80,
@@ -35,6 +38,7 @@ EVENT = CliffEvent(
     usual_step=71,
     usual_source=0.4,
     usual_peak=0.8,
+    source=0.4,
 )
 
 
@@ -62,21 +66,24 @@ def test_of_a_gradient_that_is_not_finite(control: tuple[float, ...], cause: str
 
 
 @pytest.mark.parametrize(
-    ("norms", "origin"),
+    ("source", "norms", "origin"),
     [
-        ((40.0, 4.0, 0.4, 0.0), "time"),
-        ((80.0, 60.0, 40.0), "outputs"),
-        ((40.0, 8.0, 4.0), "both"),
-        ((0.9, 0.8, 0.4), None),
-        ((0.0, 0.0), None),
-        ((math.nan, 1.0), None),
-        ((), None),
+        (0.4, (40.0, 4.0, 0.4, 0.0), "time"),
+        (40.0, (80.0, 60.0, 40.0), "outputs"),
+        (40.0, (0.0, 40.0, 0.4), "outputs"),  # it enters amid the sequence
+        (4.0, (40.0, 8.0, 4.0), "both"),
+        (0.4, (0.9, 0.8, 0.4), None),
+        (0.0, (0.0, 0.0), None),
+        (1.0, (math.nan, 1.0), None),
+        (math.inf, (40.0, 1.0), None),
+        (math.nan, (40.0, 1.0), None),
+        (math.nan, (), None),
     ],
 )
 def test_grown_in_time_or_larger_from_the_start(
-    norms: tuple[float, ...], origin: str | None
+    source: float, norms: tuple[float, ...], origin: str | None
 ) -> None:
-    assert origin_of(replace(EVENT, grad_norm_T=norms)) == origin
+    assert origin_of(replace(EVENT, source=source, grad_norm_T=norms)) == origin
 
 
 @pytest.mark.parametrize(("norm", "usual"), [(0.0, 1.0), (0.5, 1.0), (1.0, math.nan)])
@@ -86,24 +93,41 @@ def test_a_norm_that_is_no_larger_than_usual_has_no_cause(norm: float, usual: fl
     assert explain(with_cause(event)).startswith("Step 80: loss inf. The largest part")
 
 
-def test_a_cell_that_reads_from_the_end_meets_its_first_step_last() -> None:
-    event = replace(EVENT, grad_norm_T=(0.4, 4.0, 40.0), cell="layer0_reverse", reverse=True)
-    assert origin_of(event) == "time"
+def test_of_an_event_that_does_not_know_what_enters_the_place_is_told() -> None:
+    record = json.loads(EVENT.to_json())
+    del record["source"]
+    old = replace(CliffEvent.from_record(record), origin="time")
+    told = explain(old)
+    assert " ||dL/dh_t|| of layer0 is largest at t=1. The loss" in told
+    assert "recurrence" not in told
+
+
+def test_what_an_older_checkpoint_took_for_a_source_is_not_compared_with() -> None:
+    usual = Usual()
+    usual.note_flow(7, [Flow(0, 0, 0, {"layer0": [1.0, 3.0]}, {"layer0": [0.5, 2.0]})])
+    assert usual.ends_of("layer0", 0) == (7, 2.0, 3.0)
+    again, old = Usual(), Usual()
+    again.load_state_dict(json.loads(json.dumps(usual.state_dict())))
+    assert again.ends_of("layer0", 0) == (7, 2.0, 3.0)
+    old.load_state_dict({"losses": [], "ends": {"layer0@0": [7, 3.0, 3.0]}})
+    assert old.ends_of("layer0", 0) is None
 
 
 def test_in_words() -> None:
     assert explain(with_cause(EVENT)) == (
         "Step 80: gradient norm 100, 100 times its median, clipped to 1. "
         "The largest part is of layer0.recurrent. "
-        "||dL/dh_t|| of layer0 is 0.4 where it enters and grows 100-fold on its way back, to t=1; "
-        "at step 71 it was 0.4 and grew 2-fold: the cliff is one of the recurrence. "
+        "||dL/dh_t|| of layer0 is at most 0.4 as it enters and grows 100-fold on its way back, to "
+        "t=1; at step 71 it was 0.4 and grew 2-fold: the cliff is one of the recurrence. "
         "The loss is 2, 2 times its median. "
         "The batches of the 3 steps before have 1.1 with the same weights: the cause is this batch."
     )
 
 
 def test_what_is_not_known_is_not_said() -> None:
-    event = replace(EVENT, grad_norm_T=(), time_step=None, cell="", layer=None, group="readout")
+    event = replace(
+        EVENT, grad_norm_T=(), source=math.nan, time_step=None, cell="", layer=None, group="readout"
+    )
     event = replace(event, control_norms=(), loss_median=math.nan, clipped_norm=100.0)
     assert explain(with_cause(event)) == (
         "Step 80: gradient norm 100, 100 times its median. The largest part is of readout."
@@ -122,9 +146,11 @@ def test_all_of_a_run_in_a_file(tmp_path: Path) -> None:
 
 def test_of_what_never_was_usual_nothing_is_said() -> None:
     event = replace(EVENT, usual_source=math.nan, usual_peak=0.0, cell="", grad_norm_T=(1.02, 1.0))
-    event = replace(event, control_norms=(math.nan, math.inf))
+    event = replace(event, source=1.0, control_norms=(math.nan, math.inf))
     told = explain(with_cause(event))
-    assert "||dL/dh_t|| is 1 where it enters and does not grow on its way back. The loss" in told
+    assert (
+        "||dL/dh_t|| is at most 1 as it enters and does not grow on its way back. The loss" in told
+    )
     assert "The batches of the 2 steps before have none that is finite with the same" in told
 
 
@@ -135,7 +161,7 @@ def test_a_cliff_that_was_taken_back_is_in_no_file(tmp_path: Path) -> None:
 
 
 def test_what_does_not_grow_has_no_factor() -> None:
-    event = replace(EVENT, grad_norm_T=(0.1, 40.0), usual_peak=0.4, time_step=2)
+    event = replace(EVENT, grad_norm_T=(0.1, 40.0), source=40.0, usual_peak=0.4, time_step=2)
     told = explain(with_cause(event))
-    assert "is 40 where it enters and does not grow on its way back; at step 71" in told
+    assert "is at most 40 as it enters and does not grow on its way back; at step 71" in told
     assert "it was 0.4 and did not grow: the cliff is one of the error at the outputs." in told

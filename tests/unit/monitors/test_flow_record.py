@@ -29,6 +29,11 @@ class Kept:
         return self.record.finish(step)
 
 
+def flow(begin: int, after: int, norms: dict[str, list[float]]) -> Flow:
+    """What a loss on the last step alone gives, of cells whose state is h."""
+    return Flow(begin, after, 0, norms, {}, norms)
+
+
 def test_whole_sequences_are_recorded_every_so_many_steps() -> None:
     kept = Kept(4)
     kept.run(range(10), windows=1)
@@ -79,8 +84,8 @@ def test_rows_of_a_whole_sequence_more_are_those_of_the_same_batch() -> None:
 def test_its_figures_are_those_of_the_window_with_the_largest_norm() -> None:
     kept = Kept(1)
     assert kept.record.wants(0, 0)
-    assert kept.take(1, Flow(0, 2, 0, {"layer0": [1.0, 2.0]})) == {}
-    figures = kept.take(2, Flow(2, 0, 0, {"layer0": [0.5, 50.0]}))
+    assert kept.take(1, flow(0, 2, {"layer0": [1.0, 2.0]})) == {}
+    figures = kept.take(2, flow(2, 0, {"layer0": [0.5, 50.0]}))
     assert figures["flow/vanishing_log10"] == pytest.approx(-2)
     assert figures["flow/half_life"] == pytest.approx(1 / math.log2(100))
 
@@ -90,11 +95,46 @@ def test_the_figures_of_a_reverse_cell_are_in_its_own_direction_of_time() -> Non
     falling = [1e-2, 1e-1, 1.0]
     assert kept.record.wants(0, 0)
     norms = {"layer0": falling, "layer0_reverse": falling[::-1]}  # in the order of the sequence
-    figures = kept.take(1, Flow(0, 0, 0, norms))
+    figures = kept.take(1, flow(0, 0, norms))
     for cell in norms:
         assert figures[f"flow/vanishing_log10_{cell}"] == pytest.approx(-2)
         assert figures[f"flow/half_life_{cell}"] == pytest.approx(1 / math.log2(10))
     assert kept.written == [(1, norms)]
+
+
+def test_only_where_nothing_arrives_a_constant_stands_for_it() -> None:
+    kept = Kept(1)
+    for step, (grad, figure) in enumerate([(1e-119, -119.0), (0.0, -45.0)], 1):
+        assert kept.record.wants(step - 1, 0)
+        figures = kept.take(step, flow(0, 0, {"layer0": [grad, 1.0]}))
+        assert figures["flow/vanishing_log10"] == pytest.approx(figure)
+
+
+def test_the_figures_are_of_what_arrives() -> None:
+    kept = Kept(1)
+    assert kept.record.wants(0, 0)
+    figures = kept.take(1, Flow(0, 0, 0, {"layer0": [9.0, 9.0]}, {}, {"layer0": [1e-3, 1.0]}))
+    assert figures["flow/vanishing_log10"] == pytest.approx(-3)
+    assert kept.record.wants(1, 0)
+    assert kept.take(2, Flow(0, 0, 0, {"layer0": [1.0, 2.0]})) == {}
+    assert len(kept.written) == 2
+
+
+def test_rows_of_two_passes_are_joined_in_all_that_is_known() -> None:
+    one = {"layer0": [3.0]}, {"layer0": [0.3]}, {"layer0": [30.0]}
+    two = {"layer0": [4.0]}, {"layer0": [0.4]}, {}
+    (joined,) = flows_of([Flow(0, 0, 0, *one), Flow(0, 0, 0, *two)])
+    assert joined.norms["layer0"] == pytest.approx([5.0])
+    assert joined.entering["layer0"] == pytest.approx([0.5])
+    assert joined.arriving == {}
+
+
+def test_a_half_record_of_an_older_checkpoint_goes_on() -> None:
+    old = {"begin": 0, "after": 1, "seed": 0, "norms": {"layer0": [1.0]}}
+    kept = Kept(1)
+    kept.record.load_state_dict({"next": 1, "parts": [old], "every": 1})
+    assert kept.take(2, flow(1, 0, {"layer0": [0.5]})) == {}, "the largest is of before"
+    assert kept.written == [(2, {"layer0": [1.0, 0.5]})]
 
 
 @pytest.mark.parametrize(("accumulate", "amid"), [(1, 17), (2, 16)])

@@ -76,7 +76,7 @@ def results(
 
 
 def assert_equal(cell: PointwiseCell, shape: tuple[int, ...]) -> None:
-    norms = Trace(), Trace()
+    norms = Trace(follows_last=True), Trace(follows_last=True)
     mine, theirs = (
         results(cell, "emulated", shape, norms[0]),
         results(cell, "loop", shape, norms[1]),
@@ -85,6 +85,13 @@ def assert_equal(cell: PointwiseCell, shape: tuple[int, ...]) -> None:
         torch.testing.assert_close(mine[name], expected, rtol=1e-9, atol=1e-12, msg=name)
     assert norms[0].grad_norm_T is not None
     torch.testing.assert_close(norms[0].grad_norm_T, norms[1].grad_norm_T, rtol=1e-9, atol=0)
+    entering = [trace.entering_norm_T for trace in norms]
+    torch.testing.assert_close(entering[0], entering[1], rtol=1e-9, atol=0)
+    if cell.moving_states(cell.num_states) == (0,):
+        arriving = [trace.arriving_norm_T for trace in norms]
+        torch.testing.assert_close(arriving[0], arriving[1], rtol=1e-9, atol=0)
+    else:
+        assert norms[0].arriving_norm_T is None
 
 
 @pytest.mark.parametrize("name", [*CELLS, *RARE])

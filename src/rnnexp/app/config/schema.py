@@ -162,9 +162,10 @@ class MonitorOptions:
     """What is watched at every step, and what is done about a NaN or an infinity.
 
     Args:
-        flow_every: steps between two records of the gradient's flow through time, the norm of
-            dL/dh_t; null records none, and cliffs are located all the same.
-            unroll.backend=vendor does not show it.
+        flow_every: steps between two records of the gradient's flow through time: the norm of
+            dL/dh_t, and by a backward pass more what arrives of the gradient that enters last.
+            null records none, and cliffs are located all the same. unroll.backend=vendor does not
+            show it.
         dynamics_every: steps between two looks at how the state itself moves, its norm, its
             saturation and the growth of a difference: ``dynamics.jsonl`` and flow/ metrics; each
             runs the sequence, or 2000 steps of it, twice more, step by step. null for none.

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from rnnexp.recurrence.native.kernel import Kernel
-from rnnexp.recurrence.native.layout import Layout
+from rnnexp.recurrence.native.layout import Layout, Shape
 from rnnexp.recurrence.native.sources import Wanted, contiguous, pointer
 from rnnexp.recurrence.workspace import buffer
+
+_SERIES = 3
+"""Those of backward.c."""
 
 
 class Weights(NamedTuple):
@@ -42,7 +45,8 @@ class Gradients(NamedTuple):
         hh: dL/dR, shape (H, recurrent, H or more).
         own: of each tensor that the parameter-only values are made from.
         state: dL/d(initial state).
-        grad_norm_T: the norm of dL/dh_t.
+        norms: at each step of dL/dh_t, of the gradient of the other tensors of the state that
+            move, and of that of the output, where asked for.
     """
 
     kernel: Kernel
@@ -52,7 +56,7 @@ class Gradients(NamedTuple):
     hh: Tensor | None
     own: list[Tensor | None]
     state: list[Tensor]
-    grad_norm_T: Tensor | None
+    norms: Tensor | None
 
     @property
     def bias_ih(self) -> Tensor:
@@ -135,7 +139,7 @@ def run_backward(
         h: where h_0..h_T lie.
         grads: dL/d(outputs), then dL/d(last state); None where there is none.
         wanted: which gradients are asked for.
-        traced: whether the norms of dL/dh_t are.
+        traced: whether the norms of gradients at each step are.
     """
     kernel, shape, new_empty = layout.kernel, layout.shape, inputs_TBI.new_empty
     call, scratch = _call(layout, memory, weights, inputs_TBI, h)
@@ -150,12 +154,16 @@ def run_backward(
         rows = kernel.sources.rows_of(own)
         call.d_own[: len(rows)] = rows
     sums = new_empty(shape.threads, kernel.sums, shape.units)
-    squares = torch.empty(shape.threads, shape.steps, dtype=torch.float64) if traced else None
-    norm_T = new_empty(shape.steps) if traced else None
-    call.sums, call.squares, call.norms = sums.data_ptr(), pointer(squares), pointer(norm_T)
+    squares, norms = _room_for_norms(shape, inputs_TBI) if traced else (None, None)
+    call.sums, call.squares, call.norms = sums.data_ptr(), pointer(squares), pointer(norms)
     kernel.backward(ctypes.byref(call))
     del scratch
-    return Gradients(kernel, sums[0], x, ih, hh, own, carry, norm_T)
+    return Gradients(kernel, sums[0], x, ih, hh, own, carry, norms)
+
+
+def _room_for_norms(shape: Shape, like: Tensor) -> tuple[Tensor, Tensor]:
+    squares = torch.empty(shape.threads, _SERIES, shape.steps, dtype=torch.float64)
+    return squares, like.new_empty(_SERIES, shape.steps)
 
 
 def _call(

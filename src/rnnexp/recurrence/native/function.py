@@ -12,10 +12,11 @@ from rnnexp.recurrence.inside_torch import (
     not_compiled,
     saved_tensors_are_hooked,
 )
-from rnnexp.recurrence.native.call import Weights, run_backward, run_forward
+from rnnexp.recurrence.last_alone import last_alone
+from rnnexp.recurrence.native.call import Gradients, Weights, run_backward, run_forward
 from rnnexp.recurrence.native.kernel import Kernel
 from rnnexp.recurrence.native.layout import Layout, layout_of
-from rnnexp.recurrence.native.sources import contiguous, unroll_by, wanted_of
+from rnnexp.recurrence.native.sources import contiguous, nothing, unroll_by, wanted_of
 from rnnexp.recurrence.product import require_plain_gradient
 from rnnexp.recurrence.trace import Trace
 from rnnexp.recurrence.workspace import after_first, buffer, copy_of
@@ -32,7 +33,7 @@ def unroll_natively(
         cell: the cell that they were made from.
         inputs_TBI: shape (T, ..., B, I).
         state: S tensors of shape (..., B, H).
-        trace: is filled with the norm of dL/dh_t of each step by the backward pass.
+        trace: is filled with norms of gradients of each step by the backward pass.
     """
     return unroll_by(
         lambda saving, tensors: _Unroll.apply(kernel, saving, trace, *tensors),
@@ -101,13 +102,31 @@ class _Unroll(torch.autograd.Function):
         h = h_TBH.data_ptr() - _bytes_before(layout, h_TBH)
         wanted = wanted_of(ctx.needs_input_grad[_BEFORE:], len(weights.own))
         traced = trace is not None
+        alone = last_alone(trace, grads[0], layout.kernel.states)
+        if alone is not None:
+            none = nothing(len(weights.own))
+            copy = copy_of(memory)
+            way = run_backward(layout, copy, weights, inputs_TBI, h, alone, none, traced)
+            _note_arriving(trace, way)
         done = run_backward(layout, memory, weights, inputs_TBI, h, grads, wanted, traced)
-        if trace is not None and done.grad_norm_T is not None:
-            trace.note_norms(done.grad_norm_T)
+        _note(trace, done)
         d_x = done.x
         if layout.shape.projected:
             d_x = memory[: layout.gates].clone().view_as(inputs_TBI)
         return (*_NO_GRADIENTS, d_x, *done.of_weights(wanted), *done.state)
+
+
+def _note(trace: Trace | None, done: Gradients) -> None:
+    if trace is not None and done.norms is not None:
+        of_h_T, _, entering_T = done.norms
+        trace.note_norms(of_h_T)
+        trace.note_norms(entering_T, "entering_norm_T")
+
+
+def _note_arriving(trace: Trace, done: Gradients) -> None:
+    assert done.norms is not None
+    of_h_T, beside_T, _ = done.norms
+    trace.note_arriving(torch.hypot(of_h_T, beside_T), tuple(done.state))
 
 
 def _weights(tensors: Sequence[Any]) -> Weights:

@@ -67,7 +67,8 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
     traced = trace_update(cell)
     adjoint = derive(traced.update)
     double = cell.weight_ih.dtype == torch.float64
-    library = load_kernel(generate(traced.update, adjoint, double, _TEXTS), _micros(double))
+    source = "\n".join([_moves(cell), generate(traced.update, adjoint, double, _TEXTS)])
+    library = load_kernel(source, _micros(double))
     return Kernel(
         forward=library.run_forward,
         backward=library.run_backward,
@@ -82,6 +83,12 @@ def make_kernel(cell: PointwiseCell) -> Kernel:
         thetas=len(traced.update.thetas),
         sources=Sources.of(traced),
     )
+
+
+def _moves(cell: PointwiseCell) -> str:
+    moving = cell.moving_states(cell.num_states)
+    moves = ", ".join(str(int(i in moving)) for i in range(cell.num_states))
+    return f"static const int MOVES[] = {{{moves}}};"
 
 
 def _micros(double: bool) -> str:

@@ -25,7 +25,7 @@ def run_native(
         cell: one that `reason_against` has nothing against.
         inputs_TBI: shape (T, ..., B, I).
         state: S tensors of shape (..., B, H).
-        trace: is filled with the norm of dL/dh_t of each step by the backward pass.
+        trace: is filled with norms of gradients of each step by the backward pass.
 
     Returns:
         The outputs, shape (T, ..., B, H), and the last state.

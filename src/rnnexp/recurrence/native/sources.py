@@ -105,6 +105,11 @@ class Wanted(NamedTuple):
     own: tuple[bool, ...] = ()
 
 
+def nothing(own: int) -> Wanted:
+    """Ask for no gradient of weights and inputs; ``own`` tensors are own."""
+    return Wanted(False, False, False, False, False, (False,) * own)
+
+
 def wanted_of(asked: Sequence[bool], own: int) -> Wanted:
     """Read autograd's list, in which those of the initial state follow; ``own`` tensors are own."""
     x, ih, bias_ih, hh, bias_hh, *rest = asked

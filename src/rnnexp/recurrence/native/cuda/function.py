@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.inside_torch import not_compiled
+from rnnexp.recurrence.last_alone import last_alone
 from rnnexp.recurrence.native.cuda.call import (
     GpuGradients,
     Weights,
@@ -19,7 +20,7 @@ from rnnexp.recurrence.native.cuda.kernel import GpuKernel
 from rnnexp.recurrence.native.cuda.plan import Plan, plan_of
 from rnnexp.recurrence.native.sources import Wanted, contiguous, unroll_by, wanted_of
 from rnnexp.recurrence.product import require_plain_gradient
-from rnnexp.recurrence.trace import Trace
+from rnnexp.recurrence.trace import Trace, norms_of
 from rnnexp.recurrence.workspace import after_first
 from rnnexp.types import State
 
@@ -34,11 +35,12 @@ def unroll_on_gpu(
         cell: the cell that they were made from.
         inputs_TBI: shape (T, ..., B, I).
         state: S tensors of shape (..., B, H).
-        trace: is filled with the norm of dL/dh_t of each step by the backward pass.
+        trace: is filled with norms of gradients of each step by the backward pass.
     """
     plan = plan_of(kernel, prod(inputs_TBI.shape[1:-1]), inputs_TBI.get_device())
+    alone = cell.moving_states(cell.num_states) == (0,)
     return unroll_by(
-        lambda saving, tensors: _Unroll.apply(plan, saving, trace, *tensors),
+        lambda saving, tensors: _Unroll.apply(plan, saving, trace, alone, *tensors),
         kernel.sources,
         cell,
         inputs_TBI,
@@ -46,15 +48,16 @@ def unroll_on_gpu(
     )
 
 
-_NO_GRADIENTS = (None, None, None)
-"""Those of the plan, the way of saving and the trace."""
+_NO_GRADIENTS = (None, None, None, None)
+"""Those of the plan, the way of saving, the trace, and whether h moves alone."""
 
 
 class _Unroll(torch.autograd.Function):
     """All T steps as one node of the graph.
 
-    Its inputs are the plan, whether to keep what a backward pass needs, the trace, the inputs, W
-    and b, those of `Weights`, one by one, and the initial state.
+    Its inputs are the plan, whether to keep what a backward pass needs, the trace, whether h is
+    all of the state that moves, the inputs, W and b, those of `Weights`, one by one, and the
+    initial state.
     """
 
     @staticmethod
@@ -63,6 +66,7 @@ class _Unroll(torch.autograd.Function):
         plan: Plan,
         saving: bool,
         trace: Trace | None,
+        alone: bool,
         inputs_TBI: Tensor,
         weight_ih: Tensor | None,
         bias_ih: Tensor | None,
@@ -81,6 +85,7 @@ class _Unroll(torch.autograd.Function):
         if saving:
             ctx.set_materialize_grads(False)
             ctx.plan, ctx.trace, ctx.projected = plan, trace, weight_ih is None
+            ctx.alone = alone
             kept = (outputs, None if ctx.projected else x, weight_ih, hh, bias_hh)
             ctx.save_for_backward(*kept, *own, record.saved, *record.states)
         return outputs, *record.last
@@ -96,9 +101,15 @@ class _Unroll(torch.autograd.Function):
         assert hh is not None
         own, (saved, *states) = _parted(plan, rest)
         weights = Weights(hh, bias_hh, own)
+        # The loops show no gradient of the other tensors of the state.
+        last = last_alone(trace, grads[0], len(states)) if ctx.alone else None
+        if last is not None:
+            _note_arriving(trace, run_backward(plan, weights, states, saved, last, True))
         found = run_backward(plan, weights, states, saved, grads, trace is not None)
         if trace is not None and found.h_TBH is not None:
             trace.note_all(found.h_TBH)
+            if grads[0] is not None:
+                trace.note_entering(grads[0])
         wanted = wanted_of(ctx.needs_input_grad[len(_NO_GRADIENTS) :], len(own))
         bias_ih, d_bias_hh = _of_biases(plan, found, wanted)
         return (
@@ -110,6 +121,11 @@ class _Unroll(torch.autograd.Function):
             *_of_own(found.own_BOH, own, wanted.own),
             *found.first,
         )
+
+
+def _note_arriving(trace: Trace, found: GpuGradients) -> None:
+    assert found.h_TBH is not None
+    trace.note_arriving(norms_of([found.h_TBH]), found.first)
 
 
 def _parted(plan: Plan, rest: Sequence[Any]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

@@ -1,39 +1,4 @@
-/* One register of hidden units j.. of row b at step t; adds to sums, and gives dL/dh. */
-INLINE vec backward_at(const Call *c, long t, long b, long j, long n, vec product, vec *sums) {
-  const long H = c->units;
-  const long place = (t * c->rows + b) * H;
-  vec grad[STATES], old[STATES], new[STATES], fixed[AT_LEAST_1(THETAS)], saved[AT_LEAST_1(SAVES)];
-  vec d_wx[GATES], d_rh[AT_LEAST_1(DIFFERING)], d_old[STATES], d_fixed[AT_LEAST_1(THETAS)];
-  real *gates = c->gates + place * GATES + j;
-  real *extra = c->extra + place * EXTRAS + j;
-  for (int s = 0; s < STATES; s++) {
-    const real *past = c->states[s] + t * c->stride[s] + b * H + j;
-    old[s] = load(past, n);
-    new[s] = load(past + c->stride[s], n);
-    grad[s] = load(c->carry[s] + b * H + j, n);
-  }
-  grad[0] += product;
-  if (c->grad_out) grad[0] += load(c->grad_out + place + j, n);
-  for (int k = 0; k < SAVES; k++)
-    saved[k] = load(k < GATES ? gates + k * H : extra + (k - GATES) * H, n);
-  for (int p = 0; p < THETAS; p++) fixed[p] = load(c->theta + p * H + j, n);
-  point_backward(grad, old, new, fixed, saved, d_wx, d_rh, d_old, d_fixed);
-  for (int s = 0; s < STATES; s++) store(c->carry[s] + b * H + j, n, d_old[s]);
-  for (int g = 0; g < GATES; g++) store(gates + g * H, n, d_wx[g]), sums[g] += d_wx[g];
-  for (int d = 0; d < DIFFERING; d++) store(extra + d * H, n, d_rh[d]), sums[GATES + d] += d_rh[d];
-  for (int p = 0; p < THETAS; p++) sums[GATES + DIFFERING + p] += d_fixed[p];
-  return grad[0];
-}
-
-/* The gradient of R h of one gate at step t as a left factor; most lie where W x did. */
-INLINE Left left_of(const Call *c, long t, long g) {
-  const long H = c->units, place = t * c->rows * H;
-  if (g >= RECURRENT || DIFFERING_SLOT[g] < 0)
-    return (Left){c->gates + place * GATES + g * H, GATES * H, 1, H};
-  return (Left){c->extra + place * EXTRAS + DIFFERING_SLOT[g] * H, EXTRAS * H, 1, H};
-}
-
-/* The sum of squares of dL/dh_t, in double precision: of 1e-23 or 1e20 float holds no square. */
+/* Sums of squares, in double precision: of 1e-23 or 1e20 float holds no square. */
 #define WIDE_LANES ((long)(BYTES / sizeof(double)))
 #define WIDES (LANES / WIDE_LANES)
 typedef double wide __attribute__((vector_size(BYTES)));
@@ -50,6 +15,9 @@ INLINE void add_squares(Squares *s, vec grad) {
   }
 }
 
+/* Of which gradients: of h_t, of the other tensors of the state that move, of the output. */
+enum { OF_H, BESIDE, ENTERING, SERIES };
+
 /* Give the sum of this step, and begin the next. */
 static double take_squares(Squares *s) {
   double sum = 0;
@@ -60,15 +28,60 @@ static double take_squares(Squares *s) {
   return sum;
 }
 
+/* One register of hidden units j.. of row b at step t; adds to sums, and to squares. */
+INLINE void backward_at(const Call *c, long t, long b, long j, long n, vec product, vec *sums,
+                        Squares *squares) {
+  const long H = c->units;
+  const long place = (t * c->rows + b) * H;
+  vec grad[STATES], old[STATES], new[STATES], fixed[AT_LEAST_1(THETAS)], saved[AT_LEAST_1(SAVES)];
+  vec d_wx[GATES], d_rh[AT_LEAST_1(DIFFERING)], d_old[STATES], d_fixed[AT_LEAST_1(THETAS)];
+  real *gates = c->gates + place * GATES + j;
+  real *extra = c->extra + place * EXTRAS + j;
+  for (int s = 0; s < STATES; s++) {
+    const real *past = c->states[s] + t * c->stride[s] + b * H + j;
+    old[s] = load(past, n);
+    new[s] = load(past + c->stride[s], n);
+    grad[s] = load(c->carry[s] + b * H + j, n);
+  }
+  grad[0] += product;
+  if (c->grad_out) {
+    vec entering = load(c->grad_out + place + j, n);
+    grad[0] += entering;
+    if (c->squares) add_squares(squares + ENTERING, entering);
+  }
+  if (c->squares) {
+    add_squares(squares + OF_H, grad[0]);
+    for (int s = 1; s < STATES; s++)
+      if (MOVES[s]) add_squares(squares + BESIDE, grad[s]);
+  }
+  for (int k = 0; k < SAVES; k++)
+    saved[k] = load(k < GATES ? gates + k * H : extra + (k - GATES) * H, n);
+  for (int p = 0; p < THETAS; p++) fixed[p] = load(c->theta + p * H + j, n);
+  point_backward(grad, old, new, fixed, saved, d_wx, d_rh, d_old, d_fixed);
+  for (int s = 0; s < STATES; s++) store(c->carry[s] + b * H + j, n, d_old[s]);
+  for (int g = 0; g < GATES; g++) store(gates + g * H, n, d_wx[g]), sums[g] += d_wx[g];
+  for (int d = 0; d < DIFFERING; d++) store(extra + d * H, n, d_rh[d]), sums[GATES + d] += d_rh[d];
+  for (int p = 0; p < THETAS; p++) sums[GATES + DIFFERING + p] += d_fixed[p];
+}
+
+/* The gradient of R h of one gate at step t as a left factor; most lie where W x did. */
+INLINE Left left_of(const Call *c, long t, long g) {
+  const long H = c->units, place = t * c->rows * H;
+  if (g >= RECURRENT || DIFFERING_SLOT[g] < 0)
+    return (Left){c->gates + place * GATES + g * H, GATES * H, 1, H};
+  return (Left){c->extra + place * EXTRAS + DIFFERING_SLOT[g] * H, EXTRAS * H, 1, H};
+}
+
 static void backward_block(const Call *c, long t, long b, long rows, long j, long n, long width,
                            const vec *product, real *sums, Squares *squares) {
   vec sum[SUMS];
   for (int k = 0; k < SUMS; k++) sum[k] = (vec){0};
   for (long r = 0; r < rows; r++) {
     vec x = product[r * width];
-    vec grad = n == LANES ? backward_at(c, t, b + r, j, LANES, x, sum)
-                          : backward_at(c, t, b + r, j, n, x, sum);
-    if (c->squares) add_squares(squares, grad);
+    if (n == LANES)
+      backward_at(c, t, b + r, j, LANES, x, sum, squares);
+    else
+      backward_at(c, t, b + r, j, n, x, sum, squares);
   }
   for (int k = 0; k < SUMS; k++) {
     real *to = sums + k * c->units + j;
@@ -123,7 +136,9 @@ static void backward_step(const Call *c, long t, long thread, long first, long l
     }
     group += RECURRENT * H * width * LANES;
   }
-  if (c->squares && t >= 0) c->squares[thread * c->steps + t] = take_squares(squares);
+  if (c->squares && t >= 0)
+    for (long k = 0; k < SERIES; k++)
+      c->squares[(thread * SERIES + k) * c->steps + t] = take_squares(squares + k);
 }
 
 /* dL/dx_t = W^T dL/d(wx_t) */
@@ -151,10 +166,10 @@ static void input_gradient(const Call *c, long t, long first, long last) {
 
 static void backward_rows(const Call *c, long thread, long first, long last) {
   for (int s = 0; s < STATES; s++) copy_rows(c, c->grad_last[s], c->carry[s], first, last);
-  Squares squares = {0};
+  Squares squares[SERIES] = {0};
   memset(c->sums + thread * SUMS * c->units, 0, SUMS * c->units * sizeof(real));
   for (long t = c->steps - 1; t >= -1; t--) {
-    backward_step(c, t, thread, first, last, &squares);
+    backward_step(c, t, thread, first, last, squares);
     if (c->d_x && t >= 0) input_gradient(c, t, first, last);
   }
 }

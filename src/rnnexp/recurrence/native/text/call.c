@@ -33,7 +33,7 @@ typedef struct {
   real *d_weight_ih;     /* (I, G, H filled up to registers), zero at first, or null */
   real *d_weight_hh;     /* (H, RECURRENT, H filled up likewise), zero at first, or null */
   real *sums;            /* (threads, SUMS, H) */
-  double *squares;       /* (threads, T): room for those of dL/dh_t, or null */
+  double *squares;       /* (threads, SERIES, T): room for those of gradients, or null */
   real *d_own[AT_LEAST_1(OWN)]; /* (H,) each, or null */
-  real *norms;           /* (T,): ||dL/dh_t||, where there is room for the squares */
+  real *norms;           /* (SERIES, T): their norms, where there is room for the squares */
 } Call;

@@ -68,10 +68,11 @@ void run_forward(const Call *c) {
 }
 
 static void take_norms(const Call *c) {
-  for (long t = 0; t < c->steps; t++) {
+  const long series = SERIES * c->steps;
+  for (long i = 0; i < series; i++) {
     double sum = 0;
-    for (long i = 0; i < c->threads; i++) sum += c->squares[i * c->steps + t];
-    c->norms[t] = (real)__builtin_sqrt(sum);
+    for (long k = 0; k < c->threads; k++) sum += c->squares[k * series + i];
+    c->norms[i] = (real)__builtin_sqrt(sum);
   }
 }
 
