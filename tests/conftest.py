@@ -60,6 +60,7 @@ def _few_threads() -> None:
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv(ENVIRONMENT, raising=False)
     monkeypatch.delenv("RNNEXP_TRACEBACK", raising=False)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # a command that a test called sets it
     yield
     torch.set_flush_denormal(False)  # as a run in this process may leave it
 

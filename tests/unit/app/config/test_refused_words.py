@@ -178,7 +178,7 @@ IN_FILES = {
     "trainer/mine": ("deterministic: 3", "trainer.deterministic", "3"),
     "trainer/text": ("deterministic: '3'", "trainer.deterministic", "3"),
     "experiment/mine": ("# @package _global_\nsweep: {fail_fast: -1}", "sweep.fail_fast", "-1"),
-    "cell/mine": ("defaults: [leaky]\ntrainable: 7", "cell.trainable", "7"),
+    "cell/kept_in_a_file": ("defaults: [leaky]\ntrainable: 7", "cell.trainable", "7"),
 }
 
 
