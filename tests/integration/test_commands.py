@@ -95,6 +95,7 @@ def test_words_are_completed(rnnexp) -> None:
     assert done.out.split() == ["compare"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_config_dir(
     rnnexp, workdir: Path, store_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.config.disk import bytes_of
 
@@ -17,6 +19,7 @@ WORDS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_estimate_is_from_above_and_near(rnnexp, workdir: Path) -> None:
     assert rnnexp("train", *WORDS).code == 0
     files = [f for f in workdir.rglob("*") if f.is_file()]

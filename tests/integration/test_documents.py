@@ -17,6 +17,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
 
 
+@pytest.mark.slow
 def test_the_page_on_extending_works_as_written(
     rnnexp, start_python, free_port: int, wait_for_server, workdir: Path, store_uri: str
 ) -> None:

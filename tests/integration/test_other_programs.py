@@ -99,6 +99,7 @@ def test_a_launch_hands_back_what_that_of_hydra_does(copied, workdir: Path, how:
         assert f"see {workdir / 'out' / '0' / 'log_0.txt'}" in ours.err
 
 
+@pytest.mark.slow
 def test_what_cannot_be_pickled_is_stood_in_for(copied, workdir: Path) -> None:
     done = copied(*LOCAL, "+x=1", "+how=generator", cwd=workdir)
     assert done.code == 0, done.err
@@ -109,6 +110,7 @@ def test_what_cannot_be_pickled_is_stood_in_for(copied, workdir: Path) -> None:
     assert "RuntimeError: Strict: 1 2" in raised.err
 
 
+@pytest.mark.slow
 def test_a_job_that_leaves_nothing_has_failed(copied, workdir: Path) -> None:
     assert copied(*LOCAL, "+x=1", cwd=workdir).code == 0
     for how, said in (("leaves", "exit code 0"), ("killed", "killed by SIGKILL")):
@@ -136,6 +138,7 @@ def test_a_job_may_change_its_working_folder(copied, workdir: Path) -> None:
     assert values(done.out) == ["1"]
 
 
+@pytest.mark.slow
 def test_no_job_after_the_first_failure_is_taken_for_an_earlier_one(copied, workdir: Path) -> None:
     assert copied(*LOCAL, "+x=1,2", cwd=workdir).code == 0
     words = ["+x=1,2", "hydra.launcher.jobs=1", "hydra.launcher.fail_fast=true", "+how=raises"]
@@ -177,6 +180,7 @@ def test_a_trial_that_returns_no_number_fails_and_ends_no_other(copied, workdir:
     assert "[12/12]" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["raises", "hole"])
 def test_a_search_without_any_success_says_so_and_fails(copied, workdir: Path, how: str) -> None:
     for _ in range(2):
@@ -206,6 +210,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_threads_of_torch_that_was_imported_before(copied, workdir: Path) -> None:
     (workdir / "program.py").write_text(WARM)
     for threads, words in ((1, ["--warm"]), (2, [])):
@@ -216,6 +221,7 @@ def test_threads_of_torch_that_was_imported_before(copied, workdir: Path) -> Non
         log.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

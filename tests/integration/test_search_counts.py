@@ -62,6 +62,7 @@ def test_values_that_are_suggested_again_are_no_jobs(
     assert left(capsys, *words, "hydra.sweeper.trials=8") == "2 jobs"
 
 
+@pytest.mark.slow
 def test_trials_of_another_config_count_in_the_same_search(
     rnnexp, workdir: Path, store_uri: str, registry, capsys
 ) -> None:
@@ -76,6 +77,7 @@ def test_trials_of_another_config_count_in_the_same_search(
     assert parent.data.tags["rnnexp.sweep.finished"] == "3 of 3"
 
 
+@pytest.mark.slow
 def test_trials_of_another_source_or_of_a_folder_that_is_gone_do_not_count(
     rnnexp, workdir: Path, store_uri: str
 ) -> None:
@@ -98,6 +100,7 @@ def test_trials_of_another_source_or_of_a_folder_that_is_gone_do_not_count(
     assert "trials so far" not in rnnexp("train", "-m", *words).err
 
 
+@pytest.mark.slow
 def test_a_search_that_is_refused_touches_nothing(rnnexp, workdir: Path, store_uri: str) -> None:
     words = [*SMALL, "optimizer.lr=interval(1e-3,1e-2)", "hydra.sweeper.trials=2"]
     done = rnnexp("train", "-m", *words, "cell=elman,gru")

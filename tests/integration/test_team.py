@@ -261,6 +261,7 @@ def test_another_number_of_devices_differs_by_rounding(
     assert mine == [(step, pytest.approx(value, rel=1e-4)) for step, value in undisturbed]
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_sweep(rnnexp, workdir: Path, store_uri: str) -> None:
     words = [*SMALL, *TWO, "trainer.max_steps=4", "trainer.val_every=2", "sweep.name=mine"]
     done = rnnexp("train", "-m", "seed=0,1", *words, "tracking.wait=50", timeout=120)

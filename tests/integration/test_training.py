@@ -224,6 +224,7 @@ def test_a_signal_saves_everything_and_the_run_can_go_on(
     assert [m.step for m in history] == [*range(1, more + 1)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_that_ends_who_reads_ends_the_run_as_well_as_ever(workdir: Path) -> None:
     words = [*SMALL[:2], "trainer.max_steps=100000", "trainer.val_every=20", "task.val_batches=1"]
     command = [sys.executable, "-m", "rnnexp", "train", *words, "tracking.wait=0"]

@@ -47,6 +47,7 @@ def install(executable: Path, what: Path, cwd: Path) -> None:
     call(*pip, "--no-deps", "--no-index", "--no-build-isolation", what, cwd=cwd)
 
 
+@pytest.mark.slow
 def test_trains_two_steps_from_a_temporary_folder(
     installed: Path, workdir: Path, store_uri: str
 ) -> None:
@@ -73,6 +74,7 @@ network(zeros(3, 2, 1), feeed=None)
 """
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_what_is_called(installed: Path, workdir: Path) -> None:
     (workdir / "use.py").write_text(USE)
     (workdir / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')

@@ -98,7 +98,7 @@ FAULTS = [
     ("gradient_of", OtherOutput),
     ("gradient_of", ShowsWhatIsNotCarried),
     ("flow", Explodes),
-    ("learning", Deaf),
+    pytest.param("learning", Deaf, marks=pytest.mark.slow),
 ]
 
 
