@@ -98,8 +98,8 @@ FAULTS = [
     ("gradient_of", OtherOutput),
     ("gradient_of", ShowsWhatIsNotCarried),
     ("flow", Explodes),
-    pytest.param("learning", Deaf, marks=pytest.mark.slow),
 ]
+LONG = ("learning", Deaf)
 
 
 def subject_of(plugins: Registry, cls: type) -> CellSubject:
@@ -107,7 +107,11 @@ def subject_of(plugins: Registry, cls: type) -> CellSubject:
     return CellSubject(replace(entry, name=cls.__name__.lower(), cls=cls, file=file))
 
 
-@pytest.mark.parametrize(("name", "cls"), FAULTS, ids=lambda v: getattr(v, "__name__", v))
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [*FAULTS, pytest.param(*LONG, marks=pytest.mark.slow)],
+    ids=lambda v: getattr(v, "__name__", v),
+)
 def test_a_fault_is_found(plugins: Registry, name: str, cls: type) -> None:
     (finding,) = examine(subject_of(plugins, cls), [CHECKS[name]])
     assert finding.status == "fails"
@@ -125,7 +129,7 @@ def test_a_sound_cell_passes(plugins: Registry, name: str) -> None:
 def test_every_check_has_a_fault() -> None:
     facts = {"speed"}  # tells, and does not judge
     backends = {"backends"}  # below: a backend refuses a cell that it would get wrong
-    assert {name for name, _ in FAULTS} == set(CHECKS) - facts - backends
+    assert {name for name, _ in [*FAULTS, LONG]} == set(CHECKS) - facts - backends
 
 
 @pytest.mark.parametrize("name", ["pointwise", "loop"])
