@@ -57,6 +57,8 @@ class StepMonitor(Callback):
         self._since = time.perf_counter()
         self._last_step = 0
         self._stream: BatchStream | None = None
+        self._sequences_before: float | None = None
+        """Those that a checkpoint knew of: a run that is over trains no more when it goes on."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count steps per second; have steps made with the rate the policy leaves."""
@@ -140,13 +142,17 @@ class StepMonitor(Callback):
             **({"grad/clipped_fraction": self._clipped / self._steps} if made else {}),
             "grad/skipped": float(self.guard.skipped),
             "grad/rollbacks": float(self.guard.rollbacks),
-            **({} if self._stream is None else {"train/sequences": self._stream.sequences}),
+            **({} if self._sequences is None else {"train/sequences": self._sequences}),
         }
+
+    @property
+    def _sequences(self) -> float | None:
+        return self._sequences_before if self._stream is None else self._stream.sequences
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the counts over a resume, and what is known of a step that is half done."""
         counts = {"steps": self._steps, "clipped": self._clipped, "largest": self._largest}
-        told = {"on_record": dict(self._on_record)}
+        told = {"on_record": dict(self._on_record), "sequences": self._sequences}
         return {**counts, **told, "losses": list(self._losses), "guard": self.guard.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -154,13 +160,14 @@ class StepMonitor(Callback):
         self._steps, self._clipped = int(state_dict["steps"]), int(state_dict["clipped"])
         self._largest = float(state_dict["largest"])
         self._on_record = dict(state_dict.get("on_record", {}))
+        self._sequences_before = state_dict.get("sequences")
         self._losses = list(state_dict.get("losses", ()))
         self.guard.load_state_dict(state_dict["guard"])
 
     def count_anew(self) -> None:
         """Forget the counts that came with another run's checkpoint; its lowered rate stays."""
         self._steps = self._clipped = 0
-        self._largest, self._on_record = 0.0, {}
+        self._largest, self._on_record, self._sequences_before = 0.0, {}, None
         self.guard.skipped = self.guard.rollbacks = 0
 
     def _norms(self, pl_module: LightningModule, raw: float) -> dict[str, float]:
