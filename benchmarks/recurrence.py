@@ -15,8 +15,8 @@ of two large matrices by torch.mm.
 
 All ways of running a cell, for leaky the lstm too, are interleaved in one process and the shortest
 of many repetitions counts: other programs can only lengthen a time. The widest registers of the CPU
-decide how the loops are laid out, so each kind has a table of its own:
-``results/recurrence_avx2.md``, for one.
+decide how the loops are laid out, and its maker by which library torch multiplies: each kind has a
+table of its own, ``results/recurrence_avx2.md``, for one, or ``recurrence_avx512_intel.md``.
 """
 
 import argparse
@@ -261,7 +261,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     print(text)
     RESULTS.mkdir(exist_ok=True)
     kind = widest_registers().replace("-", "").replace(" ", "_").lower()
-    (RESULTS / f"recurrence_{kind}.md").write_text(text, encoding="utf-8")
+    maker = "_intel" if "Intel" in machine() else ""
+    (RESULTS / f"recurrence_{kind}{maker}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
