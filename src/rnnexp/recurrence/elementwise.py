@@ -136,7 +136,11 @@ def _place(cell: PointwiseCell) -> str:
         file = inspect.getfile(type(cell).update)
     except TypeError:  # not written in a file
         return ""
-    frames = (frame for frame, _ in traceback.walk_stack(None))
-    lines = (frame.f_lineno for frame in frames if frame.f_code.co_filename == file)
-    line = next(lines, None)
+    line = line_in(file)
     return "" if line is None else f" ({file}:{line})"
+
+
+def line_in(file: str) -> int | None:
+    """Give the number of the line of a file that is being run, the innermost; None if none is."""
+    frames = (frame for frame, _ in traceback.walk_stack(None))
+    return next((frame.f_lineno for frame in frames if frame.f_code.co_filename == file), None)

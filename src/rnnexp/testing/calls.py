@@ -1,7 +1,6 @@
 """Which of torch's operators a step calls, and at which line of the plugin's file."""
 
 import linecache
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rnnexp.cells import Cell
-from rnnexp.recurrence.elementwise import LOOKS, name_of
+from rnnexp.recurrence.elementwise import LOOKS, line_in, name_of
 from rnnexp.recurrence.unseen import UnseenReads
 from rnnexp.testing.subject import B, CellSubject, I, random_state
 
@@ -60,8 +59,6 @@ class _Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def _note(self, name: str) -> None:
-        frames = (frame for frame, _ in traceback.walk_stack(None))
-        lines = (f.f_lineno for f in frames if f.f_code.co_filename == self._file)
-        line = next(lines, None)
+        line = line_in(self._file)
         if line is not None:
             self.found.append((name, line))
