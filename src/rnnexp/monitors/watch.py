@@ -77,7 +77,7 @@ class CliffWatch(Callback):
         self.usual = Usual()
         self.flow = FlowRecord(options.flow_every, options.profile, self._note_usual)
         self.count = 0
-        self._largest, self._largest_step = 0.0, 0
+        self._largest, self.largest_step = 0.0, 0
         self._window_max = 0.0
         self._found: Found | None = None
         self._pending: CliffEvent | None = None
@@ -166,12 +166,12 @@ class CliffWatch(Callback):
 
     def summary(self) -> dict[str, float]:
         """Sum the run up: how many cliffs, the largest of a finite norm, and its step."""
-        largest = {"cliffs/largest": self._largest, "cliffs/largest_step": self._largest_step}
+        largest = {"cliffs/largest": self._largest, "cliffs/largest_step": self.largest_step}
         return {"cliffs/count": float(self.count), **(largest if self._largest else {})}
 
     def state_dict(self) -> dict[str, Any]:
         """Keep what was learned of the norms, and the counts, over a resume."""
-        counts = {"count": self.count, "largest": self._largest, "step": self._largest_step}
+        counts = {"count": self.count, "largest": self._largest, "step": self.largest_step}
         pending = None if self._pending is None else self._pending.to_json()
         passes = [asdict(flow_of(each)) for each in self._passes]  # of a step that is half done
         rest = {"window": self._window_max, "pending": pending, "passes": passes}
@@ -181,7 +181,7 @@ class CliffWatch(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with them."""
         self.count, self._largest = int(state_dict["count"]), float(state_dict["largest"])
-        self._largest_step, self._window_max = int(state_dict["step"]), float(state_dict["window"])
+        self.largest_step, self._window_max = int(state_dict["step"]), float(state_dict["window"])
         pending = state_dict["pending"]
         self._pending = None if pending is None else CliffEvent.from_json(pending)
         self.detector.load_state_dict(state_dict["detector"])
@@ -193,7 +193,7 @@ class CliffWatch(Callback):
 
     def count_anew(self) -> None:
         """Forget the cliffs of another run, not what norms are usual for its weights."""
-        self.count, self._largest, self._largest_step = 0, 0.0, 0
+        self.count, self._largest, self.largest_step = 0, 0.0, 0
         self._window_max, self._pending = 0.0, None
 
     def _note_pass(self, pl_module: LightningModule) -> None:
@@ -253,7 +253,7 @@ class CliffWatch(Callback):
         self.count += 1
         cliff = found.cliff
         if math.isfinite(cliff.norm) and cliff.norm > self._largest:
-            self._largest, self._largest_step = cliff.norm, cliff.step
+            self._largest, self.largest_step = cliff.norm, cliff.step
         step = Step(latest, self.monitor.groups, passes, found.control_norms)
         self._pending = locate(cliff, step, self.usual)
         self._found = None

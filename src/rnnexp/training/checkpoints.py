@@ -17,6 +17,7 @@ from rnnexp.errors import StoreError
 from rnnexp.tracking.files import TEMPORARY, replaced
 
 LAST, PREVIOUS = "last.ckpt", "last.previous.ckpt"
+BEFORE_CLIFF = "before_cliff.ckpt"
 SUFFIX = ".sha256"
 
 
@@ -69,6 +70,24 @@ class SafeCheckpointIO(TorchCheckpointIO):
         if not target.is_file():
             return None
         return self._written.get(target) or _digest_if_whole(target)
+
+
+def keep_as(last: Path, name: str) -> None:
+    """Keep a checkpoint under a further name, since the file is soon exchanged for a newer one.
+
+    Args:
+        last: the checkpoint; where it is not there, or there is no room, nothing is kept.
+        name: beside it; what stands there is replaced.
+    """
+    kept = last.with_name(name)
+    beside = kept.with_name(f"{name}{TEMPORARY}")
+    beside.unlink(missing_ok=True)
+    with suppress(OSError):
+        try:
+            beside.hardlink_to(last)
+        except OSError:  # not every file system has links
+            shutil.copyfile(last, beside)
+        beside.replace(kept)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 from rnnexp.app.config.build import Plan, build_network
 from rnnexp.errors import ConfigError
 
-_CHECKPOINTS, _COPIES = 5, 4
-"""Last, the one before, best, one that is being written, the artifact; each of weights, gradients
-and two moments of the optimizer."""
+_CHECKPOINTS, _COPIES = 6, 4
+"""Last, the one before, that before a cliff, best, one that is being written, the artifact; each of
+weights, gradients and two moments of the optimizer."""
 _STEP_BYTES, _STORED_BYTES = 500, 2500
 """Of a step: a line of the journal and of `norms.csv`; eight figures in a store that is here."""
 _NORM_BYTES = 40

@@ -15,6 +15,7 @@ from rnnexp.recurrence import RecurrentNetwork, choose_backend
 from rnnexp.recurrence.trace import Shown
 from rnnexp.tracking import RunLog
 from rnnexp.tracking.files import write_json
+from rnnexp.training.checkpoints import BEFORE_CLIFF, keep_as
 from rnnexp.training.resume import goes_on
 
 _BACKEND = "rnnexp.backend."
@@ -93,6 +94,34 @@ class StatusFile(Callback):
         with suppress(OSError):  # a full disk: the next turn tries again, and training goes on
             status = {"step": trainer.global_step, "of": trainer.max_steps, "loss": loss}
             write_json(self.path, status, sync=False)
+
+
+class KeepBeforeCliff(Callback):
+    """Keep the checkpoint before the largest cliff: from there ``rnnexp replay`` trains again.
+
+    Args:
+        watch: knows which cliff is the largest.
+        last: the checkpoint that the run goes on from, of which it keeps two.
+    """
+
+    def __init__(self, watch: CliffWatch, last: Path) -> None:
+        self.watch = watch
+        self.last = last
+        self._step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the cliffs of an earlier part of the run as seen to."""
+        del trainer, pl_module
+        self._step = self.watch.largest_step
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Where there was a cliff since the last checkpoint, that is the one to keep."""
+        del trainer, pl_module, checkpoint
+        if self._step != self.watch.largest_step:
+            self._step = self.watch.largest_step
+            keep_as(self.last, BEFORE_CLIFF)
 
 
 class Reports(Callback):

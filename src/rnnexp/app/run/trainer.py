@@ -11,7 +11,13 @@ from pytorch_lightning import Callback, Trainer
 from rnnexp.app.config.build import Plan, Values, run_name
 from rnnexp.app.config.figures import selected_by
 from rnnexp.app.jobs.folder import STATUS, Frozen, is_frozen
-from rnnexp.app.run.callbacks import BackendTags, CountAnew, Reports, StatusFile
+from rnnexp.app.run.callbacks import (
+    BackendTags,
+    CountAnew,
+    KeepBeforeCliff,
+    Reports,
+    StatusFile,
+)
 from rnnexp.app.run.progress import RunProgress
 from rnnexp.monitors.cliffs import CliffOptions
 from rnnexp.monitors.cliffs_by_window import WindowedDetector
@@ -132,7 +138,9 @@ def _limits(values: Values) -> str:
 
 def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> list[Callback]:
     # In the first process of a run only. They look and write; what they do is no one else's affair.
-    callbacks: list[Callback] = [RecordFirst(log.flush), _watch(plan, monitor, folder, log)]
+    watch = _watch(plan, monitor, folder, log)
+    keep = KeepBeforeCliff(watch, folder / "checkpoints" / LAST)
+    callbacks: list[Callback] = [RecordFirst(log.flush), watch, keep]
     # Omega needs the gradients themselves of every step; the watch takes what it can have.
     needed = "nothing" if omega_term(plan.values) is None else "gradients"
     callbacks += [WeightPath(), BackendTags(log, needed)]

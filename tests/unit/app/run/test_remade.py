@@ -2,7 +2,9 @@
 
 import shutil
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +16,7 @@ from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import Journals, RunRecord, load_run
 from rnnexp.tracking.read_back import Part
+from rnnexp.training.checkpoints import BEFORE_CLIFF, steps_done
 from rnnexp.training.interrupt import StopRequest
 
 WORDS = ["task=copy_memory", "task.length=5", "task.copied=3", "cell=elman", "cell.hidden_size=4"]
@@ -54,6 +57,21 @@ def test_more_steps_are_no_other_config(tmp_path: Path) -> None:
     folder = trained(tmp_path / "run", "trainer.max_steps=4")
     trained(folder, "trainer.max_steps=8", origin=locate(str(folder)))
     check_made_again(folder, 1, 4, 6, 8)
+
+
+def test_the_step_of_the_largest_cliff_is_made_again_from_just_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=count(0, 10).__next__)  # each validation has its checkpoint
+    monkeypatch.setattr("rnnexp.training.resume.time", clock)
+    sensitive = ["monitor.cliff_ratio=1.01", "monitor.cliff_deviations=0.1"]
+    folder = trained(tmp_path / "run", "trainer.max_steps=60", *sensitive)
+    step = int(load_run(folder).metrics["cliffs/largest_step"][-1][1])
+    assert step < 54, "the last two checkpoints would do"
+    before = steps_done(folder / "checkpoints" / BEFORE_CLIFF)
+    assert before is not None
+    assert step - 4 < before < step  # a validation every three steps
+    check_made_again(folder, step)
 
 
 @pytest.fixture
