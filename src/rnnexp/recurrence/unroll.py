@@ -112,8 +112,10 @@ def choose_backend(cell: Cell, wanted: str = "auto", needed: Shown = "nothing") 
 def _as_given_out(cell: Cell, outputs_TBH: Tensor, last: State) -> tuple[Tensor, State]:
     """Give all that autocast has left in its own type, whose it is by one backend or another, in
     that of the weights; and outputs that may be changed in place."""
-    weight, device = next(cell.parameters(), None), outputs_TBH.device.type
-    if weight is not None and is_autocast_available(device) and torch.is_autocast_enabled(device):
+    device = outputs_TBH.device.type
+    lowers = is_autocast_available(device) and torch.is_autocast_enabled(device)
+    weight = next(cell.parameters(), None) if lowers else None
+    if weight is not None:
         low, dtype = torch.get_autocast_dtype(device), weight.real.dtype
         outputs_TBH, *rest = (t.to(dtype) if t.dtype == low else t for t in (outputs_TBH, *last))
         last = tuple(rest)
