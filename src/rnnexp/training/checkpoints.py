@@ -17,6 +17,7 @@ from rnnexp.errors import StoreError
 from rnnexp.tracking.files import TEMPORARY, replaced
 
 LAST, PREVIOUS = "last.ckpt", "last.previous.ckpt"
+BEST = "best.ckpt"
 BEFORE_CLIFF = "before_cliff.ckpt"
 SUFFIX = ".sha256"
 

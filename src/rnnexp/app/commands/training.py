@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -15,12 +16,14 @@ from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.commands.arguments import hydra_words, only_informs, words_before_hydras
 from rnnexp.app.commands.plugin_failures import print_failures, printed_after
+from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
 from rnnexp.app.config.disk import check_disk
 from rnnexp.app.config.idle import refuse_sweep_words
 from rnnexp.app.config.searched import search_path
 from rnnexp.app.jobs.store import follow
 from rnnexp.app.run.alone import check_started_once
+from rnnexp.app.run.changes import begun_anew
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import earlier_config_dir, with_earlier_overrides
 from rnnexp.app.sweep.items import over_in_sweep
@@ -67,7 +70,7 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     if not multirun:
         refuse_sweep_words(given)
         torch.set_num_threads(threads)
-    check_resumes([job.plan for job in jobs], multirun)
+    _check_beginnings([job.plan for job in jobs], multirun)
     words = ["rnnexp", command, *arguments]
     session = Session(words, jobs, args.overrides, multirun, courier, args.config_dir)
     check_disk(session.plans_left(), Path.cwd())
@@ -77,6 +80,12 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     flags = [word for word in arguments if word.startswith("-") and word != "--"]
     found = search_path(args.overrides)
     return _run(session, [command, *_with_values(flags, args), *found, *args.overrides])
+
+
+def _check_beginnings(plans: Sequence[Plan], multirun: bool) -> None:
+    check_resumes(plans, multirun)
+    for line in begun_anew(plans):
+        print(f"rnnexp: {line}", file=sys.stderr)
 
 
 def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, cast
 
 from rnnexp.app.config.memory import check_cell, check_layers
+from rnnexp.app.config.pretrained import begin_with, pretrained_by
 from rnnexp.app.config.probe import Kinds, kinds_of, made, try_cell, try_step, try_task
 from rnnexp.app.config.schedule import steps_of_run
 from rnnexp.app.config.targets import maker
@@ -140,13 +141,11 @@ def build_module(plan: Plan) -> RecurrentModule:
     module = RecurrentModule(network, plan.task, recipe, unroll["window"])
     # Now: Lightning converts after it has loaded a checkpoint, whose weights float32 would round.
     precision.convert_module(module)
+    begin_with(network, pretrained_by(values))
     if values["model"]["readout_fit"] == "ridge":
-        fit_readout(network, plan.task, _ridge(values), precision)
+        ridge = Ridge(values["model"]["ridge_strength"], values["model"]["ridge_batches"])
+        fit_readout(network, plan.task, ridge, precision)
     return module
-
-
-def _ridge(values: Values) -> Ridge:
-    return Ridge(values["model"]["ridge_strength"], values["model"]["ridge_batches"])
 
 
 def build_data(plan: Plan, place: Place = ALONE) -> TaskData:
@@ -247,11 +246,12 @@ def _check_shares(plan: Plan) -> None:
 
 
 def _check_ridge(values: Values) -> None:
-    _ridge(values)
-    if values["model"]["head"] != "linear":
+    model = values["model"]
+    Ridge(model["ridge_strength"], model["ridge_batches"])
+    if model["head"] != "linear":
         raise ConfigError(
-            f"model.readout_fit=ridge fits a matrix, which model.head={values['model']['head']} "
-            "does not have. Use model.head=linear."
+            f"model.readout_fit=ridge fits a matrix, which model.head={model['head']} does not "
+            "have. Use model.head=linear."
         )
 
 

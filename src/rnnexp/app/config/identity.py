@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rnnexp.app.config.pretrained import pretrained_by
 from rnnexp.app.config.sources import digests
 from rnnexp.tracking import config_hash, is_outside_identity
 from rnnexp.training.checkpoints import digest_of
@@ -11,8 +12,10 @@ from rnnexp.training.checkpoints import digest_of
 
 def identity(values: Mapping[str, Any]) -> dict[str, Any]:
     """Take from a config what decides about the figures of a run."""
-    # Of resume the file counts, not its name.
-    return {key: value for key, value in _inside(values).items() if key != "resume"}
+    # Of checkpoints the file counts, not its name.
+    inside = {key: value for key, value in _inside(values).items() if key != "resume"}
+    inside["model"].pop("init_from", None)
+    return inside
 
 
 def _inside(values: Mapping[str, Any], group: str = "") -> dict[str, Any]:
@@ -33,7 +36,9 @@ def job_key(values: Mapping[str, Any]) -> str:
         16 hexadecimal digits.
     """
     made_of: dict[str, Any] = {"config": identity(values), "sources": digests(values)}
-    resume = values["resume"]
-    if resume and Path(resume).is_file():  # else it names an earlier part of this very run
-        made_of["checkpoint"] = digest_of(Path(resume))
+    # Where resume is no file, it names an earlier part of this very run.
+    resume = Path(values["resume"]) if values["resume"] else None
+    for name, file in (("checkpoint", resume), ("weights", pretrained_by(values))):
+        if file is not None and file.is_file():
+            made_of[name] = digest_of(file)
     return config_hash(made_of)

@@ -23,6 +23,9 @@ class ModelOptions:
         feedback: output feeds y_{t-1} into step t; auto does so for cells that have no other
             recurrence.
         bidirectional: run each layer in both directions of time and join their outputs.
+        init_from: a run (MLflow id or its first characters, its folder, latest) or a checkpoint
+            file, with whose weights the network begins. The cells must be the same; a readout of
+            another size begins anew, and so do optimizer, schedule and steps.
         readout_fit: ridge sets the linear head in closed form before training, to the best one
             for the recurrence as it starts; none leaves it to training.
         ridge_strength: how strongly ridge holds the head's weights small.
@@ -35,6 +38,7 @@ class ModelOptions:
     head: Literal["linear", "identity"] = "linear"
     feedback: Literal["auto", "none", "output"] = "auto"
     bidirectional: bool = False
+    init_from: str | None = None
     readout_fit: Literal["none", "ridge"] = "none"
     ridge_strength: float = 1e-6
     ridge_batches: int = 50

@@ -9,8 +9,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
 
-from rnnexp.app.config.build import Plan, make_plan
+from rnnexp.app.config.build import Plan, build_network, make_plan
 from rnnexp.app.config.memory import check_batch
+from rnnexp.app.config.pretrained import check_pretrained, pretrained_by, with_file_named
 from rnnexp.app.config.probe import made, try_optimizer
 from rnnexp.app.config.schedule import over_steps_of
 from rnnexp.app.config.schema import GROUPS, RootOptions
@@ -100,6 +101,8 @@ def validate_plain(values: dict[str, Any], *, here: bool = True) -> Plan:
     if here:
         check_batch(values, plan.task)
     _check_optimizer(values, plan)
+    if (file := pretrained_by(values)) is not None:
+        check_pretrained(build_network(plan), file)
     return plan
 
 
@@ -107,7 +110,8 @@ def plain(config: DictConfig) -> dict[str, Any]:
     """Resolve a config into plain dictionaries and lists.
 
     Raises:
-        ConfigError: a value is missing or an interpolation does not resolve.
+        ConfigError: a value is missing, an interpolation does not resolve, or there is no run whose
+            weights to begin with.
     """
     try:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -116,7 +120,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).partition("\n")[0]) from error
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
+    return with_file_named({str(key): value for key, value in values.items()})
 
 
 def _check_names(values: Mapping[str, Any]) -> None:

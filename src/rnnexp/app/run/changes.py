@@ -1,8 +1,11 @@
-"""What has changed since a checkpoint was written: versions, plugins, files, devices, lengths."""
+"""What has changed since a checkpoint was written: versions, plugins, files, devices, lengths,
+and what of a network is not in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rnnexp.app.config.build import Plan, build_network
+from rnnexp.app.config.pretrained import begins_anew, pretrained_by
 from rnnexp.app.run.resume import JOURNAL, Origin
 from rnnexp.app.run.threads import THREADS_TAG
 from rnnexp.tracking import head_of
@@ -33,6 +36,17 @@ def changes_since(origin: Origin | None, now: Mapping[str, str]) -> list[str]:
     then = {**run.params, **run.tags}
     keys = [key for key in sorted(now) if key.startswith(_MATTER) and key in then]
     return [_words(key, then[key], now[key]) for key in keys if then[key] != now[key]]
+
+
+def begun_anew(plans: Sequence[Plan]) -> list[str]:
+    """Say what of networks does not begin with the weights of the checkpoint that it is to have.
+
+    Args:
+        plans: of the runs.
+    """
+    pretrained = ((plan, pretrained_by(plan.values)) for plan in plans)
+    lines = (begins_anew(build_network(plan), file) for plan, file in pretrained if file)
+    return [line for line in dict.fromkeys(lines) if line]
 
 
 def _folder_of(origin: Origin | None) -> Path | None:

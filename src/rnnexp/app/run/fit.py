@@ -10,14 +10,12 @@ from rnnexp.app.config.build import Plan, build_data, build_module
 from rnnexp.app.run.trainer import make_trainer
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import RunLog
-from rnnexp.training.checkpoints import LAST
+from rnnexp.training.checkpoints import BEST, LAST
 from rnnexp.training.denormals import flush_denormals
 from rnnexp.training.hooks import drop_empty_hooks
 from rnnexp.training.interrupt import StopRequest
 from rnnexp.training.module import RecurrentModule
 from rnnexp.training.team import ALONE, Place
-
-BEST = "best.ckpt"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import yaml
 from rnnexp.app.config.build import Plan, build_network
 from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.idle import sweep_words
+from rnnexp.app.config.pretrained import size_in
 from rnnexp.app.jobs.folder import Frozen, is_frozen
 from rnnexp.app.run.alone import check_free
 from rnnexp.app.run.changes import LENGTH_KEYS
@@ -134,7 +135,7 @@ def _check_weights(plan: Plan, resume: str, file: Path, content: Mapping[str, An
     kept = content["state_dict"]
     wanted = {f"network.{name}": w for name, w in build_network(plan).state_dict().items()}
     for name in sorted(wanted.keys() | kept.keys()):
-        there, here = _size(kept, name), _size(wanted, name)
+        there, here = size_in(kept, name), size_in(wanted, name)
         if there != here:
             raise ConfigError(
                 f"resume={resume}: {file} holds another network than the config asks for: {name} "
@@ -154,7 +155,7 @@ def _check_optimizer(plan: Plan, resume: str, file: Path) -> None:
         raise ConfigError(
             f"resume={resume}: {key} was {then} when this checkpoint was written, and is {now} "
             f"now. Training goes on with the {key.partition('.')[0]} that the checkpoint holds. "
-            f"{_as_before(key, then, left_out)}"
+            f"{_as_before(key, then, left_out)} For its weights alone: model.init_from={file}"
         )
 
 
@@ -177,10 +178,3 @@ def _content_of(resume: str, file: Path) -> Mapping[str, Any]:
             "folder, or a file from its folder checkpoints."
         )
     return content
-
-
-def _size(weights: Mapping[str, Any], name: str) -> str:
-    if name not in weights:
-        return "missing"
-    shape: Sequence[int] = weights[name].shape
-    return "x".join(map(str, shape)) or "a number"
