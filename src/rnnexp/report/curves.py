@@ -77,7 +77,8 @@ def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
         names += lines[:1] or [Line2D([], [], linestyle="none", label=name)]
     _label(above, f"validation loss{', free-running' if by.endswith(FREE) else ''}")
     seeds = "\nand of all seeds" if len(groups) < len(runs) else ""
-    _label(below, f"raw gradient norm (▼ cliff),\nlargest of each stretch of steps{seeds}")
+    cliffs = " (▼ cliff)" if below.collections else ""
+    _label(below, f"raw gradient norm{cliffs},\nlargest of each stretch of steps{seeds}")
     below.set_xlabel("optimizer step")
     tick_whole_numbers(below.xaxis)
     _name(figure, above if above.lines or not below.lines else below, keys, names)

@@ -78,7 +78,7 @@ def test_runs_trained_on_their_own_outputs_are_drawn_running_free(
     )
     above, below = drawn[0].axes
     assert above.get_ylabel() == label
-    assert "window" not in below.get_ylabel(), "or it reads as one of truncated BPTT"
+    assert below.get_ylabel() == "raw gradient norm,\nlargest of each stretch of steps"
     wanted = losses["val/loss_free" if "free-running" in label else "val/loss"]
     assert list(above.lines[0].get_ydata()) == wanted
 
@@ -117,6 +117,7 @@ def test_a_cliff_of_one_seed_is_as_high_as_it_was_and_is_marked(tmp_path: Path, 
     marks = [(mark.get_offsets().tolist(), mark.get_facecolor()) for mark in below.collections]
     assert [at for at, _ in marks] == [[[5, 7.0]]] * 2
     assert [to_hex(colour[0]).upper() for _, colour in marks] == list(COLOURS[:2])
+    assert "(▼ cliff)" in below.get_ylabel()
     assert below.get_ylabel().endswith("and of all seeds")
 
 
