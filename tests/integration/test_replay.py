@@ -139,13 +139,21 @@ def test_an_unknown_run_is_refused(workdir: Path, capsys: pytest.CaptureFixture[
 
 
 def test_bars_stand_for_orders_of_magnitude() -> None:
-    lines = profile_lines([1e-4, 1e-2, 1.0, 0.0])
+    scale, *lines = profile_lines([1e-4, 1e-2, 1.0, 0.0])
     assert [line.count("#") for line in lines] == [1, 21, 40, 0]
+    assert scale == "  bars on a log scale from 0.0001 to 1, 1e+04-fold"
+
+
+def test_a_stretch_of_time_is_named_by_both_its_ends() -> None:
+    scale, *lines = profile_lines([0.1] * 55 + [0.4], 3)
+    assert scale == "  largest of 3 steps, bars on a log scale from 0.1 to 0.4, 4-fold"
+    assert [line.split()[:2] for line in lines[-2:]] == [["t=55-57", "0.1"], ["t=58-59", "0.4"]]
+    assert profile_lines([0.4])[1].split()[0] == "t=1"
 
 
 def test_a_norm_that_is_not_finite_is_shown_wherever_it_stands() -> None:
     for pair in ([1.0, math.nan], [math.nan, 1.0]):
-        assert [line.split()[-1] for line in profile_lines(pair * 25)] == ["nan"] * 25
+        assert [line.split()[-1] for line in profile_lines(pair * 25)[1:]] == ["nan"] * 25
 
 
 def test_omega_is_in_the_gradient_of_a_step_made_again(

@@ -52,8 +52,9 @@ def control_norms(
         begun: how the present step was.
 
     Returns:
-        Norms, of the nearest step first; NaN for one that the network itself refuses. None where
-        they cannot be compared: with several processes, or where others change the gradients.
+        Norms, of the nearest step first; NaN for one whose loss is not finite, or that the network
+        itself refuses. None where they cannot be compared: with several processes, or where others
+        change the gradients.
     """
     stream = trainer.train_dataloader
     if trainer.world_size > 1 or not isinstance(stream, BatchStream) or _is_changed(trainer):
@@ -113,7 +114,7 @@ def _left_as_it_is(pl_module: LightningModule) -> Generator[None]:
 def _back_propagate(
     trainer: Trainer, pl_module: LightningModule, batches: Sequence[Batch], scale: float
 ) -> bool:
-    """Tell whether all numbers on the way were finite, where the network checks them."""
+    """Tell whether the losses were finite, and all on the way where the network checks it."""
     precision = trainer.precision_plugin
     for batch in batches:
         there = trainer.strategy.batch_to_device(batch, pl_module.device)
@@ -121,6 +122,8 @@ def _back_propagate(
             with precision.forward_context():
                 loss = cast(Any, pl_module).training_step(precision.convert_input(there), 0)
         except NonFiniteError:
+            return False
+        if not loss.isfinite():
             return False
         (loss * scale / len(batches)).backward()
     return True

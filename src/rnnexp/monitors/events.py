@@ -51,11 +51,15 @@ class CliffEvent:
             ``grad_norm_T`` is compared; None without one of this place in the sequence.
         usual_source: the ``source`` of that record.
         usual_peak: its largest ||dL/dh_t||.
+        usual_source_sum: its ``source_sum``.
+        usual_sum: its sum over t of ||dL/dh_t||; NaN in records of before it was kept.
         cause: whether another batch has such a gradient with the same weights; None if not known.
         origin: whether the gradient has grown more than usual on its way back through time, or
             what enters is larger than usual; None if not known.
         source: the largest norm of what enters the cell at a step, from the outputs or from the
             layer above; NaN where it is not known.
+        source_sum: the sum of these norms over t; NaN likewise, and in records of before it was
+            kept.
     """
 
     step: int
@@ -80,9 +84,12 @@ class CliffEvent:
     usual_step: int | None = None
     usual_source: float = math.nan
     usual_peak: float = math.nan
+    usual_source_sum: float = math.nan
+    usual_sum: float = math.nan
     cause: Cause | None = None
     origin: Origin | None = None
     source: float = math.nan
+    source_sum: float = math.nan
 
     def to_json(self) -> str:
         """Write the event as one line of strict JSON."""

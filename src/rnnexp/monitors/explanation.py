@@ -30,36 +30,43 @@ def cause_of(event: CliffEvent) -> Cause | None:
 
         share = log(control / usual) / log(norm / usual)
 
-    of its height: near 0 the batch is the cause, near 1 the weights are, whatever the batch.
+    of its height: near 0 the batch is the cause, near 1 the weights are, whatever the batch. So are
+    they of a loss or gradient that is not finite where theirs is none either.
 
     Returns:
-        None where no other batch was tried, or no norm is usual.
+        None where no other batch was tried.
     """
     if not event.control_norms:
         return None
     control = median(_sizes(event.control_norms))
-    if not math.isfinite(event.raw_norm):
+    if event.kind == "nonfinite":
         return "batch" if math.isfinite(control) else "weights"
-    if not 0 < event.median < event.raw_norm:  # of a loss that is not finite beside it
-        return None
     return ("batch", "both", "weights")[_third(_share(control, event.median, event.raw_norm))]
 
 
 def origin_of(event: CliffEvent) -> Origin | None:
-    """Tell whether more of the gradient enters, or it has grown more on its way back.
+    """Tell whether more of the gradient enters, or more of it is left on its way back.
 
-        peak / usual peak  =  source / usual source  *  growth / usual growth
+        sum / usual sum  =  source sum / usual source sum  *  reach / usual reach
 
-    with the source the largest norm of what enters at a step, and the peak the largest
-    ||dL/dh_t||; usual is what the last record of the flow has shown.
+    with sum that of ||dL/dh_t|| over t, source sum that of the norms of what enters, and the reach
+    their quotient; usual is what the last record of the flow has shown. Of sums, since the gradient
+    of a weight is one, of an outer product a step,
+
+        ||dL/dR||  <=  sum over t of ||dL/dz_t|| ||h_{t-1}||
+
+    and so a gradient that arrives everywhere makes a cliff even where no ||dL/dh_t|| is large. The
+    bound is reached where the products point the same way, as those of one gradient do that comes
+    back step by step; the root of the sum of squares would be that of products at right angles.
 
     Returns:
-        None without a trace, and where the peak is not larger than usual.
+        None without a trace, and where the sum is less than twice the usual one.
     """
-    peak, usual = peak_of(event.grad_norm_T), (event.usual_source, event.usual_peak)
-    if not all(0 < norm < math.inf for norm in (event.source, peak, *usual)) or peak < 2 * usual[1]:
+    whole, usual, usual_source = sum(event.grad_norm_T), event.usual_sum, event.usual_source_sum
+    known = all(0 < norm < math.inf for norm in (event.source_sum, whole, usual, usual_source))
+    if not known or whole < 2 * usual:
         return None
-    share = math.log(event.source / usual[0]) / math.log(peak / usual[1])
+    share = math.log(event.source_sum / usual_source) / math.log(whole / usual)
     return ("time", "both", "outputs")[_third(share)]
 
 
@@ -92,7 +99,8 @@ def _height(event: CliffEvent) -> str:
         text = f"Step {event.step}: gradient norm {_n(event.raw_norm)}, "
         return f"{text}{_n(event.ratio)} times its median{_clipped(event)}."
     if math.isfinite(event.raw_norm):
-        return f"Step {event.step}: loss {event.loss_before}."
+        norm = f"gradient norm {_n(event.raw_norm)}"
+        return f"Step {event.step}: loss {event.loss_before}, {norm}."
     return f"Step {event.step}: gradient norm {event.raw_norm}."
 
 
@@ -102,7 +110,7 @@ def _clipped(event: CliffEvent) -> str:
 
 
 def _place(event: CliffEvent) -> str:
-    if not event.group:
+    if not (event.group and math.isfinite(event.raw_norm)):  # NaN has no largest part
         return ""
     layer = f"layer{event.layer}{REVERSE if event.reverse else ''}"
     part = READOUT if event.layer is None else f"{layer}.{event.group}"
@@ -119,15 +127,22 @@ def _through_time(event: CliffEvent) -> str:
     text = f"||dL/dh_t||{of} is at most {_n(source)} as it enters and "
     text += f"{_growth(peak / source)} on its way back"
     text += f", to t={event.time_step}" if peak / source > _NONE else ""
+    text += _reach(sum(event.grad_norm_T) / event.source_sum, "is in sum over t", "what enters")
     if not 0 < event.usual_source < math.inf:
         return f"{text}."
     usual = _growth(event.usual_peak / event.usual_source, "grew", "did")
     text += f"; at step {event.usual_step} it was {_n(event.usual_source)} and {usual}"
+    text += _reach(event.usual_sum / event.usual_source_sum, "was in sum", "that")
     return f"{text}{_ORIGINS[event.origin]}."
 
 
 def _growth(factor: float, grows: str = "grows", does: str = "does") -> str:
     return f"{grows} {_n(factor)}-fold" if factor > _NONE else f"{does} not grow"
+
+
+def _reach(times: float, is_in_sum: str, that: str) -> str:
+    # Of an event of before the sums were kept it is not known.
+    return f", and {is_in_sum} {_n(times)} times {that}" if math.isfinite(times) else ""
 
 
 _ORIGINS: dict[Origin | None, str] = {
@@ -149,9 +164,10 @@ def _why(event: CliffEvent) -> str:
     if event.cause is None:
         return ""
     found, tried = median(_sizes(event.control_norms)), len(event.control_norms)
-    have = "step before has" if tried == 1 else f"{tried} steps before have"
-    norm = _n(found) if math.isfinite(found) else "none that is finite"
-    return f"The batches of the {have} {norm} with the same weights: {_CAUSES[event.cause]}."
+    before = "step before" if tried == 1 else f"{tried} steps before"
+    norm = _n(found) if math.isfinite(found) else "no finite loss and gradient"
+    said = f"The batches of the {before} have {norm} with the same weights"
+    return f"{said}: {_CAUSES[event.cause]}."
 
 
 _CAUSES: dict[Cause, str] = {

@@ -10,7 +10,7 @@ from rnnexp.monitors.explanation import with_cause
 from rnnexp.monitors.flow import peak_step
 from rnnexp.monitors.groups import dominating, is_reverse, layer_of, split_group
 from rnnexp.monitors.passes import Flow, Pass, flows_of, peak_of
-from rnnexp.monitors.usual import Usual, source_of
+from rnnexp.monitors.usual import Usual, source_of, source_sum_of
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def locate(cliff: Cliff, step: Step, usual: Usual) -> CliffEvent:
         cell=shown,
         control_norms=step.control_norms,
         source=source_of(flow, shown) if flow else math.nan,
+        source_sum=source_sum_of(flow, shown) if flow else math.nan,
     )
     return with_cause(_beside(event, usual))
 
@@ -66,7 +67,14 @@ def _beside(event: CliffEvent, usual: Usual) -> CliffEvent:
     ends = usual.ends_of(event.cell, event.begin)
     if ends is None:
         return event
-    return replace(event, usual_step=ends.step, usual_source=ends.source, usual_peak=ends.peak)
+    return replace(
+        event,
+        usual_step=ends.step,
+        usual_source=ends.source,
+        usual_peak=ends.peak,
+        usual_source_sum=ends.source_sum,
+        usual_sum=ends.sum,
+    )
 
 
 def _shown(flow: Flow | None, cell: str) -> str:

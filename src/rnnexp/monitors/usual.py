@@ -19,11 +19,15 @@ class Ends(NamedTuple):
         step: of the record.
         source: the largest norm of what enters at a step; NaN where it is not known.
         peak: the largest ||dL/dh_t||.
+        source_sum: over the steps, of the norms of what enters; NaN where it is not known.
+        sum: over t, of ||dL/dh_t||; NaN where it is not known.
     """
 
     step: int
     source: float
     peak: float
+    source_sum: float = math.nan  # checkpoints of before the sums were kept have none
+    sum: float = math.nan
 
 
 class Usual:
@@ -47,7 +51,8 @@ class Usual:
         """Take the record of a step, by place in the sequence."""
         for flow in flows:
             for cell, norms_T in flow.norms.items():
-                ends = Ends(step, source_of(flow, cell), peak_of(norms_T))
+                source, source_sum = source_of(flow, cell), source_sum_of(flow, cell)
+                ends = Ends(step, source, peak_of(norms_T), source_sum, sum(norms_T))
                 self._ends[_key(cell, flow.begin)] = ends
 
     def ends_of(self, cell: str, begin: int) -> Ends | None:
@@ -71,6 +76,11 @@ class Usual:
 def source_of(flow: Flow, cell: str) -> float:
     """Give the largest norm of what enters a cell at a step; NaN where it is not known."""
     return peak_of(flow.entering[cell]) if cell in flow.entering else math.nan
+
+
+def source_sum_of(flow: Flow, cell: str) -> float:
+    """Sum the norms of what enters a cell over the steps; NaN where they are not known."""
+    return sum(flow.entering[cell]) if cell in flow.entering else math.nan
 
 
 def _key(cell: str, begin: int) -> str:

@@ -35,9 +35,10 @@ _WEIGHTS = ("param/layer0.weight_hh", "param/layer0.bias_hh")
 
 @dataclass(frozen=True)
 class Descent:
-    """The path of one run over the surface, in the order of its steps.
+    """The path of one run over the surface: the weights that each step was made with, from step 1.
 
-    What tells the run apart is its label; its name is that as a picture has room for it.
+    The last are those that the last step has led to. What tells the run apart is its label; its
+    name is that as a picture has room for it.
     """
 
     label: str
@@ -131,8 +132,9 @@ def _draw(scene: _Scene, descents: Sequence[Descent], file: Path) -> None:
     _draw_map(figure, surface, scene, descents)
     left, right = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1])
     for index, descent in enumerate(descents):
-        left.plot(descent.error, **_style(index))
-        right.plot(np.maximum(descent.slope, 1e-12), **_style(index))
+        made = range(1, len(descent.error))
+        left.plot(made, descent.error[:-1], **_style(index))
+        right.plot(made, np.maximum(descent.slope[:-1], 1e-12), **_style(index))
     _dress_step_axes(left, "error E")
     _dress_step_axes(right, "gradient norm  |∂E/∂(w, b)|")
     figure.suptitle(_formula(scene.unit), fontsize="x-large")
@@ -265,7 +267,8 @@ def _write_paths(descents: Sequence[Descent], file: Path) -> Path:
             zip(
                 *(a.tolist() for a in (descent.w, descent.b, descent.error, descent.slope)),
                 strict=True,
-            )
+            ),
+            1,  # weights on record at step 0 are those that step 1 was made with
         )
     )
     return write_csv(file.with_suffix(".csv"), header, rows)

@@ -52,9 +52,10 @@ Look = tuple[str, str, str]
 def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
     """Draw validation loss and raw gradient norm of several runs into one picture.
 
-    Runs that differ in their seed alone share a colour: each is a faint line, their median a
-    strong one, as far as more than half of them go. Where nothing but the seed differs, each run
-    has a colour of its own.
+    Runs that differ in their seed alone share a colour: each is a faint line. A strong one is the
+    median of their losses, as far as more than half of them go, and the largest of their norms: a
+    cliff, which is marked, is that of one of them. Where nothing but the seed differs, each run has
+    a colour of its own.
 
     Args:
         runs: what is drawn; the legend names what tells them apart.
@@ -67,13 +68,17 @@ def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
     names: list[Line2D] = []
     for index, (label, members) in enumerate(zip(_labels(groups, keys), groups, strict=True)):
         metrics = [load_run(Path(run.folder)).metrics for run in members]
-        losses, norms = _losses(by, metrics), _norms(metrics)
+        losses, (norms, largest) = _losses(by, metrics), _norms(metrics)
         look = LOOKS[index % len(LOOKS)]
         name = label + _remark([not any(pair) for pair in zip(losses, norms, strict=True)])
-        lines = [*_lines(above, losses, look, name), *_lines(below, norms, look, name)]
+        lines = _lines(above, losses, _median(losses), look, name)
+        lines += _lines(below, norms, largest, look, name)
+        _mark_cliffs(below, metrics, look[0])
         names += lines[:1] or [Line2D([], [], linestyle="none", label=name)]
     _label(above, f"validation loss{', free-running' if by.endswith(FREE) else ''}")
-    _label(below, "raw gradient norm,\nlargest of each stretch of steps")
+    seeds = "\nand of all seeds" if len(groups) < len(runs) else ""
+    cliffs = " (▼ cliff)" if below.collections else ""
+    _label(below, f"raw gradient norm{cliffs},\nlargest of each stretch of steps{seeds}")
     below.set_xlabel("optimizer step")
     tick_whole_numbers(below.xaxis)
     _name(figure, above if above.lines or not below.lines else below, keys, names)
@@ -111,7 +116,9 @@ def _remark(empty: Sequence[bool]) -> str:
     return f" ({', '.join(said)})" if said else ""
 
 
-def _lines(axes: Axes, curves: Sequence[Series], look: Look, label: str) -> list[Line2D]:
+def _lines(
+    axes: Axes, curves: Sequence[Series], strong: Series, look: Look, label: str
+) -> list[Line2D]:
     found = [series for series in curves if series]
     if not found:
         return []
@@ -121,7 +128,6 @@ def _lines(axes: Axes, curves: Sequence[Series], look: Look, label: str) -> list
             *zip(*series, strict=True), "-", marker=marker_of(series, mark), color=colour,
             alpha=0.25, linewidth=0.7,
         )  # fmt: skip
-    strong = _median(found)
     steps, values = zip(*strong, strict=True) if strong else ((), ())  # the legend names it anyway
     return axes.plot(
         steps, values, style, marker=marker_of(strong, mark), color=colour, label=label,
@@ -133,19 +139,32 @@ def _losses(by: str, metrics: Sequence[Metrics]) -> list[Series]:
     return [drawable(one.get(f"val/{by}", ())) for one in metrics]
 
 
-def _norms(metrics: Sequence[Metrics]) -> list[Series]:
+def _norms(metrics: Sequence[Metrics]) -> tuple[list[Series], Series]:
+    """Thin out the norms of each run, and give the largest of all: a median would hide a cliff."""
     norms = [drawable(one.get("grad/raw_norm", ())) for one in metrics]
     if len(norms) == 1:
-        return [window_maxima(norms[0], WINDOWS)]
+        shown = window_maxima(norms[0], WINDOWS)
+        return [shown], shown
     width = width_for(norms, WINDOWS)
-    return [maxima_at_ends(series, width) for series in norms]
+    whole = [point for series in norms for point in series]
+    return [maxima_at_ends(series, width) for series in norms], maxima_at_ends(whole, width)
 
 
-def _median(many: Sequence[Series]) -> list[Point]:
+def _mark_cliffs(axes: Axes, metrics: Sequence[Metrics], colour: str) -> None:
+    cliffs = [point for one in metrics for point in drawable(one.get("grad/cliff", ()))]
+    if cliffs:
+        steps, norms = zip(*cliffs, strict=True)
+        axes.scatter(
+            steps, norms, 22, marker="v", color=colour, edgecolor="black", linewidth=0.5, zorder=3
+        )
+
+
+def _median(curves: Sequence[Series]) -> list[Point]:
     """Take the median at each step that more than half of the runs have.
 
     Of half of them it would be that of those that are left, and jump to them where others end.
     """
+    many = [series for series in curves if series]
     values: dict[int, list[float]] = {}
     for step, value in (point for series in many for point in series):
         values.setdefault(step, []).append(value)

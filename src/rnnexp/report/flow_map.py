@@ -23,7 +23,11 @@ from rnnexp.report.words import cut, literal
 
 Matrix = NDArray[np.float64]
 Indices = NDArray[np.int_]
+Columns = tuple[Matrix, Matrix]
+"""Steps, and the norms of each."""
 COLUMNS, ROWS = 400, 1000
+SIDE_BY_SIDE = 120
+"""Columns of cliffs that have room beside one another: each is wide enough to be seen."""
 DECADES = 16
 """More are not told apart by eye: what lies lower is drawn as the lowest.
 
@@ -36,20 +40,21 @@ def draw_flow_map(
     grad_norm_NT: ArrayLike,
     file: Path,
     *,
-    cliff_steps: Sequence[int] = (),
+    cliffs: Sequence[tuple[int, Sequence[float]]] = (),
     title: str = "",
 ) -> list[Path]:
     """Draw the norm of dL/dh_t over time steps and training, colours on a log scale.
 
     Where there are more recordings than columns, or more time steps than rows, each is the largest
     of its window. Black is what has vanished beside the largest of its own column, whatever the
-    others hold.
+    others hold. A cliff has a column of its own below its mark, in front of the records beside it.
 
     Args:
         steps: the N optimizer steps at which the norms were recorded, ascending.
         grad_norm_NT: the norms, shape (N, T), NaN where there is none.
         file: where the PNG goes; the numbers that it shows stand beside it as CSV.
-        cliff_steps: marked at the upper edge.
+        cliffs: step of each, marked at the upper edge, and its norms, shape (T,), NaN, and white,
+            where none is known.
         title: stands above the picture.
 
     Returns:
@@ -60,22 +65,24 @@ def draw_flow_map(
     """
     steps_N, norms_NT = _checked(steps, grad_norm_NT)
     columns, rows = _windows(len(steps_N), COLUMNS), _windows(norms_NT.shape[1], ROWS)
-    shown_NT = _largest(norms_NT, columns, rows)
-    shown_steps = steps_N[columns[:-1]]
+    shown_N, shown_NT = steps_N[columns[:-1]], _largest(norms_NT, columns, rows)
+    cliff_C = np.array([step for step, _ in cliffs], dtype=np.float64)
+    cliff_CT = np.array([norms_T for _, norms_T in cliffs]).reshape(len(cliffs), rows[-1])
+    cliff_CT = np.fmax.reduceat(cliff_CT, rows[:-1], axis=1)
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-    mesh = _draw_mesh(axes, shown_steps, rows, shown_NT)
-    _add_scale(figure, axes, mesh, shown_NT)
-    _mark_cliffs(axes, cliff_steps)
+    _draw_columns(figure, axes, rows, (shown_N, shown_NT), (cliff_C, cliff_CT))
+    _mark_cliffs(axes, cliff_C)
     axes.set_xlabel("optimizer step", fontsize="large")
     axes.set_ylabel("time step t of the sequence", fontsize="large")
     for axis in (axes.xaxis, axes.yaxis):
         tick_whole_numbers(axis)
-    above = 28 if len(cliff_steps) else None  # the legend of the cliffs
+    above = 28 if len(cliffs) else None  # the legend of the cliffs
     axes.set_title(literal(cut(title)), loc="left", fontsize="medium", pad=above)
     figure.savefig(file, dpi=130)
     plt.close(figure)
-    header = ("step", *_names(rows))
-    return [file, write_csv(file.with_suffix(".csv"), header, _rows(shown_steps, shown_NT))]
+    table = {**_by_step(cliff_C, cliff_CT), **_by_step(shown_N, shown_NT)}
+    lines = ([step, *norms] for step, norms in sorted(table.items()))
+    return [file, write_csv(file.with_suffix(".csv"), ("step", *_names(rows)), lines)]
 
 
 def _checked(steps: Sequence[int], grad_norm_NT: ArrayLike) -> tuple[Matrix, Matrix]:
@@ -103,19 +110,28 @@ def _names(rows: Indices) -> Iterator[str]:
         yield f"t{end}" if end == begin + 1 else f"t{begin + 1}-{end}"
 
 
-def _draw_mesh(axes: Axes, steps_N: Matrix, rows: Indices, norms_NT: Matrix) -> QuadMesh:
-    low, high = _limits(norms_NT)
+def _draw_columns(
+    figure: Figure, axes: Axes, rows: Indices, records: Columns, cliffs: Columns
+) -> None:
+    all_NT, edges = np.concatenate([records[1], cliffs[1]]), _edges(records[0])
+    limits = _limits(all_NT)
+    mesh = _draw_mesh(axes, edges, rows, records[1], limits)
+    half = max(1.0, (edges[-1] - edges[0]) / SIDE_BY_SIDE) / 2
+    for step, norms_T in zip(*cliffs, strict=True):
+        _draw_mesh(axes, np.array([step - half, step + half]), rows, norms_T[None], limits)
+    _add_scale(figure, axes, mesh, all_NT)
+
+
+def _draw_mesh(
+    axes: Axes, edges: Matrix, rows: Indices, norms_NT: Matrix, limits: tuple[float, float]
+) -> QuadMesh:
+    low, high = limits
     below = low * (1 - 1e-9)
     drawn_NT = np.where(_vanished(norms_NT), below, np.maximum(norms_NT, low))
     drawn_NT = np.ma.masked_invalid(drawn_NT)
     colours = plt.get_cmap("viridis").with_extremes(bad="white", under="black")
     return axes.pcolormesh(
-        _edges(steps_N),
-        rows + 0.5,
-        drawn_NT.T,
-        norm=LogNorm(low, high),
-        cmap=colours,
-        rasterized=True,
+        edges, rows + 0.5, drawn_NT.T, norm=LogNorm(low, high), cmap=colours, rasterized=True
     )
 
 
@@ -160,7 +176,7 @@ def _edges(steps_N: Matrix) -> Matrix:
     return np.append(steps_N, last)
 
 
-def _mark_cliffs(axes: Axes, cliff_steps: Sequence[int]) -> None:
+def _mark_cliffs(axes: Axes, cliff_steps: Matrix) -> None:
     if len(cliff_steps):
         axes.plot(
             cliff_steps, [1.015] * len(cliff_steps), "v", color=COLOURS[1], markersize=6,
@@ -172,6 +188,6 @@ def _mark_cliffs(axes: Axes, cliff_steps: Sequence[int]) -> None:
         )  # fmt: skip
 
 
-def _rows(steps_N: Matrix, norms_NT: Matrix) -> Iterator[list[float]]:
-    for step, norms_T in zip(steps_N.tolist(), norms_NT.tolist(), strict=True):
-        yield [int(step), *(float(f"{norm:.6g}") for norm in norms_T)]
+def _by_step(steps_N: Matrix, norms_NT: Matrix) -> dict[int, list[float]]:
+    pairs = zip(steps_N.tolist(), norms_NT.tolist(), strict=True)
+    return {int(step): [float(f"{norm:.6g}") for norm in norms_T] for step, norms_T in pairs}

@@ -1,7 +1,7 @@
 """The pictures of one run, from its journal and its forecast."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rnnexp.tracking import RunRecord, load_run
 from rnnexp.tracking.journal import read_all
 
 Drawing = Callable[[], list[Path]]
+EVENTS = "cliffs.jsonl"
 
 
 def drawings_of(folder: Path, threshold: float | None = None) -> dict[str, Drawing]:
@@ -53,7 +54,7 @@ def _refused(run: RunRecord, folder: Path) -> list[tuple[int, float]]:
     """Find the gradients for which a run ended whose record does not name them: an older one's."""
     keys = ("grad/raw_norm", "grad/cliff")
     known = {step for key in keys for step, _ in run.metrics.get(key, ())}
-    events = read_all(folder / "cliffs.jsonl")
+    events = read_all(folder / EVENTS)
     steps = [event["step"] for event in events if event["kind"] == "nonfinite"]
     return [(step, math.inf) for step in steps if step not in known]
 
@@ -69,6 +70,21 @@ def _draw_flow(run: RunRecord, layer: str, file: Path) -> list[Path]:
         [step for step, _ in kept],
         [norms for _, norms in kept],
         file,
-        cliff_steps=[step for step, _ in run.metrics.get("grad/cliff", ())],
+        cliffs=_cliffs(run, layer, dict(kept), file.parent),
         title=title,
     )
+
+
+def _cliffs(
+    run: RunRecord, layer: str, recorded: dict[int, Sequence[float]], folder: Path
+) -> list[tuple[int, Sequence[float]]]:
+    """Give the norms of a layer at each cliff: an event has those of one layer."""
+    known, steps = dict(recorded), len(next(iter(recorded.values())))
+    for event in read_all(folder / EVENTS):
+        shown, begin = [*map(float, event["grad_norm_T"])], event.get("begin", 0)
+        after = steps - begin - len(shown)
+        if shown and after >= 0 and (len(run.profiles) == 1 or event.get("cell") == layer):
+            norms = [*[math.nan] * begin, *shown, *[math.nan] * after]
+            known.setdefault(event["step"], norms)
+    nothing = [math.nan] * steps
+    return [(step, known.get(step, nothing)) for step, _ in run.metrics.get("grad/cliff", ())]

@@ -48,16 +48,18 @@ def width_for(many: Sequence[Series], points: int) -> int:
 
 
 def maxima_at_ends(series: Series, width: int) -> list[Point]:
-    """Keep the largest value of every ``width`` steps, at the last of them.
+    """Keep the largest value of every ``width`` steps, at the last of them that there is.
 
     The windows are those of all steps from 1 on: series of other lengths, and those that begin
-    later, have their points where this one has its own.
+    later, have their points where this one has its own, but for the last. Several series, one after
+    the other, have the largest of them all.
     """
     largest: dict[int, float] = {}
+    last = max((step for step, _ in series), default=0)
     for step, value in series:
-        end = -(-step // width) * width
+        end = min(-(-step // width) * width, last)
         largest[end] = max(value, largest.get(end, value))
-    return list(largest.items())
+    return sorted(largest.items())
 
 
 def drawable(series: Series) -> list[Point]:

@@ -94,6 +94,7 @@ def test_a_cliff_is_where_it_was_planted(
     assert event.time_step == at + 1
     assert event.origin == "outputs", "the error is larger, wherever it enters"
     assert event.source == pytest.approx(max(event.grad_norm_T), rel=0.1)
+    assert event.source < event.source_sum < 1.2 * event.source, "the others enter, too"
     assert event.begin == (0 if window is None else at // window * window)
     assert len(event.grad_norm_T) == (window or STEPS)
     assert event.batch_seed == task.batch("train", PLANTED_BATCH).seed

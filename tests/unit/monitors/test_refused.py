@@ -92,6 +92,7 @@ def test_of_a_refused_loss_the_finite_norm_is_kept(plugins, tmp_path: Path) -> N
     assert monitor.summary()["grad/largest_raw_norm"] == event.raw_norm > 100 * event.median
     assert (event.kind, event.loss_before) == ("nonfinite", math.inf)
     assert event.raw_norm == pytest.approx(event.median * event.ratio)
+    assert event.cause == "weights", "the losses of the batches before are infinite, too"
 
 
 @pytest.mark.parametrize("policy", ["skip", "rollback"])

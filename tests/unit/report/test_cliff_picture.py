@@ -40,6 +40,7 @@ def test_draws_and_keeps_the_numbers(tmp_path: Path) -> None:
         rows = list(csv.DictReader(lines))
     assert [row["run"] for row in rows] == ["clip=none"] * 3 + ["clip=norm"] * 3
     assert float(rows[2]["w"]) == 90.0  # a path that leaves the picture is whole in the numbers
+    assert [row["step"] for row in rows[:3]] == ["1", "2", "3"], "that was made with the weights"
 
 
 def test_refuses_a_run_without_the_two_weights(tmp_path: Path) -> None:
@@ -60,7 +61,9 @@ def test_long_names_are_short_in_the_picture_and_whole_in_the_numbers(
 ) -> None:
     folder = "/home/me/" + "a folder/" * 12
     runs = [
-        run_of(tmp_path / word, [5.0, 4.9], [-2.5, -2.4], **{"task.path": f"{folder}{word}.csv"})
+        run_of(
+            tmp_path / word, [5, 4.9, 4], [-2.5, -2.4, 0], **{"task.path": f"{folder}{word}.csv"}
+        )
         for word in ("north", "south")
     ]
     *_, paths = draw_cliff_surface(runs, tmp_path)
@@ -72,4 +75,6 @@ def test_long_names_are_short_in_the_picture_and_whole_in_the_numbers(
         axes for axes in kept[0].axes if axes.get_tightbbox().overlaps(legend.get_window_extent())
     ]
     assert covered == []
+    for axes in kept[0].axes[-2:]:
+        assert list(axes.lines[0].get_xdata()) == [1, 2], "no step was made with the last weights"
     assert f"task.path={folder}north.csv" in paths.read_text()

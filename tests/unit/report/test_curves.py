@@ -5,6 +5,7 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from rnnexp.errors import StoreError
@@ -13,11 +14,13 @@ from rnnexp.tracking import RunHeader, RunLog
 from rnnexp.tracking.outcome import Outcome
 
 
-def _run(folder: Path, metrics: dict[str, list[float]], **config: str) -> Outcome:
+def _run(folder: Path, metrics: dict[str, list[float]], cliff: int = 0, **config: str) -> Outcome:
     log = RunLog(folder, RunHeader("n", "e", {}, {}), "sqlite:///x.db", None)
     for key, values in metrics.items():
         for step, value in enumerate(values):
             log.metrics({key: value}, step)
+    if cliff:
+        log.metrics({"grad/cliff": metrics["grad/raw_norm"][cliff]}, cliff)
     log.end("FINISHED")
     return Outcome(folder.name, str(folder), "FINISHED", config, {}, 1.0, None, None)
 
@@ -75,7 +78,7 @@ def test_runs_trained_on_their_own_outputs_are_drawn_running_free(
     )
     above, below = drawn[0].axes
     assert above.get_ylabel() == label
-    assert "window" not in below.get_ylabel(), "or it reads as one of truncated BPTT"
+    assert below.get_ylabel() == "raw gradient norm,\nlargest of each stretch of steps"
     wanted = losses["val/loss_free" if "free-running" in label else "val/loss"]
     assert list(above.lines[0].get_ydata()) == wanted
 
@@ -97,18 +100,25 @@ def test_seeds_share_a_colour_and_a_median(tmp_path: Path, drawn: list[Figure]) 
         assert sum(other.get_color() == colour for other in above.lines) == 1 + 3
 
 
-def test_norms_of_seeds_meet_at_the_end_of_each_window(tmp_path: Path, drawn) -> None:
-    norms = [[1.0] * 400, [1.0] * 400]
-    norms[0][5], norms[1][4] = 7.0, 5.0  # a cliff each, in one window
+def test_a_cliff_of_one_seed_is_as_high_as_it_was_and_is_marked(tmp_path: Path, drawn) -> None:
+    norms = [[1.0] * 401, [1.0] * 400]
+    norms[0][5], norms[1][8] = 7.0, 5.0
     runs = [
-        _run(tmp_path / f"{i}{j}", {"grad/raw_norm": norms[j]}, **{"cell.name": i, "seed": str(j)})
+        _run(tmp_path / f"{i}{j}", {"grad/raw_norm": norms[j]}, cliff, **config)
         for i in "ab"
-        for j in range(2)
+        for j, cliff in enumerate((5, 0))
+        for config in [{"cell.name": i, "seed": str(j)}]
     ]
     draw_curves(runs, tmp_path / "p.png")
     below = drawn[0].axes[1]
     (line,) = (line for line in below.lines if line.get_label() == "a (2 runs)")
-    assert line.get_xydata()[1:4].tolist() == [[3, 1.0], [6, 6.0], [9, 1.0]]
+    assert line.get_xydata()[1:4].tolist() == [[3, 1.0], [6, 7.0], [9, 5.0]]
+    assert line.get_xdata()[-1] == 400, "where the longer one ends, no step behind it"
+    marks = [(mark.get_offsets().tolist(), mark.get_facecolor()) for mark in below.collections]
+    assert [at for at, _ in marks] == [[[5, 7.0]]] * 2
+    assert [to_hex(colour[0]).upper() for _, colour in marks] == list(COLOURS[:2])
+    assert "(▼ cliff)" in below.get_ylabel()
+    assert below.get_ylabel().endswith("and of all seeds")
 
 
 def test_seeds_of_other_lengths_have_a_median_as_far_as_most_of_them_go(
@@ -123,11 +133,16 @@ def test_seeds_of_other_lengths_have_a_median_as_far_as_most_of_them_go(
         for config in [{"cell.name": cell, "seed": seed}]
     ]
     draw_curves(runs, tmp_path / "p.png")
-    for axes in drawn[0].axes:
-        strong = next(line for line in axes.lines if line.get_label() == "gru (2 runs)")
-        assert set(strong.get_ydata()) == {50.5}
-        assert strong.get_xdata()[-1] == pytest.approx(575, abs=6)
-        assert len(strong.get_xdata()) >= 80
+    losses, norms = (
+        next(line for line in axes.lines if line.get_label() == "gru (2 runs)")
+        for axes in drawn[0].axes
+    )
+    assert set(losses.get_ydata()) == {50.5}
+    assert losses.get_xdata()[-1] == 574
+    assert len(losses.get_xdata()) >= 80
+    # The largest is that of those that are left.
+    assert [int(norm) for norm in norms.get_ydata()] == [100] * 83 + [1] * 54
+    assert norms.get_xdata()[-1] == 949
 
 
 def test_of_seeds_without_a_step_in_common_none_is_the_median(tmp_path: Path, drawn) -> None:

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from rnnexp.errors import ConfigError
 from rnnexp.report.flow_map import COLUMNS, ROWS, draw_flow_map
@@ -102,11 +103,30 @@ def test_a_spike_survives_among_many_time_steps(tmp_path: Path) -> None:
 
 def test_numbers_are_those_given(tmp_path: Path) -> None:
     norms_NT = np.array([[1e-3, 2.0], [math.nan, 3.0]])
-    _, numbers = draw_flow_map([10, 20], norms_NT, tmp_path / "f.png", cliff_steps=[20])
-    (first, second) = rows_of(numbers)
+    cliffs = [(13, [1e4, 5.0]), (20, norms_NT[1])]
+    _, numbers = draw_flow_map([10, 20], norms_NT, tmp_path / "f.png", cliffs=cliffs)
+    (first, cliff, second) = rows_of(numbers)
     assert first == [10, 1e-3, 2.0]
+    assert cliff == [13, 1e4, 5.0], "at its own step, not at that of the record before"
     assert math.isnan(second[1])
     assert second[2] == 3.0
+
+
+@pytest.mark.parametrize("steps", [12, 3000])
+def test_below_the_mark_of_a_cliff_are_its_own_norms(
+    tmp_path: Path, kept: list[Figure], steps: int
+) -> None:
+    at, cliff_T = steps // 2 + 1, np.full(T, 1e3)
+    recorded = range(1, steps, 10)
+    draw_flow_map(recorded, vanishing(len(recorded)), tmp_path / "f", cliffs=[(at, cliff_T)])
+    axes = kept[0].axes[0]
+    records, cliff = axes.collections
+    (mark,) = axes.lines
+    edges = cliff.get_coordinates()[0, :, 0]
+    assert edges.mean() == mark.get_xdata()[0] == at
+    assert (cliff.get_array() == 1e3).all()
+    assert cliff.norm.vmin == records.norm.vmin
+    assert np.ptp(edges) >= max(1.0, steps / 130), "wide enough to be seen"
 
 
 @pytest.mark.parametrize("norms", [np.full((1, 1), 2.0), np.full((3, 4), 0.1)])

@@ -110,6 +110,24 @@ def test_the_step_that_a_run_failed_at_is_marked(tmp_path: Path, kept: list[Figu
     assert marked["cliff (1)"] == [3]
 
 
+def test_the_flow_of_a_cliff_is_that_of_its_event_for_its_layer(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, RunHeader("n", "e", {}, {}), "sqlite:///x.db", None)
+    for step in (1, 11):
+        log.profile({"layer0": [0.1, 0.2, 0.3], "layer1": [0.4, 0.5, 0.6]}, step)
+    for step in (3, 4, 11):
+        log.metrics({"grad/cliff": 9.0}, step)
+    log.end("FINISHED")
+    profile = '"begin": 1, "cell": "layer1", "grad_norm_T"'
+    events = [f'{{"step": 3, {profile}: ["NaN", 7.0]}}', f'{{"step": 4, {profile}: [1, 1, 1]}}']
+    (tmp_path / "cliffs.jsonl").write_text("\n".join(events) + "\n")
+    flows = {name: draw()[1].read_text() for name, draw in drawings_of(tmp_path).items()}
+    unknown = "4,nan,nan,nan"  # longer than the records: another window than theirs
+    assert flows["flow_layer1.png"].split()[1:] == [
+        *("1,0.4,0.5,0.6", "3,nan,nan,7.0", unknown, "11,0.4,0.5,0.6")
+    ]
+    assert flows["flow_layer0.png"].split()[2] == "3,nan,nan,nan", "its event is of the other layer"
+
+
 def test_steps_whose_norm_is_not_finite_are_marked_and_none_is_called_clipped(
     tmp_path: Path, kept: list[Figure]
 ) -> None:

@@ -28,7 +28,7 @@ def test_a_name_is_drawn_as_it_is(tmp_path: Path, kept: list[Figure], name: str)
 def test_the_title_stands_above_the_legend_of_the_cliffs(
     tmp_path: Path, kept: list[Figure]
 ) -> None:
-    draw_flow_map([1, 2], [[1.0], [2.0]], tmp_path / "f.png", cliff_steps=[2], title="x" * 300)
+    draw_flow_map([1, 2], [[1.0], [2.0]], tmp_path / "f.png", cliffs=[(2, [2.0])], title="x" * 300)
     kept[0].draw_without_rendering()
     axes = kept[0].axes[0]
     (title,) = (text for text in axes.findobj(Text) if text.get_text().startswith("xxx"))

@@ -7,9 +7,7 @@ import torch
 from rnnexp.app.commands.recorded import asked_for, keep
 from rnnexp.app.run.rebuild import Rebuilt, rebuild
 from rnnexp.errors import ConfigError
-from rnnexp.report.slice import Slice, draw_slice
-
-POINTS = 201
+from rnnexp.report.slice import Slice, distances_around, draw_slice, steps_of
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -24,6 +22,8 @@ def main(command: str, arguments: list[str]) -> int:
 def slice_of(made: Rebuilt, step: int) -> Slice:
     """Evaluate the loss along the raw gradient, a plain gradient step's length to either side.
 
+    Where clipping makes the step much shorter, that of the clipped one too, as finely.
+
     E(a) = loss(theta - a * g / ||g||)
 
     Raises:
@@ -34,14 +34,14 @@ def slice_of(made: Rebuilt, step: int) -> Slice:
     grad = torch.nn.utils.parameters_to_vector([p.grad for p in weights if p.grad is not None])
     norm = float(grad.norm())
     _check_direction(norm, step)
-    reach = 1.2 * made.lr * norm
-    distances = torch.linspace(-reach, reach, POINTS)
+    lengths = steps_of(made.lr, norm, made.plan.max_norm)
+    distances = sorted({at for length in lengths for at in distances_around(length)})
     losses: list[float] = []
-    for distance in distances.tolist():
+    for distance in distances:
         torch.nn.utils.vector_to_parameters(start - distance * grad / norm, weights)
         losses.append(_loss(made))
     torch.nn.utils.vector_to_parameters(start, weights)
-    return Slice(step, distances.tolist(), losses, norm, made.lr, made.plan.max_norm)
+    return Slice(step, distances, losses, norm, made.lr, made.plan.max_norm)
 
 
 def _check_direction(norm: float, step: int) -> None:

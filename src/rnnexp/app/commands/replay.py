@@ -35,13 +35,15 @@ def describe(made: Rebuilt, step: int) -> list[str]:
     lines += [f"  {group:<20} {norm:.4g}" for group, norm in norms.items()]
     for flow in made.flows:
         for cell, norms_T in flow.norms.items():
-            lines += ["", f"||dL/dh_t|| of {cell}, log scale:"]
+            lines += ["", f"||dL/dh_t|| of {cell}:"]
             lines += profile_lines(norms_T, flow.begin)
     return lines
 
 
 def profile_lines(norms: Sequence[float], begin: int = 0) -> list[str]:
     """Draw norms over time as bars on a log scale, the largest of each stretch of time.
+
+    Above them stands what the shortest and the longest bar are: both are so of any range.
 
     Args:
         norms: over time.
@@ -51,15 +53,19 @@ def profile_lines(norms: Sequence[float], begin: int = 0) -> list[str]:
     stretches = [norms[at : at + width] for at in range(0, len(norms), width)]
     peaks = [max(stretch, key=size_of) for stretch in stretches]
     usable = [norm for norm in peaks if norm > 0 and math.isfinite(norm)]
-    low, high = (math.log10(min(usable)), math.log10(max(usable))) if usable else (0.0, 0.0)
-    return [
-        f"  t={begin + i * width + 1:<6} {peak:10.3g}  {_bar(peak, low, high)}"
-        for i, peak in enumerate(peaks)
-    ]
+    low, high = min(usable, default=1.0), max(usable, default=1.0)
+    each = f"largest of {width} steps, " if width > 1 else ""
+    lines = [f"  {each}bars on a log scale from {low:.3g} to {high:.3g}, {high / low:.3g}-fold"]
+    for i, (stretch, peak) in enumerate(zip(stretches, peaks, strict=True)):
+        first = begin + i * width + 1
+        label = f"t={first}" + (f"-{first + len(stretch) - 1}" if len(stretch) > 1 else "")
+        lines.append(f"  {label:<12} {peak:10.3g}  {_bar(peak, low, high)}".rstrip())
+    return lines
 
 
 def _bar(norm: float, low: float, high: float) -> str:
     if not (norm > 0 and math.isfinite(norm)):
         return ""
-    share = (math.log10(norm) - low) / (high - low) if high > low else 1.0
+    above, whole = math.log(norm) - math.log(low), math.log(high) - math.log(low)
+    share = above / whole if high > low else 1.0
     return "#" * (1 + round(share * (BAR - 1)))
