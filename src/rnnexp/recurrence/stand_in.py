@@ -76,7 +76,7 @@ def without_hooks(parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """
     return tuple(
         p
-        if p.is_leaf and not p._backward_hooks  # pyright: ignore[reportPrivateUsage]
+        if p.is_leaf and not p._backward_hooks
         else p.detach().requires_grad_(p.requires_grad)
         for p in parameters
     )
