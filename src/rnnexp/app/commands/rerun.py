@@ -6,8 +6,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.sources import recorded
@@ -83,7 +81,7 @@ def recorded_plan(folder: Path) -> Plan:
     for note in notes:
         print(f"rnnexp: {note}", file=sys.stderr)
     values["resume"] = None
-    return validate(OmegaConf.create(values))
+    return validate(values)
 
 
 def compared(old: RunRecord, new: RunRecord) -> str:
