@@ -20,5 +20,7 @@ def test_every_package_imported_is_declared() -> None:
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     names = set(re.findall(r"^\s*(?:import|from) (\w+)", text, re.MULTILINE))
     installed = packages_distributions()
-    missing = {n for n in names & set(installed) if not declared & {d.lower() for d in installed[n]}}
+    missing = {
+        n for n in names & set(installed) if not declared & {d.lower() for d in installed[n]}
+    }
     assert missing == set()

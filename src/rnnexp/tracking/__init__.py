@@ -5,16 +5,8 @@ Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the
 
 from rnnexp.tracking.courier import Courier
 from rnnexp.tracking.family import BEST_KEY
-from rnnexp.tracking.lookup import (
-    LATEST,
-    add_artifacts,
-    check_store,
-    complete_in_files,
-    find_run,
-    key_of,
-    store_of,
-    sync,
-)
+from rnnexp.tracking.left_behind import add_artifacts, complete_in_files, sync
+from rnnexp.tracking.lookup import LATEST, find_run, key_of, store_of
 from rnnexp.tracking.moved import follow_move, lies_beside
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, package_list, provenance
 from rnnexp.tracking.read_back import RunRecord, head_of, load_run
@@ -37,7 +29,7 @@ from rnnexp.tracking.service import (
     delivered,
 )
 from rnnexp.tracking.sqlite_points import experiment_with, experiments_in, lost_from, sweeps_in
-from rnnexp.tracking.stores import Stores
+from rnnexp.tracking.stores import Stores, check_store
 from rnnexp.tracking.views import Comparison
 from rnnexp.tracking.walk import files_named
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from rnnexp.tracking.files import hold, is_held_by_others, open_to_claim
 from rnnexp.tracking.forward import Forwarder, Store, is_refusal
 from rnnexp.tracking.journal import FILE
-from rnnexp.tracking.lookup import is_away
 from rnnexp.tracking.records import milliseconds
+from rnnexp.tracking.stores import is_away
 
 BATCH_SECONDS = 2.0
 """How long the records of a run gather: a request costs the store as much as a hundred points."""
