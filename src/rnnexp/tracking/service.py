@@ -264,17 +264,17 @@ class Tracking(Journals):
         return [folder for folder in self._folders if not delivered(folder)]
 
 
-def close_journal(folder: Path, status: Status, reason: str, log: Path | None = None) -> None:
+def close_journal(folder: Path, status: Status, reason: str, log: Path) -> None:
     """Say in the journal of a run whose process has died how it ended.
 
     Args:
         folder: the run's folder.
         status: how it ended.
         reason: why.
-        log: a file that may tell more, kept as an artifact.
+        log: a file that may tell more, kept as an artifact where it is.
     """
     journal = JournalWriter(folder, background=False)
-    if log is not None and log.is_file():
+    if log.is_file():
         journal.append(artifact_record(folder, log, ""))
     journal.append(end_record(status, reason, milliseconds()))
     journal.close()

@@ -51,7 +51,7 @@ def fit(
 
 
 def assemble(
-    plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place = ALONE
+    plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place
 ) -> Fitted:
     """Make a network, its data and what trains it; see `fit`."""
     _prepare_torch(plan)

@@ -239,7 +239,7 @@ class Sweep:
         """
         return counted(self.states(), running, self.total)
 
-    def count_whole(self, running: Collection[str] = ()) -> dict[str, int]:
+    def count_whole(self, running: Collection[str]) -> dict[str, int]:
         """Count the jobs of earlier commands, too; see `count`."""
         states = self.states()
         states.update((folder.name, self.reader.of(folder)) for folder in self.earlier)
