@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from rnnexp.files import CLIFFS
 from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.forecast import draw_forecast
 from rnnexp.report.norms import draw_norms
@@ -53,7 +54,7 @@ def _refused(run: RunRecord, folder: Path) -> list[tuple[int, float]]:
     """Find the gradients for which a run ended whose record does not name them: an older one's."""
     keys = ("grad/raw_norm", "grad/cliff")
     known = {step for key in keys for step, _ in run.metrics.get(key, ())}
-    events = read_all(folder / "cliffs.jsonl")
+    events = read_all(folder / CLIFFS)
     steps = [event["step"] for event in events if event["kind"] == "nonfinite"]
     return [(step, math.inf) for step in steps if step not in known]
 

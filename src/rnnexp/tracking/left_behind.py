@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnexp.errors import DamagedError, StoreAwayError, StoreError
-from rnnexp.tracking.files import CURSOR, claimed, read_json
+from rnnexp.files import CURSOR, JOURNAL
+from rnnexp.tracking.files import claimed, read_json
 from rnnexp.tracking.forward import Forwarder
-from rnnexp.tracking.journal import FILE, cut_torn_tail
+from rnnexp.tracking.journal import cut_torn_tail
 from rnnexp.tracking.lookup import store_of
 from rnnexp.tracking.provenance import config_hash
 from rnnexp.tracking.records import milliseconds
@@ -62,7 +63,7 @@ def sync(
     Raises:
         StoreError: the store cannot be used; StoreAwayError where it does not answer.
     """
-    with claimed(folder / FILE) as free, Stores() as own:
+    with claimed(folder / JOURNAL) as free, Stores() as own:
         if free is False:
             return "left alone, its process is still at work"
         return _sync(folder, uri, root, stores or own, is_over=free is True)
@@ -83,7 +84,7 @@ def add_artifacts(folder: Path, files: Iterable[Path], where: str, root: Path | 
     Raises:
         StoreError: the store cannot be used now; `sync` delivers the files later.
     """
-    with claimed(folder / FILE) as free:
+    with claimed(folder / JOURNAL) as free:
         if free is False:
             return "left alone, its process is still at work"
     for file in files:
@@ -102,7 +103,7 @@ def _sync(folder: Path, uri: str | None, root: Path | None, stores: Stores, is_o
     cursor = _cursor_of(uri, own)
     check_store(uri or own)
     if is_over:
-        cut_torn_tail(folder / FILE)
+        cut_torn_tail(folder / JOURNAL)
     try:
         return _deliver(folder, stores.at(uri or own), cursor, root, is_over)
     except DamagedError:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from rnnexp.errors import ConfigError
-from rnnexp.tracking.files import RUN, id_in
-from rnnexp.tracking.journal import FILE, read_from
+from rnnexp.files import JOURNAL, RUN
+from rnnexp.tracking.files import id_in
+from rnnexp.tracking.journal import read_from
 from rnnexp.tracking.read_back import check_run
 from rnnexp.tracking.records import Record
 from rnnexp.tracking.walk import files_named
@@ -42,7 +43,7 @@ def find_run(run_id: str, outputs: Path) -> Path | None:
 
 def _latest(outputs: Path) -> Path | None:
     journals = sorted(
-        files_named(FILE, outputs), key=lambda file: file.stat().st_mtime, reverse=True
+        files_named(JOURNAL, outputs), key=lambda file: file.stat().st_mtime, reverse=True
     )
     for journal in journals:
         start = _start_of(journal)
@@ -53,13 +54,13 @@ def _latest(outputs: Path) -> Path | None:
 
 def store_of(folder: Path) -> str | None:
     """Tell which store a run belongs to; None if its journal is empty."""
-    start = _start_of(folder / FILE)
+    start = _start_of(folder / JOURNAL)
     return str(start["uri"]) if start else None
 
 
 def key_of(folder: Path) -> str | None:
     """Tell by which key the store can find a run; None if it has no record."""
-    journal = folder / FILE
+    journal = folder / JOURNAL
     start = _start_of(journal) if journal.is_file() else None
     return str(start["key"]) if start else None
 
@@ -71,7 +72,7 @@ def first_tags_of(folder: Path) -> dict[str, str]:
         StoreError: the folder holds no record.
     """
     check_run(folder)
-    start = _start_of(folder / FILE)
+    start = _start_of(folder / JOURNAL)
     return dict(start["tags"]) if start else {}
 
 

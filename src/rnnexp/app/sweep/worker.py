@@ -17,9 +17,10 @@ from rnnexp.app.jobs.store import artifact_root
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import run
 from rnnexp.errors import EXIT_FAILED, RnnexpError, RunError
+from rnnexp.files import SUMMARY
 from rnnexp.tracking import Journals
 from rnnexp.tracking.files import write_json
-from rnnexp.tracking.outcome import SUMMARY, Outcome
+from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.interrupt import Stopped, StopRequest
 
 PATIENCE_SECONDS = 30.0
