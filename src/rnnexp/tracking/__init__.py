@@ -4,7 +4,6 @@ Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the
 """
 
 from rnnexp.tracking.courier import Courier
-from rnnexp.tracking.family import BEST_KEY
 from rnnexp.tracking.left_behind import add_artifacts, complete_in_files, sync
 from rnnexp.tracking.lookup import LATEST, find_run, key_of, store_of
 from rnnexp.tracking.moved import follow_move, lies_beside
@@ -35,7 +34,6 @@ from rnnexp.tracking.walk import files_named
 
 __all__ = [
     "BEST",
-    "BEST_KEY",
     "FREE",
     "LATEST",
     "Comparison",
