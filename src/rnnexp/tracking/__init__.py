@@ -4,7 +4,13 @@ Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the
 """
 
 from rnnexp.tracking.courier import Courier
-from rnnexp.tracking.left_behind import add_artifacts, complete_in_files, sync
+from rnnexp.tracking.left_behind import (
+    add_artifact,
+    add_artifacts,
+    close_journal,
+    complete_in_files,
+    sync,
+)
 from rnnexp.tracking.lookup import LATEST, find_run, key_of, store_of
 from rnnexp.tracking.moved import follow_move, lies_beside
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, package_list, provenance
@@ -19,14 +25,7 @@ from rnnexp.tracking.selection import (
     usual_aim,
 )
 from rnnexp.tracking.server import viewed_at
-from rnnexp.tracking.service import (
-    Journals,
-    RunLog,
-    Tracking,
-    add_artifact,
-    close_journal,
-    delivered,
-)
+from rnnexp.tracking.service import Journals, RunLog, Tracking, delivered
 from rnnexp.tracking.sqlite_points import experiment_with, experiments_in, lost_from, sweeps_in
 from rnnexp.tracking.stores import Stores, check_store
 from rnnexp.tracking.views import Comparison

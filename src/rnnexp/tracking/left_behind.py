@@ -1,4 +1,4 @@
-"""Deliver what runs have left behind, after their processes have ended."""
+"""Complete and deliver what runs have left behind whose processes have ended."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -9,16 +9,45 @@ from rnnexp.errors import DamagedError, StoreAwayError, StoreError
 from rnnexp.files import CURSOR, JOURNAL
 from rnnexp.tracking.files import claimed, read_json
 from rnnexp.tracking.forward import Forwarder
-from rnnexp.tracking.journal import cut_torn_tail
+from rnnexp.tracking.journal import JournalWriter, cut_torn_tail
 from rnnexp.tracking.lookup import store_of
 from rnnexp.tracking.provenance import config_hash
-from rnnexp.tracking.records import milliseconds
-from rnnexp.tracking.service import add_artifact, delivered
+from rnnexp.tracking.records import Status, artifact_record, end_record, milliseconds
+from rnnexp.tracking.service import delivered
 from rnnexp.tracking.sqlite_points import kept_in
 from rnnexp.tracking.stores import Stores, check_store, is_away
 
 if TYPE_CHECKING:
     from rnnexp.tracking.mlflow_store import MlflowStore
+
+
+def close_journal(folder: Path, status: Status, reason: str, log: Path) -> None:
+    """Say in the journal of a run whose process has died how it ended.
+
+    Args:
+        folder: the run's folder.
+        status: how it ended.
+        reason: why.
+        log: a file that may tell more, kept as an artifact where there is one.
+    """
+    journal = JournalWriter(folder, background=False)
+    if log.is_file():
+        journal.append(artifact_record(folder, log, ""))
+    journal.append(end_record(status, reason, milliseconds()))
+    journal.close()
+
+
+def add_artifact(folder: Path, file: Path, where: str = "") -> None:
+    """Have a file copied to the store that was made when its run had ended.
+
+    Args:
+        folder: the run's folder.
+        file: what was made.
+        where: the folder among the run's artifacts.
+    """
+    journal = JournalWriter(folder, background=False)
+    journal.append(artifact_record(folder, file, where))
+    journal.close()
 
 
 def complete_in_files(folders: Iterable[Path], uri: str | None) -> set[Path]:

@@ -265,35 +265,6 @@ class Tracking(Journals):
         return [folder for folder in self._folders if not delivered(folder)]
 
 
-def close_journal(folder: Path, status: Status, reason: str, log: Path) -> None:
-    """Say in the journal of a run whose process has died how it ended.
-
-    Args:
-        folder: the run's folder.
-        status: how it ended.
-        reason: why.
-        log: a file that may tell more, kept as an artifact where it is.
-    """
-    journal = JournalWriter(folder, background=False)
-    if log.is_file():
-        journal.append(artifact_record(folder, log, ""))
-    journal.append(end_record(status, reason, milliseconds()))
-    journal.close()
-
-
-def add_artifact(folder: Path, file: Path, where: str = "") -> None:
-    """Have a file copied to the store that was made when its run had ended.
-
-    Args:
-        folder: the run's folder.
-        file: what was made.
-        where: the folder among the run's artifacts.
-    """
-    journal = JournalWriter(folder, background=False)
-    journal.append(artifact_record(folder, file, where))
-    journal.close()
-
-
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:
     """Tell whether the store of a cursor has the whole journal of a run."""
     known = read_json(folder / cursor, needed=False)
