@@ -63,6 +63,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # a command that a test called sets it
     yield
     torch.set_flush_denormal(False)  # as a run in this process may leave it
+    torch.set_num_threads(1)  # likewise
 
 
 @pytest.fixture

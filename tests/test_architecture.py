@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src"
 FILES = sorted((SOURCE / "rnnexp").rglob("*.py"))
 
 WORDS = {"errors", "types", "registry", "paths", "options", "discovery", "loading"}
-WORDS |= {"declared", "guard"}
+WORDS |= {"declared", "guard", "files"}
 MIDDLE = {"cells", "recurrence", "tasks", "tracking"}
 """They don't know each other, but for recurrence, which takes a cell by its contract."""
 LAYERS = {

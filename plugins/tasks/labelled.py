@@ -19,6 +19,8 @@ MANY = 4
 """Sequences of a class that leave one for each split."""
 BLOCK = 1024
 """So many sequences are computed with at once in float64."""
+DRAWN_STEPS = 128
+"""T of the sequences that are made here."""
 
 
 @register_task("labelled")
@@ -238,24 +240,23 @@ def _moments(values_NTI: Array) -> tuple[Values, Values]:
     return mean_I, np.where(constant_I, 1.0, np.sqrt(sum(squares) / known_I))
 
 
-def cylinder_bell_funnel(each: int, steps: int = 128) -> Labelled:
+def cylinder_bell_funnel(each: int) -> Labelled:
     """Draw the three shapes, always alike.
 
     Args:
         each: how many of each.
-        steps: T.
     """
     rng = torch.Generator().manual_seed(0)
     a_N1 = torch.randint(16, 33, (3 * each, 1), generator=rng)
     b_N1 = a_N1 + torch.randint(32, 97, (3 * each, 1), generator=rng)
     height_N1 = 6 + torch.randn(3 * each, 1, generator=rng)
-    t_T = torch.arange(steps)
+    t_T = torch.arange(DRAWN_STEPS)
     rise_NT = (t_T - a_N1) / (b_N1 - a_N1)
     classes_N = torch.arange(3).repeat_interleave(each)
     kind_N1 = classes_N.unsqueeze(-1)
     shape_NT = torch.where(kind_N1 == 0, 1.0, torch.where(kind_N1 == 1, rise_NT, 1 - rise_NT))
     inside_NT = (t_T >= a_N1) & (t_T <= b_N1)
-    noise_NT = torch.randn(3 * each, steps, generator=rng)
+    noise_NT = torch.randn(3 * each, DRAWN_STEPS, generator=rng)
     values_NT = (height_N1 * shape_NT).where(inside_NT, 0.0) + noise_NT
     values_NTI = values_NT.unsqueeze(-1).double().numpy()
     return Labelled(values_NTI, classes_N.numpy(), ("cylinder", "bell", "funnel"), 0)

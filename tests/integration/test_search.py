@@ -1,7 +1,6 @@
 """Searches in real processes: asynchronous, pruned, killed, gone on with, of several objectives."""
 
 import json
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from mlflow.tracking import MlflowClient
 
 from rnnexp.__main__ import run as rnnexp_here
 
-from ..recorded import points
+from ..recorded import points, runs_in
+from ..waiting import comes_true
 
 SMALL = ["hydra/sweeper=optuna", "sweep.name=mine", "task.length=10", "cell=gru"]
 SMALL += ["cell.hidden_size=8", "trainer.max_steps=6", "trainer.val_every=3"]
@@ -56,10 +56,8 @@ def mine(workdir: Path) -> Path:
     return workdir / "outputs" / "sweeps" / "mine"
 
 
-def runs_in(uri: str) -> tuple[Run, list[Run]]:
-    client = MlflowClient(uri)
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    runs = list(client.search_runs(experiments))
+def family_in(uri: str) -> tuple[Run, list[Run]]:
+    runs = runs_in(uri)
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert len(parents) == 1
     return parents[0], [run for run in runs if run is not parents[0]]
@@ -112,7 +110,7 @@ def test_what_does_badly_is_ended_and_marked(
     assert done.code == 0, done.err
     assert "pruned at step" in done.err
     assert states(mine(workdir)) == {"COMPLETE": 2, "PRUNED": 2}
-    parent, children = runs_in(store_uri)
+    parent, children = family_in(store_uri)
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["rnnexp.sweep.finished"] == "4 of 4"
     assert parent.data.tags["rnnexp.sweep.pruned"] == "2"
@@ -142,13 +140,12 @@ def test_what_does_badly_is_ended_and_marked(
 def test_a_killed_search_goes_on(rnnexp, start_copy, workdir: Path, store_uri: str) -> None:
     words = [*LONG, "optimizer.lr=0.01,0.02,0.03,0.04", "hydra.sweeper.sampler=grid"]
     driver = start_copy("-m", "rnnexp", "train", "-m", *words, cwd=workdir)
-    until = time.monotonic() + 60
-    while not (
-        list(mine(workdir).glob("*/COMPLETE"))
-        and len(list(mine(workdir).glob("*/checkpoints/last.ckpt"))) >= 3
-    ):
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
+    assert comes_true(
+        lambda: (
+            list(mine(workdir).glob("*/COMPLETE"))
+            and len(list(mine(workdir).glob("*/checkpoints/last.ckpt"))) >= 3
+        )
+    )
     driver.kill()
     driver.wait(60)
     complete = {f.parent.name: f.stat().st_mtime_ns for f in mine(workdir).glob("*/COMPLETE")}
@@ -161,7 +158,7 @@ def test_a_killed_search_goes_on(rnnexp, start_copy, workdir: Path, store_uri: s
     assert complete.items() <= after.items(), "what was done is not done again"
     logs = [(f / "journal.jsonl").read_text() for f in mine(workdir).iterdir() if f.is_dir()]
     assert any('"continues": true' in log for log in logs), "what was interrupted goes on"
-    _, children = runs_in(store_uri)
+    _, children = family_in(store_uri)
     assert {run.info.status for run in children} == {"FINISHED"}
     assert len(children) == 4
     for run in children:

@@ -3,7 +3,6 @@
 import re
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from mlflow.tracking import MlflowClient
 from rnnexp.__main__ import run as rnnexp_here
 
 from ..conftest import REPOSITORY
+from ..waiting import comes_true
 
 SMALL = ["hydra/sweeper=optuna", "sweep.name=mine", "task.length=5", "cell.hidden_size=8"]
 SMALL += ["trainer.max_steps=2", "trainer.val_every=1", "task.batch_size=4"]
@@ -137,19 +137,12 @@ def test_a_killed_search_counts_as_its_status_does(
     words = [*LONG, "cell=gru", "optimizer.lr=interval(1e-3,1e-2)", "hydra.sweeper.trials=9"]
     start = ("-m", "rnnexp", "train", "-m", *words)
     first = start_copy(*start, cwd=workdir)
-    wait_for(lambda: len(list(mine(workdir).glob("*/COMPLETE"))) >= 2)
+    assert comes_true(lambda: len(list(mine(workdir).glob("*/COMPLETE"))) >= 2)
     assert_ended_as_status_says(first, capsys)
     token = (mine(workdir) / "lease.json").read_text()
     second = start_copy(*start, cwd=workdir)  # killed before, or while, it looks at what is done
-    wait_for(lambda: (mine(workdir) / "lease.json").read_text() != token)
+    assert comes_true(lambda: (mine(workdir) / "lease.json").read_text() != token)
     assert_ended_as_status_says(second, capsys)
-
-
-def wait_for(is_so) -> None:
-    until = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
 
 
 def assert_ended_as_status_says(driver, capsys) -> None:

@@ -2,14 +2,15 @@
 
 import json
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from rnnexp.__main__ import run as rnnexp_here
+
+from ..recorded import runs_in
+from ..waiting import comes_true
 
 SMALL = ["hydra/sweeper=optuna", "sweep.name=mine", "task.length=10", "cell=gru"]
 SMALL += ["cell.hidden_size=8", "trainer.max_steps=300", "trainer.val_every=25"]
@@ -32,9 +33,7 @@ def states(folder: Path) -> Counter[str]:
 
 
 def statuses(uri: str) -> Counter[tuple[str, bool]]:
-    client = MlflowClient(uri)
-    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    return Counter((run.info.status, "rnnexp.pruned" in run.data.tags) for run in runs)
+    return Counter((run.info.status, "rnnexp.pruned" in run.data.tags) for run in runs_in(uri))
 
 
 @pytest.mark.slow
@@ -42,10 +41,7 @@ def test_a_search_on_ray_is_stopped_and_goes_on(
     rnnexp, start_python, workdir: Path, store_uri: str
 ) -> None:
     driver = start_python("-m", "rnnexp", "train", "-m", *SMALL, *RAY, cwd=workdir)
-    until = time.monotonic() + 120
-    while not list(mine(workdir).glob("*/checkpoints/last.ckpt")):
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
+    assert comes_true(lambda: list(mine(workdir).glob("*/checkpoints/last.ckpt")), 120)
     driver.send_signal(signal.SIGTERM)
     assert driver.wait(60) == 143
     said = (workdir / "stderr.txt").read_text()

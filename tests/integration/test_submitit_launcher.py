@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -26,6 +25,8 @@ from hydra_plugins.rnnexp_submitit_launcher._job import Requeued
 from hydra_plugins.rnnexp_submitit_launcher.config import SubmititLocalConf, SubmititSlurmConf
 from rnnexp.__main__ import run as rnnexp_here
 
+from ..waiting import comes_true
+
 WORDS = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=800", "trainer.val_every=50"]
 WORDS += ["task.val_batches=2", "task.test_batches=2", "tracking.wait=30", "model.dropout=0.2"]
 WORDS += ["model.layers=2", "seed=0,1"]
@@ -42,7 +43,7 @@ def test_a_job_that_makes_room_goes_on(rnnexp, start_python, workdir: Path, stor
     words = ["-m", "rnnexp", "train", "-m", *queue, *WORDS, "sweep.name=mine"]
     driver = start_python(*words, cwd=workdir)
     sweep = workdir / "outputs" / "sweeps" / "mine"
-    wait_until(lambda: len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2)
+    assert comes_true(lambda: len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2)
     for file in sweep.glob("*/lease.json"):
         os.kill(json.loads(file.read_text())["pid"], signal.SIGUSR2)  # as Slurm warns a job
     assert driver.wait(timeout=120) == 0, (workdir / "stderr.txt").read_text()
@@ -124,7 +125,7 @@ def test_an_interrupted_command_ends_its_jobs_with_a_checkpoint(
     words = ["-m", "rnnexp", "train", "-m", "hydra/launcher=submitit_local", *WORDS[:-1]]
     driver = start_python(*words, "sweep.name=mine", "trainer.max_steps=100000", cwd=workdir)
     sweep = workdir / "outputs" / "sweeps" / "mine"
-    wait_until(lambda: len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 1)
+    assert comes_true(lambda: len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 1)
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: all processes hear it
     assert driver.wait(timeout=60) == 130
     said = (workdir / "stderr.txt").read_text()
@@ -139,7 +140,7 @@ def test_why_submitit_gave_up(workdir: Path, reason: str) -> None:
     giving_up = partial(exec, f"raise RuntimeError('Job not requeued because: {reason}.')")
     job = SubmittedJob(executor.submit(giving_up), workdir / "log.txt")
     codes: list[int | None] = []
-    wait_until(lambda: codes.append(job.poll()) or codes[-1] is not None)
+    assert comes_true(lambda: codes.append(job.poll()) or codes[-1] is not None)
     assert codes[-1] == 1
     log = (workdir / "log.txt").read_text()
     assert (reason in log) == (reason == "something else")
@@ -160,13 +161,6 @@ def test_what_is_known_of_a_job_that_left_no_result(
 
 
 ONE = Need(1.0, 0.0, 1)
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_a_warning_before_the_work_listens_queues_it_again(

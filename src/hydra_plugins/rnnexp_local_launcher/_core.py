@@ -59,12 +59,17 @@ def pools(launcher: "LocalLauncher") -> Generator[MakePool]:
 
 def make_pool(options: dict[str, Any], tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
     """Make the pool that the launcher's options and the needs of its tasks ask for."""
-    gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
+    gpus, devices = needs_of(options, tasks)
     timeout = own.timeout if own.timeout is not None else options["timeout"]
     limits = Limits(options["stagger"], timeout, own.fail_fast or options["fail_fast"])
     start = _start(options, bool(gpus), all(task.command for task in tasks))
-    devices = max((getattr(task, "devices", 1) for task in tasks), default=1)
     return Pool(slots_of(options, gpus, devices), start, watcher, limits, pause=until_an_end)
+
+
+def needs_of(options: dict[str, Any], tasks: Sequence[Task]) -> tuple[list[str], int]:
+    """List the GPUs to hand out to tasks, and tell how many devices one of them takes at once."""
+    gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
+    return gpus, max((getattr(task, "devices", 1) for task in tasks), default=1)
 
 
 def slots_of(

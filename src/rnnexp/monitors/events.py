@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from rnnexp.errors import ConfigError
+from rnnexp.files import CLIFFS
 from rnnexp.tracking.journal import append_line, read_all
 
-FILE = "cliffs.jsonl"
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """JSON has no such numbers: they are written as words, so that any reader can take the file."""
 _TEXTS = ("kind", "group", "cell", "cause", "origin")
@@ -127,14 +127,14 @@ def append_event(folder: Path, event: CliffEvent) -> Path:
     Returns:
         The file.
     """
-    file = folder / FILE
+    file = folder / CLIFFS
     append_line(file, event.to_json())
     return file
 
 
 def load_events(folder: Path) -> list[CliffEvent]:
     """Load the events of a run, in order; none where it had no cliff."""
-    return [CliffEvent.from_record(record) for record in read_all(folder / FILE)]
+    return [CliffEvent.from_record(record) for record in read_all(folder / CLIFFS)]
 
 
 def _to_word(value: Any) -> Any:

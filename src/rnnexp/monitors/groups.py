@@ -93,14 +93,9 @@ def _nearness(group: str) -> tuple[bool, int]:
     return group == READOUT, -1 if layer is None else layer
 
 
-def size_of(norm: float, nonfinite: float = math.inf) -> float:
-    """Give what norms are compared by: to `max` it would matter where among them a NaN stands.
-
-    Args:
-        norm: any.
-        nonfinite: what one counts as that is NaN or infinite.
-    """
-    return norm if math.isfinite(norm) else nonfinite
+def size_of(norm: float) -> float:
+    """Give what norms are compared by: to `max` it would matter where among them a NaN stands."""
+    return norm if math.isfinite(norm) else math.inf
 
 
 class GroupNorms:

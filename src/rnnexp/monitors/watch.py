@@ -10,10 +10,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
 from rnnexp.errors import ConfigError, NonFiniteError
+from rnnexp.files import CLIFFS
 from rnnexp.monitors.cliffs import Cliff
 from rnnexp.monitors.cliffs_by_window import WindowedDetector
 from rnnexp.monitors.control import Begun, control_norms, loss_scale
-from rnnexp.monitors.events import FILE, CliffEvent, append_event
+from rnnexp.monitors.events import CliffEvent, append_event
 from rnnexp.monitors.flow_record import FlowRecord, Profile
 from rnnexp.monitors.gradients import StepMonitor
 from rnnexp.monitors.groups import total
@@ -95,7 +96,7 @@ class CliffWatch(Callback):
             self.flow.drop()
         # The event that waits for the loss after it is written once that is known.
         waiting = [] if self._pending is None else [self._pending.step - 1]
-        forget_after(self.options.folder / FILE, min([trainer.global_step, *waiting]))
+        forget_after(self.options.folder / CLIFFS, min([trainer.global_step, *waiting]))
         with trainer.precision_plugin.train_step_context():  # under autocast others may run
             self._traced_anyway = _costs_nothing(_network_of(pl_module))
 

@@ -123,7 +123,7 @@ class _Operators(TorchDispatchMode):
 
 def name_of(func: Any) -> str:
     """Name an operator without its namespace and overload."""
-    return func._schema.name.rpartition("::")[2]  # type: ignore[no-any-return]
+    return func._schema.name.rpartition("::")[2]
 
 
 def _tensors(found: Any) -> Iterator[Tensor]:

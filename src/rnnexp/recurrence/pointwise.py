@@ -111,7 +111,7 @@ def _run(cell: PointwiseCell, trace: Trace | None, wx_TBGH: Tensor, state: State
     weight_hh = cell.recurrent_weight()
     arguments = (wx_TBGH, weight_hh, cell.bias_hh, *state, *cell.parameters())
     if torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in arguments):
-        return _Recurrence.apply(cell, trace, *arguments)  # type: ignore[no-any-return]
+        return _Recurrence.apply(cell, trace, *arguments)
     columns = roll(cell, weight_hh, wx_TBGH, state, saving=False).states
     return _given(columns)
 

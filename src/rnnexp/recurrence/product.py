@@ -121,7 +121,7 @@ def _by_mm(y_NxK: Tensor) -> Product:
 
 def _by_onednn(x_MxK: Tensor, y_NxK: Tensor, plus_N: Tensor | None = None) -> Tensor:
     linear = torch.ops.mkldnn._linear_pointwise.default
-    return linear(x_MxK, y_NxK, plus_N, "none", [], "")  # type: ignore[no-any-return]
+    return linear(x_MxK, y_NxK, plus_N, "none", [], "")
 
 
 def _added(result: Tensor, plus: Tensor | None, out: Tensor | None) -> Tensor:

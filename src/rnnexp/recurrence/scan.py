@@ -89,7 +89,7 @@ def linear_scan(a_TBN: Tensor, b_TBN: Tensor, first_BN: Tensor, note: Note | Non
     # Under autocast a and b may be of low precision; the state keeps that of the weights.
     b_TBN = b_TBN.to(first_BN.dtype)
     a_TBN = a_TBN.to(first_BN.dtype).expand_as(b_TBN)
-    return _Scan.apply(note, a_TBN, b_TBN, first_BN)  # type: ignore[no-any-return]
+    return _Scan.apply(note, a_TBN, b_TBN, first_BN)
 
 
 def _noting(cell: LinearCell, trace: Trace) -> Note:

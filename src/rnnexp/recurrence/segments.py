@@ -34,10 +34,9 @@ def run_segments(
     cell: Cell,
     inputs_TBI: Tensor,
     state: State,
-    trace: Trace | None = None,
-    *,
-    every: int | None = None,
-    lengths_B: Tensor | None = None,
+    trace: Trace | None,
+    every: int | None,
+    lengths_B: Tensor | None,
 ) -> tuple[Tensor, State]:
     """Run a cell over time by a backend, one segment after the other.
 

@@ -75,9 +75,7 @@ def without_hooks(parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
             cell is seen by other threads.
     """
     return tuple(
-        p
-        if p.is_leaf and not p._backward_hooks  # pyright: ignore[reportPrivateUsage]
-        else p.detach().requires_grad_(p.requires_grad)
+        p if p.is_leaf and not p._backward_hooks else p.detach().requires_grad_(p.requires_grad)
         for p in parameters
     )
 

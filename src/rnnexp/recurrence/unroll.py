@@ -83,9 +83,8 @@ def unroll(
         check_state(state, f"before time step {steps_before}")
     if trace is not None:
         trace.note_inputs(inputs_TBI, state)
-    run, every = BACKENDS[name].run, checkpoint_every
     outputs_TBH, last = run_segments(
-        run, cell, inputs_TBI, state, trace, every=every, lengths_B=lengths_B
+        BACKENDS[name].run, cell, inputs_TBI, state, trace, checkpoint_every, lengths_B
     )
     outputs_TBH, last = _as_given_out(cell, outputs_TBH, last)
     if check_finite:

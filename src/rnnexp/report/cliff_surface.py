@@ -16,6 +16,8 @@ JUMP = 0.004
 """Neighbours whose errors differ by more are looked between."""
 FINEST = 1e-9
 """Distance in b at which refinement ends."""
+STEEP = 5.0
+"""Rows that are nowhere as steep as this have no wall."""
 
 
 @dataclass(frozen=True)
@@ -90,19 +92,18 @@ def refine(w_R: Values, b_C: Values, unit: Unit) -> Samples:
         samples = _merged(samples, _sampled(samples.row[left], middle, w_R, unit))
 
 
-def wall(samples: Samples, least: float = 5.0) -> tuple[Values, Values, Values]:
+def wall(samples: Samples) -> tuple[Values, Values, Values]:
     """Find the steepest place of each row.
 
     Args:
         samples: of `refine`.
-        least: rows that are nowhere as steep as this have no wall.
 
     Returns:
         w, b and slope there, ascending in w.
     """
     order = np.lexsort((samples.slope, samples.row))
     last = order[np.append(np.diff(samples.row[order]) > 0, True)]
-    steep = last[samples.slope[last] >= least]
+    steep = last[samples.slope[last] >= STEEP]
     return samples.w[steep], samples.b[steep], samples.slope[steep]
 
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rnnexp.errors import UserError
-from rnnexp.tracking.outcome import SUMMARY, Outcome
+from rnnexp.files import DEFINITION, JOURNAL, SUMMARY
+from rnnexp.tracking.outcome import Outcome
 from rnnexp.tracking.walk import files_named
 
 
@@ -22,8 +23,8 @@ def load_summaries(*roots: Path) -> list[Outcome]:
 
 def runs_without_end(*roots: Path) -> list[Path]:
     """List the folders of the runs that have a record, and no ``summary.json`` yet."""
-    records = sorted(set(files_named("journal.jsonl", *roots)))
-    ends = (SUMMARY, "sweep.json")  # a sweep has a record of its own, and is no run
+    records = sorted(set(files_named(JOURNAL, *roots)))
+    ends = (SUMMARY, DEFINITION)  # a sweep has a record of its own, and is no run
     return [f.parent for f in records if not any((f.parent / end).exists() for end in ends)]
 
 

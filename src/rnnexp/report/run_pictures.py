@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from rnnexp.files import CLIFFS
 from rnnexp.report.flow_map import draw_flow_map
 from rnnexp.report.forecast import draw_forecast
 from rnnexp.report.norms import draw_norms
@@ -13,7 +14,6 @@ from rnnexp.tracking import RunRecord, load_run
 from rnnexp.tracking.journal import read_all
 
 Drawing = Callable[[], list[Path]]
-EVENTS = "cliffs.jsonl"
 
 
 def drawings_of(folder: Path, threshold: float | None = None) -> dict[str, Drawing]:
@@ -54,7 +54,7 @@ def _refused(run: RunRecord, folder: Path) -> list[tuple[int, float]]:
     """Find the gradients for which a run ended whose record does not name them: an older one's."""
     keys = ("grad/raw_norm", "grad/cliff")
     known = {step for key in keys for step, _ in run.metrics.get(key, ())}
-    events = read_all(folder / EVENTS)
+    events = read_all(folder / CLIFFS)
     steps = [event["step"] for event in events if event["kind"] == "nonfinite"]
     return [(step, math.inf) for step in steps if step not in known]
 
@@ -80,7 +80,7 @@ def _cliffs(
 ) -> list[tuple[int, Sequence[float]]]:
     """Give the norms of a layer at each cliff: an event has those of one layer."""
     known, steps = dict(recorded), len(next(iter(recorded.values())))
-    for event in read_all(folder / EVENTS):
+    for event in read_all(folder / CLIFFS):
         shown, begin = [*map(float, event["grad_norm_T"])], event.get("begin", 0)
         after = steps - begin - len(shown)
         if shown and after >= 0 and (len(run.profiles) == 1 or event.get("cell") == layer):

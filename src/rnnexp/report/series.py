@@ -30,7 +30,7 @@ def window_maxima(series: Series, points: int = 150) -> list[Point]:
     return [max(window, key=_value) for window in windows(series, points)]
 
 
-def window_minima(series: Series, points: int = 150) -> list[Point]:
+def window_minima(series: Series, points: int) -> list[Point]:
     """Keep the smallest value of each window, at the step where `window_maxima` has its own."""
     pairs = ((max(w, key=_value), min(w, key=_value)) for w in windows(series, points))
     return [(high[0], low[1]) for high, low in pairs]

@@ -185,7 +185,7 @@ def _batch(subject: TaskSubject, task: Task, split: Split, index: int) -> Batch:
 def _count(subject: TaskSubject, task: Task, split: Split) -> int:
     count: object = task.num_batches(split)
     try:
-        found = operator.index(count)  # type: ignore[arg-type]
+        found = operator.index(count)
     except TypeError:
         found = 0
     if found < 1:

@@ -4,17 +4,14 @@ Imports neither torch nor MLflow nor Lightning; `rnnexp.tracking.logger` has the
 """
 
 from rnnexp.tracking.courier import Courier
-from rnnexp.tracking.family import BEST_KEY
-from rnnexp.tracking.lookup import (
-    LATEST,
+from rnnexp.tracking.left_behind import (
+    add_artifact,
     add_artifacts,
-    check_store,
+    close_journal,
     complete_in_files,
-    find_run,
-    key_of,
-    store_of,
     sync,
 )
+from rnnexp.tracking.lookup import LATEST, find_run, key_of, store_of
 from rnnexp.tracking.moved import follow_move, lies_beside
 from rnnexp.tracking.provenance import config_hash, is_outside_identity, package_list, provenance
 from rnnexp.tracking.read_back import RunRecord, head_of, load_run
@@ -28,22 +25,14 @@ from rnnexp.tracking.selection import (
     usual_aim,
 )
 from rnnexp.tracking.server import viewed_at
-from rnnexp.tracking.service import (
-    Journals,
-    RunLog,
-    Tracking,
-    add_artifact,
-    close_journal,
-    delivered,
-)
+from rnnexp.tracking.service import Journals, RunLog, Tracking, delivered
 from rnnexp.tracking.sqlite_points import experiment_with, experiments_in, lost_from, sweeps_in
-from rnnexp.tracking.stores import Stores
+from rnnexp.tracking.stores import Stores, check_store
 from rnnexp.tracking.views import Comparison
 from rnnexp.tracking.walk import files_named
 
 __all__ = [
     "BEST",
-    "BEST_KEY",
     "FREE",
     "LATEST",
     "Comparison",

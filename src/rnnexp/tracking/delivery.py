@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from rnnexp.files import JOURNAL
 from rnnexp.tracking.files import hold, is_held_by_others, open_to_claim
 from rnnexp.tracking.forward import Forwarder, Store, is_refusal
-from rnnexp.tracking.journal import FILE
-from rnnexp.tracking.lookup import is_away
 from rnnexp.tracking.records import milliseconds
+from rnnexp.tracking.stores import is_away
 
 BATCH_SECONDS = 2.0
 """How long the records of a run gather: a request costs the store as much as a hundred points."""
@@ -36,7 +36,7 @@ class Delivery:
 
     def __init__(self, folder: Path, open_store: Callable[[], Store]) -> None:
         self.folder = folder
-        self._journal = open_to_claim(folder / FILE)
+        self._journal = open_to_claim(folder / JOURNAL)
         hold(self._journal)
         self._open_store = open_store
         self._forwarder: Forwarder | None = None

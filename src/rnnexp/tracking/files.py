@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from rnnexp.errors import UserError
+from rnnexp.files import CURSOR, RUN
 
-CURSOR = "cursor.json"
-RUN = "run.json"
 TEMPORARY = ".rnnexp.tmp"
 """End of the name of a file that is to replace another: `clear_left` removes no other kind."""
 _PATIENCE_SECONDS = 1.0

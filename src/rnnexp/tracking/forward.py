@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rnnexp.tracking.files import CURSOR, RUN, read_json, write_json
-from rnnexp.tracking.journal import FILE, PROFILE, begins_at, read_from
+from rnnexp.files import CURSOR, JOURNAL, RUN
+from rnnexp.tracking.files import read_json, write_json
+from rnnexp.tracking.journal import PROFILE, begins_at, read_from
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
 
 KILLED = "the process was killed"
@@ -95,7 +96,7 @@ class Forwarder:
         # Up to where the store may have what is read: it is asked then.
         self._unsure_to = self._offset + 1 if self._offset else 0
         if self._is_lost(known):
-            self._offset, self._unsure_to = 0, (folder / FILE).stat().st_size
+            self._offset, self._unsure_to = 0, (folder / JOURNAL).stat().st_size
         self._stored: dict[str, set[tuple[int, int]]] = {}  # while it is unsure, by metric
         self._marked: set[str] = set(known.get("nonfinite", []))
         self._run_id: str | None = known.get("run_id")
@@ -110,7 +111,7 @@ class Forwarder:
             Whether there was anything to deliver.
         """
         # Profiles are for the run's own pictures, and of a long sequence most of a journal.
-        records, offset = read_from(self.folder / FILE, self._offset, without=(PROFILE,))
+        records, offset = read_from(self.folder / JOURNAL, self._offset, without=(PROFILE,))
         if offset == self._offset:
             return False
         try:
@@ -134,7 +135,7 @@ class Forwarder:
     @property
     def has_more(self) -> bool:
         """Whether the journal holds a whole record that has not been delivered."""
-        return bool(read_from(self.folder / FILE, self._offset, limit=1)[0])
+        return bool(read_from(self.folder / JOURNAL, self._offset, limit=1)[0])
 
     def abandon(self, now: int) -> None:
         """Mark a run FAILED whose owner died without an ending."""
@@ -156,7 +157,7 @@ class Forwarder:
         """Whether the cursor is damaged or gone, or its journal is another one: a copy put back."""
         if "offset" not in known:
             return self._cursor.exists() or (self.folder / RUN).exists()
-        return not begins_at(self.folder / FILE, self._offset)
+        return not begins_at(self.folder / JOURNAL, self._offset)
 
     def _write_cursor(self, more: Mapping[str, str] | None = None) -> None:
         state: dict[str, Any] = {"offset": self._offset, "run_id": self._run_id, **(more or {})}

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rnnexp.errors import DamagedError
+from rnnexp.files import JOURNAL
 from rnnexp.tracking.files import hold, replaced
 from rnnexp.tracking.records import Record
 
-FILE = "journal.jsonl"
 SYNC_SECONDS = 0.5
 _BLOCK = 1 << 16
 
@@ -36,7 +36,7 @@ class JournalWriter:
         self, folder: Path, background: bool = True, turn: Callable[[], None] | None = None
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / FILE
+        self.path = folder / JOURNAL
         cut_torn_tail(self.path)
         # Unbuffered: after a failed write no remainder is left to be written a second time.
         self._file = self.path.open("a+b", buffering=0)

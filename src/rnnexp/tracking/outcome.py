@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
+from rnnexp.files import SUMMARY
 from rnnexp.tracking.family import BEST_KEY
 from rnnexp.tracking.files import id_in, write_json
 from rnnexp.tracking.lookup import key_of
 
-SUMMARY = "summary.json"
 NO_BEST = "none: its runs are of several tasks, whose losses have different units"
 
 

@@ -6,8 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from rnnexp.errors import StoreError
+from rnnexp.files import JOURNAL
 from rnnexp.tracking.files import id_in
-from rnnexp.tracking.journal import FIGURES, FILE, read_all
+from rnnexp.tracking.journal import FIGURES, read_all
 from rnnexp.tracking.records import Record
 
 
@@ -63,7 +64,7 @@ def load_run(folder: Path) -> RunRecord:
         StoreError: the folder holds none.
     """
     check_run(folder)
-    return replace(_read(folder / FILE), run_id=id_in(folder))
+    return replace(_read(folder / JOURNAL), run_id=id_in(folder))
 
 
 def head_of(folder: Path) -> RunRecord:
@@ -76,7 +77,7 @@ def head_of(folder: Path) -> RunRecord:
         StoreError: the folder holds none.
     """
     check_run(folder)
-    path = (folder / FILE).resolve()
+    path = (folder / JOURNAL).resolve()
     now = path.stat()
     return replace(_head(path, now.st_size, now.st_mtime_ns), run_id=id_in(folder))
 
@@ -102,8 +103,8 @@ def check_run(folder: Path) -> None:
     Raises:
         StoreError: it holds no journal.
     """
-    if not (folder / FILE).is_file():
-        raise StoreError(f"{folder} is no run: it has no {FILE}.")
+    if not (folder / JOURNAL).is_file():
+        raise StoreError(f"{folder} is no run: it has no {JOURNAL}.")
 
 
 def _begins_anew(record: Record) -> bool:

@@ -46,7 +46,7 @@ def comparable(loss: str, baselines: Iterable[float | None]) -> str:
 
 
 def usual_aim(
-    configs: Sequence[Mapping[str, str]], baselines: Iterable[float | None] = ()
+    configs: Sequence[Mapping[str, str]], baselines: Iterable[float | None]
 ) -> tuple[str, str] | None:
     """Name the figure by which runs are compared, and its direction; None for several tasks.
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rnnexp.errors import StoreAwayError, StoreError
-from rnnexp.tracking.lookup import is_away
+from rnnexp.tracking.stores import is_away
 from rnnexp.tracking.views import TAG, VIEW, order_of
 
 Experiments = dict[str, tuple[str, bool]]

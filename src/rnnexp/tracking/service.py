@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rnnexp.files import CURSOR, JOURNAL, RUN
 from rnnexp.tracking.courier import LOG_FILE, Courier, last_problem
-from rnnexp.tracking.files import CURSOR, RUN, read_json
+from rnnexp.tracking.files import read_json
 from rnnexp.tracking.forward import REFUSED
-from rnnexp.tracking.journal import FILE, JournalWriter, read_all
+from rnnexp.tracking.journal import JournalWriter, read_all
 from rnnexp.tracking.records import (
     RunHeader,
     Status,
@@ -133,7 +134,7 @@ class _Earlier:
 def _earlier(folder: Path) -> _Earlier:
     # A killed run was ahead of its checkpoint: what it repeats stands in the journal already.
     found, latest = _Earlier(), 0
-    for record in read_all(folder / FILE):
+    for record in read_all(folder / JOURNAL):
         if record["kind"] == "start" and not record.get("continues"):
             # Its run may have been begun in another folder, under another key.
             found = _Earlier(str(record["key"]), record["run_id"])
@@ -264,36 +265,7 @@ class Tracking(Journals):
         return [folder for folder in self._folders if not delivered(folder)]
 
 
-def close_journal(folder: Path, status: Status, reason: str, log: Path | None = None) -> None:
-    """Say in the journal of a run whose process has died how it ended.
-
-    Args:
-        folder: the run's folder.
-        status: how it ended.
-        reason: why.
-        log: a file that may tell more, kept as an artifact.
-    """
-    journal = JournalWriter(folder, background=False)
-    if log is not None and log.is_file():
-        journal.append(artifact_record(folder, log, ""))
-    journal.append(end_record(status, reason, milliseconds()))
-    journal.close()
-
-
-def add_artifact(folder: Path, file: Path, where: str = "") -> None:
-    """Have a file copied to the store that was made when its run had ended.
-
-    Args:
-        folder: the run's folder.
-        file: what was made.
-        where: the folder among the run's artifacts.
-    """
-    journal = JournalWriter(folder, background=False)
-    journal.append(artifact_record(folder, file, where))
-    journal.close()
-
-
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:
     """Tell whether the store of a cursor has the whole journal of a run."""
     known = read_json(folder / cursor, needed=False)
-    return bool(known.get("ended")) and known["offset"] == (folder / FILE).stat().st_size
+    return bool(known.get("ended")) and known["offset"] == (folder / JOURNAL).stat().st_size

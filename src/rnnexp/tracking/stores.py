@@ -1,10 +1,17 @@
-"""The stores that one command delivers to."""
+"""Stores: whether one can be used, whether it answers, and those that a command delivers to."""
 
+import os
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rnnexp.errors import StoreError
+from rnnexp.tracking.sqlite_points import DELETED, SQLITE, is_deleted
 
 if TYPE_CHECKING:
     from rnnexp.tracking.mlflow_store import MlflowStore
+
+_SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
 
 
 class Stores(AbstractContextManager["Stores"]):
@@ -25,3 +32,38 @@ class Stores(AbstractContextManager["Stores"]):
         for store in self._open.values():
             store.close()
         self._open.clear()
+
+
+def check_store(uri: str, experiment: str | None = None) -> None:
+    """Refuse a store that cannot be used, without asking the network.
+
+    Args:
+        uri: the store.
+        experiment: the one that runs are to go to.
+
+    Raises:
+        StoreError: unknown scheme, a file that cannot be written, or a deleted experiment in it.
+    """
+    if uri.startswith(_SERVERS):
+        return
+    if not uri.startswith(SQLITE):
+        raise StoreError(
+            f"tracking.uri={uri}: not a store MLflow can write to. "
+            "Use sqlite:///FILE or the http address of an MLflow server."
+        )
+    path = Path(uri.removeprefix(SQLITE))
+    target = path if path.exists() else path.parent
+    if not target.exists():
+        raise StoreError(f"tracking.uri={uri}: the folder {path.parent} does not exist. Create it.")
+    if path.is_dir() or not os.access(target, os.W_OK):
+        raise StoreError(f"tracking.uri={uri}: {target.resolve()} cannot be written.")
+    if experiment is not None and is_deleted(path, experiment):
+        raise StoreError(f"tracking.uri={uri}: {DELETED.format(experiment)}")
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether MLflow's client has failed because no server answered."""
+    # MLflow's client wraps what its HTTP library raised in an error of its own.
+    inner = error.__cause__ or error.__context__
+    is_http = type(error).__module__.partition(".")[0] == "requests"
+    return is_http or (inner is not None and is_away(inner))

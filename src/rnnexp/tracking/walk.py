@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from rnnexp.tracking.journal import FILE
+from rnnexp.files import CHECKPOINTS, JOURNAL, OUTPUTS
 
-_INSIDE = {"checkpoints", "plugins", ".hydra"}
+_INSIDE = {CHECKPOINTS, "plugins", ".hydra"}
 """Folders of a run that hold files of its own only."""
-_OUTPUTS, _ARTIFACTS = "outputs", "mlflow"
-"""Where runs lie, and in it what a store has of them: half of all folders."""
+_ARTIFACTS = "mlflow"
+"""The folder, where runs lie, of what a store has of them: half of all folders."""
 
 
 def files_named(name: str, *roots: Path) -> Iterator[Path]:
@@ -28,5 +28,5 @@ def files_named(name: str, *roots: Path) -> Iterator[Path]:
 
 def _is_apart(place: str, folder: str, files: list[str]) -> bool:
     if folder == _ARTIFACTS:
-        return Path(place).resolve().name == _OUTPUTS
-    return folder in _INSIDE and FILE in files  # a sweep may be called so, too
+        return Path(place).resolve().name == OUTPUTS.name
+    return folder in _INSIDE and JOURNAL in files  # a sweep may be called so, too

@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from rnnexp.errors import StoreError
+from rnnexp.files import CHECKPOINTS
 from rnnexp.tracking.files import TEMPORARY, replaced
 
 LAST, PREVIOUS = "last.ckpt", "last.previous.ckpt"
@@ -106,7 +107,7 @@ class Found:
 
 def find_checkpoint(run_folder: Path) -> Found:
     """Find the newest whole checkpoint of a run: the last one, else the one before."""
-    folder, notes = run_folder / "checkpoints", list[str]()
+    folder, notes = run_folder / CHECKPOINTS, list[str]()
     for name in (LAST, PREVIOUS):
         path = folder / name
         if not path.is_file():

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rnnexp.errors import ConfigError
-from rnnexp.monitors.events import FILE, CliffEvent, append_event, load_events
+from rnnexp.files import CLIFFS
+from rnnexp.monitors.events import CliffEvent, append_event, load_events
 
 EVENT = CliffEvent(
     step=412,
@@ -58,14 +59,14 @@ def test_is_strict_json_on_one_line() -> None:
 def test_appends_and_loads_in_order(tmp_path: Path) -> None:
     assert load_events(tmp_path) == []
     later = replace(EVENT, step=500)
-    assert append_event(tmp_path, EVENT) == tmp_path / FILE
+    assert append_event(tmp_path, EVENT) == tmp_path / CLIFFS
     append_event(tmp_path, later)
     assert load_events(tmp_path) == [EVENT, later]
 
 
 def test_half_a_line_is_lost_alone(tmp_path: Path) -> None:
     append_event(tmp_path, EVENT)
-    with (tmp_path / FILE).open("a") as file:
+    with (tmp_path / CLIFFS).open("a") as file:
         file.write(EVENT.to_json()[:40])
     assert load_events(tmp_path) == [EVENT]
     append_event(tmp_path, replace(EVENT, step=9))

@@ -1,6 +1,6 @@
 """Every registered `PointwiseCell` on the fast backends: what the loop gives, on any shapes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,13 +162,6 @@ def skip_unless_able(entry: Entry, backend: str) -> None:
     reason = reason_against(backend, CellSubject(entry).make())
     if reason is not None:
         pytest.skip(f"{entry.name}: {reason}")
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 quickly = settings(

@@ -117,15 +117,12 @@ def test_without_openmp_threads_of_the_system_are_used(
     cache: Path, elman: Callable[[], Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    cell, x, before = elman(), torch.randn(200, 40, 3), torch.get_num_threads()
+    cell, x = elman(), torch.randn(200, 40, 3)
     expected = unroll(cell, x, backend="loop").outputs_TBH
     monkeypatch.setattr(building, "_THREADS", (("-pthread",),))
     monkeypatch.setattr("rnnexp.recurrence.native.layout.WORTH_A_THREAD", 1)
     torch.set_num_threads(2)
-    try:
-        torch.testing.assert_close(unroll(cell, x, backend="native").outputs_TBH, expected)
-    finally:
-        torch.set_num_threads(before)
+    torch.testing.assert_close(unroll(cell, x, backend="native").outputs_TBH, expected)
     built = b"".join(file.read_bytes() for file in cache.iterdir())
     assert b"pthread_create" in built
     assert b"GOMP_parallel" not in built

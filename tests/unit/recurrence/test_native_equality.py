@@ -1,7 +1,6 @@
 """The native backend equals the loop, for every cell that it takes."""
 
 import platform
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -40,13 +39,10 @@ EDGES = [(1, (1,), 1, 1), (2, (1,), 3, 70), (5, (9,), 2, 17), (3, (2, 3), 4, 8),
 
 
 @pytest.fixture(autouse=True)
-def _threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
     # However little there is to do, the threads that are allowed share it.
     monkeypatch.setattr(layout, "WORTH_A_THREAD", 1)
     layout.layout_of.cache_clear()
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def make(
@@ -134,7 +130,6 @@ def test_equals_the_loop_at_the_edges(name: str, edge: tuple, dtype: torch.dtype
 def test_more_threads_give_the_same_numbers_as_one(name: str, units: int) -> None:
     cell = make(name, 3, units, torch.float32)
     sequence = Sequence.random(cell, 30, (25,))
-    torch.set_num_threads(1)
     alone = results(run_native, cell, sequence)
     for threads in (2, 3, 4, 6):
         torch.set_num_threads(threads)
@@ -156,7 +151,6 @@ def test_narrower_registers_give_the_same_numbers(
     narrow = kernel.make_kernel(cell)
     assert narrow.lanes <= most
     monkeypatch.setattr(running, "_kernels", Remembered(lambda _: narrow, lasting=lambda _: True))
-    torch.set_num_threads(1)
     alone = results(run_native, cell, sequence)
     assert_equal(alone, results(run_loop, cell, sequence))
     torch.set_num_threads(3)

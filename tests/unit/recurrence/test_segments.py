@@ -17,6 +17,8 @@ from rnnexp.recurrence.segments import Segment, plan
 from rnnexp.registry import REGISTRY
 from rnnexp.types import State
 
+from .subjects import weigh
+
 load_plugins()
 I, H = 3, 4  # noqa: E741
 
@@ -47,12 +49,6 @@ def draw(cell: Cell, steps: int, lead: tuple[int, ...]) -> tuple[Tensor, State]:
         return torch.randn(shape, generator=generator).double().requires_grad_()
 
     return leaf((steps, *lead, I)), tuple(leaf(s.shape) for s in cell.initial_state(lead))
-
-
-def weigh(tensors: list[Tensor]) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    weights = [torch.randn(t.shape, generator=generator).double() for t in tensors]
-    return torch.stack([(w * t).sum() for w, t in zip(weights, tensors, strict=True)]).sum()
 
 
 def results(cell: Cell, x: Tensor, state: State, **options: Any) -> list[Tensor]:

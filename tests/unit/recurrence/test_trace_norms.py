@@ -32,12 +32,11 @@ def test_native_norms_are_those_of_the_loop(plugins: Registry, size: float, thre
         [0.0] * 20 + [1e5] + [0.0] * 19 + [1.0] + [0.0] * 19
     )  # grows on the way
     found = {}
+    torch.set_num_threads(threads)
     for backend in ("native", "loop"):
-        trace, before = Trace(), torch.get_num_threads()
-        torch.set_num_threads(threads)
+        trace = Trace()
         outputs_TBH = unroll(cell, inputs_TBI, backend=backend, trace=trace).outputs_TBH
         (outputs_TBH * (size * weight_T)[:, None, None]).sum().backward()
-        torch.set_num_threads(before)
         assert trace.grad_norm_T is not None
         found[backend] = trace.grad_norm_T
     assert found["loop"][22] < 1e-9 * size

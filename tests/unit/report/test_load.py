@@ -6,8 +6,8 @@ import pytest
 
 from rnnexp.__main__ import run
 from rnnexp.errors import UserError
+from rnnexp.files import RUN
 from rnnexp.report.load import load_summaries, runs_without_end
-from rnnexp.tracking.files import RUN
 from rnnexp.tracking.outcome import Outcome
 
 

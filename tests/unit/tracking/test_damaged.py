@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from rnnexp.errors import DamagedError
+from rnnexp.files import CURSOR, JOURNAL
 from rnnexp.tracking import RunLog, forward, sync
-from rnnexp.tracking.files import CURSOR, read_json, write_json
+from rnnexp.tracking.files import read_json, write_json
 from rnnexp.tracking.forward import Forwarder
-from rnnexp.tracking.journal import FILE, read_from
+from rnnexp.tracking.journal import read_from
 from rnnexp.tracking.mlflow_store import MlflowStore
 from rnnexp.tracking.service import delivered
 
@@ -84,10 +85,10 @@ def test_a_shorter_journal_that_was_put_back_is_delivered(
 ) -> None:
     log = record_run(tmp_path, store_uri)
     log.flush()
-    content = (tmp_path / FILE).read_bytes()
+    content = (tmp_path / JOURNAL).read_bytes()
     log.end("FINISHED")
     assert sync(tmp_path) == "delivered"
-    (tmp_path / FILE).write_bytes(content)
+    (tmp_path / JOURNAL).write_bytes(content)
     assert sync(tmp_path) == "delivered"
     assert read_json(tmp_path / CURSOR)["offset"] == len(content)
 
@@ -96,11 +97,13 @@ def test_a_damaged_journal_is_named_and_not_its_store(
     tmp_path: Path, store_uri: str, store
 ) -> None:
     record_run(tmp_path, store_uri).end("FINISHED")
-    start = (tmp_path / FILE).read_bytes().index(b"\n") + 1
-    with (tmp_path / FILE).open("r+b") as file:
+    start = (tmp_path / JOURNAL).read_bytes().index(b"\n") + 1
+    with (tmp_path / JOURNAL).open("r+b") as file:
         file.seek(start)
         file.write(b"\x00garbage")
-    with pytest.raises(DamagedError, match=rf"^\S*{FILE} is damaged at byte {start}: .*truncate"):
+    with pytest.raises(
+        DamagedError, match=rf"^\S*{JOURNAL} is damaged at byte {start}: .*truncate"
+    ):
         sync(tmp_path)
     write_json(tmp_path / CURSOR, {"offset": start, "run_id": "x"})
     with pytest.raises(DamagedError):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from rnnexp.errors import ConfigError
+from rnnexp.files import CURSOR, JOURNAL, RUN
 from rnnexp.tracking import Comparison, RunHeader, RunLog, find_run
-from rnnexp.tracking.files import CURSOR, RUN, write_json
-from rnnexp.tracking.journal import FILE as JOURNAL
+from rnnexp.tracking.files import write_json
 
 FIRST, SECOND = "8424e8e9" + "0" * 24, "84248e89" + "0" * 24
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnexp.tracking.files import CURSOR, RUN, read_json, write_json
+from rnnexp.files import CURSOR, RUN
+from rnnexp.tracking.files import read_json, write_json
 from rnnexp.tracking.forward import KILLED, Forwarder, Point
 from rnnexp.tracking.records import RunHeader
 from rnnexp.tracking.service import RunLog, delivered

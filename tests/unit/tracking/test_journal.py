@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnnexp.files import JOURNAL
 from rnnexp.tracking.files import claimed
 from rnnexp.tracking.journal import (
-    FILE,
     JournalWriter,
     append_line,
     cut_torn_tail,
@@ -39,7 +39,7 @@ def _numbers(path: Path) -> list[int]:
 
 def test_records_come_back_in_order(tmp_path: Path) -> None:
     path = _write(tmp_path / "new" / "folder", 100)
-    assert path == tmp_path / "new" / "folder" / FILE
+    assert path == tmp_path / "new" / "folder" / JOURNAL
     assert _numbers(path) == list(range(100))
 
 
@@ -86,7 +86,7 @@ def test_whole_journal_is_left_as_it_is(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=40))
 def test_cut_leaves_whole_lines_only(tmp_path_factory: pytest.TempPathFactory, text: bytes) -> None:
-    path = tmp_path_factory.mktemp("cut") / FILE
+    path = tmp_path_factory.mktemp("cut") / JOURNAL
     path.write_bytes(text)
     cut_torn_tail(path)
     assert path.read_bytes() == text[: text.rfind(b"\n") + 1]
@@ -239,7 +239,7 @@ def test_kill_leaves_a_readable_journal(start_python, tmp_path: Path) -> None:
     time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
-    numbers = _numbers(tmp_path / FILE)
+    numbers = _numbers(tmp_path / JOURNAL)
     assert len(numbers) >= 500
     assert numbers == list(range(len(numbers)))
 
@@ -260,9 +260,9 @@ def test_of_a_long_file_its_end_is_read(tmp_path: Path, torn: str) -> None:
 
 
 def test_a_file_of_half_a_line_is_emptied(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text("x" * 200_000)
-    cut_torn_tail(tmp_path / FILE)
-    assert (tmp_path / FILE).read_bytes() == b""
+    (tmp_path / JOURNAL).write_text("x" * 200_000)
+    cut_torn_tail(tmp_path / JOURNAL)
+    assert (tmp_path / JOURNAL).read_bytes() == b""
 
 
 def test_lines_of_later_steps_are_forgotten(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from rnnexp.errors import StoreError
+from rnnexp.files import CURSOR, RUN
 from rnnexp.tracking import RunHeader, RunLog, check_store, find_run
-from rnnexp.tracking.files import CURSOR, RUN, read_json
+from rnnexp.tracking.files import read_json
 from rnnexp.tracking.forward import Forwarder
 from rnnexp.tracking.mlflow_store import MlflowStore
 from rnnexp.tracking.records import ERROR_TAG

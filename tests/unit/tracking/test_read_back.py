@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from rnnexp.errors import DamagedError
+from rnnexp.files import JOURNAL, RUN
 from rnnexp.tracking import RunHeader, RunLog, head_of, load_run
 from rnnexp.tracking import journal as journals
-from rnnexp.tracking.files import RUN, write_json
-from rnnexp.tracking.journal import FILE
+from rnnexp.tracking.files import write_json
 
 MANY = 20_000
 """Records of more than a megabyte: a journal is read in several pieces."""
@@ -64,11 +64,11 @@ def test_the_same_head_is_read_once(run_folder: Path, parsed: list[str]) -> None
 
 
 def test_a_record_that_cannot_be_gone_on_with_is_left_as_it_is(run_folder: Path) -> None:
-    content = (run_folder / FILE).read_bytes().replace(b'"loss"', b'"loss', 1) + b'{"kind"'
-    (run_folder / FILE).write_bytes(content)
+    content = (run_folder / JOURNAL).read_bytes().replace(b'"loss"', b'"loss', 1) + b'{"kind"'
+    (run_folder / JOURNAL).write_bytes(content)
     with pytest.raises(DamagedError):
         RunLog(run_folder, RunHeader("name", "e", {}, {}, continues=True), "u", None)
-    assert (run_folder / FILE).read_bytes() == content
+    assert (run_folder / JOURNAL).read_bytes() == content
 
 
 def test_norms_over_time_are_float32_in_few_bytes(tmp_path: Path) -> None:
@@ -77,10 +77,10 @@ def test_norms_over_time_are_float32_in_few_bytes(tmp_path: Path) -> None:
     norms_T[:4] = 0.0, np.inf, np.finfo(np.float32).max, np.finfo(np.float32).smallest_subnormal
     log = RunLog(tmp_path, RunHeader("name", "e", {}, {}), "u", None)
     log.flush()
-    before = (tmp_path / FILE).stat().st_size
+    before = (tmp_path / JOURNAL).stat().st_size
     log.profile({"layer0": norms_T.tolist()}, 1)
     log.flush()
-    assert (tmp_path / FILE).stat().st_size - before < 16 * len(norms_T) + 100
+    assert (tmp_path / JOURNAL).stat().st_size - before < 16 * len(norms_T) + 100
     log.end("FINISHED")
     ((_, read_T),) = load_run(tmp_path).profiles["layer0"]
     assert (np.asarray(read_T).astype(np.float32) == norms_T).all()

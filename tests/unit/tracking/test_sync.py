@@ -10,8 +10,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from rnnexp.errors import StoreError
+from rnnexp.files import RUN
 from rnnexp.tracking import RunLog, check_store, delivered, load_run, sync
-from rnnexp.tracking.files import RUN, read_json
+from rnnexp.tracking.files import read_json
 from rnnexp.tracking.forward import Forwarder, Store
 from rnnexp.tracking.records import ERROR_TAG
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from rnnexp.files import JOURNAL, RUN
 from rnnexp.report.load import load_summaries, runs_without_end
 from rnnexp.tracking import files_named, find_run
-from rnnexp.tracking.files import RUN, write_json
-from rnnexp.tracking.journal import FILE
+from rnnexp.tracking.files import write_json
 
 RUNS = ("2026-01-01/one", "sweeps/mlflow/key", "sweeps/plugins/key", "sweeps/checkpoints/key")
 INSIDE = ("checkpoints", "plugins/cells", ".hydra")
@@ -21,7 +21,7 @@ def outputs(workdir: Path) -> Path:
         folder = workdir / "outputs" / run
         for inside in INSIDE:
             (folder / inside).mkdir(parents=True)
-        (folder / FILE).touch()
+        (folder / JOURNAL).touch()
         write_json(folder / RUN, {"run_id": run.replace("/", "")})
     for number in range(5):
         (workdir / "outputs" / "mlflow" / "1" / str(number) / "artifacts").mkdir(parents=True)
@@ -58,12 +58,12 @@ def test_folders_that_hold_no_run_are_not_looked_into(
 
 @pytest.mark.parametrize("root", ["outputs", ".", "outputs/../outputs"])
 def test_runs_are_found_whatever_their_sweep_is_called(outputs: Path, root: str) -> None:
-    found = {file.parent.resolve() for file in files_named(FILE, Path(root))}
+    found = {file.parent.resolve() for file in files_named(JOURNAL, Path(root))}
     assert found == {outputs / run for run in RUNS}
     assert find_run("sweepsmlflowkey", Path(root)) is not None
 
 
 def test_a_folder_that_is_named_is_looked_into(outputs: Path) -> None:
     kept = outputs / "mlflow" / "1" / "0" / "artifacts"
-    (kept / FILE).touch()
-    assert list(files_named(FILE, outputs / "mlflow", outputs / "none")) == [kept / FILE]
+    (kept / JOURNAL).touch()
+    assert list(files_named(JOURNAL, outputs / "mlflow", outputs / "none")) == [kept / JOURNAL]

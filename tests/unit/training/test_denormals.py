@@ -28,12 +28,10 @@ class Halving(PointwiseCell):
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
     torch.set_num_threads(2)
     torch.ones(SIZE).mul_(2)  # the pool of threads is there before the test begins
     yield
     flush_denormals(False)
-    torch.set_num_threads(before)
 
 
 def zeros_of_torch() -> float:

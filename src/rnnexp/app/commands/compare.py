@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rnnexp.app.commands.arguments import PICTURES, parser_of, picture, sheet
 from rnnexp.errors import ConfigError
+from rnnexp.files import OUTPUTS
 from rnnexp.report.columns import print_columns
 from rnnexp.report.load import load_summaries, runs_without_end
 from rnnexp.report.repeats import once_each, with_sources
@@ -16,7 +17,6 @@ from rnnexp.report.table import columns_of
 from rnnexp.tracking import find_run
 from rnnexp.tracking.outcome import Outcome
 
-_OUTPUTS = Path("outputs")
 _FEW = 5
 """So many folders are named of runs that are left out."""
 _WHICH = (
@@ -28,7 +28,7 @@ _WHICH = (
 def main(command: str, arguments: list[str]) -> int:
     """Print a table of the runs that are named, of all in ``outputs`` by default."""
     args = _parsed(command, arguments)
-    folders = [_folder_of(run) for run in args.runs] or [_OUTPUTS]
+    folders = [_folder_of(run) for run in args.runs] or [OUTPUTS]
     runs = with_sources(load_summaries(*folders))
     endless = runs_without_end(*folders)
     if endless:
@@ -60,7 +60,7 @@ def _write(args: argparse.Namespace, runs: Sequence[Outcome], jobs: Sequence[Out
 
 def _parsed(command: str, arguments: list[str]) -> argparse.Namespace:
     parser = parser_of(command, __doc__)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{_WHICH}; default: {_OUTPUTS}")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{_WHICH}; default: {OUTPUTS}")
     parser.add_argument(
         "--seeds", action="store_true", help="a row per setting: mean and deviation over seeds"
     )
@@ -74,10 +74,10 @@ def _parsed(command: str, arguments: list[str]) -> argparse.Namespace:
 
 
 def _folder_of(run: str) -> Path:
-    folder = Path(run) if Path(run).is_dir() else find_run(run, _OUTPUTS)
+    folder = Path(run) if Path(run).is_dir() else find_run(run, OUTPUTS)
     if folder is None:
         raise ConfigError(
-            f"No run '{run}': no such folder, and none of this id below {_OUTPUTS.resolve()}. "
+            f"No run '{run}': no such folder, and none of this id below {OUTPUTS.resolve()}. "
             f"Give {_WHICH}."
         )
     return folder

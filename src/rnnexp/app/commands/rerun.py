@@ -6,8 +6,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.config.build import Plan, run_name
 from rnnexp.app.config.sources import recorded
@@ -18,10 +16,11 @@ from rnnexp.app.jobs.store import artifact_root, follow
 from rnnexp.app.run.alone import check_started_once
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.remade import first_weights
-from rnnexp.app.run.resume import JOURNAL, OUTPUTS, RERUN_OF, WHICH, origin_of, run_folder
+from rnnexp.app.run.resume import RERUN_OF, WHICH, origin_of, run_folder
 from rnnexp.app.run.run import run
 from rnnexp.app.run.stopped import after_end, deliver_rest
 from rnnexp.app.run.threads import THREADS_TAG, take_threads_of
+from rnnexp.files import JOURNAL, OUTPUTS
 from rnnexp.report.table import summary_line
 from rnnexp.tracking import RunRecord, Tracking, check_store, head_of, load_run
 from rnnexp.tracking.files import id_in
@@ -83,7 +82,7 @@ def recorded_plan(folder: Path) -> Plan:
     for note in notes:
         print(f"rnnexp: {note}", file=sys.stderr)
     values["resume"] = None
-    return validate(OmegaConf.create(values))
+    return validate(values)
 
 
 def compared(old: RunRecord, new: RunRecord) -> str:
@@ -140,7 +139,7 @@ def _names(run: Path) -> list[str]:
 
 def left_behind(names: list[str]) -> Lease | None:
     """Take the newest rerun of a run that was stopped or killed; None where there is none."""
-    journals = Path(OUTPUTS).glob(f"*/*{_MARK}*/{JOURNAL}")
+    journals = OUTPUTS.glob(f"*/*{_MARK}*/{JOURNAL}")
     for journal in sorted(journals, key=lambda file: file.stat().st_mtime, reverse=True):
         folder = journal.parent
         if not _was_stopped(folder) or head_of(folder).tags.get(RERUN_OF) not in names:
@@ -162,6 +161,6 @@ def _was_stopped(folder: Path) -> bool:
 def _begun(plan: Plan) -> Lease:
     stamp = time.strftime("%Y-%m-%d/%H%M%S")
     name = f"{stamp}{_MARK}{run_name(plan.values)}-{time.time_ns() % 0xFFFF:04x}"
-    lease = acquire(Path(OUTPUTS, name))
+    lease = acquire(OUTPUTS / name)
     assert lease is not None  # nobody knows of the folder yet
     return lease

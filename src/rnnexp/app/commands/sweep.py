@@ -20,8 +20,9 @@ from rnnexp.app.jobs.folder import (
     state_of,
 )
 from rnnexp.app.jobs.lease import at_work_in
-from rnnexp.app.sweep.definition import DEFINITION, earlier_in, folders_in
+from rnnexp.app.sweep.definition import earlier_in, folders_in
 from rnnexp.errors import ConfigError, unknown
+from rnnexp.files import DEFINITION
 from rnnexp.tracking.files import read_json
 
 if TYPE_CHECKING:

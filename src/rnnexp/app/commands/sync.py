@@ -8,16 +8,17 @@ from rnnexp.app.commands.arguments import parser_of
 from rnnexp.app.jobs.store import follow, root_beside
 from rnnexp.app.sweep.unwritten import SWEEP_SUMMARY, name_late
 from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
+from rnnexp.files import JOURNAL, OUTPUTS
 from rnnexp.tracking import Stores, complete_in_files, files_named, store_of, sync
 
 
 def main(command: str, arguments: list[str]) -> int:
     """Deliver every run at or below the folders given, ``outputs`` by default."""
     parser = parser_of(command, __doc__)
-    parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
+    parser.add_argument("folders", nargs="*", type=Path, default=[OUTPUTS])
     parser.add_argument("--uri", help="deliver to this store instead of the run's own")
     args = parser.parse_args(arguments)
-    found = {file.parent for file in files_named("journal.jsonl", *args.folders)}
+    found = {file.parent for file in files_named(JOURNAL, *args.folders)}
     # Sweeps come last: their summaries name the runs of their jobs.
     runs = sorted(found, key=lambda folder: ((folder / SWEEP_SUMMARY).is_file(), folder))
     if not runs:

@@ -210,7 +210,7 @@ def _needs_feedback(values: Values, task: Task) -> str | None:
 
 
 def _tasks_with_feedback() -> str:
-    able = (e.name for e in REGISTRY.all("task") if e.cls.targets_as_inputs)  # type: ignore[attr-defined]
+    able = (e.name for e in REGISTRY.all("task") if e.cls.targets_as_inputs)
     return ", ".join(able)
 
 

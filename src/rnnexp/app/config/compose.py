@@ -31,7 +31,7 @@ from rnnexp.app.config.searched import check_plugin_dirs, plugin_dirs, search_pa
 from rnnexp.app.config.store import register_configs
 from rnnexp.app.config.told import told
 from rnnexp.app.config.untried import IsOver, never_run, plan_of_over
-from rnnexp.app.config.validate import plain, validate_plain
+from rnnexp.app.config.validate import plain, validate
 from rnnexp.app.config.words import in_words
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import RnnexpError
@@ -197,7 +197,7 @@ def _check(
     is_over: IsOver = never_run,
 ) -> Plan:
     values = plain(composed(overrides))
-    plan = plan_of_over(values) if is_over(values) else validate_plain(values, here=here)
+    plan = plan_of_over(values) if is_over(values) else validate(values, here=here)
     check_plugin_dirs(plan, overrides)
     return plan
 

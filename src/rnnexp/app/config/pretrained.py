@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
+from rnnexp.files import CHECKPOINTS, OUTPUTS
 from rnnexp.tracking import find_run
 from rnnexp.training.checkpoints import BEST, LAST, load_whole
 
 KEY = "model.init_from"
 _PREFIX = "network."
 _CELLS = "cells."
-_OUTPUTS = Path("outputs")
 
 
 def pretrained_by(values: Mapping[str, Any]) -> Path | None:
@@ -53,16 +53,16 @@ def with_file_named(values: dict[str, Any]) -> dict[str, Any]:
 def _file_of(given: str) -> Path:
     if Path(given).is_file():
         return Path(given)
-    folder = Path(given) if given and Path(given).is_dir() else find_run(given, _OUTPUTS)
+    folder = Path(given) if given and Path(given).is_dir() else find_run(given, OUTPUTS)
     if folder is None:
         raise ConfigError(
             f"{KEY}={given}: no such file or folder, and no run of this id below "
-            f"{_OUTPUTS.resolve()}. Give a run's MLflow id, its folder, or a checkpoint file."
+            f"{OUTPUTS.resolve()}. Give a run's MLflow id, its folder, or a checkpoint file."
         )
-    files = [folder / "checkpoints" / name for name in (BEST, LAST)]
+    files = [folder / CHECKPOINTS / name for name in (BEST, LAST)]
     there = [file for file in files if file.is_file()]
     if not there:
-        raise ConfigError(f"{KEY}={given}: there is no checkpoint in {folder / 'checkpoints'}.")
+        raise ConfigError(f"{KEY}={given}: there is no checkpoint in {folder / CHECKPOINTS}.")
     return there[0]
 
 

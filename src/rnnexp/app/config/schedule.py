@@ -48,9 +48,7 @@ def over_steps_of(plan: "Plan", attempt: Callable[[int], None]) -> None:
         attempt(steps)
 
 
-def steps_of_run(
-    values: Mapping[str, Any], task: Task, pattern: Pattern, *, read: bool = False
-) -> int:
+def steps_of_run(values: Mapping[str, Any], task: Task, pattern: Pattern, *, read: bool) -> int:
     """Count the steps after which a run is over.
 
         min(max_steps, max_epochs * ceil(batches of an epoch / accumulate))

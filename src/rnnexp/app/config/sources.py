@@ -14,6 +14,7 @@ import yaml
 from rnnexp.app.config.data_files import digests_by_file, file_digests
 from rnnexp.discovery import load_file, load_plugins, module_name
 from rnnexp.errors import PluginError
+from rnnexp.files import CONFIG
 from rnnexp.registry import REGISTRY, Entry, Failure, Kind
 from rnnexp.tracking import RunLog
 
@@ -116,7 +117,7 @@ def recorded(folder: Path) -> tuple[dict[str, Any], list[str]]:
     Returns:
         The config, and what `load_as_recorded` has put back.
     """
-    values: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    values: dict[str, Any] = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     return values, load_as_recorded(folder, values)
 
 

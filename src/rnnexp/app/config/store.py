@@ -88,4 +88,4 @@ def _root_schema() -> type:
 
 def _fields(options: Iterable[Option]) -> list[tuple[str, Any, Any]]:
     schema = schema_of("Root", options)
-    return [(f.name, f.type, f) for f in schema.__dataclass_fields__.values()]  # type: ignore[attr-defined]
+    return [(f.name, f.type, f) for f in schema.__dataclass_fields__.values()]

@@ -60,11 +60,11 @@ _OTHERS = ("cell", "task", "optimizer", "scheduler", "callbacks")
 """Groups whose keys are those of what they name."""
 
 
-def validate(config: DictConfig, *, here: bool = True) -> Plan:
-    """Check a composed config: keys, types, values, and whether its parts fit together.
+def validate(values: dict[str, Any], *, here: bool = True) -> Plan:
+    """Check a config, as `plain` gives it: keys, types, values, and whether its parts fit together.
 
     Args:
-        config: composed by Hydra.
+        values: the config, now or as it was recorded.
         here: whether it is to run on this machine, whose devices are known.
 
     Returns:
@@ -73,11 +73,6 @@ def validate(config: DictConfig, *, here: bool = True) -> Plan:
     Raises:
         ConfigError, UnknownNameError, PluginError: says what is wrong, and what to do.
     """
-    return validate_plain(plain(config), here=here)
-
-
-def validate_plain(values: dict[str, Any], *, here: bool = True) -> Plan:
-    """Check what `plain` gave, be it long ago; see `validate`."""
     _check_names(values)
     for name, group in GROUPS.items():
         check_options(options_of(group), values[name], name)

@@ -10,14 +10,15 @@ from typing import Any, Literal
 
 from rnnexp.app.jobs.lease import at_work_in
 from rnnexp.errors import RunError
+from rnnexp.files import JOURNAL, OUTPUTS, SUMMARY
 from rnnexp.tracking.files import damaged, read_json, write_json
-from rnnexp.tracking.outcome import SUMMARY, Outcome
+from rnnexp.tracking.outcome import Outcome
 
 COMPLETE, FROZEN, STATUS = "COMPLETE", "job.json", "status.json"
 PRUNED = "pruned.json"
 """Written by a search that is about to end a job; the job finds it when it is asked to end."""
 REMOVED = "its folder was removed or renamed while it ran"
-SWEEPS = Path("outputs", "sweeps")
+SWEEPS = OUTPUTS / "sweeps"
 JOB_KEY = "rnnexp.job_key"
 """The tag of a run that names its job."""
 _KINDS = {
@@ -93,7 +94,7 @@ def state_of(folder: Path) -> State:
     outcome = outcome_of(folder)
     if outcome is not None and outcome.status == "FAILED":
         return "failed"
-    return "interrupted" if (folder / "journal.jsonl").is_file() else "new"
+    return "interrupted" if (folder / JOURNAL).is_file() else "new"
 
 
 def is_done(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from filelock import FileLock
 
 from rnnexp.errors import EXIT_FAILED, UserError
+from rnnexp.files import CHECKPOINTS
 from rnnexp.tracking.files import clear_left, read_json, write_json
 
 FILE, LOCK = "lease.json", ".lease.lock"
@@ -174,7 +175,7 @@ def _try(folder: Path) -> Lease | None:
             print(f"rnnexp: {folder / FILE} is damaged, and {words}", file=sys.stderr)
         token = int(values.get("token", 0)) + 1
         _write(folder, token)
-    for place in (folder, folder / "checkpoints"):
+    for place in (folder, folder / CHECKPOINTS):
         clear_left(place)
     return Lease(folder, token)
 

@@ -3,12 +3,13 @@
 import sys
 from pathlib import Path
 
+from rnnexp.files import OUTPUTS
 from rnnexp.tracking import experiment_with, follow_move, key_of, lies_beside
 
 
 def artifact_root(uri: str) -> Path | None:
     """Name the folder for artifacts of a store in a file; None of a server, which has its own."""
-    return Path("outputs", "mlflow").resolve() if uri.startswith("sqlite:") else None
+    return (OUTPUTS / "mlflow").resolve() if uri.startswith("sqlite:") else None
 
 
 def follow(uri: str) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rnnexp.app.config.build import Plan, build_network
 from rnnexp.app.config.pretrained import begins_anew, pretrained_by
-from rnnexp.app.run.resume import JOURNAL, Origin
+from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.threads import THREADS_TAG
+from rnnexp.files import JOURNAL
 from rnnexp.tracking import head_of
 from rnnexp.training.schedule_length import LENGTHS
 

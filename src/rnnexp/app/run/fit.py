@@ -8,6 +8,7 @@ from pytorch_lightning import Trainer, seed_everything
 
 from rnnexp.app.config.build import Plan, build_data, build_module
 from rnnexp.app.run.trainer import make_trainer
+from rnnexp.files import CHECKPOINTS
 from rnnexp.tasks.datamodule import TaskData
 from rnnexp.tracking import RunLog
 from rnnexp.training.checkpoints import BEST, LAST
@@ -51,7 +52,7 @@ def fit(
 
 
 def assemble(
-    plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place = ALONE
+    plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place
 ) -> Fitted:
     """Make a network, its data and what trains it; see `fit`."""
     _prepare_torch(plan)
@@ -65,7 +66,7 @@ def train(fitted: Fitted, folder: Path, checkpoint: Path | None) -> None:
     """Train, and save the last checkpoint; see `fit`."""
     at = str(checkpoint) if checkpoint else None
     fitted.trainer.fit(fitted.module, fitted.data, ckpt_path=at)
-    fitted.trainer.save_checkpoint(folder / "checkpoints" / LAST)
+    fitted.trainer.save_checkpoint(folder / CHECKPOINTS / LAST)
 
 
 def test_best(fitted: Fitted, folder: Path) -> Path:
@@ -74,12 +75,12 @@ def test_best(fitted: Fitted, folder: Path) -> Path:
     Returns:
         Their checkpoint.
     """
-    best = folder / "checkpoints" / BEST
+    best = folder / CHECKPOINTS / BEST
     if best.is_file():
         state = torch.load(best, weights_only=True, map_location=fitted.module.device)
         fitted.module.load_state_dict(state["state_dict"])
     fitted.trainer.test(fitted.module, fitted.data, verbose=False)
-    return best if best.is_file() else folder / "checkpoints" / LAST
+    return best if best.is_file() else folder / CHECKPOINTS / LAST
 
 
 def _prepare_torch(plan: Plan) -> None:

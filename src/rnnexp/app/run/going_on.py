@@ -14,9 +14,10 @@ from rnnexp.app.config.pretrained import size_in
 from rnnexp.app.jobs.folder import Frozen, is_frozen
 from rnnexp.app.run.alone import check_free
 from rnnexp.app.run.changes import LENGTH_KEYS
-from rnnexp.app.run.resume import CONFIG_FILE, Origin, locate, words_of
+from rnnexp.app.run.resume import Origin, locate, words_of
 from rnnexp.app.run.run import flatten
 from rnnexp.errors import ConfigError
+from rnnexp.files import CONFIG
 from rnnexp.tracking.lookup import first_tags_of
 from rnnexp.training.checkpoints import load_whole
 from rnnexp.training.resume import epochs_done
@@ -120,7 +121,7 @@ def _may_start(plan: Plan, resume: str, file: Path | None) -> bool:
 
 
 def _changed(plan: Plan, folder: Path, groups: Sequence[str]) -> list[tuple[str, str, str]]:
-    file = folder / CONFIG_FILE
+    file = folder / CONFIG
     if not file.is_file():
         return []
     then = flatten(yaml.safe_load(file.read_text(encoding="utf-8")))

@@ -13,9 +13,10 @@ from rnnexp.app.config.build import build_network, build_task, make_plan
 from rnnexp.app.config.data_files import with_files_of
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.run.fit import BEST
-from rnnexp.app.run.resume import CONFIG_FILE, JOURNAL, OUTPUTS, run_folder, started_in
+from rnnexp.app.run.resume import run_folder, started_in
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError
+from rnnexp.files import CHECKPOINTS, CONFIG, JOURNAL, OUTPUTS
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import REGISTRY
 from rnnexp.tasks import Task
@@ -70,8 +71,7 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
         network.load_state_dict(weights)
     except RuntimeError as error:  # torch's message lists names and shapes
         raise ConfigError(
-            f"{kept.checkpoint} holds another network than {kept.folder / CONFIG_FILE} asks for. "
-            f"{error}"
+            f"{kept.checkpoint} holds another network than {kept.folder / CONFIG} asks for. {error}"
         ) from error
     return network.eval()
 
@@ -117,9 +117,9 @@ def _locate(run: str, outputs: Path) -> _Kept:
     path = Path(run)
     if path.is_file():
         folder = path.resolve().parent.parent
-        if not (folder / CONFIG_FILE).is_file():
+        if not (folder / CONFIG).is_file():
             raise ConfigError(
-                f"{path}: {folder} is no run's folder, for it has no {CONFIG_FILE}. Give a file in "
+                f"{path}: {folder} is no run's folder, for it has no {CONFIG}. Give a file in "
                 "the folder checkpoints of a run."
             )
         return _Kept(folder, path)
@@ -128,7 +128,7 @@ def _locate(run: str, outputs: Path) -> _Kept:
 
 
 def _best_in(folder: Path) -> Path:
-    files = [folder / "checkpoints" / name for name in (BEST, LAST)]
+    files = [folder / CHECKPOINTS / name for name in (BEST, LAST)]
     there = [file for file in files if file.is_file()]
     if not there:
         raise ConfigError(

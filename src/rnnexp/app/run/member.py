@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from rnnexp.app.config.sources import load_as_recorded
-from rnnexp.app.config.validate import validate_plain
+from rnnexp.app.config.validate import validate
 from rnnexp.app.run.fit import fit, test_best
 from rnnexp.app.run.team import Orders
 from rnnexp.errors import EXIT_FAILED
@@ -29,7 +29,7 @@ def take_part(folder: Path, rank: int) -> int:
     """
     orders = Orders.read(folder)
     load_as_recorded(folder, orders.values)  # the very sources that the first process has kept
-    plan = validate_plain(orders.values)
+    plan = validate(orders.values)
     torch.set_num_threads(orders.threads)
     place = Place(rank, orders.size, Path(orders.meeting))
     stop = DeafToSignals()

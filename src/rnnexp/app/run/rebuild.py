@@ -17,6 +17,7 @@ from rnnexp.app.run.resume import started_in
 from rnnexp.app.run.threads import take_threads_of
 from rnnexp.app.run.trainer import make_trainer, omega_term
 from rnnexp.errors import ConfigError
+from rnnexp.files import CHECKPOINTS
 from rnnexp.monitors.events import load_events
 from rnnexp.monitors.groups import GroupNorms
 from rnnexp.monitors.passes import Flow, Pass, flows_of
@@ -147,7 +148,7 @@ def _trained_up_to(
 
 
 def _nearest(folder: Path, begun: Path | None, steps: int) -> Path | None:
-    own = (folder / "checkpoints").glob("*.ckpt")
+    own = (folder / CHECKPOINTS).glob("*.ckpt")
     # Of several at one step the run's own: what it began with may belong to another since.
     done = {steps_done(path): path for path in (*([begun] if begun else ()), *own)}
     reached = [step for step in done if step is not None and step <= steps]

@@ -12,14 +12,14 @@ from hydra.core.override_parser.types import Override
 
 from rnnexp.app.config.overrides import parse, quoted
 from rnnexp.errors import ConfigError
+from rnnexp.files import CHECKPOINTS, CONFIG, JOURNAL, OUTPUTS, RUN
 from rnnexp.tracking import LATEST, find_run, head_of
-from rnnexp.tracking.files import RUN, id_in
+from rnnexp.tracking.files import id_in
 from rnnexp.tracking.journal import FIGURES, read_all
 from rnnexp.tracking.lookup import first_tags_of
 from rnnexp.tracking.read_back import check_run
 from rnnexp.training.checkpoints import find_checkpoint
 
-OUTPUTS, JOURNAL, CONFIG_FILE = "outputs", "journal.jsonl", "config.yaml"
 WHICH = "MLflow id or its first characters, its folder, or latest: the one written to last"
 """What a run is asked for by."""
 _OPEN = ("cell", "task", "optimizer", "scheduler")
@@ -81,7 +81,7 @@ def origin_of(resume: str | None, folder: Path, own: bool = False) -> Origin | N
     return origin
 
 
-def locate(resume: str, outputs: Path = Path(OUTPUTS)) -> Origin:
+def locate(resume: str, outputs: Path = OUTPUTS) -> Origin:
     """Find the checkpoint that ``resume=`` means.
 
     Args:
@@ -114,14 +114,14 @@ def check_begun(folder: Path) -> None:
     Raises:
         ConfigError: it has none; says how to start it again, or where the config is kept.
     """
-    if (folder / CONFIG_FILE).is_file() or not (folder / JOURNAL).is_file():
+    if (folder / CONFIG).is_file() or not (folder / JOURNAL).is_file():
         return
     tags = head_of(folder).tags
     if "rnnexp.sweep.jobs" in tags:  # the record of a whole sweep, which has no config of its own
         return
     if _had_config(folder):
         raise ConfigError(
-            f"{folder / CONFIG_FILE}, the config of this run, was removed. Copy it back from the "
+            f"{folder / CONFIG}, the config of this run, was removed. Copy it back from the "
             "run's artifacts in MLflow, which rnnexp ui shows."
         )
     kept = tags.get("rnnexp.command")
@@ -134,10 +134,10 @@ def check_begun(folder: Path) -> None:
 def _had_config(folder: Path) -> bool:
     # Put on record as soon as it is written. The summary of a run that was stopped before has it.
     records = read_all(folder / JOURNAL, FIGURES)
-    return any(r["kind"] == "artifact" and r["path"] == CONFIG_FILE for r in records)
+    return any(r["kind"] == "artifact" and r["path"] == CONFIG for r in records)
 
 
-def run_folder(run: str, outputs: Path = Path(OUTPUTS)) -> Path:
+def run_folder(run: str, outputs: Path = OUTPUTS) -> Path:
     """Find the folder of a run that has begun.
 
     Args:
@@ -149,7 +149,7 @@ def run_folder(run: str, outputs: Path = Path(OUTPUTS)) -> Path:
     """
     folder = _find(run, outputs)
     check_begun(folder)
-    if not (folder / CONFIG_FILE).is_file():
+    if not (folder / CONFIG).is_file():
         raise _no_run(run, outputs)
     return folder
 
@@ -161,10 +161,10 @@ def started_in(folder: Path) -> Path:
         folder: the run's.
     """
     above = folder.resolve().parents
-    return next((place.parent for place in above if place.name == OUTPUTS), above[0])
+    return next((place.parent for place in above if place.name == OUTPUTS.name), above[0])
 
 
-def _folder_of(resume: str, outputs: Path = Path(OUTPUTS)) -> Path | None:
+def _folder_of(resume: str, outputs: Path = OUTPUTS) -> Path | None:
     # Of a checkpoint file there is none. The config may be lost: the command can name it again.
     return None if Path(resume).is_file() else _find(resume, outputs)
 
@@ -172,7 +172,7 @@ def _folder_of(resume: str, outputs: Path = Path(OUTPUTS)) -> Path | None:
 def _find(run: str, outputs: Path) -> Path:
     place = Path(run)
     for inside in (place, place.parent):  # a checkpoint, or where it lies: its run is meant
-        if inside.name == "checkpoints" and place.exists():
+        if inside.name == CHECKPOINTS and place.exists():
             return inside.parent
     folder = place if place.is_dir() else find_run(run, outputs)
     if folder is None:

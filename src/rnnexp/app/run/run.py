@@ -20,13 +20,13 @@ from rnnexp.app.run.changes import changes_since
 from rnnexp.app.run.fit import BEST, Fitted, assemble, test_best, train
 from rnnexp.app.run.patience import Patience
 from rnnexp.app.run.pictures import draw_run_pictures
-from rnnexp.app.run.resume import CONFIG_FILE, Origin
+from rnnexp.app.run.resume import Origin
 from rnnexp.app.run.team import team
 from rnnexp.app.run.threads import THREADS_TAG, threads_of
 from rnnexp.app.run.traceback_file import TRACEBACK, mark_earlier
 from rnnexp.discovery import place_in_plugin
 from rnnexp.errors import RnnexpError, describe
-from rnnexp.monitors.events import FILE as EVENTS
+from rnnexp.files import CHECKPOINTS, CLIFFS, CONFIG
 from rnnexp.monitors.explanation import TEXT as EXPLANATIONS
 from rnnexp.monitors.explanation import write_explanations
 from rnnexp.monitors.gradients import StepMonitor
@@ -203,7 +203,7 @@ def _header(
 
 
 def _store_config(this: _Run, log: RunLog) -> None:
-    file, values = this.folder / CONFIG_FILE, this.plan.values
+    file, values = this.folder / CONFIG, this.plan.values
     file.write_text(yaml.dump(values, Dumper=_DUMPER, sort_keys=False), encoding="utf-8")
     log.artifact(file)
     packages = this.folder / "packages.txt"
@@ -242,7 +242,7 @@ def _test(this: _Run, log: RunLog, fitted: Fitted) -> dict[str, float]:
     tested = test_best(fitted, folder)
     figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
     log.metrics(figures, step)
-    log.artifact(tested, "checkpoints")
+    log.artifact(tested, CHECKPOINTS)
     for name, text in this.plan.task.samples(fitted.module.network).items():
         (folder / name).write_text(text, encoding="utf-8")
         log.artifact(folder / name)
@@ -278,12 +278,12 @@ def _close(this: _Run, log: RunLog) -> None:
     log.tags({"mlflow.note.content": "\n\n".join(filter(None, note))})
     if outcome.pruned:
         log.tags({"rnnexp.pruned": "true"})
-    for name in (EVENTS, EXPLANATIONS, DYNAMICS, TRACEBACK):
+    for name in (CLIFFS, EXPLANATIONS, DYNAMICS, TRACEBACK):
         if (folder / name).is_file():
             log.artifact(folder / name)
-    best = folder / "checkpoints" / BEST
+    best = folder / CHECKPOINTS / BEST
     if not outcome.well and best.is_file():  # one that has finished has sent what it tested
-        log.artifact(best, "checkpoints")
+        log.artifact(best, CHECKPOINTS)
     log.end(outcome.status, outcome.error)
     if log.problem is not None:  # still: what has not been written is lost with this process
         outcome.status = "FAILED"

@@ -19,6 +19,7 @@ from rnnexp.app.run.callbacks import (
     StatusFile,
 )
 from rnnexp.app.run.progress import RunProgress
+from rnnexp.files import CHECKPOINTS
 from rnnexp.monitors.cliffs import CliffOptions
 from rnnexp.monitors.cliffs_by_window import WindowedDetector
 from rnnexp.monitors.gradients import StepMonitor
@@ -111,7 +112,7 @@ def _callbacks(
     plan: Plan, folder: Path, log: RunLog | None, stop: StopRequest, place: Place
 ) -> list[Callback]:
     monitor = StepMonitor(_guard(plan.values))
-    point = ResumePoint(folder / "checkpoints" / LAST, _limits(plan.values), plan.values["resume"])
+    point = ResumePoint(folder / CHECKPOINTS / LAST, _limits(plan.values), plan.values["resume"])
     stops = plan.values["tracking"]["disk_full"] == "stop"
     disk = StopOnFullDisk(lambda: log.problem if log else None, point if stops else None)
     # The first three look at the state between two batches: before any other touches the next one.
@@ -125,7 +126,7 @@ def _callbacks(
         callbacks.append(ValidateBetweenSteps(options["val_every"]))
     last = ValidateLast(options["max_steps"])
     judged = selected_by([plan])
-    best = KeepBest(folder / "checkpoints", judged, plan.task.baseline_of("val"))
+    best = KeepBest(folder / CHECKPOINTS, judged, plan.task.baseline_of("val"))
     first = [ValidateFirst()] if plan.values["model"]["readout_fit"] == "ridge" else []
     return [*callbacks, last, best, *_changing(plan.values, judged), *first]
 
@@ -139,7 +140,7 @@ def _limits(values: Values) -> str:
 def _recording(plan: Plan, folder: Path, log: RunLog, monitor: StepMonitor) -> list[Callback]:
     # In the first process of a run only. They look and write; what they do is no one else's affair.
     watch = _watch(plan, monitor, folder, log)
-    keep = KeepBeforeCliff(watch, folder / "checkpoints" / LAST)
+    keep = KeepBeforeCliff(watch, folder / CHECKPOINTS / LAST)
     callbacks: list[Callback] = [RecordFirst(log.flush), watch, keep]
     # Omega needs the gradients themselves of every step; the watch takes what it can have.
     needed = "nothing" if omega_term(plan.values) is None else "gradients"

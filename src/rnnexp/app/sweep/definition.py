@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnexp.app.jobs.folder import state_of
+from rnnexp.files import DEFINITION
 from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import read_json
-
-DEFINITION = "sweep.json"
 
 
 def default_name(overrides: Sequence[str]) -> str:

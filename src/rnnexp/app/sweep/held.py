@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rnnexp.app.jobs.folder import SWEEPS
 from rnnexp.app.jobs.lease import FILE, Lease, acquire, holder_of
-from rnnexp.app.sweep.definition import DEFINITION
 from rnnexp.errors import ConfigError, RunError
+from rnnexp.files import DEFINITION
 from rnnexp.tracking import key_of
 from rnnexp.tracking.files import read_json
 

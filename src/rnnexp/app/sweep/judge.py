@@ -7,10 +7,10 @@ from pathlib import Path
 from hydra_plugins.rnnexp_local_launcher._pool import STOPPED
 from rnnexp.app.jobs.folder import COMPLETE, Frozen, is_frozen, outcome_of, pruned_at
 from rnnexp.app.jobs.log import LOG, log_tail
-from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.run.run import flatten
 from rnnexp.app.sweep.items import Item
 from rnnexp.errors import EXIT_FAILED
+from rnnexp.files import JOURNAL
 from rnnexp.tracking import RunHeader, RunLog, Tracking, close_journal, provenance
 from rnnexp.tracking.outcome import Outcome
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rnnexp.app.jobs.lease import holder_of
 from rnnexp.app.run.patience import Patience
-from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.sweep.items import NOT_RUN, Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.unwritten import write_summary
+from rnnexp.files import JOURNAL
 from rnnexp.tracking import Tracking, add_artifact
 from rnnexp.tracking.files import id_in
 

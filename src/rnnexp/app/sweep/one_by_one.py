@@ -8,11 +8,11 @@ from collections.abc import Iterable
 import torch
 
 from rnnexp.app.jobs.lease import BUSY, times_taken
-from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.worker import run_folder
 from rnnexp.errors import RnnexpError, RunError, describe
+from rnnexp.files import JOURNAL
 from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.interrupt import StopRequest
 

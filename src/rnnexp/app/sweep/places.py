@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hydra_plugins.rnnexp_local_launcher._core import cores, gpus_of, slots_of
+from hydra_plugins.rnnexp_local_launcher._core import cores, gpus_of, needs_of, slots_of
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError, Task
 from hydra_plugins.rnnexp_local_launcher._remote import need_of, room_for
 from rnnexp.app.config.launchers import LauncherChoice
@@ -47,8 +47,7 @@ def places_of(launcher: LauncherChoice, jobs: int, tasks: Sequence[Task]) -> Pla
 
 
 def _local(options: dict[str, Any], tasks: Sequence[Task]) -> Places:
-    gpus = gpus_of(options, any(getattr(task, "wants_gpu", False) for task in tasks))
-    devices = max((getattr(task, "devices", 1) for task in tasks), default=1)
+    gpus, devices = needs_of(options, tasks)
     slots = len(slots_of(options, gpus, devices))
     threads = f"{slots} at once with {_many(options['threads'], 'thread')} each"
     if gpus:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnexp.app.run.resume import JOURNAL
 from rnnexp.app.sweep.unwritten import write_summary
+from rnnexp.files import JOURNAL
 from rnnexp.tracking import Comparison, RunHeader, RunLog, provenance
 from rnnexp.tracking.outcome import Outcome
 

@@ -16,11 +16,11 @@ from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import contents
 from rnnexp.app.jobs.folder import ENDS, PRUNED, State, state_of
 from rnnexp.app.jobs.lease import BUSY
-from rnnexp.app.sweep.definition import DEFINITION
 from rnnexp.app.sweep.items import Item, varied_by
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.errors import UserError
+from rnnexp.files import DEFINITION
 from rnnexp.tracking import BEST, Tracking
 from rnnexp.tracking.files import read_json, write_json
 from rnnexp.tracking.outcome import Outcome

@@ -16,7 +16,7 @@ from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import Corner, Job
 from rnnexp.app.config.searched import search_path
-from rnnexp.app.config.validate import validate
+from rnnexp.app.config.validate import plain, validate
 from rnnexp.app.jobs.folder import State
 from rnnexp.app.jobs.log import LOG
 from rnnexp.app.jobs.store import artifact_root
@@ -112,7 +112,7 @@ class Session:
         folder = Path(hydra.runtime.output_dir)
         with alone_in(folder):
             self._folder = folder
-            outcome = self._run_one(validate(config), folder, hydra.overrides.task)
+            outcome = self._run_one(validate(plain(config)), folder, hydra.overrides.task)
         self.outcomes.append(outcome)
         if outcome.error:
             print(f"rnnexp: {outcome.how}", file=sys.stderr)

@@ -21,8 +21,7 @@ from rnnexp.app.jobs.folder import (
 from rnnexp.app.jobs.lease import Lease
 from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.jobs.store import home_of
-from rnnexp.app.run.resume import JOURNAL
-from rnnexp.app.sweep.definition import DEFINITION, begun_in, default_name
+from rnnexp.app.sweep.definition import begun_in, default_name
 from rnnexp.app.sweep.held import is_lost, lost, take
 from rnnexp.app.sweep.items import NOT_RUN, Item, items_of, varied_by, without_lost
 from rnnexp.app.sweep.judge import judge, open_record, was_removed
@@ -30,6 +29,7 @@ from rnnexp.app.sweep.others import Others
 from rnnexp.app.sweep.record import header_of, summarise
 from rnnexp.app.sweep.states import StateReader
 from rnnexp.app.sweep.unwritten import Unwritten
+from rnnexp.files import DEFINITION, JOURNAL
 from rnnexp.tracking import RunLog, Status, Tracking, delivered
 from rnnexp.tracking.files import write_json
 from rnnexp.tracking.outcome import Outcome, best_by
@@ -239,7 +239,7 @@ class Sweep:
         """
         return counted(self.states(), running, self.total)
 
-    def count_whole(self, running: Collection[str] = ()) -> dict[str, int]:
+    def count_whole(self, running: Collection[str]) -> dict[str, int]:
         """Count the jobs of earlier commands, too; see `count`."""
         states = self.states()
         states.update((folder.name, self.reader.of(folder)) for folder in self.earlier)

@@ -19,6 +19,7 @@ from rnnexp.app.jobs.log import LOG, cap_log, log_tail
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.worker import PATIENCE_SECONDS, main, run_folder
+from rnnexp.files import JOURNAL
 from rnnexp.tracking import FREE, selection_loss_of
 from rnnexp.tracking.files import read_json
 from rnnexp.tracking.outcome import Outcome
@@ -177,7 +178,7 @@ class SweepWatcher:
         self.sweep.tell(self._told)
 
     def _forward(self) -> None:
-        ready = [i for i in self._to_forward if (i.folder / "journal.jsonl").is_file()]
+        ready = [i for i in self._to_forward if (i.folder / JOURNAL).is_file()]
         for item in ready:
             self._to_forward.remove(item)
             self.sweep.tracking.forward(item.folder)

@@ -10,16 +10,17 @@ from hydra_plugins.rnnexp_local_launcher._processes import hear_of_ends, tie_to_
 from rnnexp.app.config.compose import prepare
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import load_as_recorded
-from rnnexp.app.config.validate import validate_plain
+from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import COMPLETE, REMOVED, Frozen, is_done, outcome_of
 from rnnexp.app.jobs.lease import BUSY, Lease, acquire
 from rnnexp.app.jobs.store import artifact_root
 from rnnexp.app.run.resume import origin_of
 from rnnexp.app.run.run import run
 from rnnexp.errors import EXIT_FAILED, RnnexpError, RunError
+from rnnexp.files import SUMMARY
 from rnnexp.tracking import Journals
 from rnnexp.tracking.files import write_json
-from rnnexp.tracking.outcome import SUMMARY, Outcome
+from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.interrupt import Stopped, StopRequest
 
 PATIENCE_SECONDS = 30.0
@@ -103,7 +104,7 @@ def finish(outcome: Outcome, lease: Lease) -> int:
 
 def _run(folder: Path, stop: StopRequest, tracking: Journals | None) -> Outcome:
     frozen = Frozen.read(folder)
-    plan = validate_plain(frozen.values)
+    plan = validate(frozen.values)
     torch.set_num_threads(frozen.threads)  # a number in the config is set later, and wins
     if frozen.key not in (None, job_key(plan.values)):
         raise RunError(_CHANGED)

@@ -7,8 +7,8 @@ import yaml
 
 from rnnexp.app.config.build import build_task
 from rnnexp.app.config.catalogue import by_family, costs
-from rnnexp.app.run.resume import CONFIG_FILE
 from rnnexp.errors import ConfigError
+from rnnexp.files import CONFIG
 from rnnexp.registry import REGISTRY, Entry
 from rnnexp.report.zoo_sheet import LOWEST, Specimen, draw_sheet, specimen_of
 from rnnexp.tracking.outcome import Outcome
@@ -61,7 +61,7 @@ def draw_zoo(runs: Sequence[Outcome], folder: Path) -> list[Path]:
 
 def _guess_in(folder: Path) -> float:
     # All runs are judged on the same sequences, which are few: a guess costs there what it costs.
-    values = yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    values = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     baseline = build_task(values).baseline_of("val")
     if not baseline:
         raise ConfigError(f"task={values['task']['name']} names no baseline to draw cells beside.")

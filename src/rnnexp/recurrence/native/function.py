@@ -158,4 +158,4 @@ def _taken_from(ctx: Any) -> Tensor:
     if graph_is_kept():
         return copy_of(ctx.memory)
     memory, ctx.memory = ctx.memory, None
-    return memory  # type: ignore[no-any-return]
+    return memory

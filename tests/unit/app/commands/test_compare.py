@@ -7,8 +7,9 @@ from statistics import fmean, stdev
 import pytest
 
 from rnnexp.__main__ import run
+from rnnexp.files import RUN
 from rnnexp.tracking import RunHeader, RunLog
-from rnnexp.tracking.files import RUN, write_json
+from rnnexp.tracking.files import write_json
 from rnnexp.tracking.outcome import Outcome
 
 ID = "8be8eda8" + "0" * 24

@@ -10,8 +10,8 @@ from rnnexp.__main__ import run
 from rnnexp.app.commands import training
 from rnnexp.app.config.overrides import parse
 from rnnexp.app.jobs.folder import SWEEPS
-from rnnexp.app.sweep.definition import DEFINITION
 from rnnexp.app.sweep.session import Session
+from rnnexp.files import DEFINITION
 from rnnexp.tracking.files import write_json
 
 

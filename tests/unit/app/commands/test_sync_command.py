@@ -11,8 +11,9 @@ import pytest
 
 from rnnexp.__main__ import run
 from rnnexp.app.commands.sync import main
+from rnnexp.files import RUN
 from rnnexp.tracking import RunHeader, RunLog, mlflow_store
-from rnnexp.tracking.files import RUN, read_json
+from rnnexp.tracking.files import read_json
 from rnnexp.tracking.mlflow_store import MlflowStore
 
 FOLDERS = ("run1", "run2", "run3")

@@ -10,11 +10,11 @@ from typing import Literal
 import pytest
 
 from rnnexp.__main__ import run
-from rnnexp.app.jobs.folder import COMPLETE
 from rnnexp.app.jobs.log import LOG
-from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.session import Session
 from rnnexp.tracking.outcome import Outcome
+
+from ..swept import end
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,6 @@ def test_a_wrong_flag_is_answered_with_those_there_are(
 Usage = namedtuple("Usage", "total used free")
 
 
-def finish(item: Item) -> None:
-    item.folder.mkdir(parents=True)
-    Outcome(item.name, str(item.folder), "FINISHED").write()
-    (item.folder / COMPLETE).touch()
-
-
 def test_jobs_that_are_done_need_no_room(
     workdir: object, sessions: list[Session], monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -93,10 +87,10 @@ def test_jobs_that_are_done_need_no_room(
     monkeypatch.setattr("shutil.disk_usage", lambda folder: Usage(10**9, 10**9 - 10**5, 10**5))
     first, *others = sessions[0].sweep.items
     for item in others:
-        finish(item)
+        end(item)
     assert run(words) == 2
     assert "1 runs may write" in capsys.readouterr().err
-    finish(first)
+    end(first)
     assert run(words) == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rnnexp.app.config.compose import check_jobs, prepare
-from rnnexp.app.config.validate import validate_plain
+from rnnexp.app.config.validate import validate
 from rnnexp.errors import UserError, describe
 from rnnexp.registry import Registry
 
@@ -43,9 +43,9 @@ def test_another_machine_may_have_room_for_the_batch(workdir: object, plugins: R
     prepare([])
     (job,) = check_jobs([], multirun=False, config_dir=None)
     values = {**job.plan.values, "task": {**job.plan.values["task"], "length": 10**12}}
-    assert validate_plain(values, here=False).task.length == 10**12
+    assert validate(values, here=False).task.length == 10**12
     with pytest.raises(UserError, match="a batch would take"):
-        validate_plain(values)
+        validate(values)
 
 
 def test_the_calls_of_torch_within_an_error_are_left_out() -> None:

@@ -8,8 +8,9 @@ from rnnexp.app.jobs.folder import COMPLETE, PRUNED, Frozen, pruned_at, state_of
 from rnnexp.app.jobs.lease import FILE, acquire, holder_of
 from rnnexp.app.sweep import worker
 from rnnexp.errors import UserError
-from rnnexp.tracking.files import RUN, write_json
-from rnnexp.tracking.outcome import SUMMARY, Outcome
+from rnnexp.files import RUN, SUMMARY
+from rnnexp.tracking.files import write_json
+from rnnexp.tracking.outcome import Outcome
 
 DAMAGE = {"empty": b"", "random": b"\xff\x00\xfe", "null": b"null", "a list": b"[1]"}
 EDITED = {

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 from pytorch_lightning import Trainer
 
 from rnnexp.app.config.compose import check_jobs, prepare
@@ -20,7 +19,6 @@ STOPPED_AT = 10
 
 def trained(folder: Path, checkpoint: Path | None, *words: str) -> Trainer:
     plan = check_jobs([*WORDS, *words], multirun=False, config_dir=None)[0].plan
-    torch.set_num_threads(1)
     return fit(plan, folder, None, StopRequest(), checkpoint).trainer
 
 

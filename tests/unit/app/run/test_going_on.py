@@ -20,11 +20,12 @@ from rnnexp.app.jobs.folder import Frozen
 from rnnexp.app.jobs.lease import FILE, acquire
 from rnnexp.app.run.alone import alone_in, check_free
 from rnnexp.app.run.going_on import check_resumes
-from rnnexp.app.run.resume import JOURNAL, locate, with_earlier_overrides
+from rnnexp.app.run.resume import locate, with_earlier_overrides
 from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
+from rnnexp.files import CURSOR, JOURNAL, RUN
 from rnnexp.tracking import Journals, read_back
-from rnnexp.tracking.files import CURSOR, RUN, write_json
+from rnnexp.tracking.files import write_json
 from rnnexp.tracking.journal import read_all
 from rnnexp.training.interrupt import StopRequest
 

@@ -15,10 +15,11 @@ from rnnexp.app.config.build import build_task
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.run.run import run
 from rnnexp.errors import ConfigError
+from rnnexp.files import RUN
 from rnnexp.recurrence import Feed
 from rnnexp.registry import Registry
 from rnnexp.tracking import Journals
-from rnnexp.tracking.files import RUN, write_json
+from rnnexp.tracking.files import write_json
 from rnnexp.training.interrupt import StopRequest
 
 WORDS = ["task.length=8", "cell.hidden_size=4", "trainer.max_steps=6", "trainer.val_every=3"]

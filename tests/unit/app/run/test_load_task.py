@@ -9,8 +9,9 @@ import torch
 
 from rnnexp import load_network, load_task
 from rnnexp.errors import ConfigError
+from rnnexp.files import RUN
 from rnnexp.registry import Registry
-from rnnexp.tracking.files import RUN, write_json
+from rnnexp.tracking.files import write_json
 
 from .test_load import WORDS, train
 

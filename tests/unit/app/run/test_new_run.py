@@ -23,7 +23,6 @@ def trained(folder: Path, checkpoint: Path | None, *words: str) -> dict[str, flo
     """Train, and give what the run sums itself up by."""
     prepare([])
     plan = check_jobs([*WORDS, "clip=norm", *words], multirun=False, config_dir=None)[0].plan
-    torch.set_num_threads(1)
     log = RunLog(folder, RunHeader("new", "test", {}, {}), "none", None)
     callbacks = fit(plan, folder, log, StopRequest(), checkpoint).trainer.callbacks  # type: ignore[attr-defined]
     log.end("FINISHED")

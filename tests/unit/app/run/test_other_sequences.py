@@ -37,7 +37,6 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trained]:
         prepare([])
         task = [] if "task=char_lm" in words else COPY
         plan = check_jobs([*WORDS, *task, *words], multirun=False, config_dir=None)[0].plan
-        torch.set_num_threads(1)
         taken.clear()
         steps = fit(plan, folder, None, StopRequest(), checkpoint).trainer.global_step
         return steps, list(taken)

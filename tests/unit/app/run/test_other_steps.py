@@ -52,7 +52,6 @@ def loss_and_norm(plan: Plan, checkpoint: Path, batches: Sequence[int]) -> list[
 def test_loss_and_gradient_are_the_mean_over_what_its_step_takes(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, then: str, now: str, steps: list[str]
 ) -> None:
-    torch.set_num_threads(1)
     signals = iter([0] * STOPPED + [15])
     monkeypatch.setattr(StopOnSignal, "_heard", lambda *_: next(signals, 0))
     with pytest.raises(Stopped):

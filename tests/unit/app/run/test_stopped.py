@@ -18,8 +18,9 @@ from rnnexp.app.run.stopped import after_end, after_stop
 from rnnexp.app.run.traceback_file import TRACEBACK
 from rnnexp.app.sweep import session, worker
 from rnnexp.errors import ConfigError
+from rnnexp.files import CURSOR
 from rnnexp.tracking import Journals, RunHeader, RunLog, Tracking
-from rnnexp.tracking.files import CURSOR, write_json
+from rnnexp.tracking.files import write_json
 from rnnexp.tracking.journal import read_all
 from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.checkpoints import SafeCheckpointIO

@@ -1,6 +1,5 @@
 """A run made again, or gone on with, adds up in the same order: with as many threads as before."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ WORDS = ["cell=lstm", "cell.hidden_size=64", "task.length=40", "trainer.max_step
 WORDS += ["task.val_batches=1", "task.test_batches=1", "monitor.pictures=never"]
 WORDS += ["trainer.progress=none", "tracking.wait=0"]
 WORDS += ["flush_denormal=false"]  # it would stay so in this process
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def plan_of(*words: str) -> Plan:

@@ -23,7 +23,6 @@ def trained(
     """Train until a signal is heard, if one is given; list the steps of the validations."""
     prepare([])
     plan = check_jobs([*WORDS, *words], multirun=False, config_dir=None)[0].plan
-    torch.set_num_threads(1)
     header = RunHeader("last", "test", {}, {}, continues=checkpoint is not None)
     log = RunLog(folder, header, "none", None)
     stop = StopRequest()

@@ -12,7 +12,8 @@ from rnnexp.app.run.patience import Patience
 from rnnexp.app.sweep import named
 from rnnexp.app.sweep.named import name_runs
 from rnnexp.app.sweep.sweep import Sweep
-from rnnexp.tracking.files import RUN, id_in, write_json
+from rnnexp.files import RUN
+from rnnexp.tracking.files import id_in, write_json
 from rnnexp.tracking.journal import read_all
 
 from .test_several_commands import command

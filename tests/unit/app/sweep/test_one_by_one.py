@@ -33,13 +33,6 @@ class Noted(Tracking):
         self.forwarded.append(folder)
 
 
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def sweep(workdir: Path) -> Iterator[Sweep]:
     words = ["seed=0,1,2", "sweep.name=mine"]
@@ -72,7 +65,6 @@ def test_the_threads_of_a_job_are_its_own(sweep: Sweep, monkeypatch: pytest.Monk
         return ends(folder, tracking)
 
     monkeypatch.setattr(worker, "run", run)
-    torch.set_num_threads(1)
     here = one_by_one(sweep)
     while here.run_next():
         pass

@@ -10,7 +10,7 @@ from rnnexp.app.config import compose
 from rnnexp.app.config.build import Plan
 from rnnexp.app.config.compose import Job, check_jobs, prepare
 from rnnexp.app.config.identity import job_key
-from rnnexp.app.config.validate import validate_plain
+from rnnexp.app.config.validate import validate
 from rnnexp.app.jobs.folder import COMPLETE, SWEEPS
 from rnnexp.app.sweep.items import over_in_sweep
 from rnnexp.errors import ConfigError
@@ -26,9 +26,9 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
 
     def trying(values: dict[str, Any], *, here: bool) -> Plan:
         found.append((values["seed"], values["cell"]["name"]))
-        return validate_plain(values, here=here)
+        return validate(values, here=here)
 
-    monkeypatch.setattr(compose, "validate_plain", trying)
+    monkeypatch.setattr(compose, "validate", trying)
     return found
 
 

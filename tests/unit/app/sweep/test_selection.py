@@ -11,7 +11,8 @@ from rnnexp.app.run.trainer import make_trainer
 from rnnexp.app.sweep.search import Search
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.errors import ConfigError
-from rnnexp.tracking import BEST_KEY, Tracking
+from rnnexp.tracking import Tracking
+from rnnexp.tracking.family import BEST_KEY
 from rnnexp.tracking.outcome import NO_BEST, Outcome, best_by
 from rnnexp.training.best import KeepBest
 from rnnexp.training.early_stop import EarlyStopping

@@ -6,18 +6,15 @@ from pathlib import Path
 import pytest
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
-from rnnexp.app.config.compose import check_jobs, prepare
-from rnnexp.app.jobs.folder import COMPLETE, State, state_of
+from rnnexp.app.jobs.folder import State, state_of
 from rnnexp.app.jobs.lease import acquire
 from rnnexp.app.sweep import states
 from rnnexp.app.sweep.items import Item
 from rnnexp.app.sweep.one_by_one import OneByOne
-from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
-from rnnexp.tracking.outcome import Outcome
 from rnnexp.training.interrupt import StopRequest
 
-from ....unforwarded import Unforwarded
+from ..swept import end, opened
 
 JOBS = 5
 
@@ -35,21 +32,6 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return found
 
 
-def opened() -> Sweep:
-    words = [f"seed={','.join(map(str, range(JOBS)))}", "sweep.name=mine"]
-    prepare(words)
-    jobs = check_jobs(words, multirun=True, config_dir=None)
-    sweep = Sweep(jobs, words, Unforwarded("sqlite:///x.db", None), {})
-    sweep.open()
-    return sweep
-
-
-def finish(item: Item) -> None:
-    item.folder.mkdir(exist_ok=True)
-    Outcome(item.name, str(item.folder), status="FINISHED").write()
-    (item.folder / COMPLETE).touch()
-
-
 def turn(watcher: SweepWatcher) -> str:
     watcher._shown = 0.0
     watcher.turn([], waiting=1)
@@ -57,7 +39,7 @@ def turn(watcher: SweepWatcher) -> str:
 
 
 def test_a_turn_looks_at_no_job_again(workdir: Path, looks: Counter[str]) -> None:
-    sweep = opened()
+    sweep = opened(JOBS)
     watcher = SweepWatcher(sweep, moving=False)
     turn(watcher)
     looks.clear()
@@ -70,14 +52,14 @@ def test_a_turn_looks_at_no_job_again(workdir: Path, looks: Counter[str]) -> Non
 def test_an_end_looks_at_the_job_that_ended(
     workdir: Path, looks: Counter[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = opened()
+    sweep = opened(JOBS)
     watcher = SweepWatcher(sweep, moving=False)
     turn(watcher)
     for item in sweep.items:
         looks.clear()
         watcher.started(JobTask(item))
         turn(watcher)
-        finish(item)
+        end(item)
         assert watcher.ended(Ended(JobTask(item), 0, None, 1.0, False))
         turn(watcher)
         assert set(looks) == {item.key}
@@ -90,7 +72,7 @@ def test_an_end_looks_at_the_job_that_ended(
 def test_what_another_process_runs_is_looked_at_each_time(
     workdir: Path, looks: Counter[str]
 ) -> None:
-    sweep = opened()
+    sweep = opened(JOBS)
     other = sweep.items[0]
     lease = acquire(other.folder)
     assert lease is not None
@@ -98,7 +80,7 @@ def test_what_another_process_runs_is_looked_at_each_time(
     watcher = SweepWatcher(sweep, moving=False)
     turn(watcher)
     looks.clear()
-    finish(other)
+    end(other)
     lease.release()
     assert "1 done" in turn(watcher)
     assert looks == {other.key: 1}
@@ -109,10 +91,10 @@ def test_after_a_while_all_are_looked_at(
     workdir: Path, looks: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(states, "HOLD_SECONDS", -1.0)
-    sweep = opened()
+    sweep = opened(JOBS)
     watcher = SweepWatcher(sweep, moving=False)
     turn(watcher)
-    finish(sweep.items[0])
+    end(sweep.items[0])
     looks.clear()
     assert "1 done" in turn(watcher)
     assert looks == dict.fromkeys((item.key for item in sweep.items), 1)
@@ -120,9 +102,9 @@ def test_after_a_while_all_are_looked_at(
 
 
 def test_its_record_is_ended_by_what_is_there(workdir: Path) -> None:
-    sweep = opened()
+    sweep = opened(JOBS)
     turn(SweepWatcher(sweep, moving=False))
-    finish(sweep.items[0])
+    end(sweep.items[0])
     assert sweep.count()["done"] == 0, "held"
     sweep.close(stopped=True)
     assert sweep.count()["done"] == 1
@@ -131,11 +113,11 @@ def test_its_record_is_ended_by_what_is_there(workdir: Path) -> None:
 def test_in_one_process_too(
     workdir: Path, looks: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = opened()
+    sweep = opened(JOBS)
     here = OneByOne(sweep, sweep.left(), StopRequest())
 
     def ends(item: Item) -> tuple[int, str]:
-        finish(item)
+        end(item)
         return 0, ""
 
     monkeypatch.setattr(here, "_work_on", ends)

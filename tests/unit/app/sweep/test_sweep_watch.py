@@ -3,52 +3,30 @@
 import json
 import signal
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
-from rnnexp.app.config.compose import check_jobs, prepare
-from rnnexp.app.jobs.folder import COMPLETE, outcome_of
+from rnnexp.app.jobs.folder import outcome_of
 from rnnexp.app.jobs.lease import acquire
-from rnnexp.app.sweep.items import Item
-from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.tracking import Journals, RunHeader
 from rnnexp.tracking.journal import JournalWriter, read_all
 from rnnexp.tracking.outcome import Outcome
 from rnnexp.tracking.records import tags_record
 
-from ....unforwarded import Unforwarded
-
-
-def opened() -> Sweep:
-    words = ["seed=0,1,2", "sweep.name=mine"]
-    prepare(words)
-    jobs = check_jobs(words, multirun=True, config_dir=None)
-    sweep = Sweep(jobs, words, Unforwarded("sqlite:///x.db", None), {})
-    sweep.open()
-    return sweep
-
-
-def end(item: Item, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
-    item.folder.mkdir(exist_ok=True)
-    Outcome(item.name, str(item.folder), status, error=None if status == "FINISHED" else "").write()
-    if status == "FINISHED":
-        (item.folder / COMPLETE).touch()
+from ..swept import end, opened
 
 
 def test_jobs_that_end_together_are_counted_one_by_one(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = opened()
+    sweep = opened(3)
     watcher = SweepWatcher(sweep, moving=False)
     tasks = [JobTask(item) for item in sweep.items[:2]]
     for task in tasks:
         watcher.started(task)
-        task.item.folder.mkdir()
-        Outcome(task.name, str(task.item.folder), status="FINISHED").write()
-        (task.item.folder / COMPLETE).touch()
+        end(task.item)
     head = watcher._picture(waiting=1).renderables[0]
     assert str(head) == "mine  0 done  2 running  0 failed  1 left"
     for task in tasks:
@@ -74,12 +52,12 @@ ENDS = {  # of the job that another process has when the sweep begins; of the la
 @pytest.mark.parametrize("how", ENDS)
 def test_a_job_of_another_process_counts_as_what_became_of_it(how: str, workdir: Path) -> None:
     its, last, wanted = ENDS[how]
-    sweep = opened()
+    sweep = opened(3)
     first, second, third = sweep.items
     lease = acquire(first.folder)
     assert lease is not None
     assert sweep.left() == [second, third, first], "it is tried again, and last"
-    end(second, "FINISHED")
+    end(second)
     end(third, last)
     if its is not None:
         end(first, its)
@@ -93,7 +71,7 @@ def test_a_job_of_another_process_counts_as_what_became_of_it(how: str, workdir:
 def test_one_that_was_ended_while_it_waited_is_left_to_the_other(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = opened()
+    sweep = opened(3)
     item = sweep.items[0]
     lease = acquire(item.folder)
     assert lease is not None
@@ -115,7 +93,7 @@ def test_one_that_was_ended_while_it_waited_is_left_to_the_other(
 def test_the_reason_of_a_failed_job_is_said_once(
     workdir: Path, capsys: pytest.CaptureFixture[str], written: bool
 ) -> None:
-    sweep = opened()
+    sweep = opened(3)
     task = JobTask(sweep.items[0])
     watcher = SweepWatcher(sweep, moving=False)
     watcher.started(task)
@@ -138,7 +116,7 @@ def test_the_reason_of_a_failed_job_is_said_once(
 def test_a_sweep_looks_after_its_sink_at_every_turn(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = opened()
+    sweep = opened(3)
     turns: list[str] = []
     monkeypatch.setattr(sweep.tracking, "look_after", lambda: turns.append("looked after"))
     watcher = SweepWatcher(sweep, moving=False)
@@ -150,7 +128,7 @@ def test_a_sweep_looks_after_its_sink_at_every_turn(
 def test_the_record_counts_jobs_that_have_begun(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = opened()
+    sweep = opened(3)
     watcher = SweepWatcher(sweep, moving=False)
     watcher.started(JobTask(sweep.items[0]))
     watcher.turn([], waiting=2)
@@ -174,7 +152,7 @@ SIGNALS = {  # and whether the pool had asked the job to end; what its run is th
 @pytest.mark.parametrize("how", SIGNALS)
 def test_a_signal_that_nobody_meant_is_a_failure(how: str, workdir: Path) -> None:
     signum, asked, status = SIGNALS[how]
-    sweep = opened()
+    sweep = opened(3)
     task = JobTask(sweep.items[0])
     journal = JournalWriter(task.item.folder, background=False)
     journal.append(tags_record({"begun": "yes"}))
@@ -205,7 +183,7 @@ ASKED = {  # exit code, signal, whether the pool asked, whether a cluster may; w
 @pytest.mark.parametrize("how", ASKED)
 def test_what_goes_on_later_was_stopped_by_who_may(how: str, workdir: Path) -> None:
     code, signum, asked, preemptible, goes_on = ASKED[how]
-    sweep = opened()
+    sweep = opened(3)
     task = JobTask(sweep.items[0])
     sweep.close(stopped=True)
     ended = Ended(task, code, signum, 1.0, asked=asked, preemptible=preemptible)
