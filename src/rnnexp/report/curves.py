@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
-from rnnexp.report.legend import legend
+from rnnexp.report.legend import legend_of
 from rnnexp.report.seeds import alike, told_apart_by
 from rnnexp.report.series import (
     Point,
@@ -67,7 +67,7 @@ def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
     by = selection_loss_of(run.config for run in runs)
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
     names: list[Line2D] = []
-    title, labels = legend(keys, [[one[0].config.get(k, "") for k in keys] for one in groups])
+    title, labels = legend_of(keys, [[one[0].config.get(k, "") for k in keys] for one in groups])
     for index, (named, members) in enumerate(zip(labels, groups, strict=True)):
         label = literal(cut(named or members[0].name, LABEL))
         metrics = [load_run(Path(run.folder)).metrics for run in members]

@@ -9,7 +9,7 @@ from rnnexp.report.table import headings
 from rnnexp.report.words import LABEL, brief, cut
 
 
-def legend(keys: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, list[str]]:
+def legend_of(keys: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, list[str]]:
     """Title a legend, and name what it lists.
 
     Values alone where there is room; else what most have is said once, in the title.

@@ -59,4 +59,6 @@ def _cliffs(outcomes: Sequence[Outcome]) -> list[str]:
     counts = [int(o.metrics["cliffs/count"]) for o in outcomes if "cliffs/count" in o.metrics]
     if not counts:  # no run has come so far that its gradients were watched
         return []
-    return [f"Cliffs: {sum(counts)} in {sum(map(bool, counts))} of {len(counts)} runs."]
+    found = sum(map(bool, counts))
+    where = f"{sum(counts)} in {found} of" if found else "none in"
+    return [f"Cliffs: {where} {len(counts)} runs."]
