@@ -112,7 +112,7 @@ def test_what_does_badly_is_ended_and_marked(
     assert states(mine(workdir)) == {"COMPLETE": 2, "PRUNED": 2}
     parent, children = family_in(store_uri)
     assert parent.info.status == "FINISHED"
-    assert parent.data.tags["rnnexp.sweep.finished"] == "4 of 4"
+    assert parent.data.tags["rnnexp.sweep.finished"] == "2 of 4"
     assert parent.data.tags["rnnexp.sweep.pruned"] == "2"
     assert "val/loss_best" in parent.data.tags["rnnexp.sweep.best"]
     by_rate = {run.data.params["optimizer.lr"]: run for run in children}

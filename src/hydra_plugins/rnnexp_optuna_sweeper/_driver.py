@@ -158,9 +158,9 @@ class Driver:
         latest = self._report(run)
         if latest is None or run.pruned or self.pool is None or not run.trial.should_prune():
             return
-        run.pruned = True
-        self.trials.prune(run.task, *latest)
-        self.pool.ask(run.task)
+        if self.trials.prune(run.task, *latest):
+            run.pruned = True
+            self.pool.ask(run.task)
 
     def _report(self, run: _Run) -> tuple[int, float] | None:
         latest: tuple[int, float] | None = None

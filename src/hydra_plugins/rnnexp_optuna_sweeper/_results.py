@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 import optuna
+from matplotlib.ticker import MaxNLocator
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -94,7 +95,14 @@ def _plots(study: optuna.Study) -> Iterator[tuple[str, Callable[[], Any]]]:
     if len(names) == 2:
         yield "pareto", lambda: drawing.plot_pareto_front(study)
     if any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
-        yield "reports", lambda: drawing.plot_intermediate_values(study)
+        yield "reports", lambda: _draw_reports(study, names[0])
+
+
+def _draw_reports(study: optuna.Study, objective: str) -> None:
+    axes = drawing.plot_intermediate_values(study)
+    # The best of a figure is judged by the figure itself, at each validation.
+    axes.set(title="", xlabel="validation", ylabel=objective.removesuffix("_best"))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _value(i: int, sign: int = 1) -> Callable[[FrozenTrial], float]:

@@ -66,8 +66,8 @@ class Trials(Protocol):
         """Return what a running trial has reported, by step."""
         ...
 
-    def prune(self, task: Task, step: int, value: float) -> None:
-        """Take note that a trial is about to be ended."""
+    def prune(self, task: Task, step: int, value: float) -> bool:
+        """Take note that a trial is about to be ended; or say that it is not, being over anyway."""
         ...
 
     def ended(self, ended: Ended) -> Result:
@@ -133,10 +133,11 @@ class HydraTrials:
         job = cast(HydraTask, task)
         return read_reports(job.folder, reports_of(job.number))
 
-    def prune(self, task: Task, step: int, value: float) -> None:
+    def prune(self, task: Task, step: int, value: float) -> bool:
         """Remember it."""
         del step, value
         self._pruned.add(task.log)  # each has its own, which outlives it
+        return True
 
     def ended(self, ended: Ended) -> Result:
         """Say what the function has returned."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import median
+from textwrap import wrap
 
 import matplotlib as mpl
 
@@ -17,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
+from rnnexp.report.legend import legend_of
 from rnnexp.report.seeds import alike, told_apart_by
 from rnnexp.report.series import (
     Point,
@@ -27,8 +29,8 @@ from rnnexp.report.series import (
     width_for,
     window_maxima,
 )
-from rnnexp.report.table import differing, headings
-from rnnexp.report.words import LABEL, SHORT, brief, cut, literal
+from rnnexp.report.table import differing
+from rnnexp.report.words import LABEL, SHORT, TITLE, cut, literal
 from rnnexp.tracking import FREE, load_run, selection_loss_of
 from rnnexp.tracking.outcome import Outcome
 
@@ -66,7 +68,9 @@ def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
     by = selection_loss_of(run.config for run in runs)
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, layout="constrained")
     names: list[Line2D] = []
-    for index, (label, members) in enumerate(zip(_labels(groups, keys), groups, strict=True)):
+    title, labels = legend_of(keys, [[one[0].config.get(k, "") for k in keys] for one in groups])
+    for index, (named, members) in enumerate(zip(labels, groups, strict=True)):
+        label = literal(cut(named or members[0].name, LABEL))
         metrics = [load_run(Path(run.folder)).metrics for run in members]
         losses, (norms, largest) = _losses(by, metrics), _norms(metrics)
         look = LOOKS[index % len(LOOKS)]
@@ -81,7 +85,7 @@ def draw_curves(runs: Sequence[Outcome], file: Path) -> None:
     _label(below, f"raw gradient norm{cliffs},\nlargest of each stretch of steps{seeds}")
     below.set_xlabel("optimizer step")
     tick_whole_numbers(below.xaxis)
-    _name(figure, above if above.lines or not below.lines else below, keys, names)
+    _name(figure, above if above.lines or not below.lines else below, title, names)
     figure.savefig(file, dpi=130)
     plt.close(figure)
 
@@ -98,14 +102,6 @@ def tick_plain_numbers(axis: Axis) -> None:
     if low > 0 and high < 10 * low:
         axis.set_major_formatter(FormatStrFormatter("%.4g"))
         axis.set_minor_formatter(FormatStrFormatter("%.4g"))
-
-
-def _labels(groups: Sequence[Sequence[Outcome]], keys: Sequence[str]) -> list[str]:
-    firsts = [members[0] for members in groups]
-    columns = [brief([run.config.get(key, "") for run in firsts]) for key in keys]
-    rows = zip(*columns, strict=True) if columns else [()] * len(firsts)
-    labels = [", ".join(row) or run.name for row, run in zip(rows, firsts, strict=True)]
-    return [literal(cut(label, LABEL)) for label in labels]
 
 
 def _remark(empty: Sequence[bool]) -> str:
@@ -171,8 +167,9 @@ def _median(curves: Sequence[Series]) -> list[Point]:
     return [(step, median(of)) for step, of in sorted(values.items()) if 2 * len(of) > len(many)]
 
 
-def _name(figure: Figure, axes: Axes, keys: Sequence[str], names: Sequence[Line2D]) -> None:
-    title, count = literal(cut(", ".join(headings(keys)))), len(names)
+def _name(figure: Figure, axes: Axes, title: str, names: Sequence[Line2D]) -> None:
+    lines = [literal(cut(line)) for line in wrap(title, TITLE, max_lines=4, placeholder=" …")]
+    title, count = "\n".join(lines), len(names)
     longest = max(len(str(name.get_label())) for name in names)
     if count <= FEW and longest <= _INSIDE:
         legend = axes.legend(
@@ -183,7 +180,9 @@ def _name(figure: Figure, axes: Axes, keys: Sequence[str], names: Sequence[Line2
             return
         legend.remove()
     shown, columns = names[: len(LOOKS)], 3 if longest <= SHORT else 2 if longest <= _HALF else 1
-    figure.set_figheight(figure.get_figheight() + _ROW * (-(-len(shown) // columns) + 2))
+    figure.set_figheight(
+        figure.get_figheight() + _ROW * (-(-len(shown) // columns) + len(lines) + 1)
+    )
     figure.legend(
         handles=shown,
         loc="outside lower center",

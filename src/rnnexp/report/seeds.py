@@ -12,7 +12,6 @@ from rnnexp.report.table import (
     figures_of,
     is_share,
     key_columns,
-    percent,
     show,
 )
 from rnnexp.tracking.outcome import Outcome
@@ -53,7 +52,8 @@ class Setting:
 
     def values(self, key: str) -> list[float]:
         """List a figure of those that have finished with it."""
-        return [run.metrics[key] for run in self.finished if key in run.metrics]
+        found = (run.figure(key) for run in self.finished)
+        return [value for value in found if value is not None]
 
 
 def told_apart_by(runs: Sequence[Outcome]) -> list[str]:
@@ -97,5 +97,20 @@ def _spread(key: str, values: Sequence[float]) -> str:
     mean, deviation = spread_of(values)
     if deviation is None or key == SEQUENCES:
         return show(key, mean)
-    spread = percent(deviation) if is_share(key) else f"{deviation:.2g}"
-    return f"{show(key, mean)} ± {spread}"
+    unit, times = ("%", 100.0) if is_share(key) else ("", 1.0)
+    if not deviation:
+        return f"{show(key, mean)} ± 0{unit}"
+    mean, deviation = times * (mean or 0.0), times * deviation
+    largest = math.floor(math.log10(max(abs(mean), deviation)))
+    if -5 < largest < 5:  # written without a power of ten
+        return " ± ".join(f"{number}{unit}" for number in _to_one_place(mean, deviation))
+    both = " ± ".join(_to_one_place(mean / 10.0**largest, deviation / 10.0**largest))
+    return f"({both})e{largest:+03d}{unit}"
+
+
+def _to_one_place(mean: float, deviation: float) -> tuple[str, str]:
+    """Round a deviation to two digits, and the mean to the place of the last of them."""
+    digits, _, exponent = f"{deviation:.1e}".partition("e")
+    last = int(exponent) - 1
+    places = max(0, -last)
+    return f"{round(mean, -last):.{places}f}", f"{float(f'{digits}e{exponent}'):.{places}f}"

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from rnnexp.report.deciding import trials_of
 from rnnexp.report.seeds import settings_of, spread_of
-from rnnexp.report.table import differing, ending_of, figures_of, headings
+from rnnexp.report.table import CLIFFS, differing, ending_of, figures_of, headings
 from rnnexp.tracking.outcome import Outcome
 
 Row = dict[str, str | float | None]
@@ -19,16 +20,20 @@ def write_runs(runs: Sequence[Outcome], file: Path) -> None:
         runs: at least one.
         file: is written anew.
     """
-    keys, figures = differing(run.config for run in runs), figures_of(runs)
+    keys, figures = differing(run.config for run in runs), [*figures_of(runs)]
+    if CLIFFS in figures:
+        figures.insert(figures.index(CLIFFS) + 1, "cliffs/largest_step")
+    trials = trials_of(runs) or [""] * len(runs)
     rows = [
         {
+            **({"trial": trial} if any(trials) else {}),
             **_settings(run, keys),
-            **{key: run.metrics.get(key) for key in figures},
+            **{key: run.figure(key) for key in figures},
             "seconds": run.seconds,
             "status": ending_of(run),
             "run id": run.run_id,
         }
-        for run in runs
+        for run, trial in zip(runs, trials, strict=True)
     ]
     _write(rows, file)
 

@@ -1,13 +1,16 @@
 """A table of runs: what tells them apart, and how they did."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from rnnexp.report.columns import Column, print_columns
+from rnnexp.report.deciding import deciding, trials_of
 from rnnexp.report.words import rounded
 from rnnexp.tracking import FREE, is_outside_identity, selection_loss_of
 from rnnexp.tracking.outcome import Outcome
 
+CLIFFS = "cliffs/count"
 FIGURES = {
     "test/loss": "test loss",
     "test/loss_relative": "of baseline",
@@ -17,15 +20,16 @@ FIGURES = {
     "test/accuracy_free": "accuracy running free",
     "grad/largest_raw_norm": "largest |grad|",
     "grad/clipped_fraction": "clipped",
+    CLIFFS: "cliffs",
 }
+_OF_TRAINING = ("grad/", "cliffs/")
 SEQUENCES = "train/sequences"
 _OWN = ("cell", "task", "run")
 _CHOICES = ("name", "by", "flavour", "_target_")
 """Keys of a group that say which of its choices was taken."""
-PERCENT = (
-    *("test/loss_relative", "test/accuracy", "test/accuracy_free", "test/loss_relative_free"),
-    "grad/clipped_fraction",
-)
+_SHARES = re.compile(r"(val|test)/(accuracy|loss_relative).*|grad/clipped_fraction")
+_SHOWN_ONLY = "monitor.pictures"
+"""It has a part in the key of a job, and none in what is computed."""
 _SUMMARY = ("test/loss", "test/loss_relative", "test/accuracy", "test/bits_per_character")
 _AT_LENGTH = re.compile(rf"test/(loss|accuracy)_T(\d+)({FREE})?")
 
@@ -37,9 +41,11 @@ def print_table(runs: Sequence[Outcome]) -> None:
 
 def columns_of(runs: Sequence[Outcome]) -> list[Column]:
     """Give a column per config key that differs, then the figures; one row per run."""
-    columns = key_columns(runs, differing(run.config for run in runs))
+    trials = trials_of(runs)
+    columns = [Column("trial", trials, is_figure=False)] if trials else []
+    columns += key_columns(runs, differing(run.config for run in runs))
     for key, head in figures_of(runs).items():
-        columns.append(Column(head, [show(key, run.metrics.get(key)) for run in runs]))
+        columns.append(Column(head, [show(key, run.figure(key)) for run in runs]))
     columns.append(Column("time", [f"{run.seconds:.0f} s" for run in runs]))
     if any(run.status != "FINISHED" for run in runs):
         columns.append(Column("status", [ending_of(run) for run in runs]))
@@ -47,18 +53,21 @@ def columns_of(runs: Sequence[Outcome]) -> list[Column]:
 
 
 def figures_of(runs: Sequence[Outcome]) -> dict[str, str]:
-    """Name the figures that runs have, and their headings; those of other lengths, too.
+    """Name the figures that runs have, and their headings: of other lengths, what decides, too.
 
-    How many sequences they have seen is told only where they have seen unlike numbers: they differ
-    in their data then, not only in what the config says.
+    Cliffs are told where a run has one. How many sequences they have seen is told only where they
+    have seen unlike numbers: they differ in their data then, not only in what the config says.
     """
     found = {key: head for key, head in FIGURES.items() if any(key in run.metrics for run in runs)}
-    of_training = {key: found.pop(key) for key in list(found) if key.startswith("grad/")}
+    of_training = {key: found.pop(key) for key in list(found) if key.startswith(_OF_TRAINING)}
+    if not any(run.metrics.get(CLIFFS) for run in runs):
+        of_training.pop(CLIFFS, None)
     forced, free = _at_lengths(runs, ""), _at_lengths(runs, FREE)
     running_free = {key: f"{head} running free" for key, head in free.items()}
     seen = {run.metrics[SEQUENCES] for run in runs if SEQUENCES in run.metrics}
     data = {SEQUENCES: "sequences"} if len(seen) > 1 else {}
-    return {**found, **forced, **running_free, **of_training, **data}
+    others = {**found, **forced, **running_free}
+    return {**deciding(runs), **others, **of_training, **data}
 
 
 def _at_lengths(runs: Sequence[Outcome], end: str) -> dict[str, str]:
@@ -100,9 +109,24 @@ def ending_of(run: Outcome) -> str:
 def differing(configs: Iterable[Mapping[str, str]]) -> list[str]:
     """List the config keys in which runs differ, names of groups before their details."""
     rows = list(configs)
-    keys = {key: None for row in rows for key in row if not is_outside_identity(key)}
-    found = [key for key in keys if len({row.get(key) for row in rows}) > 1]
+    keys = {key: None for row in rows for key in row}
+    inside = (key for key in keys if key != _SHOWN_ONLY and not is_outside_identity(key))
+    found = [key for key in inside if len({row.get(key) for row in rows}) > 1]
     return [key for key in found if not _follows_from_name(key, found, rows)]
+
+
+def in_order(runs: Sequence[Outcome]) -> list[Outcome]:
+    """Sort runs by the config keys in which they differ, numbers as numbers and before words."""
+    keys = differing(run.config for run in runs)
+    return sorted(runs, key=lambda run: [_rank(run.config.get(key, "")) for key in keys])
+
+
+def _rank(value: str) -> tuple[bool, float, str]:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    return (True, 0.0, value) if math.isnan(number) else (False, number, value)
 
 
 def _follows_from_name(key: str, found: Sequence[str], rows: Sequence[Mapping[str, str]]) -> bool:
@@ -119,14 +143,14 @@ def show(key: str, value: float | None) -> str:
     """Format a figure for reading."""
     if value is None:
         return ""
-    if key == SEQUENCES:
+    if key in (SEQUENCES, CLIFFS):
         return f"{value:.0f}"
     return percent(value) if is_share(key) else f"{value:.3g}"
 
 
 def is_share(key: str) -> bool:
     """Tell whether a figure is a share, which is read as a percentage."""
-    return key in PERCENT or key.startswith("test/accuracy_T")
+    return _SHARES.fullmatch(key) is not None
 
 
 def percent(share: float) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,11 @@ from rnnexp.files import SUMMARY
 from rnnexp.tracking.family import BEST_KEY
 from rnnexp.tracking.files import id_in, write_json
 from rnnexp.tracking.lookup import key_of
+from rnnexp.tracking.provenance import is_outside_identity
 
+_GROUPS = ("task.name", "cell.name", "clip.by")
+_SETTINGS = (*_GROUPS, "cell.hidden_size", "optimizer.lr", "seed")
+"""Settings that are told of each run."""
 NO_BEST = "none: its runs are of several tasks, whose losses have different units"
 
 
@@ -88,15 +92,25 @@ class Outcome:
         return outcome
 
 
-def describe_outcome(outcome: Outcome) -> str:
-    """Describe a run in markdown, for the page that MLflow shows of it."""
+def describe_outcome(outcome: Outcome, overrides: Iterable[str] = ()) -> str:
+    """Describe a run in markdown, for the page that MLflow shows of it: first what came of it.
+
+    Args:
+        outcome: how it ended.
+        overrides: what it was asked for by, with what a sweep varies.
+    """
     config, metrics = outcome.config, outcome.metrics
-    keys = ("task.name", "cell.name", "cell.hidden_size", "clip.by", "optimizer.lr", "seed")
-    line = ", ".join(f"{key}={config[key]}" for key in keys if key in config)
+    settings = [f"{key}={config[key]}" for key in _SETTINGS if key in config]
+    settings += [word for word in overrides if _is_further(word.partition("=")[0].lstrip("+~"))]
     results = [f"{k} {v:.4g}" for k, v in metrics.items() if k.startswith("test/")]
-    lines = [f"**{outcome.status}**  {outcome.error or ''}".rstrip(), f"`{line}`"]
+    lines = [f"**{outcome.status}**  {outcome.error or ''}".rstrip(), *_cliffs(metrics)]
     lines += [", ".join(results)] if results else []
-    return "\n\n".join([*lines, *_cliffs(metrics)])
+    return "\n\n".join([*lines, f"`{' '.join(settings)}`"])
+
+
+def _is_further(key: str) -> bool:
+    told = {*_SETTINGS, *(setting.partition(".")[0] for setting in _GROUPS)}
+    return key not in told and not is_outside_identity(key)
 
 
 def _cliffs(metrics: Mapping[str, float]) -> list[str]:

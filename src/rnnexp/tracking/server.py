@@ -5,15 +5,14 @@ from typing import Any
 
 from rnnexp.errors import StoreAwayError, StoreError
 from rnnexp.tracking.stores import is_away
-from rnnexp.tracking.views import TAG, VIEW, order_of
+from rnnexp.tracking.views import TAG, VIEW, SweepView, order_of
 
 Experiments = dict[str, tuple[str, bool]]
-Sweeps = list[tuple[str, str, str, str]]
 _IS_SWEEP = "tags.`rnnexp.sweep.jobs` LIKE '%'"
 _PAGE = 1000
 
 
-def viewed_at(uri: str, most: int) -> tuple[Experiments, Sweeps]:
+def viewed_at(uri: str, most: int) -> tuple[Experiments, list[SweepView]]:
     """Ask a server for what has a view, as `experiments_in` and `sweeps_in` tell it of a file.
 
     Args:
@@ -40,7 +39,7 @@ def viewed_at(uri: str, most: int) -> tuple[Experiments, Sweeps]:
         ) from error
 
 
-def viewed_by(client: Any, most: int) -> tuple[Experiments, Sweeps]:
+def viewed_by(client: Any, most: int) -> tuple[Experiments, list[SweepView]]:
     """Ask MLflow's client; see `viewed_at`."""
     found = list(_experiments(client))
     newest = {place.experiment_id: _runs(client, [place.experiment_id], "", 1) for place in found}
@@ -51,13 +50,15 @@ def viewed_by(client: Any, most: int) -> tuple[Experiments, Sweeps]:
     )
     experiments = {str(p.name): (str(p.experiment_id), True) for p in with_runs}
     tags = {str(place.experiment_id): place.tags for place in with_runs}
-    runs = [run.info for run in _runs(client, list(tags), _IS_SWEEP, most)] if tags else []
-    views = [(run, tags[str(run.experiment_id)].get(TAG + str(run.run_id))) for run in runs]
-    return experiments, [
-        (str(run.run_name), str(run.experiment_id), str(run.run_id), order_of(view))
-        for run, view in views
-        if view is not None
-    ]
+    runs = _runs(client, list(tags), _IS_SWEEP, most) if tags else []
+    views = [(run, tags[str(run.info.experiment_id)].get(TAG + run.info.run_id)) for run in runs]
+    return experiments, [_view(run, order_of(view)) for run, view in views if view is not None]
+
+
+def _view(run: Any, order: str) -> SweepView:
+    info, user = run.info, str(run.data.tags.get("mlflow.user", ""))
+    own = str(info.run_name), str(info.experiment_id), str(info.run_id)
+    return SweepView(*own, order, user, int(info.start_time))
 
 
 def _experiments(client: Any) -> Iterable[Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from rnnexp.tracking.family import KEY, PARENT_KEY
 from rnnexp.tracking.forward import Point
-from rnnexp.tracking.views import TAG, VIEW, order_of
+from rnnexp.tracking.views import TAG, VIEW, SweepView, order_of
 
 _Row = tuple[str, str, float, int, int, bool]
 SQLITE = "sqlite:///"
@@ -152,21 +152,24 @@ def is_deleted(path: Path, experiment: str) -> bool:
     return path.is_file() and bool(_asked(path, asked, experiment))
 
 
-def sweeps_in(path: Path, most: int) -> list[tuple[str, str, str, str]]:
+def sweeps_in(path: Path, most: int) -> list[SweepView]:
     """List the latest sweeps of a store file that have a view of their own.
 
     Returns:
-        Name, id of the experiment, id of the run and order of the view of each, the newest first;
-        nothing where the tables are not those known here.
+        The newest first; nothing where the tables are not those known here.
     """
     asked = """
-        SELECT r.name, r.experiment_id, r.run_uuid, t.value
+        SELECT r.name, r.experiment_id, r.run_uuid, t.value, u.value, r.start_time
         FROM runs r JOIN experiment_tags t
         ON t.experiment_id = r.experiment_id AND t.key = ? || r.run_uuid
+        LEFT JOIN tags u ON u.run_uuid = r.run_uuid AND u.key = 'mlflow.user'
         WHERE r.lifecycle_stage = 'active' ORDER BY r.start_time DESC LIMIT ?
     """
     found = _asked(path, asked, TAG, most)
-    return [(str(name), str(number), str(run), order_of(view)) for name, number, run, view in found]
+    return [
+        SweepView(str(name), str(number), str(run), order_of(view), user or "", begun)
+        for name, number, run, view, user, begun in found
+    ]
 
 
 def kept_in(uri: str, ids: Iterable[str]) -> set[str]:

@@ -9,7 +9,7 @@ where they are of several.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 VIEW = "rnnexp"
 """Key of the view of all runs; that of a sweep is the id of its run."""
@@ -18,11 +18,12 @@ _PARAMS = tuple(f"params.`{key}`" for key in ("task.name", "cell.name", "clip.by
 _METRICS = (
     *(f"metrics.`{key}`" for key in ("test/loss", "test/loss_relative", "val/loss_best")),
     *(f"metrics.`grad/{key}`" for key in ("largest_raw_norm", "clipped_fraction")),
+    "metrics.`cliffs/count`",
 )
-_IN_SWEEP = "metrics.`test/loss`"
+_IN_SWEEP = ("metrics.`test/loss`", "metrics.`cliffs/count`")
 """Beside the figure that decides: metrics stand first, and what varies is to be in sight too."""
 _TASK = "task.name"
-_OF_SEVERAL_TASKS = (_IN_SWEEP, "metrics.`test/loss_relative`")
+_OF_SEVERAL_TASKS = (*_IN_SWEEP, "metrics.`test/loss_relative`")
 _MOST_PARAMS = 30
 """Columns beyond them would help nobody, and a tag has its limits."""
 
@@ -40,6 +41,26 @@ class Comparison:
     varied: tuple[str, ...]
     figure: str | None
     minimize: bool
+
+
+class SweepView(NamedTuple):
+    """A sweep in a store that has a view of its own.
+
+    Args:
+        name: of the sweep.
+        experiment: id of the experiment that it is in.
+        run_id: of the sweep's run, by which a link names the view.
+        order: how the view sorts its runs, in words.
+        user: who began it; empty where that is not known.
+        begun: in milliseconds.
+    """
+
+    name: str
+    experiment: str
+    run_id: str
+    order: str
+    user: str
+    begun: int
 
 
 def view_of_all(before: str, varied: Sequence[str]) -> str:
@@ -67,7 +88,7 @@ def view_of_sweep(run_id: str, compared: Mapping[str, Any]) -> str:
     figure, varied = compared["figure"], compared["varied"]
     of_one = figure is not None
     params = _with((), varied if of_one else (_TASK, *varied)) or _PARAMS
-    figures = (f"metrics.`{figure}`", _IN_SWEEP) if of_one else _OF_SEVERAL_TASKS
+    figures = (f"metrics.`{figure}`", *_IN_SWEEP) if of_one else _OF_SEVERAL_TASKS
     view = {
         "selectedColumns": list(dict.fromkeys((*params, *figures))),
         "searchFilter": f"tags.`mlflow.parentRunId` = '{run_id}'",

@@ -3,9 +3,11 @@
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from optuna.trial import Trial
 
 from hydra_plugins.rnnexp_local_launcher._pool import Ended
 from hydra_plugins.rnnexp_optuna_sweeper._core import check
@@ -76,3 +78,17 @@ def test_on_a_full_disk_all_that_run_are_judged_and_the_search_goes_on_later(
         again.ended(Ended(task, 0, None, 1.0))
     again.turn([], 0)
     assert [trial.values for trial in again.study.get_trials()] == [[0.5], [0.5]]
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_a_trial_that_is_over_is_not_asked_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over: bool
+) -> None:
+    driver, asked = begun(tmp_path, "complete"), []
+    task = driver.supply()
+    driver.pool = cast(Any, SimpleNamespace(ask=asked.append))
+    monkeypatch.setattr(driver, "_report", lambda run: (20, 0.5))
+    monkeypatch.setattr(driver.trials, "prune", lambda task, step, value: not over, raising=False)
+    monkeypatch.setattr(Trial, "should_prune", lambda trial: True)
+    driver._judge(driver._runs[0])
+    assert asked == ([] if over else [task])

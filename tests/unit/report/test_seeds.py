@@ -28,7 +28,7 @@ def test_a_row_is_a_setting() -> None:
         for seed, pair in enumerate([(1.0, 5.0), (3.0, 5.5), (5.0, 6.0)])
         for cell, loss in zip(("gru", "lstm"), pair, strict=True)
     ]
-    accuracies = {"gru": "30.0% ± 20.0%", "lstm": "55.0% ± 5.0%"}
+    accuracies = {"gru": "30% ± 20%", "lstm": "55.0% ± 5.0%"}
     assert rows(columns_over_seeds(runs)) == [
         {
             "cell": cell,
@@ -37,14 +37,14 @@ def test_a_row_is_a_setting() -> None:
             "test accuracy": accuracies[cell],
             "time": time,
         }
-        for cell, loss, time in (("gru", "3 ± 2", "30 s"), ("lstm", "5.5 ± 0.5", "55 s"))
+        for cell, loss, time in (("gru", "3.0 ± 2.0", "30 s"), ("lstm", "5.50 ± 0.50", "55 s"))
     ]
 
 
 def test_a_run_that_went_on_is_of_the_same_setting() -> None:
     runs = [run(1.0, seed="0", resume="outputs/x"), run(2.0, seed="1")]
     (row,) = rows(columns_over_seeds(runs))
-    assert (row["runs"], row["test loss"]) == ("2", "1.5 ± 0.71")
+    assert (row["runs"], row["test loss"]) == ("2", "1.50 ± 0.71")
 
 
 def test_one_run_has_no_spread() -> None:
@@ -56,7 +56,7 @@ def test_one_run_has_no_spread() -> None:
 def test_what_has_not_finished_is_counted_and_left_out_of_the_mean() -> None:
     runs = [run(1.0, seed="0"), run(2.0, seed="1"), run(99.0, "FAILED", seed="2")]
     (row,) = rows(columns_over_seeds(runs))
-    assert (row["runs"], row["test loss"]) == ("2 of 3", "1.5 ± 0.71")
+    assert (row["runs"], row["test loss"]) == ("2 of 3", "1.50 ± 0.71")
 
 
 @pytest.mark.parametrize("status", ["FAILED", "FINISHED"])
@@ -73,6 +73,32 @@ def test_of_the_sequences_seen_there_is_a_mean_alone() -> None:
         for seed in "01"
     ]
     assert [row["sequences"] for row in rows(columns_over_seeds(runs))] == ["3200", "19200"]
+
+
+@pytest.mark.parametrize(
+    ("key", "mean", "half", "said"),
+    [
+        ("test/loss", 0.16504, 0.00012, "0.16504 ± 0.00017"),
+        ("test/loss", 654.3, 184.0, "650 ± 260"),
+        ("test/loss", 1.0, 0.0707, "1.00 ± 0.10"),  # .09998 has three digits there
+        ("test/loss", -3.0, 0.5, "-3.00 ± 0.71"),
+        ("test/loss", 0.0, 7.0, "0.0 ± 9.9"),
+        ("grad/largest_raw_norm", 1.13e5, 5.6e4, "(1.13 ± 0.79)e+05"),
+        ("test/loss", 2e-6, 1e-8, "(2.000 ± 0.014)e-06"),
+        ("test/loss", 2.0, 0.0, "2 ± 0"),
+        ("test/accuracy", 0.5, 0.0, "50.0% ± 0%"),
+        ("test/accuracy", 0.99974, 0.00044, "99.974% ± 0.062%"),
+        ("test/loss_relative", 18.345, 17.0, "1800% ± 2400%"),
+        ("test/loss_relative", 2e6, 1e5, "(2.00 ± 0.14)e+08%"),
+        ("cliffs/count", 3.5, 1.5, "3.5 ± 2.1"),
+    ],
+)
+def test_a_mean_is_as_fine_as_its_deviation(key: str, mean: float, half: float, said: str) -> None:
+    runs = [
+        replace(run(None, seed=str(seed)), metrics={key: value})
+        for seed, value in enumerate((mean - half, mean + half))
+    ]
+    assert said in rows(columns_over_seeds(runs))[0].values()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -93,7 +119,7 @@ def test_the_row_of_the_only_setting_is_named_after_no_seed(
     assert row["run"] == said
 
 
-@pytest.mark.parametrize(("encoding", "spread"), [("utf-8", "2 ± 1.4"), ("ascii", "2 +- 1.4")])
+@pytest.mark.parametrize(("encoding", "spread"), [("utf-8", "2.0 ± 1.4"), ("ascii", "2.0 +- 1.4")])
 def test_a_spread_is_shown_in_the_letters_that_there_are(
     monkeypatch: pytest.MonkeyPatch, encoding: str, spread: str
 ) -> None:

@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -7,16 +7,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from rnnexp.report.columns import WIDTH, fitted, laid_out
-from rnnexp.report.table import columns_of, differing, print_table, show, summary_line
+from rnnexp.report.table import columns_of, differing, in_order, print_table, show, summary_line
+from rnnexp.tracking.outcome import Outcome
 
 
 @dataclass
-class Row:
+class Row(Outcome):
     name: str = "a-run"
     folder: str = "outputs/x"
     status: str = "FINISHED"
-    config: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 1.25
     run_id: str | None = "0123456789abcdef"
 
@@ -39,7 +38,8 @@ def test_equal_keys_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["sweep.name", "tracking.experiment", "trainer.progress", "plugin_dirs"]
+    "key",
+    ["sweep.name", "tracking.experiment", "trainer.progress", "plugin_dirs", "monitor.pictures"],
 )
 def test_where_a_run_is_kept_and_shown_is_left_out(key: str) -> None:
     assert differing([{key: "a", "trainer.max_steps": "1"}, {"trainer.max_steps": "2"}]) == [
@@ -110,6 +110,22 @@ def test_table_has_a_row_per_run() -> None:
     assert head == ["cell", "test", "loss", "test", "accuracy", "time", "run", "id"]
     assert lstm == ["lstm", "0.25", "1", "s", "01234567"]
     assert gru == ["gru", "50.0%", "1", "s"]
+
+
+def test_cliffs_are_counted_where_a_run_has_one() -> None:
+    none, some = ({"cliffs/count": count} for count in (0.0, 1234.0))
+    (cliffs,) = (c for c in columns_of([Row(metrics=none), Row(metrics=some)]) if "cl" in c.head)
+    assert (cliffs.head, cliffs.cells) == ("cliffs", ["0", "1234"])
+    assert "cliffs" not in {column.head for column in columns_of([Row(metrics=none)] * 2)}
+
+
+def test_rows_are_sorted_by_what_differs_numbers_as_numbers() -> None:
+    values = [("lstm", "10"), ("gru", "10"), ("gru", "null"), ("gru", "9"), ("gru", "1e-3")]
+    runs = [Row(config={"cell.name": cell, "clip.max_norm": norm}) for cell, norm in values]
+    runs.append(replace(runs[1], name="later"))
+    found = in_order(runs)
+    assert [run.config["clip.max_norm"] for run in found] == ["1e-3", "9", "10", "10", "null", "10"]
+    assert [run.name for run in found[2:4]] == ["a-run", "later"]
 
 
 def test_status_is_shown_where_a_run_did_not_finish() -> None:

@@ -15,7 +15,7 @@ LR = Comparison(("optimizer.lr",), "val/loss", True)
 def new_run(
     store: MlflowStore, name: str, time: int, study: str, compared: Comparison | None = None
 ) -> str:
-    tags = {"rnnexp.sweep.jobs": "3"} if compared else {}
+    tags = {"rnnexp.sweep.jobs": "3", "mlflow.user": f"of-{name}"} if compared else {}
     header = RunHeader(name, study, {}, tags, compared=compared)
     return store.open_run(start_record(header, name, "uri", None, time))
 
@@ -34,6 +34,7 @@ def test_the_server_tells_what_the_file_tells(
     assert list(experiments) == ["third", "first", "second"]
     assert sweeps == sweeps_in(file, 8)
     assert len(sweeps) == 4
+    assert [(s.user, s.begun) for s in sweeps[:1]] == [("of-sweep3", 1003)]
     assert viewed_by(client, 2)[1] == sweeps[:2]
 
 

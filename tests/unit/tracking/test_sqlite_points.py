@@ -209,16 +209,17 @@ def test_what_a_sweep_varies_is_a_column(store, client, file: Path) -> None:
     of_sweep = view(sweep)
     accuracy = "metrics.`val/accuracy`"
     varied = [f"params.`{key}`" for key in lr.varied]
-    assert of_sweep.pop("selectedColumns") == [*varied, accuracy, "metrics.`test/loss`"]
+    figures = ["metrics.`test/loss`", "metrics.`cliffs/count`"]
+    assert of_sweep.pop("selectedColumns") == [*varied, accuracy, *figures]
     child = f"tags.`mlflow.parentRunId` = '{sweep}'"
     assert of_sweep == {"searchFilter": child, "orderByKey": accuracy, "orderByAsc": False}
     of_tasks = new_run(store, "tasks", Comparison(("seed",), None, True))
     tasks = view(of_tasks)
     assert (tasks["orderByKey"], tasks["orderByAsc"]) == ("params.`task.name`", True)
-    tested = [f"metrics.`test/{name}`" for name in ("loss", "loss_relative")]
-    assert tasks["selectedColumns"] == ["params.`task.name`", "params.`seed`", *tested]
-    assert {sweep, wide} < {run_id for _, _, run_id, _ in sweeps_in(file, 9)}
-    orders = {run_id: order for _, _, run_id, order in sweeps_in(file, 9)}
+    figures.append("metrics.`test/loss_relative`")
+    assert tasks["selectedColumns"] == ["params.`task.name`", "params.`seed`", *figures]
+    orders = {found.run_id: found.order for found in sweeps_in(file, 9)}
+    assert {sweep, wide} < set(orders)
     assert (orders[sweep], orders[of_tasks]) == ("the best first", "task by task")
     assert len(sweeps_in(file, 9)) == 4, "a run that is no sweep has no view of its own"
     assert len(sweeps_in(file, 2)) == 2

@@ -13,7 +13,7 @@ from rnnexp.report.load import load_summaries, runs_without_end
 from rnnexp.report.repeats import once_each, with_sources
 from rnnexp.report.seeds import columns_over_seeds
 from rnnexp.report.sheet import write_over_seeds, write_runs
-from rnnexp.report.table import columns_of
+from rnnexp.report.table import columns_of, in_order
 from rnnexp.tracking import find_run
 from rnnexp.tracking.outcome import Outcome
 
@@ -29,7 +29,7 @@ def main(command: str, arguments: list[str]) -> int:
     """Print a table of the runs that are named, of all in ``outputs`` by default."""
     args = _parsed(command, arguments)
     folders = [_folder_of(run) for run in args.runs] or [OUTPUTS]
-    runs = with_sources(load_summaries(*folders))
+    runs = in_order(with_sources(load_summaries(*folders)))
     endless = runs_without_end(*folders)
     if endless:
         print(f"rnnexp: {_without_end(endless)}", file=sys.stderr)

@@ -2,14 +2,16 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rnnexp.app.commands.arguments import parser_of, port, set_by_default
 from rnnexp.app.jobs.store import follow
 from rnnexp.errors import ConfigError
 from rnnexp.tracking import check_store, experiments_in, sweeps_in, viewed_at
-from rnnexp.tracking.views import VIEW
+from rnnexp.tracking.views import VIEW, SweepView
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TRAINING = "workflowType=machine_learning"
@@ -54,14 +56,14 @@ def _show_server(address: str) -> int:
 def links(
     address: str,
     experiments: Mapping[str, tuple[str, bool]],
-    sweeps: Iterable[tuple[str, str, str, str]] = (),
+    sweeps: Sequence[SweepView] = (),
 ) -> list[str]:
     """Say where the runs of each experiment stand.
 
     Args:
         address: of the server.
         experiments: by name, the id, and whether there is a view of this program's on it.
-        sweeps: name, id of the experiment, id of the run and order of its view, of each with one.
+        sweeps: those that have a view of their own.
     """
     if not experiments:
         return [f"  {address}/#/experiments?{_TRAINING}"]
@@ -69,10 +71,18 @@ def links(
     for name, (number, viewed) in list(experiments.items())[:_MOST]:
         chosen = f"&viewStateShareKey={VIEW}" if viewed else ""
         lines.append(f"  {name}: {address}/#/experiments/{number}/runs?{_TRAINING}{chosen}")
-    for name, number, run_id, order in sweeps:
-        page = f"{address}/#/experiments/{number}/runs?{_TRAINING}&viewStateShareKey={run_id}"
-        lines.append(f"  the runs of {name}, {order}: {page}")
+    names = Counter(sweep.name for sweep in sweeps)
+    for sweep in sweeps:
+        page = f"{address}/#/experiments/{sweep.experiment}/runs?{_TRAINING}"
+        whose = f" ({_origin(sweep)})" if names[sweep.name] > 1 else ""
+        view = f"{page}&viewStateShareKey={sweep.run_id}"
+        lines.append(f"  the runs of {sweep.name}{whose}, {sweep.order}: {view}")
     return lines
+
+
+def _origin(sweep: SweepView) -> str:
+    begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(sweep.begun / 1000))
+    return f"{sweep.user}, {begun}" if sweep.user else begun
 
 
 def _require_store(uri: str) -> Path:

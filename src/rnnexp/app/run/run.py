@@ -1,8 +1,10 @@
 """One run: open its record, train, test, and say honestly how it ended."""
 
+import shlex
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +55,7 @@ class _Run:
     stop: StopRequest
     origin: Origin | None
     alone: bool
+    overrides: Sequence[str]
     outcome: Outcome
 
 
@@ -86,7 +89,8 @@ def run(
         Stopped: a signal ended it, or what comes after it; checkpoint and record are complete.
     """
     outcome = _unknown(plan, folder)
-    this = _Run(plan, folder, stop, origin, parent is None, outcome)
+    overrides = shlex.split(tags.get("rnnexp.overrides", ""))
+    this = _Run(plan, folder, stop, origin, parent is None, overrides, outcome)
     log = _begin(this, tracking, _header(plan, folder, origin, tags, parent))
     try:
         _go(this, log)
@@ -274,7 +278,7 @@ def _callback(trainer: Trainer, kind: type[C]) -> C:
 
 def _close(this: _Run, log: RunLog) -> None:
     outcome, folder = this.outcome, this.folder
-    note = [describe_outcome(outcome), write_explanations(folder)]
+    note = [describe_outcome(outcome, this.overrides), write_explanations(folder)]
     log.tags({"mlflow.note.content": "\n\n".join(filter(None, note))})
     if outcome.pruned:
         log.tags({"rnnexp.pruned": "true"})

@@ -3,20 +3,29 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnexp.app.jobs.folder import state_of
+from rnnexp.app.jobs.folder import SWEEPS, state_of
 from rnnexp.files import DEFINITION
 from rnnexp.tracking import config_hash
 from rnnexp.tracking.files import read_json
 
 
 def default_name(overrides: Sequence[str]) -> str:
-    """Name a sweep by what is fixed and which keys vary: with more values it stays the same one."""
+    """Name a sweep by what is fixed and which keys vary: with more values it stays the same one.
+
+    The name begins with that of the experiment; where a folder without it is there, that is gone
+    on with.
+    """
     fixed: list[str] = []
+    experiment = "sweep"
     for override in overrides:
         key, _, value = override.partition("=")
         if not key.lstrip("+~").startswith(("hydra", "sweep.", "tracking.", "trainer.progress")):
             fixed.append(key if _varies(value) else override)
-    return f"sweep-{config_hash({'overrides': sorted(fixed)})[:8]}"
+        if key.lstrip("+") == "experiment" and value.isidentifier():
+            experiment = value
+    digits = config_hash({"overrides": sorted(fixed)})[:8]
+    plain = f"sweep-{digits}"
+    return plain if (SWEEPS / plain).is_dir() else f"{experiment}-{digits}"
 
 
 def _varies(value: str) -> bool:

@@ -36,10 +36,12 @@ def summarise(sweep: "Sweep", parent: RunLog, outcomes: Sequence[Outcome]) -> No
         parent: its record.
         outcomes: of its jobs, of those of earlier commands, too.
     """
-    finished = f"{sum(outcome.well for outcome in outcomes)} of {sweep.whole}"
+    pruned = sum(outcome.pruned for outcome in outcomes)
+    finished = f"{sum(outcome.status == 'FINISHED' for outcome in outcomes)} of {sweep.whole}"
     best = sweep.best(outcomes)
     words = best.get("rnnexp.sweep.best")
-    lines = [f"**{finished}** runs finished", *([f"Best: {words}"] if words else [])]
+    lines = [f"**{finished}** runs finished{f', {pruned} pruned' if pruned else ''}"]
+    lines += [*_cliffs(outcomes), *([f"Best: {words}"] if words else [])]
     parent.tags(
         {
             "rnnexp.sweep.finished": finished,
@@ -51,3 +53,12 @@ def summarise(sweep: "Sweep", parent: RunLog, outcomes: Sequence[Outcome]) -> No
     file = write_summary(sweep.folder, outcomes)
     if file is not None:
         parent.artifact(file)
+
+
+def _cliffs(outcomes: Sequence[Outcome]) -> list[str]:
+    counts = [int(o.metrics["cliffs/count"]) for o in outcomes if "cliffs/count" in o.metrics]
+    if not counts:  # no run has come so far that its gradients were watched
+        return []
+    found = sum(map(bool, counts))
+    where = f"{sum(counts)} in {found} of" if found else "none in"
+    return [f"Cliffs: {where} {len(counts)} runs."]

@@ -11,7 +11,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import Task
 from hydra_plugins.rnnexp_optuna_sweeper._trials import Result
 from hydra_plugins.rnnexp_optuna_sweeper.report import read_reports
 from rnnexp.app.config.build import Plan, run_name
-from rnnexp.app.config.compose import Corner, compose_trial
+from rnnexp.app.config.compose import Corner, Job, compose_trial
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import contents
 from rnnexp.app.jobs.folder import ENDS, PRUNED, State, state_of
@@ -21,6 +21,7 @@ from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.watch import JobTask, SweepWatcher
 from rnnexp.errors import UserError
 from rnnexp.files import DEFINITION
+from rnnexp.report.words import rounded
 from rnnexp.tracking import BEST, Tracking
 from rnnexp.tracking.files import read_json, write_json
 from rnnexp.tracking.outcome import Outcome
@@ -138,6 +139,12 @@ class Search(Sweep):
             return super().best(outcomes)
         return {"rnnexp.sweep.best": self.words} if self.words else {}
 
+    def own_words(self, job: Job) -> tuple[str, ...]:
+        """List what was chosen for a trial, and the rest of its name does not tell."""
+        searched = {word.partition("=")[0] for corner in self._corners for word in corner.own}
+        pairs = (word.partition("=") for word in job.overrides)
+        return tuple(f"{key}={rounded(value)}" for key, _, value in pairs if key in searched)
+
     def add(self, item: Item) -> Item:
         """Take note of a trial; one of the same config is the same job."""
         for known in self.items:
@@ -232,10 +239,14 @@ class SearchTrials:
         """Read them from the job's folder."""
         return read_reports(cast(JobTask, task).item.folder)
 
-    def prune(self, task: Task, step: int, value: float) -> None:
-        """Leave word for the job, which is asked to end next."""
+    def prune(self, task: Task, step: int, value: float) -> bool:
+        """Leave word for the job, which is asked to end next; after its last step it is not."""
+        item = cast(JobTask, task).item
+        if step >= item.job.plan.most_steps():  # only its test is left
+            return False
         record = {"step": step, "figure": self.search.reports, "value": value}
-        write_json(cast(JobTask, task).item.folder / PRUNED, record)
+        write_json(item.folder / PRUNED, record)
+        return True
 
     def ended(self, ended: Ended) -> Result:
         """Judge a trial."""
@@ -265,7 +276,7 @@ class SearchTrials:
             job = compose_trial([*self.common, *overrides])
             job = replace(job, plan=_named(job.plan, number))
             key = job_key(job.plan.values)
-            return Item(job, key, self.search.folder / key)
+            return Item(job, key, self.search.folder / key, self.search.own_words(job))
         except UserError as error:
             self.search.refuse(overrides, error)
             self.watcher.say(f"{' '.join(overrides)}: {error}")

@@ -63,6 +63,13 @@ def test_the_table_is_written_in_full_precision(workdir: Path) -> None:
     assert (lstm["cell"], lstm["test/loss"], lstm["run id"]) == ("lstm", "", "")
 
 
+def test_rows_do_not_stand_as_runs_have_ended(workdir: Path) -> None:
+    for name in ("lstm-s9", "gru-s1", "gru-s0"):
+        finished(name)
+    assert run(["compare", "--csv", "table.csv"]) == 0
+    assert [row["cell"] + row["seed"] for row in rows("table.csv")] == ["gru0", "gru1", "lstm9"]
+
+
 def test_over_seeds_mean_deviation_and_number_have_columns(workdir: Path) -> None:
     for name, loss in (("gru-s0", 0.1), ("gru-s1", 0.3), ("lstm-s0", 1 / 3)):
         finished(name, **{"test/loss": loss})

@@ -1,6 +1,7 @@
 """What ``rnnexp ui`` says: of a store in a file before MLflow's server begins, of one elsewhere."""
 
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ from rnnexp.app.commands.ui import links
 from rnnexp.tracking import Comparison, RunHeader, experiments_in, sweeps_in
 from rnnexp.tracking.mlflow_store import MlflowStore
 from rnnexp.tracking.records import start_record
+from rnnexp.tracking.views import SweepView
 
 
 @pytest.fixture
@@ -65,8 +67,22 @@ def test_the_links_lead_to_the_runs() -> None:
     many = {str(number): (str(number), True) for number in range(50)}
     assert len(links("http://h:1", many)) == 8
     of_sweep = f"  the runs of lstms, the best first: {page}&viewStateShareKey=af7"
-    sweep = ("lstms", "1", "af7", "the best first")
+    sweep = SweepView("lstms", "1", "af7", "the best first", "ada", 0)
     assert links("http://h:1", {"mine": ("1", True)}, [sweep])[1:] == [of_sweep]
+
+
+def test_sweeps_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "localtime", time.gmtime)
+    sweeps = [
+        SweepView(name, "1", f"id{number}", "the best first", user, 60_000 * number)
+        for number, (name, user) in enumerate([("lrs", "ada"), ("lrs", ""), ("one", "ada")])
+    ]
+    found = [line.partition(", the best")[0] for line in links("h", {"a": ("1", True)}, sweeps)[1:]]
+    assert found == [
+        "  the runs of lrs (ada, 1970-01-01 00:00)",
+        "  the runs of lrs (1970-01-01 00:01)",
+        "  the runs of one",
+    ]
 
 
 @pytest.mark.usefixtures("impatient")

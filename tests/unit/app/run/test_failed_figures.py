@@ -106,7 +106,20 @@ def test_its_description_counts_its_cliffs(exploded: Outcome) -> None:
 )
 def test_what_is_not_known_is_not_said(metrics: dict[str, float], said: str) -> None:
     text = describe_outcome(Outcome("a", "b", "FAILED", {"seed": "0"}, metrics, error="it broke"))
-    assert text == "\n\n".join(filter(None, ["**FAILED**  it broke", "`seed=0`", said]))
+    assert text == "\n\n".join(filter(None, ["**FAILED**  it broke", said, "`seed=0`"]))
+
+
+def test_its_description_ends_with_the_settings_and_what_was_varied() -> None:
+    config = {"cell.name": "elman", "optimizer.lr": "0.5", "seed": "0"}
+    asked = ["cell=elman", "optimizer.lr=0.5", "cell.nonlinearity=relu", "sweep.name=wild"]
+    metrics = {"test/loss": 0.25, "cliffs/count": 0.0}
+    text = describe_outcome(Outcome("a", "b", "FINISHED", config, metrics), asked)
+    assert text.split("\n\n") == [
+        "**FINISHED**",
+        "Gradient cliffs: 0.",
+        "test/loss 0.25",
+        "`cell.name=elman optimizer.lr=0.5 seed=0 cell.nonlinearity=relu`",
+    ]
 
 
 def test_a_run_without_a_step_has_no_largest_norm() -> None:

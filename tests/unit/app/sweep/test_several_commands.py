@@ -25,7 +25,8 @@ LOSSES = {0: 3.0, 1: 4.0, 2: 2.0, 3: 1.0}
 def end(item: Item, failed: Sequence[int]) -> None:
     seed = int(item.job.plan.values["seed"])
     item.folder.mkdir(exist_ok=True)
-    outcome = Outcome(item.name, str(item.folder), metrics={"val/loss_best": LOSSES[seed]})
+    metrics = {"val/loss_best": LOSSES[seed], "cliffs/count": float(seed)}
+    outcome = Outcome(item.name, str(item.folder), metrics=metrics)
     if seed not in failed:
         outcome.status = "FINISHED"
         (item.folder / COMPLETE).touch()
@@ -158,7 +159,8 @@ def test_its_record_describes_it(workdir: Path) -> None:
     best = "adding-lstm-clip_norm-s2, val/loss_best 2"
     note = read_all(command("0,1,2", failed=[1]).folder / "journal.jsonl")
     (tags,) = [v for r in note if "mlflow.note.content" in (v := r.get("values", {}))]
-    assert tags["mlflow.note.content"] == f"**2 of 3** runs finished\n\nBest: {best}"
+    lines = ["**2 of 3** runs finished", "Cliffs: 3 in 2 of 3 runs.", f"Best: {best}"]
+    assert tags["mlflow.note.content"].split("\n\n") == lines
     assert tags["rnnexp.sweep.finished"] == "2 of 3", "one record of both"
 
 

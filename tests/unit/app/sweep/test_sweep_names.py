@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from rnnexp.app.config.compose import check_jobs, prepare
+from rnnexp.app.jobs.folder import SWEEPS
+from rnnexp.app.sweep.definition import default_name
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.tracking import Tracking
 
@@ -52,3 +54,14 @@ def test_a_choice_is_named_by_the_key_it_shows_in(workdir: Path, word: str) -> N
     prepare(words)
     jobs = check_jobs(words, multirun=True, config_dir=None)
     assert Sweep(jobs, words, Tracking("sqlite:///x.db", None), {}).varied == CHOICES[word]
+
+
+def test_a_sweep_without_a_name_has_that_of_its_experiment(workdir: Path) -> None:
+    words = ["experiment=cliff_surface", "seed=0,1"]
+    name, digits = default_name(words), default_name(words)[-8:]
+    assert name == f"cliff_surface-{digits}"
+    assert default_name([words[0], "seed=0,1,2"]) == name
+    assert default_name(["seed=0,1"]).startswith("sweep-")
+    assert default_name(["experiment=vanishing,zoo"]).startswith("sweep-")
+    (SWEEPS / f"sweep-{digits}").mkdir(parents=True)
+    assert default_name(words) == f"sweep-{digits}", "one that was begun under the plain name"
