@@ -8,6 +8,8 @@ from rnnexp.cells import PointwiseCell, register_cell
 from rnnexp.errors import ConfigError
 from rnnexp.types import State
 
+_LARGEST_LEARNED = 0.99
+
 
 @register_cell("leaky")
 class Leaky(PointwiseCell):
@@ -18,6 +20,7 @@ class Leaky(PointwiseCell):
 
     Args:
         leak: share a of the new value at the start, in (0, 1]; 1/a is the time constant in steps.
+            Where the leaks are learned, 0.99 stands for more: one of 1 has no gradient.
         slowest_leak: a of the slowest unit; the units are then spread from it to ``leak`` on a
             log scale. null gives every unit the same.
         trainable: whether the leaks are learned.
@@ -46,8 +49,9 @@ class Leaky(PointwiseCell):
                 f"got leak={leak}, slowest_leak={slowest_leak}."
             )
         leak_H = torch.logspace(math.log10(slowest), math.log10(leak), self.hidden_size)
-        logit_H = torch.logit(leak_H, eps=1e-6)
-        self.leak_logit = nn.Parameter(logit_H, requires_grad=trainable)
+        logit_H = torch.logit(leak_H.clamp(max=_LARGEST_LEARNED if trainable else 1.0))
+        # Where it is not learned, a share of 1 is to be 1: sigmoid(40) is, in double precision too.
+        self.leak_logit = nn.Parameter(logit_H.clamp(max=40.0), requires_grad=trainable)
 
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Mix the old value and the new one by the leak."""

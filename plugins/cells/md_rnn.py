@@ -50,6 +50,11 @@ class MDRNN(Cell):
         self.weight_hh.detach().mul_(scale)
         self.bias_ih = filled(hidden_size, 0.0)
 
+    @property
+    def skips(self) -> tuple[int, ...]:
+        """The upper neighbour."""
+        return (self.columns,)
+
     def initial_state(self, batch_shape: Sequence[int]) -> State:
         """Start in the upper left corner."""
         rows = self.zeros(batch_shape, self.columns, self.hidden_size)

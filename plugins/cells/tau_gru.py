@@ -33,6 +33,11 @@ class TauGRU(PointwiseCell):
         require(delay >= 1, "delay", "at least 1", delay)
         self.num_states = 1 + delay
 
+    @property
+    def skips(self) -> tuple[int, ...]:
+        """The delayed state."""
+        return (self.num_states,)
+
     def update(self, wx_BGH: Tensor, rh_BGH: Tensor, state: State) -> State:
         """Use the oldest product with R, and queue the newest."""
         h, *products = state

@@ -91,6 +91,12 @@ class Cell(nn.Module, ABC):
         as clocks are."""
         return tuple(i for i in range(count) if i not in self.clock_states)
 
+    @property
+    def skips(self) -> tuple[int, ...]:
+        """How many steps back h reaches h_t beside h_{t-1}, as a queue in the state may hold it:
+        what ``rnnexp unfold`` draws as arcs."""
+        return ()
+
     def zeros(self, batch_shape: Sequence[int], *shape: int) -> Tensor:
         """Make a zero tensor like the weights, shape (*batch_shape, *shape); H if none is given."""
         like = next(self.parameters())

@@ -120,7 +120,8 @@ def _place(event: CliffEvent) -> str:
 def _through_time(event: CliffEvent) -> str:
     source, peak = event.source, peak_of(event.grad_norm_T)
     of = f" of {event.cell}" if event.cell else ""
-    if math.isnan(source) and 0 < peak < math.inf:  # an event of before it was on record
+    # Where a gradient goes round by what is fed back; or an event of before it was on record.
+    if math.isnan(source) and 0 < peak < math.inf:
         return f"||dL/dh_t||{of} is largest at t={event.time_step}."
     if not 0 < source < math.inf:
         return ""

@@ -29,7 +29,7 @@ def last_alone(
         dL_n/d(outputs), then dL_n/d(last state), None for zeros; None alone where it is not asked
         for, or where the loss has no gradient here nor at later steps.
     """
-    if trace is None or not trace.follows_last:
+    if trace is None or not trace.follows_alone:
         return None
     later = trace.from_later
     if later is not None:  # n is of a later part, which may have had fewer rows
@@ -99,6 +99,41 @@ class Way:
         pairs = zip(first, self._first, strict=True)
         arrived = tuple(torch.zeros_like(s) if grad is None else grad for grad, s in pairs)
         self._trace.note_arriving(norm_T, arrived)
+
+    def go_around(self, end: GradientEdge, entered_BO: Tensor, n: int, steps: int) -> None:
+        """Take the gradient of the network's output back to all states, by all that leads there.
+
+            dL_n/dh_t = what comes back through the output of step t  +  by the state it leaves
+
+        Nothing is noted of a cell whose output is not the first tensor of its state.
+
+        Args:
+            end: the network's output at step n.
+            entered_BO: dL/dy_n.
+            n: the last step that has a gradient.
+            steps: T.
+        """
+        ((alone_TBH,),) = _gradients((end,), [entered_BO], [self._outputs[n]])
+        if alone_TBH is None or self._of_state:
+            return
+        moving = [i for i in self._moving if self._first[i].numel()]
+        if moving and self._first[moving[0]].shape != alone_TBH.shape[1:]:
+            return
+        pairs = zip(self._outputs[:n], self._given[:n], strict=True)
+        places = [(*out, *(given[i] for i in moving)) for out, given in pairs]
+        norm_T = torch.zeros(steps, dtype=alone_TBH.real.dtype, device=alone_TBH.device)
+        norm_T[n] = norms_of([alone_TBH])[0]
+        for t, found in enumerate(_gradients(self._outputs[n], [alone_TBH], places)):
+            norm_T[t] = _norm_of(*found)
+        self._trace.note_arriving(norm_T, ())
+
+
+def _norm_of(by_output: Tensor | None, *by_state: Tensor | None) -> Tensor:
+    flat = [None if grad is None else grad.reshape(1, -1) for grad in (by_output, *by_state)]
+    to_h = [grad for grad in flat[:2] if grad is not None]
+    of_h = [torch.stack(to_h).sum(0)] if to_h else []
+    known = [*of_h, *(grad for grad in flat[2:] if grad is not None)]
+    return norms_of(known)[0] if known else torch.zeros(())
 
 
 def _apart(tensor: Tensor) -> Tensor:

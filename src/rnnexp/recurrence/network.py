@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rnnexp.cells import Cell
 from rnnexp.errors import ConfigError, check_choice
+from rnnexp.recurrence.around import Around
 from rnnexp.recurrence.feed import Feed, check_targets
 from rnnexp.recurrence.head import Head, make_head
 from rnnexp.recurrence.lengths import blank, checked_lengths, last_step, reverse_time
@@ -34,10 +35,12 @@ class _Along:
     lengths_B: Tensor | None = None
     traces: Sequence[Trace] | None = None
     steps_before: int = 0
+    around: Around | None = None
 
-    def at(self, t: int, steps: int) -> "_Along":
+    def at(self, t: int, steps: int, around: Around) -> "_Along":
         """Make what goes along with step t alone, of T."""
-        return _Along(None, self.traces and [trace.part(t, steps) for trace in self.traces], t)
+        parts = self.traces and [trace.part(t, steps) for trace in self.traces]
+        return _Along(None, parts, t, around)
 
 
 class RecurrentNetwork(nn.Module):
@@ -208,8 +211,8 @@ class RecurrentNetwork(nn.Module):
             check_finite=self.check_finite,
             steps_before=along.steps_before,
         )
-        last.append(unrolled.state)
-        outputs_TBH = unrolled.outputs_TBH
+        outputs_TBH, after = unrolled.outputs_TBH, unrolled.state
+        last.append(along.around.through(i, outputs_TBH, after) if along.around else after)
         return reverse_time(outputs_TBH, lengths_B) if backwards else outputs_TBH
 
     def _read_out(self, hidden: list[Tensor], lengths_B: Tensor | None) -> Tensor:
@@ -241,11 +244,12 @@ class RecurrentNetwork(nn.Module):
     ) -> tuple[Tensor, NetworkState]:
         outputs: list[Tensor] = []
         lengths_B = along.lengths_B
+        around = Around(self.layers, state.layers, along.traces)
         # Rows that have ended run along, and 0 times NaN would be NaN in the gradient.
         for t, x_BI in enumerate(blank(inputs_TBI, lengths_B).unbind(0)):
             fed_BO = required(state.fed_back_BO)
             x_TBI = torch.cat([x_BI, fed_BO], -1).unsqueeze(0)
-            output_TBO, new = self._run_layers(x_TBI, state, along.at(t, len(inputs_TBI)))
+            output_TBO, new = self._run_layers(x_TBI, state, along.at(t, len(inputs_TBI), around))
             output_BO = output_TBO[-1] if self.readout_at == "every_step" else output_TBO
             outputs.append(output_BO)
             # What a task encodes is of torch's default type, be the weights of another.
@@ -253,6 +257,7 @@ class RecurrentNetwork(nn.Module):
             new = NetworkState(new.layers, feed.mixed(own_BO, targets_TBO, t))
             state = advanced(state, new, t, lengths_B)
         stacked_TBO = torch.stack(outputs)
+        around.follow(outputs, stacked_TBO, required(state.fed_back_BO))
         if self.readout_at == "last":
             return last_step(stacked_TBO, lengths_B), state
         return blank(stacked_TBO, lengths_B), state

@@ -27,7 +27,8 @@ class Trace:
 
     dL/dh_t is the whole gradient: what step t's output adds and what comes back from t+1. L_n is
     the loss through the output of step n alone, the last that has a gradient: how that gets back to
-    the steps before takes a backward pass more through the recurrence.
+    the steps before takes a backward pass more through the recurrence. Where a gradient comes back
+    through outputs that are fed back, too, what enters at t is not known apart from it.
 
     Args:
         grad_norm_T: shape (T,), in units of the loss; None until `Tensor.backward` has run.
@@ -44,6 +45,9 @@ class Trace:
     follows_last: bool = False
     arrived: State | None = field(default=None, init=False, repr=False)
     """Of a sequence in parts: dL_n/ds of the state before the part that was last gone through."""
+    fed_back: bool = field(default=False, init=False, repr=False)
+    """Likewise: whether a gradient also goes from part to part through outputs that are fed back,
+    so that none can note alone what enters it, nor what arrives."""
 
     def note_inputs(self, inputs_TBI: Tensor, state: State) -> None:
         """Take what enters the steps, and s_0; nothing is kept of it here."""
@@ -75,6 +79,11 @@ class Trace:
         """Note ||dL_n/ds_t|| of all steps, and dL_n/ds of the state before them."""
         del first
         self.note_norms(norm_T, "arriving_norm_T")
+
+    @property
+    def follows_alone(self) -> bool:
+        """Whether what arrives is asked for, and all of it comes through the state."""
+        return self.follows_last and not self.fed_back
 
     @property
     def from_later(self) -> State | None:
@@ -217,6 +226,11 @@ class _Part(Trace):
         self._whole.note_inputs(inputs_TBI, state)
 
     @property
+    def follows_alone(self) -> bool:
+        """As of the whole, which learns it once all parts have run."""
+        return self._whole.follows_alone
+
+    @property
     def from_later(self) -> State | None:
         """What the part after this one has left."""
         return self._whole.arrived
@@ -228,6 +242,8 @@ class _Part(Trace):
 
     def note_norms(self, norm_T: Tensor, series: Series = "grad_norm_T") -> None:
         """Note norms of this part in the whole."""
+        if series == "entering_norm_T" and self._whole.fed_back:
+            return
         self.room(len(norm_T), norm_T, series).copy_(norm_T)
 
     def room(self, steps: int, like: Tensor, series: Series = "grad_norm_T") -> Tensor:

@@ -1,7 +1,5 @@
 """The graph of a recurrent network, unfolded over a few steps of time."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,53 +9,24 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.path import Path as Line
 
+from rnnexp.report.unfolded_graph import (
+    BLUE,
+    GREY,
+    Arrow,
+    Place,
+    Unfolded,
+    arrows_over_time,
+    captions,
+    dots,
+)
 from rnnexp.report.words import literal
 
-Place = tuple[float, float]
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
-_FACE = {"x": "#E8E8E8", "h": "#CFE4F3", "y": "#FBE3C8", "L": "#D6EFD8"}
+_FACE = {"x": "#E8E8E8", "h": "#CFE4F3", "y": "#FBE3C8", "L": "#D6EFD8", "target": "#EAD7E8"}
 _RADIUS = 0.32
-_APART = 0.11
-"""How far the arrows of two directions of time lie from the middle between them."""
-
-
-@dataclass(frozen=True)
-class Unfolded:
-    """What is drawn.
-
-    Args:
-        title: what network it is.
-        sizes: input features I, hidden units H, output features O.
-        length: time steps T of the task; the first few and the last are drawn.
-        layers: how many cells are stacked.
-        every_step: whether there is an output at each step, or at the last one only, made of the
-            last state of each direction of time.
-        hidden_path: whether h_{t-1} reaches h_t.
-        feedback: whether y_{t-1} reaches h_t.
-        window: steps per window of truncated BPTT, if it is truncated.
-        bidirectional: whether each layer also runs from the end; a node then stands for both.
-    """
-
-    title: str
-    sizes: tuple[int, int, int]
-    length: int
-    layers: int = 1
-    every_step: bool = True
-    hidden_path: bool = True
-    feedback: bool = False
-    window: int | None = None
-    bidirectional: bool = False
-
-    @property
-    def shown(self) -> list[int]:
-        """The steps that are drawn, from 1 to T."""
-        head = list(range(1, min(self.length, 4) + 1))
-        return head if self.length <= 4 else [1, 2, 3, self.length]
-
-    def cut_after(self, t: int) -> bool:
-        """Whether back-propagation stops between step t and the next."""
-        return self.window is not None and t % self.window == 0 and t < self.length
+_LINE = 0.24
+"""From one line of the captions to the next."""
 
 
 def draw_unfolded(graph: Unfolded, file: Path) -> None:
@@ -67,18 +36,24 @@ def draw_unfolded(graph: Unfolded, file: Path) -> None:
         graph: the network.
         file: where the PNG goes.
     """
-    columns, height = len(graph.shown), graph.layers + 3.2
+    arrows = arrows_over_time(graph)
+    lines = captions(graph, arrows)
+    low = 0 if graph.sizes[0] else 1  # of the lowest nodes
+    bottom = low - 0.75 - _LINE * max(len(lines) - 1, 0)
+    columns, top = len(graph.shown), graph.layers + (3.8 if graph.shows_targets else 2.8)
     figure, axes = plt.subplots(
-        figsize=(1.15 * (columns + 1.7), 1.15 * height), layout="constrained"
+        figsize=(1.15 * (columns + 1.7), 1.15 * (top - bottom - 0.35)), layout="constrained"
     )
     for column, t in enumerate(graph.shown):
         _draw_step(axes, graph, column, t)
-        if column:
-            _draw_past(axes, graph, column, t)
-    for begin, end in _far_end(graph):
-        _arrow(axes, begin, end, GREEN, bend=-0.25)
-    _explain(axes, graph)
-    axes.set(xlim=(-1.9, columns - 0.3), ylim=(-0.75, height - 0.4), aspect="equal")
+    for arrow in arrows:
+        _draw(axes, arrow)
+    for place in dots(graph):
+        axes.text(*place, "...", ha="center", fontsize=12)
+    for i, (text, colour) in enumerate(lines):
+        axes.text(-0.6, low - 0.62 - _LINE * i, text, fontsize=8, color=colour)
+    _name_rows(axes, graph)
+    axes.set(xlim=(-1.9, columns - 0.3), ylim=(bottom, top), aspect="equal")
     axes.axis("off")
     axes.set_title(literal(graph.title), fontsize=11, loc="left")
     figure.savefig(file, dpi=130)
@@ -94,65 +69,26 @@ def _draw_step(axes: Axes, graph: Unfolded, column: int, t: int) -> None:
         upper = f"^{{({layer})}}" if graph.layers > 1 else ""
         _node(axes, (column, layer), f"h$_{{{name}}}{upper}$", "h")
         if layer > 1 or shows_input:
-            _arrow(axes, (column, layer - 1), (column, layer), BLUE)
+            _draw(axes, Arrow((column, layer - 1), (column, layer), BLUE))
+    top = graph.layers + 1
     if graph.every_step or t == graph.length:
-        top = graph.layers + 1
         _node(axes, (column, top), f"y$_{{{name}}}$", "y")
         _node(axes, (column, top + 1), f"L$_{{{name}}}$", "L")
-        _arrow(axes, (column, top - 1), (column, top), BLUE)
-        _arrow(axes, (column, top), (column, top + 1), GREY)
+        _draw(axes, Arrow((column, top - 1), (column, top), BLUE))
+        _draw(axes, Arrow((column, top), (column, top + 1), GREY))
+    if graph.shows_targets:
+        _node(axes, (column, top + 2), f"y$^*_{{{name}}}$", "target")
+        _draw(axes, Arrow((column, top + 2), (column, top + 1), GREY))
 
 
-def _draw_past(axes: Axes, graph: Unfolded, column: int, t: int) -> None:
-    skipped = t != graph.shown[column - 1] + 1
-    cut = any(graph.cut_after(s) for s in range(graph.shown[column - 1], t))
-    colour, style = (ORANGE, ":") if cut else (BLUE, "--" if skipped else "-")
-    for begin, end in _past(graph, column):
-        _arrow(axes, begin, end, colour, style)
-    for begin, end in _future(graph, column):
-        _arrow(axes, begin, end, GREEN, style)
-    if skipped:
-        for layer in range(1, graph.layers + 1):
-            above = 0.14 + (_APART if graph.bidirectional else 0)
-            axes.text(column - 0.5, layer + above, "...", ha="center", fontsize=12)
-
-
-def _past(graph: Unfolded, column: int) -> Iterator[tuple[Place, Place]]:
-    if graph.hidden_path:
-        above = _APART if graph.bidirectional else 0
-        for layer in range(1, graph.layers + 1):
-            yield (column - 1, layer + above), (column, layer + above)
-    if graph.feedback:
-        yield (column - 1, graph.layers + 1), (column, 1)
-
-
-def _future(graph: Unfolded, column: int) -> Iterator[tuple[Place, Place]]:
-    if graph.bidirectional and graph.hidden_path:
-        for layer in range(1, graph.layers + 1):
-            yield (column, layer - _APART), (column - 1, layer - _APART)
-
-
-def _far_end(graph: Unfolded) -> Iterator[tuple[Place, Place]]:
-    # The direction that reads from the end has seen the whole sequence at step 1.
-    last = len(graph.shown) - 1
-    if graph.bidirectional and not graph.every_step and last > 0:
-        yield (0, graph.layers), (last, graph.layers + 1)
-
-
-def _explain(axes: Axes, graph: Unfolded) -> None:
+def _name_rows(axes: Axes, graph: Unfolded) -> None:
     inputs, hidden, outputs = graph.sizes
     rows = {0.0: f"input, {inputs}" if inputs else "", graph.layers + 1.0: f"output, {outputs}"}
     width = f"2 x {hidden}" if graph.bidirectional else f"{hidden}"
     rows |= {float(layer): f"hidden, {width}" for layer in range(1, graph.layers + 1)}
-    rows[graph.layers + 2.0] = "loss"
+    rows |= {graph.layers + 2.0: "loss", graph.layers + 3.0: "target" * graph.shows_targets}
     for y, text in rows.items():
         axes.text(-0.6, y, text, ha="right", va="center", fontsize=9, color=GREY)
-    if graph.window is not None:
-        text = f"dotted: state carried on, gradient cut (every {graph.window} steps)"
-        axes.text(-0.6, -0.62, text, fontsize=8, color=ORANGE)
-    if graph.bidirectional:  # never with windows, which hide the steps to come
-        text = "green: each layer reads the sequence from its end, too"
-        axes.text(-0.6, -0.62, text, fontsize=8, color=GREEN)
 
 
 def _node(axes: Axes, place: Place, label: str, kind: str) -> None:
@@ -161,21 +97,28 @@ def _node(axes: Axes, place: Place, label: str, kind: str) -> None:
     axes.text(*place, label, ha="center", va="center", fontsize=11, zorder=4)
 
 
-def _arrow(
-    axes: Axes, begin: Place, end: Place, colour: str, style: str = "-", bend: float = 0.0
-) -> None:
+def _draw(axes: Axes, arrow: Arrow) -> None:
     points = 72 * _RADIUS * 1.08
+    straight = None if arrow.between else (arrow.begin, arrow.end)
     patch = FancyArrowPatch(
-        begin,
-        end,
+        *(straight or (None, None)),
+        path=None if straight else _between(arrow),
+        connectionstyle=f"arc3,rad={arrow.bend}",
         arrowstyle="-|>",
-        connectionstyle=f"arc3,rad={bend}",
         mutation_scale=11,
         shrinkA=points,
         shrinkB=points,
-        color=colour,
-        linestyle=style,
+        color=arrow.colour,
+        linestyle=arrow.style,
         linewidth=1.5,
         zorder=2,
     )
     axes.add_patch(patch)
+
+
+def _between(arrow: Arrow) -> Line:
+    """Lead right, down between the columns of nodes, and right again."""
+    (left, top), (right, low) = arrow.begin, arrow.end
+    left, right = left + _RADIUS, right - _RADIUS
+    points = [(left, top), (right, top), (left, low), (right, low)]
+    return Line(points, [Line.MOVETO, Line.CURVE4, Line.CURVE4, Line.CURVE4])

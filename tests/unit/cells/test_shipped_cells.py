@@ -50,10 +50,18 @@ def test_leak_is_learned_if_asked(plugins: Registry, trainable: bool) -> None:
 
 
 def test_leak_of_one_is_the_simple_network(plugins: Registry) -> None:
-    leaky, elman = _make(plugins, "leaky", leak=1.0), _make(plugins, "elman")
+    leaky, elman = _make(plugins, "leaky", leak=1.0, trainable=False), _make(plugins, "elman")
     x = torch.randn(T, B, I, dtype=torch.float64)
-    pair = [unroll(cell, x).outputs_TBH for cell in (leaky, elman)]
-    torch.testing.assert_close(*pair, rtol=0, atol=1e-4)
+    torch.testing.assert_close(unroll(leaky, x).outputs_TBH, unroll(elman, x).outputs_TBH)
+    assert (torch.sigmoid(leaky.leak_logit) == 1).all()
+    assert leaky.leak_logit.isfinite().all()
+
+
+def test_a_leak_that_is_learned_can_leave_one(plugins: Registry) -> None:
+    leaky = _make(plugins, "leaky", leak=1.0)
+    torch.testing.assert_close(
+        torch.sigmoid(leaky.leak_logit), torch.full((H,), 0.99, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize(

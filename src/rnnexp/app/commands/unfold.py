@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import torch
+
 from rnnexp.app.commands.arguments import PICTURES, parser_of, picture
 from rnnexp.app.config.build import Plan, build_cell
 from rnnexp.app.config.compose import check_jobs, prepare
-from rnnexp.report.unfolded import Unfolded, draw_unfolded
+from rnnexp.cells import LinearCell
+from rnnexp.report.unfolded import draw_unfolded
+from rnnexp.report.unfolded_graph import Unfolded
+from rnnexp.tasks import Task
 
 
 def main(command: str, arguments: list[str]) -> int:
@@ -31,14 +36,23 @@ def graph_of(plan: Plan) -> Unfolded:
     """Say what the unfolded graph of a plan looks like."""
     values, task = plan.values, plan.task
     cell = build_cell(values, task.input_size)
+    state = cell.initial_state((1,))
     return Unfolded(
         title=f"task={values['task']['name']}  cell={values['cell']['name']}  T={task.length}",
         sizes=(task.input_size, cell.hidden_size, task.output_size),
         length=task.length,
         layers=values["model"]["layers"],
         every_step=plan.pattern == "every_step",
-        hidden_path=cell.recurs_through == "state",
-        feedback=plan.feedback,
+        hidden_path=any(state[i].numel() for i in cell.moving_states(len(state))),
+        skips=cell.skips,
+        reach=cell.reach if isinstance(cell, LinearCell) else 1,
+        fed=values["unroll"]["feed"] if plan.feedback else None,
+        fed_gradient=_passes_gradient(task),
         window=values["unroll"]["window"],
         bidirectional=values["model"]["bidirectional"],
     )
+
+
+def _passes_gradient(task: Task) -> bool:
+    output_BO = torch.zeros(1, task.output_size, requires_grad=True)
+    return task.encode_output(output_BO).requires_grad
