@@ -16,7 +16,7 @@ MORE = {"search": ["hydra.sweeper.trials=2"], "zoo": ["cell=elman,min_gru"]}
 SIZED = ("cliff_surface",)
 """Studies of one unit, which are what they are by their size."""
 LIKE_OTHERS = {"demo", "search", "cliff_surface", "copy_memory", "teacher_forcing"}
-LIKE_OTHERS |= {"counting", "selective_copy"}
+LIKE_OTHERS |= {"counting", "selective_copy", "temporal_order"}
 """Sweeps of which other tests, and `make demo`, run all but the values."""
 
 

@@ -172,7 +172,7 @@ def _threads() -> Iterator[None]:
 
 
 quickly = settings(
-    max_examples=4,
+    max_examples=2,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
