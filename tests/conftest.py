@@ -96,7 +96,7 @@ def _forks() -> Iterator[Forks | None]:
     if sys.platform != "linux":  # elsewhere a process that has imported torch is not copied
         yield None
         return
-    with Forks(_environment({})) as forks:
+    with Forks(_environment({ENVIRONMENT: ""})) as forks:
         yield forks
 
 

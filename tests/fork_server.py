@@ -130,6 +130,7 @@ def main() -> None:
     for library in LIBRARIES:
         load(library)
     load("rnnexp.tracking.mlflow_client").load_file_stores()
+    load("rnnexp.app.config.compose").prepare([])  # the shipped plugins, and their schemas
     serve(socket.socket(fileno=int(sys.argv[1])))
 
 

@@ -1,8 +1,9 @@
-"""Commands in copies of one process that has imported the large libraries already.
+"""Commands in copies of one process that has imported the large libraries and plugins already.
 
-An import of torch and Lightning takes longer than most of what the tests ask a command to do. Each
-command still is a process of its own, with its own words, folder, environment and streams, and
-begins where the interpreter would: at the main module.
+An import of torch and Lightning takes longer than most of what the tests ask a command to do, and
+the schemas of all plugins as long as to refuse a word. Each command still is a process of its own,
+with its own words, folder, environment and streams, and begins where the interpreter would: at the
+main module.
 """
 
 import json

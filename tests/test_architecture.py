@@ -12,6 +12,8 @@ from rnnexp.__main__ import COMMANDS
 
 SOURCE = Path(__file__).resolve().parent.parent / "src"
 FILES = sorted((SOURCE / "rnnexp").rglob("*.py"))
+HYDRA_PLUGINS = sorted((SOURCE / "hydra_plugins").rglob("*.py"))
+ALL_FILES = [*FILES, *HYDRA_PLUGINS]
 
 WORDS = {"errors", "types", "registry", "paths", "options", "discovery", "loading"}
 WORDS |= {"declared", "guard", "files"}
@@ -41,25 +43,20 @@ LIGHTNING_IN = ("training/", "monitors/", "app/", "tasks/datamodule.py", "tracki
 HOMES = {
     "hydra": ("app/",),
     "omegaconf": ("app/",),
+    "hydra_plugins": ("app/",),
     "mlflow": ("tracking/mlflow_client.py", "tracking/mlflow_store.py"),
     "pytorch_lightning": LIGHTNING_IN,
     "lightning": LIGHTNING_IN,
     "matplotlib": ("report/",),
 }
 TORCHLESS = [
-    *("errors", "paths", "registry", "options", "discovery", "loading", "app.commands.train"),
-    *("declared", "guard", "app.commands.sweep"),
+    *("errors", "paths", "registry", "options", "discovery", "loading", "declared", "guard"),
+    *(f"app.commands.{name}" for name in ("train", "sweep", "compare", "sync", "ui")),
     *("tracking", "tracking.mlflow_client", "tracking.mlflow_store", "tracking.sink"),
-    *(
-        "report.table",
-        "report.columns",
-        "report.seeds",
-        "report.load",
-        "report.curves",
-        "report.unfolded",
-        "report.series",
-    ),
-    *("report.norms", "report.flow_map", "report.cliff_surface", "report.cliff_picture"),
+    *("report.table", "report.columns", "report.seeds", "report.load", "report.repeats"),
+    *("report.sheet", "report.zoo_sheet", "report.run_pictures", "report.words", "report.series"),
+    *("report.curves", "report.unfolded", "report.norms", "report.flow_map", "report.forecast"),
+    *("report.slice", "report.cliff_surface", "report.cliff_picture"),
     *("monitors.cliffs", "monitors.flow", "monitors.events"),
 ]
 
@@ -114,6 +111,13 @@ def test_imports_point_downwards(path: Path) -> None:
     assert violations(path.read_text(encoding="utf-8"), file) == []
 
 
+@pytest.mark.parametrize("path", HYDRA_PLUGINS, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_plugins_of_hydra_import_no_rnnexp(path: Path) -> None:
+    package = ".".join(path.relative_to(SOURCE).parts[:-1])
+    names = imported(path.read_text(encoding="utf-8"), package)
+    assert [name for name in names if name.partition(".")[0] == "rnnexp"] == []
+
+
 @pytest.mark.parametrize(
     ("text", "file", "caught"),
     [
@@ -132,6 +136,7 @@ def test_imports_point_downwards(path: Path) -> None:
         ("from mlflow.tracking import MlflowClient", "app/commands/ui.py", "mlflow.tracking"),
         ("import pytorch_lightning as pl", "tasks/stream.py", "pytorch_lightning"),
         ("from lightning import pytorch", "recurrence/x.py", "lightning"),
+        ("import hydra_plugins.x", "training/module.py", "hydra_plugins.x"),
         ("from rnnexp.app.run.run import run", "app/config/x.py", "rnnexp.app.run.run"),
         ("from rnnexp.app.config.build import Plan", "app/jobs/x.py", "rnnexp.app.config.build"),
         ("from rnnexp.app.jobs import lease", "app/config/x.py", "rnnexp.app.jobs"),
@@ -178,15 +183,22 @@ def test_every_command_has_its_module_among_the_commands() -> None:
     assert set(COMMANDS.values()) == modules - {f"rnnexp.app.commands.{name}" for name in helpers}
 
 
-@pytest.mark.parametrize("module", TORCHLESS)
-def test_module_imports_no_torch(module: str, python, tmp_path: Path) -> None:
-    code = f"import rnnexp.{module}, sys; assert 'torch' not in sys.modules"
-    assert python("-c", code, cwd=tmp_path).err == ""
+def without_torch(modules: list[str]) -> str:
+    """Write a program that imports modules one after the other and ends at one that has torch."""
+    return (
+        f"import importlib, sys\nfor name in {modules}:\n"
+        "    importlib.import_module('rnnexp.' + name)\n"
+        "    assert 'torch' not in sys.modules, name\n"
+    )
+
+
+def test_modules_import_no_torch(python, tmp_path: Path) -> None:
+    assert python("-c", without_torch(TORCHLESS), cwd=tmp_path).err == ""
 
 
 def test_the_torch_check_can_fail(python, tmp_path: Path) -> None:
-    code = "import rnnexp.cells, sys; assert 'torch' not in sys.modules"
-    assert "AssertionError" in python("-c", code, cwd=tmp_path).err
+    done = python("-c", without_torch(["errors", "cells", "tasks"]), cwd=tmp_path)
+    assert done.err.endswith("AssertionError: cells\n")
 
 
 def test_tracking_of_a_run_imports_no_mlflow(python, tmp_path: Path) -> None:
@@ -213,13 +225,13 @@ def test_help_imports_nothing_heavy(python, tmp_path: Path) -> None:
     assert python("-c", code, cwd=tmp_path).out.endswith("[]\n")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+@pytest.mark.parametrize("path", ALL_FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_file_is_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) < 300
 
 
 def _functions() -> list[ast.FunctionDef]:
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in ALL_FILES]
     return [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
 
 
@@ -246,7 +258,7 @@ def _undocumented(tree: ast.Module) -> Iterator[str]:
                 yield node.name
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+@pytest.mark.parametrize("path", ALL_FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_public_names_have_docstrings(path: Path) -> None:
     assert list(_undocumented(ast.parse(path.read_text(encoding="utf-8")))) == []
 

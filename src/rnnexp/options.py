@@ -225,10 +225,11 @@ def _type_of(init: Any, name: str) -> Any:
 
 def _doc_of(klass: type, name: str) -> str:
     # A class that only repeats its parent's option need not repeat the text.
-    entry = re.compile(rf"^\s+{name}: (.+?)(?=^\s+\w+: |^\s*$|\Z)", re.M | re.S)
-    found = (entry.search(k.__dict__.get("__doc__") or "") for k in klass.__mro__)
-    match = next(filter(None, found), None)
-    return " ".join(match.group(1).split()) if match else ""
+    for doc in (k.__dict__.get("__doc__") or "" for k in klass.__mro__):
+        for found, text in re.findall(r"(?ms)^\s+(\w+): (.+?)(?=^\s+\w+: |^\s*$|\Z)", doc):
+            if found == name:
+                return " ".join(text.split())
+    return ""
 
 
 def _schema_type(annotation: Any) -> Any:

@@ -132,7 +132,17 @@ DOUBLE = ("trainer.precision=64-true", "cell=lstm", "trainer.max_steps=9", "trai
 CASES = {**{str(n): draw_case(n) for n in range(14)}, "double": Case(DOUBLE, 6, "kill")}
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+LIKE_OTHERS = {"7", "9", "10", "12", "13"}
+"""Cases that differ from a quick one in combinations only."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=n, marks=[pytest.mark.slow] if n in LIKE_OTHERS else [])
+        for n, case in CASES.items()
+    ],
+)
 def test_a_broken_run_goes_on_bit_for_bit(case: Case, tmp_path: Path) -> None:
     assert prepare([]) == []
     goes_on_bit_for_bit(case, tmp_path)

@@ -16,7 +16,7 @@ MORE = {"search": ["hydra.sweeper.trials=2"], "zoo": ["cell=elman,min_gru"]}
 SIZED = ("cliff_surface",)
 """Studies of one unit, which are what they are by their size."""
 LIKE_OTHERS = {"demo", "search", "cliff_surface", "copy_memory", "teacher_forcing"}
-LIKE_OTHERS |= {"counting", "selective_copy"}
+LIKE_OTHERS |= {"counting", "selective_copy", "temporal_order"}
 """Sweeps of which other tests, and `make demo`, run all but the values."""
 
 
@@ -65,9 +65,3 @@ def test_cliff_surface_shows_what_clipping_is_for(rnnexp, workdir: Path, store_u
     assert max(float(row["b"]) for row in clipped) == -1.5
     assert max(float(row["error"]) for row in clipped[-30:]) < 0.03
     assert min(float(row["error"]) for row in clipped[-30:]) < 1e-3
-
-
-def test_identity_head_is_refused_where_it_does_not_fit(rnnexp) -> None:
-    done = rnnexp("train", "task=adding", "model.head=identity")
-    assert done.code == 2
-    assert "64 hidden units and the task asks for 1 outputs" in done.err

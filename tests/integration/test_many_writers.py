@@ -68,10 +68,11 @@ def check_all_is_there(uri: str, folder: Path, said: list[str], runs: int) -> No
             assert [m.step for m in history] == list(range(1, STEPS + 1)), "each point once"
 
 
-def test_sixteen_writers_on_a_fresh_sqlite_file(start_copy, workdir: Path) -> None:
+@pytest.mark.parametrize("runs", [64, pytest.param(200, marks=pytest.mark.slow)])
+def test_sixteen_writers_on_a_fresh_sqlite_file(start_copy, workdir: Path, runs: int) -> None:
     uri = f"sqlite:///{workdir}/mlflow.db"
-    said = write_at_once(start_copy, workdir, uri, writers=16, runs=200)
-    check_all_is_there(uri, workdir, said, runs=200)
+    said = write_at_once(start_copy, workdir, uri, 16, runs)
+    check_all_is_there(uri, workdir, said, runs)
 
 
 def _programs() -> Path | None:

@@ -119,20 +119,6 @@ def test_a_preset_is_swept_and_shown(rnnexp, folder: Path, workdir: Path, store_
     assert len(list(workdir.glob("outputs/sweeps/*/*/COMPLETE"))) == 2
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("+callbacks.spectral={}", "Unknown callback 'spectral'. Did you mean 'spectral_radius'?"),
-        ("+callbacks.spectral_radius.evry=2", "Unknown key 'callbacks.spectral_radius.evry'."),
-        ("+callbacks.spectral_radius.every=x", "callbacks.spectral_radius.every: expected int"),
-    ],
-)
-def test_what_a_callback_cannot_take_is_refused(rnnexp, words: str, said: str) -> None:
-    done = rnnexp("train", words)
-    assert done.code == 2
-    assert said in done.err
-
-
 def test_the_spectral_radius_of_a_known_matrix(plugins) -> None:
     module = sys.modules[plugins.get("callback", "spectral_radius").cls.__module__]
     elman = plugins.get("cell", "elman").cls(2, hidden_size=2)

@@ -71,7 +71,9 @@ def check_slice(along: Slice, event: CliffEvent) -> None:
     assert along.losses[middle] == pytest.approx(event.loss_before, rel=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+@pytest.mark.parametrize(
+    "precision", ["64-true", pytest.param("bf16-true", marks=pytest.mark.slow), "bf16-mixed"]
+)
 def test_a_step_is_made_again_in_the_precision_of_its_run(
     rnnexp, workdir: Path, store_uri: str, precision: str
 ) -> None:

@@ -44,6 +44,7 @@ def left(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out.splitlines()[-1].partition(" left")[0]
 
 
+@pytest.mark.slow
 def test_values_that_are_suggested_again_are_no_jobs(
     rnnexp, workdir: Path, store_uri: str, registry, capsys
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_search_that_never_began_leaves_no_study(rnnexp, workdir: Path, store_
     assert not list(workdir.rglob("sweep.json"))
 
 
+@pytest.mark.slow
 def test_a_killed_search_counts_as_its_status_does(
     rnnexp, start_copy, workdir: Path, store_uri: str, registry, capsys
 ) -> None:

@@ -167,9 +167,9 @@ def test_a_process_that_is_killed_fails_the_run(start_copy, workdir: Path, store
     wait_until_gone(workdir)
 
 
-def test_a_signal_ends_all_with_a_checkpoint(start_python, workdir: Path, store_uri: str) -> None:
+def test_a_signal_ends_all_with_a_checkpoint(start_copy, workdir: Path, store_uri: str) -> None:
     words = [*TRAIN, *LONG, *TWO, "trainer.max_steps=1000000"]
-    stop(start_python(*words, cwd=workdir), workdir, signal.SIGINT)
+    stop(start_copy(*words, cwd=workdir), workdir, signal.SIGINT)
 
 
 def stop(run: "subprocess.Popen[str]", workdir: Path, signum: signal.Signals) -> Path:

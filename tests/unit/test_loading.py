@@ -10,13 +10,21 @@ import pytest
 from rnnexp.loading import wait_asleep
 
 LOADED = """
-import sys
 from rnnexp.loading import load
-load({name!r})
+load("user_of_signal")
 """
-UNUSED = "assert 'scipy.signal' not in sys.modules\n"
+UNUSED = """
+import sys
+from rnnexp.discovery import load_plugins
+from rnnexp.loading import load
+for name in ("torchmetrics", "pytorch_lightning"):
+    load(name)
+    assert "scipy.signal" not in sys.modules, name
+assert load_plugins() == []
+assert "scipy.signal" not in sys.modules
+"""
 USED = """
-import scipy.signal
+import sys, scipy.signal
 assert scipy.signal is sys.modules["scipy.signal"]
 assert len(scipy.signal.windows.hann(5)) == 5
 from scipy.signal import welch
@@ -33,18 +41,13 @@ def run(program: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-@pytest.mark.parametrize("name", ["pytorch_lightning", "torchmetrics"])
-def test_scipy_signal_is_imported_by_who_uses_it(name: str, tmp_path: Path) -> None:
-    run(LOADED.format(name=name) + UNUSED + USED, tmp_path)
+def test_scipy_signal_is_imported_by_who_uses_it(tmp_path: Path) -> None:
+    run(UNUSED + USED, tmp_path)
 
 
 def test_what_uses_it_while_it_is_imported_gets_it(tmp_path: Path) -> None:
     (tmp_path / "user_of_signal.py").write_text(USER, encoding="utf-8")
-    run(LOADED.format(name="user_of_signal") + USED, tmp_path)
-
-
-def test_plugins_are_loaded_without_it(tmp_path: Path) -> None:
-    run(f"import sys, rnnexp.discovery as d\nd.load_plugins()\n{UNUSED}", tmp_path)
+    run(LOADED + USED, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,7 +17,9 @@ from rnnexp.recurrence.native.cuda.compiler import CudaError
 from rnnexp.recurrence.native.cuda.geometry import Limits
 
 _HERE = Path(__file__).with_name("gpu")
-_WORDS = ("-D__device__=", "-D__forceinline__=inline", "-include", "cmath")
+_WORDS = ("-D__device__=", "-D__forceinline__=inline")
+_FLAGS = ("-std=c++20", "-O1", "-w", "-fPIC", "-pthread", *_WORDS)
+_HEADERS = ("cmath", "barrier", "condition_variable", "mutex", "thread", "vector")
 COMPILER = shutil.which("g++")
 
 
@@ -99,6 +102,17 @@ def _built(source: str, folder: Path) -> ctypes.CDLL:
     name = sha256(source.encode()).hexdigest()[:16]
     text, library = folder / f"{name}.cpp", folder / f"{name}.so"
     text.write_text(source, encoding="utf-8")
-    flags = ("-std=c++20", "-O1", "-w", "-shared", "-fPIC", "-pthread", *_WORDS)
-    subprocess.run([COMPILER, *flags, str(text), "-o", str(library)], check=True)
+    words = (*_FLAGS, "-shared", "-include", f"{_headers().name}/all.h")
+    subprocess.run([COMPILER, *words, str(text), "-o", str(library)], check=True)
     return ctypes.CDLL(str(library))
+
+
+@cache
+def _headers() -> "TemporaryDirectory[str]":
+    """Make a header of all that is included, which the compiler need not read again each time."""
+    assert COMPILER is not None
+    folder = TemporaryDirectory(prefix="rnnexp_headers_")
+    text = Path(folder.name) / "all.h"
+    text.write_text("".join(f"#include <{name}>\n" for name in _HEADERS), encoding="utf-8")
+    subprocess.run([COMPILER, *_FLAGS, str(text), "-o", f"{text}.gch"], check=True)
+    return folder

@@ -104,7 +104,7 @@ def assert_equal(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize(("name", "options"), RUNS, ids=str)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_equals_the_loop(name: str, options: dict, dtype: torch.dtype, data: st.DataObject) -> None:
     steps, inputs, units = (data.draw(st.integers(1, high)) for high in (7, 5, 40))

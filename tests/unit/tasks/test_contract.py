@@ -27,11 +27,8 @@ def test_seeds_do_not_collide() -> None:
     assert len(seeds) == 20_000
 
 
-def test_seed_is_the_same_in_every_process(python, tmp_path) -> None:
-    code = "from rnnexp.tasks import batch_seed; print(batch_seed(7, 'train', 5))"
-    found = {python("-c", code, cwd=tmp_path, PYTHONHASHSEED=str(n)).out for n in (1, 2)}
-    assert found == {f"{batch_seed(7, 'train', 5)}\n"}
-    assert 0 <= batch_seed(7, "train", 5) < 2**56
+def test_seed_is_the_same_in_every_process_and_version() -> None:
+    assert batch_seed(7, "train", 5) == 52406588190144627 < 2**56
 
 
 def test_batch_moves_its_tensors() -> None:

@@ -3,11 +3,16 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hydra
 import torch
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -33,6 +38,8 @@ from rnnexp.paths import conf_dir
 from rnnexp.tracking import Courier, check_store
 from rnnexp.training.interrupt import Stopped
 
+_TASK_NAME = "session"
+"""``hydra.job.name``, which launchers of others may put into the names of their jobs."""
 _FLAGS = """[-m | --run] [--config-dir DIR]
                     [--cfg {job,hydra,all} [--package PACKAGE] [--resolve]]
                     [--info [WHAT]] [--help] [--hydra-help] [--version]
@@ -77,9 +84,8 @@ def train(command: str, arguments: list[str], courier: Courier | None) -> int:
     follow(session.uri)
     for resolver, find in (("rnnexp.sweep", session.sweep_name), ("rnnexp.job", session.job_key)):
         OmegaConf.register_new_resolver(resolver, find, replace=True)
-    flags = [word for word in arguments if word.startswith("-") and word != "--"]
-    found = search_path(args.overrides)
-    return _run(session, [command, *_with_values(flags, args), *found, *args.overrides])
+    overrides = [*search_path(args.overrides), *args.overrides]
+    return _run(session, lambda: _run_hydra(session, overrides, args.config_dir, multirun))
 
 
 def _check_beginnings(plans: Sequence[Plan], multirun: bool) -> None:
@@ -98,7 +104,6 @@ def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int
         _hydra_main(never, [command, *_with_search_path(arguments, args.overrides)])
     except (HydraException, OmegaConfBaseException) as error:
         from hydra import initialize_config_dir
-        from hydra.core.global_hydra import GlobalHydra
 
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -116,11 +121,11 @@ def _with_search_path(arguments: list[str], overrides: list[str]) -> list[str]:
     return [*search_path(overrides), *overrides, *flags]
 
 
-def _run(session: Session, argv: list[str]) -> int:
+def _run(session: Session, run_jobs: Callable[[], None]) -> int:
     try:
         with session.stop.listening():
             try:
-                _hydra_main(session, argv)
+                run_jobs()
                 if session.failure is not None:
                     raise session.failure
             except Stopped as error:
@@ -148,11 +153,21 @@ def _hydra_main(task: object, argv: list[str]) -> None:
     wrap(task)()  # type: ignore[arg-type]
 
 
-def _with_values(flags: list[str], args: argparse.Namespace) -> list[str]:
-    kept = [flag for flag in flags if flag in ("-m", "--multirun", "-r", "--run")]
-    if args.config_dir:
-        kept += ["--config-dir", args.config_dir]
-    return kept
+def _run_hydra(
+    session: Session, overrides: list[str], config_dir: str | None, multirun: bool
+) -> None:
+    # As `hydra.main` does, which would compose the whole config once more to learn the mode.
+    version.setbase("1.3")
+    places = create_config_search_path(str(conf_dir()))
+    if config_dir:
+        before = SearchPathQuery(provider="schema")
+        places.prepend("command-line", f"file://{Path(config_dir).absolute()}", before)
+    app = Hydra.create_main_hydra2(_TASK_NAME, places)
+    run, mode = (app.multirun, "MULTIRUN") if multirun else (app.run, "RUN")
+    try:
+        run(CONFIG_NAME, session, [*overrides, f"hydra.mode={mode}"])
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def _check_start(jobs: list[Job], overrides: list[str]) -> None:

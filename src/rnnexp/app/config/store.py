@@ -1,13 +1,14 @@
 """Teach Hydra the schema: the groups of this package, and every registered plugin."""
 
-from collections.abc import Iterable
-from dataclasses import field, make_dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import field, make_dataclass, replace
+from functools import cache
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from omegaconf import BooleanNode, DictConfig, OmegaConf
+from omegaconf import BooleanNode, OmegaConf
 from omegaconf.errors import ValidationError
 
 from rnnexp.app.config.schema import GROUPS, RootOptions
@@ -18,34 +19,43 @@ SCHEMA = "rnnexp_schema"
 _SWEEPER = "hydra_plugins.rnnexp_grid_sweeper.grid_sweeper.GridSweeper"
 
 
+_STORED: dict[tuple[Kind, str], Entry] = {}
+"""What stands in Hydra's ConfigStore: the commands of a process need not make it again."""
+
+
 def register_configs() -> None:
-    """Put the root schema and one node per plugin into Hydra's ConfigStore."""
+    """Have Hydra's ConfigStore hold the root schema, and a node for each plugin of the registry."""
     Plugins.instance()  # stores its own nodes when it is made
     store = ConfigStore.instance()
+    _store_root(store)
+    kinds: tuple[Kind, ...] = ("cell", "task")
+    for kind in kinds:
+        for entry in REGISTRY.all(kind):
+            if _STORED.get((kind, entry.name)) is not entry:
+                _store_plugin(store, entry)
+    for kind, name in _STORED.keys() - REGISTRY.entries.keys():
+        del _STORED[kind, name], store.repo[kind][f"{name}.yaml"]
+
+
+@cache
+def _store_root(store: ConfigStore) -> None:
     # In this program only, which has checked all jobs before Hydra begins. An `override` in the
     # root config instead would win over that of an experiment.
     sweeper = BasicSweeperConf(_target_=_SWEEPER)
     store.store(group="hydra/sweeper", name="basic", node=sweeper, provider="rnnexp")
-    root = OmegaConf.structured(_root_schema())
-    _set_switches(root, options_of(RootOptions))
-    for name, group in GROUPS.items():
-        _set_switches(root[name], options_of(group))
-    store.store(name=SCHEMA, node=root, provider="rnnexp")
-    kinds: tuple[Kind, ...] = ("cell", "task")
-    for kind in kinds:
-        for entry in REGISTRY.all(kind):
-            _store_plugin(store, entry)
+    store.store(name=SCHEMA, node=_root_schema(), provider="rnnexp")
 
 
 def _store_plugin(store: ConfigStore, entry: Entry) -> None:
     try:
         options = (Option("name", str, entry.name), *entry.options)
-        node = OmegaConf.structured(schema_of(f"{entry.kind}_{entry.name}", options))
-        _set_switches(node, options)
+        schema = schema_of(f"{entry.kind}_{entry.name}", _with_switches(options))
+        store.store(group=entry.kind, name=entry.name, node=schema, provider=str(entry.file))
+        _STORED[entry.kind, entry.name] = entry
+        node = store.repo[entry.kind][f"{entry.name}.yaml"].node
         for option in options:
             if isinstance(option.default, dict):  # a mapping, whose keys are not those of a schema
                 OmegaConf.set_struct(node[option.name], False)
-        store.store(group=entry.kind, name=entry.name, node=node, provider=str(entry.file))
     except Exception as error:  # what loading it did not foresee is to stop this plugin alone
         text = f"The {entry.kind} '{entry.name}' makes no config. {type(error).__name__}: {error}"
         REGISTRY.drop(entry, " ".join(text.split()))
@@ -69,21 +79,23 @@ class Switch(BooleanNode):
         raise ValidationError("expected true or false, got $VALUE")
 
 
-def _set_switches(node: DictConfig, options: Iterable[Option]) -> None:
+def _with_switches(options: Iterable[Option]) -> Iterator[Option]:
     for option in options:
         kind, optional = split_optional(option.type)
         if kind is bool:
-            node[option.name] = Switch(option.default, is_optional=optional)
+            yield replace(option, default=Switch(option.default, is_optional=optional))
+        else:
+            yield option
 
 
 def _root_schema() -> type:
     fields: list[tuple[str, Any, Any]] = [(kind, Any, "???") for kind in ("task", "cell")]
     for name, group in GROUPS.items():
-        schema = schema_of(group.__name__, options_of(group))
+        schema = schema_of(group.__name__, _with_switches(options_of(group)))
         fields.append((name, schema, field(default_factory=schema)))
     fields += [("optimizer", Any, "???"), ("scheduler", Any, "???")]
     fields.append(("callbacks", dict[str, Any], field(default_factory=dict[str, Any])))
-    return make_dataclass("Config", [*fields, *_fields(options_of(RootOptions))])
+    return make_dataclass("Config", [*fields, *_fields(_with_switches(options_of(RootOptions)))])
 
 
 def _fields(options: Iterable[Option]) -> list[tuple[str, Any, Any]]:

@@ -26,9 +26,14 @@ PLUS = "A callback joins a run with a plus: "
             ["+callbacks.spectral_radius={}", "callbacks.spectral_radius.every=2"],
             f"{PLUS}+callbacks.spectral_radius.every=50",
         ),
+        (["+callbacks.spectral={}"], "Unknown callback 'spectral'. Did you mean"),
+        (["+callbacks.spectral_radius.evry=2"], "Unknown key 'callbacks.spectral_radius.evry'."),
+        (["+callbacks.spectral_radius.every=x"], "callbacks.spectral_radius.every: expected int"),
     ],
 )
-def test_the_plus_is_named(workdir: object, words: list[str], said: str) -> None:
+def test_what_is_no_callback_is_refused_and_the_plus_named(
+    workdir: object, words: list[str], said: str
+) -> None:
     prepare(words)
     with pytest.raises(UserError) as refused:
         check_jobs(words, multirun=False, config_dir=None)

@@ -233,8 +233,3 @@ def test_the_package_names_what_it_hands_on_and_nothing_else() -> None:
     assert {"load_network", "load_task", "__version__"} <= set(dir(rnnexp))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         rnnexp.nothing  # noqa: B018
-
-
-def test_the_package_stays_light(python, tmp_path: Path) -> None:
-    code = "import rnnexp, sys; assert 'torch' not in sys.modules; from rnnexp import load_network"
-    assert python("-c", code, cwd=tmp_path).err == ""
