@@ -80,10 +80,18 @@ def _steps_before(stream: BatchStream, size: int) -> Iterator[list[Batch]]:
 
 def _is_changed(trainer: Trainer) -> bool:
     """Tell whether a callback has a hand in gradients; those of this package only look."""
-    kinds = [type(callback) for callback in cast(Any, trainer).callbacks]
-    others = [kind for kind in kinds if not kind.__module__.startswith(f"{__package__}.")]
-    pairs = product(others, _CHANGING)
-    return any(getattr(kind, hook) is not getattr(Callback, hook) for kind, hook in pairs)
+    others = [
+        callback
+        for callback in cast(Any, trainer).callbacks
+        if not type(callback).__module__.startswith(f"{__package__}.")
+    ]
+    return any(_does(callback, hook) for callback, hook in product(others, _CHANGING))
+
+
+def _does(callback: Callback, hook: str) -> bool:
+    # One that was set on the object counts as well; of one that is dropped there None stands.
+    found = vars(callback).get(hook, getattr(type(callback), hook))
+    return found not in (None, getattr(Callback, hook))
 
 
 def loss_scale(trainer: Trainer) -> float:

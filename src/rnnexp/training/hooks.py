@@ -33,7 +33,8 @@ class NoProfiler(PassThroughProfiler):
 def drop_empty_hooks(owners: Iterable[Callback | LightningModule]) -> None:
     """Have Lightning pass over the hooks of each step that a callback or module leaves as they are.
 
-    What cannot be called it leaves out.
+    What cannot be called it leaves out. A hook that was set on the object itself, as Lightning's
+    `LambdaCallback` sets its own, is left as it is.
 
     Args:
         owners: the callbacks of a trainer, or the module that it trains.
@@ -41,5 +42,5 @@ def drop_empty_hooks(owners: Iterable[Callback | LightningModule]) -> None:
     for owner in owners:
         plain = LightningModule if isinstance(owner, LightningModule) else Callback
         for name in AT_EVERY_STEP:
-            if getattr(type(owner), name) is getattr(plain, name):
+            if name not in vars(owner) and getattr(type(owner), name) is getattr(plain, name):
                 setattr(owner, name, None)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -209,8 +210,13 @@ class Tenfold(Callback):
             parameter.grad.mul_(10)
 
 
-def test_gradients_that_others_change_are_not_compared(plugins, tmp_path: Path) -> None:
-    _, (event,) = trained(plugins, tmp_path, [Tenfold()])
+@pytest.mark.parametrize(
+    "changes", [Tenfold(), LambdaCallback(on_after_backward=Tenfold().on_after_backward)]
+)
+def test_gradients_that_others_change_are_not_compared(
+    plugins, tmp_path: Path, changes: Callback
+) -> None:
+    _, (event,) = trained(plugins, tmp_path, [changes])
     assert (event.control_norms, event.cause) == ((), None)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import LambdaCallback
 from torch.optim import SGD
 
 from rnnexp.recurrence import RecurrentNetwork
@@ -78,6 +79,13 @@ def test_the_name_of_the_hook_is_kept_though_by_a_shorter_way(plugins, tmp_path)
     module = train(plugins, tmp_path, [], type("Noting", (RecurrentModule,), names))
     assert seen == ["on_train_batch_end"] * 3
     assert module._current_fx_name is None
+
+
+def test_a_hook_that_is_set_on_the_object_stays(plugins, tmp_path) -> None:
+    seen: list[int] = []
+    callback = LambdaCallback(on_train_batch_end=lambda *given: seen.append(given[-1]))
+    train(plugins, tmp_path, [callback])
+    assert seen == [0, 1, 2]
 
 
 def test_hooks_of_other_moments_stay(plugins, tmp_path) -> None:
