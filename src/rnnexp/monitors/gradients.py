@@ -195,9 +195,9 @@ class StepMonitor(Callback):
         return {key: value for key, value in self.latest.items() if key not in known}
 
     def norms_of(self, pl_module: LightningModule) -> GroupNorms:
-        """Give what measures the norms of a module's network."""
+        """Give what measures the norms of a module: of its network, and of what is beside it."""
         if self._groups is None:
-            self._groups = GroupNorms(getattr(pl_module, "network", pl_module))
+            self._groups = GroupNorms(pl_module)
         return self._groups
 
     def _add_rate(self, step: int) -> None:

@@ -10,6 +10,9 @@ from rnnexp.recurrence import RecurrentNetwork, wide_norm
 
 _KINDS = {"weight_ih": "input", "weight_hh": "recurrent", "bias": "bias"}
 """What a parameter's name begins with, and the group that it belongs to; ``cell`` for others."""
+_NETWORK = "network."
+_MADE_OF = "parametrizations"
+"""Below it torch keeps what a weight is made of, under the name of that weight."""
 READOUT = "readout"
 REVERSE = "_reverse"
 
@@ -39,23 +42,27 @@ def suffix_of(cell: str, cells: Sized) -> str:
 
 
 def group_of(name: str, directions: int = 1) -> str:
-    """Name the group of a parameter of a `RecurrentNetwork`.
+    """Name the group of a parameter of a `RecurrentNetwork`, or of a module around one.
 
-        cells.0.weight_hh  ->  layer0.recurrent
-        readout.weight     ->  readout
+        cells.0.weight_hh                            ->  layer0.recurrent
+        cells.0.parametrizations.weight_hh.original  ->  layer0.recurrent
+        readout.weight                               ->  readout
+        task.log_sigma                               ->  task
 
     Args:
-        name: as in ``network.named_parameters()``.
+        name: as in ``named_parameters()`` of the network, or of a module that holds it as
+            ``network``.
         directions: of the network.
 
     Returns:
-        ``readout``, or ``{cell}.{kind}`` with a cell as `cell_name` names it, and a kind of input,
-        recurrent, bias, cell.
+        ``{cell}.{kind}`` with a cell as `cell_name` names it, and a kind of input, recurrent, bias,
+        cell; outside the cells, the first part of the name.
     """
-    parts = name.split(".")
+    parts = name.removeprefix(_NETWORK).split(".")
     if parts[0] != "cells":
-        return READOUT if parts[0] == READOUT else "cell"
-    kinds = (kind for begin, kind in _KINDS.items() if parts[-1].startswith(begin))
+        return parts[0]
+    own = parts[parts.index(_MADE_OF) + 1] if _MADE_OF in parts else parts[-1]
+    kinds = (kind for begin, kind in _KINDS.items() if own.startswith(begin))
     return f"{cell_name(int(parts[1]), directions)}.{next(kinds, 'cell')}"
 
 
@@ -99,19 +106,18 @@ def size_of(norm: float) -> float:
 
 
 class GroupNorms:
-    """The gradient norms of all groups of a network's parameters.
+    """The gradient norms of all groups of a module's parameters.
 
         ||g||_group = sqrt(sum over the group's p of ||dL/dp||^2)
 
     Args:
-        network: its parameters are grouped once, here.
+        module: a network, or one around it; its parameters are grouped once, here.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        directions = getattr(network, "directions", 1)
+    def __init__(self, module: nn.Module) -> None:
+        directions = getattr(getattr(module, "network", module), "directions", 1)
         self._members: list[tuple[str, nn.Parameter]] = [
-            (group_of(name, directions), parameter)
-            for name, parameter in network.named_parameters()
+            (group_of(name, directions), parameter) for name, parameter in module.named_parameters()
         ]
         self.groups = tuple(dict.fromkeys(group for group, _ in self._members))
 

@@ -210,6 +210,29 @@ def test_a_gradient_with_squares_beyond_float32_is_clipped(tmp_path, algorithm) 
     assert module.w.tolist() == pytest.approx([1 - 0.125 * slope for slope in step])
 
 
+class Beside(Line):
+    """A module whose network is not all that is trained."""
+
+    def __init__(self, slopes: list[tuple[float, float]]) -> None:
+        super().__init__(slopes)
+        self.network = nn.Linear(1, 1)
+        self.task = nn.ParameterDict({"w": self.w})
+        del self.w
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        return self.task["w"] @ self.slopes[batch_idx] + 0 * self.network(torch.ones(1)).sum()
+
+
+def test_what_is_trained_beside_the_network_counts_as_well(tmp_path) -> None:
+    seen = _fit(Beside([(3.0, 4.0)]), tmp_path, gradient_clip_val=1.0)
+    (figures,) = seen.seen
+    assert figures["grad/raw_norm"] == 5.0
+    assert figures["grad/clipped_norm"] == pytest.approx(1.0, rel=1e-5)
+    assert seen.groups == {"weight": 0.0, "bias": 0.0, "task": 5.0}
+    with pytest.raises(NonFiniteError, match="at step 1"):
+        _fit(Beside([(math.nan, 0.0)]), tmp_path)
+
+
 def test_accumulated_gradient_is_measured_once_per_step(tmp_path) -> None:
     monitor = _fit(Line([(3.0, 4.0)] * 4), tmp_path, accumulate_grad_batches=2)
     assert monitor.state_dict()["steps"] == 2

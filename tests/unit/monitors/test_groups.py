@@ -122,7 +122,12 @@ def test_cells_of_two_directions_share_the_number_of_their_layer() -> None:
         ("cells.12.bias_ih", "layer12.bias"),
         ("cells.1.inner.weight_ih", "layer1.input"),
         ("cells.1.leak_logit", "layer1.cell"),
+        ("cells.1.parametrizations.weight_hh.original", "layer1.recurrent"),
+        ("cells.0.parametrizations.weight_ih.original0", "layer0.input"),
         ("readout.bias", "readout"),
+        ("network.cells.0.bias_hh", "layer0.bias"),
+        ("network.readout.parametrizations.weight.0.scale", "readout"),
+        ("task.log_sigma", "task"),
     ],
 )
 def test_group_of(name: str, group: str) -> None:

@@ -28,7 +28,7 @@ def main(command: str, arguments: list[str]) -> int:
 
 def describe(made: Rebuilt, step: int) -> list[str]:
     """Describe a step in lines: loss, norms by group, profile over time for each cell."""
-    norms = GroupNorms(made.module.network).measure()
+    norms = GroupNorms(made.module).measure()
     lines = [f"step {step}  loss {made.loss:.6g}  |grad| {total(norms):.6g}"]
     for batch in made.batches:
         lines.append(f"batch of {batch.inputs_TBI.shape[1]} rows from seed {batch.seed}")

@@ -97,7 +97,7 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     batches = batches_of(stream, values["trainer"]["accumulate"])
     lr = _rate_at(step, run.metrics.get("train/lr", ()), values)
     loss, flows = _take_gradient(plan, module, batches, step)
-    norm = GroupNorms(module.network).total()
+    norm = GroupNorms(module).total()
     check_remade(run, step, {"train/loss": loss, "grad/raw_norm": norm})
     return Rebuilt(module, batches, loss, lr, plan, flows)
 
