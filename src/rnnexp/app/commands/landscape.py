@@ -31,7 +31,8 @@ def slice_of(made: Rebuilt, step: int) -> Slice:
     """
     weights = [p for p in made.module.parameters() if p.grad is not None]
     start = torch.nn.utils.parameters_to_vector(weights).detach().clone()
-    grad = torch.nn.utils.parameters_to_vector([p.grad for p in weights if p.grad is not None])
+    grads = [p.grad.detach() for p in weights if p.grad is not None]
+    grad = torch.nn.utils.parameters_to_vector(grads)
     norm = float(grad.norm())
     _check_direction(norm, step)
     lengths = steps_of(made.lr, norm, made.plan.max_norm)

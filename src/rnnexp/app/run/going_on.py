@@ -7,13 +7,14 @@ from typing import Any
 
 import yaml
 
-from rnnexp.app.config.build import Plan, build_network
+from rnnexp.app.config.build import Plan
 from rnnexp.app.config.command_line import key_value
 from rnnexp.app.config.idle import sweep_words
 from rnnexp.app.config.pretrained import size_in
 from rnnexp.app.jobs.folder import Frozen, is_frozen
 from rnnexp.app.run.alone import check_free
 from rnnexp.app.run.changes import LENGTH_KEYS
+from rnnexp.app.run.loadable import loadable
 from rnnexp.app.run.resume import Origin, locate, words_of
 from rnnexp.app.run.run import flatten
 from rnnexp.errors import ConfigError
@@ -134,14 +135,19 @@ def _changed(plan: Plan, folder: Path, groups: Sequence[str]) -> list[tuple[str,
 
 def _check_weights(plan: Plan, resume: str, file: Path, content: Mapping[str, Any]) -> None:
     kept = content["state_dict"]
-    wanted = {f"network.{name}": w for name, w in build_network(plan).state_dict().items()}
+    wanted = loadable(plan, kept).state_dict()
     for name in sorted(wanted.keys() | kept.keys()):
         there, here = size_in(kept, name), size_in(wanted, name)
         if there != here:
             raise ConfigError(
-                f"resume={resume}: {file} holds another network than the config asks for: {name} "
-                f"is {there} there, and {here} here. Give cell=, task= and model= as they were."
+                f"resume={resume}: {file} holds {_what(name)} than the config asks for: {name} is "
+                f"{there} there, and {here} here. Give cell=, task=, model= and the callbacks as "
+                "they were."
             )
+
+
+def _what(name: str) -> str:
+    return "another network" if name.startswith("network.") else "other weights"
 
 
 def _check_optimizer(plan: Plan, resume: str, file: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnexp.app.config.build import build_network, build_task, make_plan
+from rnnexp.app.config.build import build_task, make_plan
 from rnnexp.app.config.data_files import with_files_of
 from rnnexp.app.config.sources import recorded
 from rnnexp.app.run.fit import BEST
+from rnnexp.app.run.loadable import loadable
 from rnnexp.app.run.resume import run_folder, started_in
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError
@@ -23,7 +24,6 @@ from rnnexp.tasks import Task
 from rnnexp.tasks.record import facts_of
 from rnnexp.tracking import load_run
 from rnnexp.training.checkpoints import LAST, load_whole
-from rnnexp.training.precision import precision_of
 
 _PREFIX = "network."
 
@@ -65,10 +65,10 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
     kept = _locate(str(run), Path(outputs))
     weights = _weights_in(kept.checkpoint)
     with _plugins_kept(), torch.random.fork_rng(devices=[]), _config_of(kept.folder) as values:
-        network = build_network(make_plan(values))
-    precision_of(values["trainer"]["precision"]).convert_module(network.float())
+        network = loadable(make_plan(values), weights).network
+    own = {name.removeprefix(_PREFIX): w for name, w in weights.items() if name.startswith(_PREFIX)}
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(own)
     except RuntimeError as error:  # torch's message lists names and shapes
         raise ConfigError(
             f"{kept.checkpoint} holds another network than {kept.folder / CONFIG} asks for. {error}"
@@ -145,9 +145,7 @@ def _weights_in(file: Path) -> Mapping[str, Tensor]:
             f"{file} is no checkpoint, or a damaged one. Give another file of that folder, or a "
             "copy of it from the artifacts of the run."
         )
-    weights = content["state_dict"]
-    names = [name for name in weights if name.startswith(_PREFIX)]
-    return {name.removeprefix(_PREFIX): weights[name] for name in names}
+    return content["state_dict"]
 
 
 @contextmanager

@@ -4,9 +4,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Trainer, seed_everything
 from torch import Tensor
 
 from rnnexp.app.config.build import Plan, Values, build_data, build_module, make_plan
@@ -22,6 +22,7 @@ from rnnexp.monitors.events import load_events
 from rnnexp.monitors.groups import GroupNorms
 from rnnexp.monitors.passes import Flow, Pass, flows_of
 from rnnexp.recurrence import FullTrace, Trace
+from rnnexp.registry import REGISTRY
 from rnnexp.tasks import Batch
 from rnnexp.tasks.stream import BatchStream
 from rnnexp.tracking import RunHeader, RunLog, RunRecord, load_run
@@ -93,10 +94,10 @@ def rebuild(folder: Path, step: int) -> Rebuilt:
     values.setdefault("callbacks", {})
     plan = make_plan(with_files_of(values, started_in(folder)))
     take_threads_of(folder, plan)
-    module, stream = _trained_up_to(plan, folder, begun_from(run), step - 1)
-    batches = batches_of(stream, values["trainer"]["accumulate"])
+    trainer, module = _trained_up_to(plan, folder, begun_from(run), step - 1)
+    batches = batches_of(cast(BatchStream, trainer.train_dataloader), trainer.accumulate_grad_batches)
     lr = _rate_at(step, run.metrics.get("train/lr", ()), values)
-    loss, flows = _take_gradient(plan, module, batches, step)
+    loss, flows = _take_gradient(plan, trainer, module, batches)
     norm = GroupNorms(module).total()
     check_remade(run, step, {"train/loss": loss, "grad/raw_norm": norm})
     return Rebuilt(module, batches, loss, lr, plan, flows)
@@ -131,20 +132,18 @@ def _rate_at(step: int, points: Sequence[tuple[int, float]], values: Values) -> 
 
 def _trained_up_to(
     plan: Plan, folder: Path, begun: Path | None, steps: int
-) -> tuple[RecurrentModule, BatchStream]:
+) -> tuple[Trainer, RecurrentModule]:
     flush_denormals(plan.values["flush_denormal"])
     seed_everything(plan.values["seed"], verbose=False)
     module, data = build_module(plan), build_data(plan)
     start = _nearest(folder, begun, steps)
-    if start is None and steps == 0:
-        return module, data.train_dataloader()
     with tempfile.TemporaryDirectory() as scratch:
         log = RunLog(Path(scratch), RunHeader("again", "", {}, {}), "", None)
         trainer = make_trainer(plan, Path(scratch), log, StopRequest())
         trainer.fit_loop.epoch_loop.max_steps = steps
         trainer.fit(module, data, ckpt_path=str(start) if start else None)
         log.end("FINISHED")
-    return module, cast(BatchStream, trainer.train_dataloader)
+    return trainer, module
 
 
 def _nearest(folder: Path, begun: Path | None, steps: int) -> Path | None:
@@ -161,7 +160,7 @@ def _nearest(folder: Path, begun: Path | None, steps: int) -> Path | None:
 
 
 def _take_gradient(
-    plan: Plan, module: RecurrentModule, batches: Sequence[Batch], step: int
+    plan: Plan, trainer: Trainer, module: RecurrentModule, batches: Sequence[Batch]
 ) -> tuple[float, list[Flow]]:
     term, share = omega_term(plan.values), _share(batches)
     module.train()
@@ -175,9 +174,21 @@ def _take_gradient(
             module.traces = [FullTrace() if term else Trace() for _ in module.network.layers]
             loss = _loss_of(plan, module, batch)
             (loss * share).backward()
+            _call_plugged_in(plan, trainer, "on_after_backward", module)
             if term is not None:
-                weight = term.weight_at(step - 1) * share
+                weight = term.weight_at(trainer.global_step) * share
                 add_omega(module.network, module.traces, term.flavour, weight)
             losses.append(float(loss.detach()))
             passes.append(Pass(batch, module.traces, module.network.directions))
+        optimizer = trainer.optimizers[0]
+        _call_plugged_in(plan, trainer, "on_before_optimizer_step", module, optimizer)
     return sum(losses) / len(losses), flows_of(passes)
+
+
+def _call_plugged_in(plan: Plan, trainer: Trainer, hook: str, *arguments: Any) -> None:
+    # Callbacks of plugins may change the gradient before it is measured.
+    kinds = [REGISTRY.get("callback", name).cls for name in plan.values["callbacks"]]
+    for callback in cast(Any, trainer).callbacks:
+        called = getattr(callback, hook)
+        if type(callback) in kinds and called is not None:  # an empty one is dropped
+            called(trainer, *arguments)

@@ -66,7 +66,7 @@ def make_trainer(
         stop: tells whether a signal has come.
         place: of this process.
     """
-    _quiet()
+    quiet()
     options = plan.values["trainer"]
     trainer = Trainer(
         max_steps=options["max_steps"],
@@ -118,7 +118,7 @@ def _callbacks(
     # The first three look at the state between two batches: before any other touches the next one.
     callbacks: list[Callback] = [StopOnSignal(stop, point), disk, OwnDraws(place), point]
     # Those from plugins may change the gradient: they come before it is measured.
-    callbacks += [*_plugged_in(plan.values), monitor, CountAnew(plan.values["resume"])]
+    callbacks += [*plugged_in(plan.values), monitor, CountAnew(plan.values["resume"])]
     if log is not None:
         callbacks += _recording(plan, folder, log, monitor)
     options = plan.values["trainer"]
@@ -169,7 +169,8 @@ def _changing(values: Values, judged: str) -> list[Callback]:
     return callbacks
 
 
-def _plugged_in(values: Values) -> list[Callback]:
+def plugged_in(values: Values) -> list[Callback]:
+    """Make the callbacks that a config names, in its order."""
     given = values["callbacks"].items()
     entries = [(REGISTRY.get("callback", name), options or {}) for name, options in given]
     return [entry.cls(**arguments_of(entry.options, options)) for entry, options in entries]
@@ -203,8 +204,8 @@ def _watch(plan: Plan, monitor: StepMonitor, folder: Path, log: RunLog) -> Cliff
     return CliffWatch(monitor, watched, WindowedDetector(rule))
 
 
-def _quiet() -> None:
-    # Lightning's advice on hardware and loaders is not this program's voice.
+def quiet() -> None:
+    """Silence Lightning's advice on hardware and loaders, which is not this program's voice."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
