@@ -20,6 +20,7 @@ from rnnexp.cells import PointwiseCell
 from rnnexp.recurrence.definition import definition_of, is_plain
 from rnnexp.recurrence.generators import generators_kept
 from rnnexp.recurrence.inside_torch import parametrized_anew, saved_tensors_are_hooked
+from rnnexp.recurrence.stand_in import apart
 from rnnexp.types import State
 
 NOT_EXAMINED = (
@@ -209,7 +210,7 @@ def agrees(run: Callable[[Tensor, State], tuple[Tensor, State]], cell: Pointwise
     keeping = generators_kept(cell.weight_ih)
     with torch.inference_mode(False), torch.enable_grad(), keeping as drawn:
         inputs_TBI, state = _random_inputs(cell)
-        leaves = [inputs_TBI, *state, *(p for p in cell.parameters() if p.requires_grad)]
+        leaves = [t for t in (inputs_TBI, *state, *cell.parameters()) if t.requires_grad]
         outputs, last = run(inputs_TBI, state)
         mine = _with_gradients((outputs, *last), leaves)
         theirs = _with_gradients(_unrolled(cell, inputs_TBI, state), leaves)
@@ -227,7 +228,24 @@ def _random_inputs(cell: PointwiseCell) -> tuple[Tensor, State]:
         return drawn.to(like.device).requires_grad_()
 
     state = tuple(normal(_ROWS, cell.hidden_size) for _ in range(cell.num_states))
-    return normal(_STEPS, _ROWS, cell.input_size), state
+    inputs_TBI = normal(_STEPS, _ROWS, cell.input_size)
+    if not _takes(cell, inputs_TBI):
+        inputs_TBI = torch.zeros_like(inputs_TBI, dtype=torch.int64)
+    return inputs_TBI, state
+
+
+def _takes(cell: PointwiseCell, inputs_TBI: Tensor) -> bool:
+    # One that looks its inputs up takes whole numbers, of which 0 stands in any table. To look up
+    # what is in none would end the process on a GPU.
+    if type(cell).project_input is PointwiseCell.project_input:
+        return True
+    there = apart(cell).to("cpu") if inputs_TBI.is_cuda else cell
+    try:
+        with torch.no_grad():
+            there.project_input(inputs_TBI.cpu())
+    except Exception:  # whatever torch says of such inputs
+        return False
+    return True
 
 
 def _unrolled(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> tuple[Tensor, ...]:

@@ -3,12 +3,12 @@
 import inspect
 import warnings
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rnnexp.app.config.schedule import fault_of_schedule
@@ -22,6 +22,7 @@ from rnnexp.recurrence.shapes import check_recurrent_weight, check_step
 from rnnexp.registry import REGISTRY, Kind
 from rnnexp.tasks import Task
 from rnnexp.training.precision import precision_of
+from rnnexp.types import State
 
 Kinds = frozenset[tuple[int, torch.dtype]]
 """Of parameters: the number of axes and the type of each."""
@@ -84,7 +85,7 @@ def try_task(name: str, task: Task) -> None:
 
 
 def try_step(name: str, cell: Cell) -> None:
-    """Run one step on two rows of zeros.
+    """Run one step on two rows of zeros, of whole ones where others fail.
 
     Args:
         name: of the cell, as the config names it.
@@ -97,8 +98,17 @@ def try_step(name: str, cell: Cell) -> None:
         like = next(cell.parameters(), torch.zeros(())).real  # inputs are, whatever the weights
         check_recurrent_weight(cell)
         state = cell.initial_state((2,))
-        out_BH, new = cell.step(like.new_zeros(2, cell.input_size), state)
+        out_BH, new = _first_step(cell, like.new_zeros(2, cell.input_size), state)
         check_step(cell, state, out_BH, new)
+
+
+def _first_step(cell: Cell, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
+    try:
+        return cell.step(x_BI, state)
+    except Exception:
+        with suppress(Exception):  # what looks its inputs up takes whole numbers
+            return cell.step(x_BI.long(), state)
+        raise
 
 
 def try_cell(values: Mapping[str, Any], cell: Cell) -> None:

@@ -43,8 +43,11 @@ def _check_types(cell: PointwiseCell, inputs_TBI: Tensor, state: State) -> None:
     # The loops read memory as it was promised: everything is checked that the caller chose.
     dtype, device = cell.weight_ih.dtype, cell.weight_ih.device
     shape = (*inputs_TBI.shape[1:-1], cell.hidden_size)
+    # Of what a cell projects in its own way, such as whole numbers, the loops get the product.
+    own = type(cell).project_input is not PointwiseCell.project_input
     for name, tensor in (("inputs", inputs_TBI), *(("state", s) for s in state)):
-        if tensor.dtype != dtype or tensor.device != device:
+        free = own and name == "inputs"
+        if tensor.device != device or not (free or tensor.dtype == dtype):
             raise ConfigError(
                 f"{name}: expected {dtype} on {device} like the weights of the cell, got "
                 f"{tensor.dtype} on {tensor.device}; convert it or the cell."

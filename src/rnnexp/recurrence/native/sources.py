@@ -160,7 +160,16 @@ def _inputs_and_weights(
     if type(cell).project_input is PointwiseCell.project_input and cell.input_size:
         return _with_one_batch_axis(inputs_TBI), cell.weight_ih, cell.bias_ih
     wx, rows = cell.project_input(inputs_TBI), prod(inputs_TBI.shape[1:-1])
+    _check_kind(wx, cell.weight_ih)
     return wx.reshape(len(wx), rows, cell.num_gates * cell.hidden_size), None, None
+
+
+def _check_kind(wx_TBGH: Tensor, like: Tensor) -> None:
+    if wx_TBGH.dtype != like.dtype or wx_TBGH.device != like.device:
+        raise ConfigError(
+            f"project_input: expected {like.dtype} on {like.device} like the weights of the cell, "
+            f"got {wx_TBGH.dtype} on {wx_TBGH.device}; convert what it returns."
+        )
 
 
 def _with_one_batch_axis(inputs_TBI: Tensor) -> Tensor:
