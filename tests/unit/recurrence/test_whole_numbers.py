@@ -1,4 +1,4 @@
-"""A cell that looks its inputs up in a table: every backend takes whole numbers, as the loop does."""
+"""A cell that looks its inputs up in a table: every backend takes whole numbers, as the loop."""
 
 from typing import Any
 
@@ -81,5 +81,5 @@ class Doubled(Embedded):
 @pytest.mark.skipif(find_compiler() is None, reason="there is no C compiler")
 def test_a_product_of_another_type_is_refused() -> None:
     cell = Doubled(1, hidden_size=UNITS)
-    with pytest.raises(ConfigError, match=r"project_input: expected torch.float32 .* got .*float64"):
+    with pytest.raises(ConfigError, match=r"project_input: expected torch.float32 .* got"):
         unroll(cell, torch.ones(3, 2, 1, dtype=torch.int64), backend="native")

@@ -102,7 +102,8 @@ def test_it_is_resumed_loaded_and_replayed(weighed: Path) -> None:
     resume = f"resume={weighed / 'checkpoints' / 'last.ckpt'}"
     words = [*WORDS, "task=weighed", "cell=elman", "plugin_dirs=[mine]", resume]
     callbacks = [f"+callbacks.{name}={{}}" for name in ("bounded", "own_start", "pull")]
-    check_resumes([check_jobs([*words, *callbacks], multirun=False, config_dir=None)[0].plan], multirun=False)
+    (job,) = check_jobs([*words, *callbacks], multirun=False, config_dir=None)
+    check_resumes([job.plan], multirun=False)
     (plain,) = check_jobs(words, multirun=False, config_dir=None)
     with pytest.raises(ConfigError, match=r"parametrizations\S* is \S+ there, and missing here"):
         check_resumes([plain.plan], multirun=False)
