@@ -103,11 +103,12 @@ class RecurrentNetwork(nn.Module):
                 "yet. Use one of them."
             )
         self.directions = 2 if bidirectional else 1
-        below = input_size + (output_size if feedback else 0)
-        cells = [make_cell(below) for _ in range(self.directions)]
-        width = cells[0].hidden_size * self.directions
-        cells += [make_cell(width) for _ in range((layers - 1) * self.directions)]
-        self.cells = nn.ModuleList(cells)
+        width = input_size + (output_size if feedback else 0)
+        self.cells = nn.ModuleList()
+        for _ in range(layers):
+            layer = [make_cell(width) for _ in range(self.directions)]
+            self.cells.extend(layer)
+            width = sum(cell.hidden_size for cell in layer)
         self.readout = make_head(head, width, output_size)
         self.output_size = output_size
         self.dropout = nn.Dropout(dropout)

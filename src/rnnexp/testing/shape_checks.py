@@ -18,6 +18,7 @@ _LEADS = ((), (B,), (2, B))
 
 def check_shapes(subject: CellSubject) -> None:
     """Any leading axes, in single and double precision: shapes and types are kept."""
+    _check_sizes(subject)
     for dtype in (torch.float32, torch.float64):
         for cell in subject.in_each_mode(dtype):
             check_recurrent_weight(cell)
@@ -25,6 +26,18 @@ def check_shapes(subject: CellSubject) -> None:
             firsts = [_first_state(cell, lead, subject) for lead in _LEADS]
             for lead, state in zip(_LEADS, firsts, strict=True):
                 _check_step(cell, torch.randn(*lead, I, dtype=dtype), state, subject)
+
+
+def _check_sizes(subject: CellSubject) -> None:
+    for size in (1, I):  # one number may be that of a word in a table
+        found = subject.make(input_size=size).input_size
+        if found != size:
+            raise BrokenError(
+                f"input_size={size} of a cell that is made for it",
+                str(found),
+                "Where W reads what project_input makes of the inputs, set self.input_size = "
+                f"input_size after super().__init__(...). {subject.place}.",
+            )
 
 
 def _first_state(cell: Cell, lead: tuple[int, ...], subject: CellSubject) -> State:

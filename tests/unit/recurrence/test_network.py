@@ -118,6 +118,16 @@ def test_stacked_layers_equal_torch(plugins: Registry, x: Tensor, backend: str) 
         _same(state.layers[depth][1], c[depth])
 
 
+def test_each_layer_reads_the_width_of_the_one_below(plugins: Registry) -> None:
+    units = iter([5, 5, 3, 3, 2, 2])
+    make = plugins.get("cell", "lstm").cls
+    network = RecurrentNetwork(
+        lambda size: make(size, hidden_size=next(units)), I, O, layers=3, bidirectional=True
+    )
+    assert [cell.input_size for cell in network.layers] == [I, I, 10, 10, 6, 6]
+    assert network(torch.zeros(T, B, I))[0].shape == (T, B, O)
+
+
 def test_dropout_falls_between_layers_only(plugins: Registry, x: Tensor) -> None:
     single = _network(plugins, dropout=0.9).train()
     _same(single(x)[0], single.eval()(x)[0], 0)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rnnexp.app.config.probe import try_step
 from rnnexp.cells import PointwiseCell
-from rnnexp.errors import ConfigError
+from rnnexp.errors import ConfigError, PluginError
 from rnnexp.recurrence import RecurrentNetwork, choose_backend, unroll
 from rnnexp.recurrence.native.build import find_compiler
 from rnnexp.types import State
@@ -68,7 +68,11 @@ def test_every_backend_equals_the_loop(kind: type[Embedded], backend: str) -> No
 @pytest.mark.parametrize("kind", [Embedded, Converted])
 def test_a_first_step_is_tried_with_what_it_takes(kind: type[Embedded]) -> None:
     cell = kind(1, hidden_size=UNITS)
-    try_step("embedded", cell)
+    try_step("embedded", cell, 1)
+    cell.input_size = WIDTH
+    with pytest.raises(PluginError, match=f"made for 1 inputs, and its input_size is {WIDTH}"):
+        try_step("embedded", cell, 1)
+    cell.input_size = 1
     fast = "native" if find_compiler() else "pointwise"
     assert choose_backend(cell) == fast
 

@@ -29,6 +29,11 @@ class FixedAxis(Sound):
         return (torch.tanh((wx_BGH + rh_BGH)[:, 0]),)
 
 
+class OtherInputs(Sound):
+    def __init__(self, input_size, **options):
+        super().__init__(3 if input_size == 1 else input_size, **options)
+
+
 class FixedType(Sound):
     def initial_state(self, batch_shape):
         return (torch.zeros(*batch_shape, self.hidden_size),)

@@ -44,6 +44,7 @@ from .faulty import (
     NoGates,
     NoNumber,
     NoTuple,
+    OtherInputs,
     OtherOutput,
     Remembers,
     Rounds,
@@ -63,6 +64,7 @@ CHECKS = {check.name: check for check in CELL_CHECKS}
 FAULTS = [
     ("words", Wordless),
     ("shapes", FixedAxis),
+    ("shapes", OtherInputs),
     ("shapes", FixedType),
     ("shapes", NoTuple),
     ("shapes", NoGates),
@@ -203,7 +205,7 @@ def test_a_cell_that_looks_at_values_runs_by_the_loop_and_is_told_why(plugins: R
 )
 def test_what_a_cell_lacks_is_said_before_it_trains(cls: type[Cell], words: str) -> None:
     with pytest.raises(PluginError, match=words):
-        try_step("it", cls(3, hidden_size=8))
+        try_step("it", cls(3, hidden_size=8), 3)
 
 
 def test_where_shapes_fail_nothing_else_is_asked(plugins: Registry) -> None:

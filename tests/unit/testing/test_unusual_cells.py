@@ -152,7 +152,7 @@ class ComplexFirst(Cell):
 
 def test_inputs_and_outputs_are_real_whatever_the_first_weight() -> None:
     cell = ComplexFirst(2, hidden_size=3)
-    try_step("unusual", cell)
+    try_step("unusual", cell, 2)
     assert multiply_adds(cell) == 2 * 3
     network = RecurrentNetwork(lambda size: ComplexFirst(size, hidden_size=3), 2, 1, feedback=True)
     fed_back_BO = network.initial_state((4,)).fed_back_BO

@@ -74,7 +74,7 @@ def make_plan(values: Values) -> Plan:
     below = task.input_size + (task.output_size if plan.feedback else 0)
     check_cell(values, lambda: build_cell(values, below))
     probe = build_cell(values, below)
-    try_step(values["cell"]["name"], probe)
+    try_step(values["cell"]["name"], probe, below)
     check_layers(values, probe)
     if values["omega"]["flavour"] != "none":
         _check_omega(plan, probe)

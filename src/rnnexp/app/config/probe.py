@@ -84,21 +84,30 @@ def try_task(name: str, task: Task) -> None:
             getattr(task, size)
 
 
-def try_step(name: str, cell: Cell) -> None:
+def try_step(name: str, cell: Cell, input_size: int) -> None:
     """Run one step on two rows of zeros, of whole ones where others fail.
 
     Args:
         name: of the cell, as the config names it.
         cell: made for the occasion.
+        input_size: that it was made for.
 
     Raises:
-        PluginError: the step fails, or returns other shapes than it must.
+        PluginError: the cell reads another number of inputs; the step fails, or returns other
+            shapes than it must.
     """
+    if cell.input_size != input_size:
+        raise PluginError(
+            f"The cell '{name}' was made for {input_size} inputs, and its input_size is "
+            f"{cell.input_size}. Where W reads what project_input makes of the inputs, set "
+            f"self.input_size = input_size after super().__init__(...). More of it: rnnexp check "
+            f"{name}"
+        )
     with blaming("cell", name, "fails at its first step"), torch.no_grad():
         like = next(cell.parameters(), torch.zeros(())).real  # inputs are, whatever the weights
         check_recurrent_weight(cell)
         state = cell.initial_state((2,))
-        out_BH, new = _first_step(cell, like.new_zeros(2, cell.input_size), state)
+        out_BH, new = _first_step(cell, like.new_zeros(2, input_size), state)
         check_step(cell, state, out_BH, new)
 
 
