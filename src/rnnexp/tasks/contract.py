@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rnnexp.errors import ConfigError
 from rnnexp.tasks.classes import IGNORED
+from rnnexp.tasks.returned import drawn_by
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -263,7 +264,8 @@ class GeneratedTask(Task):
         """Generate a batch from its own seed."""
         seed = batch_seed(self.seed, split, index)
         with self._drawing(split):
-            inputs_TBI, targets = self.generate(torch.Generator().manual_seed(seed))
+            drawn = self.generate(torch.Generator().manual_seed(seed))
+        inputs_TBI, targets = drawn_by(self, drawn)
         return Batch(inputs_TBI, targets, seed=seed)
 
     @contextmanager

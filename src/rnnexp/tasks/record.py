@@ -1,4 +1,4 @@
-"""What a task gives to the record of a run, refused where the record would be wrong or lost."""
+"""What a task gives to a run and its record, refused where either would be wrong or lost."""
 
 import re
 from collections.abc import Mapping
@@ -8,9 +8,24 @@ from torch import Tensor
 
 from rnnexp.errors import PluginError
 from rnnexp.tasks.contract import Task
+from rnnexp.tasks.returned import figure, judged
 
 ENGINES_OWN = ("loss", "loss_relative", "loss_best", "loss_relative_best", "loss_free")
 """The figures that the engine records itself under ``val/`` and ``test/``."""
+
+
+def loss_of(task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Ask a task for the loss of a batch.
+
+    Args:
+        task: whose `Task.loss` is asked for.
+        outputs: of the network.
+        targets: of the batch.
+
+    Raises:
+        PluginError: it is no single number, or has no gradient where the outputs have one.
+    """
+    return judged(task, task.loss(outputs, targets), outputs)
 
 
 def metrics_of(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -22,7 +37,8 @@ def metrics_of(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, Tensor
         targets: of the batch.
 
     Raises:
-        PluginError: one has a name under which the engine records a figure of its own.
+        PluginError: one has a name under which the engine records a figure of its own, or is no
+            single number.
     """
     figures = _mapping(task, "metrics", task.metrics(outputs, targets))
     for name in figures:
@@ -33,7 +49,7 @@ def metrics_of(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, Tensor
                 "running free as NAME_free, at another length as NAME_T50, NAME_T50_free). "
                 f"Call it otherwise, such as 'own_{name}'."
             )
-    return figures
+    return {name: figure(task, name, value, outputs) for name, value in figures.items()}
 
 
 def facts_of(task: Task) -> dict[str, str]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnnexp.errors import ConfigError
 from rnnexp.tasks.contract import Batch, Pattern, Split, Task
+from rnnexp.tasks.returned import check_tensors
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ class BatchStream:
         # The windows of a sequence come one after the other: it is made once.
         if self._latest is None or self._latest[0] != index:
             batch = self.task.batch(self.split, index)
+            parts = getattr(batch, "inputs_TBI", None), getattr(batch, "targets", None)
+            check_tensors(self.task, batch, parts)
             self._latest = index, self.share.of(batch, self.split, self.pattern)
         return self._latest[1]
 

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from rnnexp.recurrence import Feed, FeedMode, NetworkState, RecurrentNetwork, Schedule, Trace
 from rnnexp.tasks import Batch, Split, Task
-from rnnexp.tasks.record import metrics_of
+from rnnexp.tasks.record import loss_of, metrics_of
 from rnnexp.tasks.stream import joined, windows_of
 from rnnexp.tracking import FREE
 from rnnexp.training.accumulate import batches_of_step
@@ -105,7 +105,8 @@ class RecurrentModule(LightningModule):
         del batch_idx
         feed = self.recipe.feed(self.global_step)
         judged = self._carry_to_targets(batch, feed)
-        return self.task.loss(self._run(judged, "train", feed, self.traces), judged.targets)
+        outputs = self._run(judged, "train", feed, self.traces)
+        return loss_of(self.task, outputs, judged.targets)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Back-propagate the share that the loss of a batch has in its step.
@@ -265,7 +266,7 @@ class RecurrentModule(LightningModule):
 
     def _evaluate_fed(self, batch: Batch, split: Split, suffix: str, feed: Feed) -> None:
         outputs = self._run_in_windows(batch, split + suffix, feed)
-        loss = self.task.loss(outputs, batch.targets)
+        loss = loss_of(self.task, outputs, batch.targets)
         figures = {"loss": loss, **metrics_of(self.task, outputs, batch.targets)}
         baseline = self.task.baseline_of(split) if suffix in ("", FREE) else None
         if baseline:
