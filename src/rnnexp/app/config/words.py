@@ -84,6 +84,8 @@ def _bad_value(
     wrong = re.search(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first)
     if where == "callbacks":
         return _callbacks_refused(_given(where, overrides))
+    if where and first == f"Key '{where}' not in 'Config'":
+        return _unknown_group(where, file)
     if where and wrong:
         return ConfigError(f"{where}: expected {wrong[2].lower()}, got '{wrong[1]}'{file}.")
     if where and ("is not Optional" in first or "Incompatible value 'None'" in first):
@@ -92,6 +94,15 @@ def _bad_value(
         example = f"{where}=[{_given(where, overrides)}]"
         return ConfigError(f"{where}: expected a list, such as {example}.")
     return ConfigError(f"{where}: {first}{file}." if where else text.strip())
+
+
+def _unknown_group(group: str, file: str) -> ConfigError:
+    groups = sorted({f.name for f in conf_dir().iterdir() if f.is_dir()} - {"hydra"})
+    return ConfigError(
+        f"Unknown key '{group}'{file}. A folder's conf may add choices to {', '.join(groups)}. To "
+        "set keys of several groups at once, begin a file in conf/experiment with the line "
+        "'# @package _global_', and choose it by experiment=NAME."
+    )
 
 
 def _in_file(text: str) -> str:

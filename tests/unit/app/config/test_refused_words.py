@@ -214,3 +214,13 @@ def test_what_is_true_or_false_is_a_switch(workdir: object, word: str) -> None:
     prepare([])
     jobs = check_jobs([f"unroll.{word}"], multirun=True, config_dir=None)
     assert jobs[-1].plan.values["unroll"]["check_finite"] is True
+
+
+def test_a_group_of_a_folders_own_is_refused(workdir: Path) -> None:
+    file = workdir / "conf" / "mine" / "foo.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("a: 3\n")
+    words = r"Unknown key 'mine', in the config mine/foo.* choices to cell, .* @package _global_"
+    prepare([])
+    with pytest.raises(UserError, match=words):
+        check_jobs(["+mine=foo"], multirun=False, config_dir=str(workdir / "conf"))

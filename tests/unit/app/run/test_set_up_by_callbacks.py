@@ -1,5 +1,6 @@
 """What a task or callbacks train beside the network, or make of it: resumed, loaded, replayed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,26 @@ def test_it_is_resumed_loaded_and_replayed(weighed: Path) -> None:
         assert {"task", "readout", "layer0.recurrent"} <= groups.keys()
         assert GroupNorms(made.module).total() == pytest.approx(norms[step], rel=1e-6)
     assert len(slice_of(made, 6).losses) == POINTS
+
+
+def test_the_snippet_on_what_is_trained_works_as_written(workdir: Path, registry: Registry) -> None:
+    page = Path(__file__).parents[4] / "docs" / "extending.md"
+    (source,) = re.findall(r"```py\n(.*?)```", page.read_text(), re.S)
+    file = workdir / "mine" / "callbacks" / "own_start.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(source)
+    words = ["cell=elman", "plugin_dirs=[mine]", "+callbacks.own_start={}", "scheduler=cosine"]
+    words += ["optimizer=adamw", "optimizer.weight_decay=0.1"]
+    last = train(*words) / "checkpoints" / "last.ckpt"
+    longer = train(*words, "trainer.max_steps=8", f"resume={last}", name="longer")
+    before, after = (
+        torch.load(file, weights_only=True) for file in (last, longer / "checkpoints" / "last.ckpt")
+    )
+    groups = after["optimizer_states"][0]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    assert [len(group["params"]) for group in groups] == [2, 2]  # R and V; b and c
+    frozen, trained = (f"network.cells.0.weight_{kind}" for kind in ("ih", "hh"))
+    weights, later = before["state_dict"], after["state_dict"]
+    assert torch.equal(weights[frozen], later[frozen])
+    assert weights[trained].norm() < 1
+    assert 0 < (weights[trained] - later[trained]).norm() < 0.1
