@@ -96,6 +96,16 @@ def try_step(name: str, cell: Cell, input_size: int) -> None:
         PluginError: the cell reads another number of inputs; the step fails, or returns other
             shapes than it must.
     """
+    with blaming("cell", name, "fails at its first step"), torch.no_grad():
+        _check_input_size(name, cell, input_size)
+        like = next(cell.parameters(), torch.zeros(())).real  # inputs are, whatever the weights
+        check_recurrent_weight(cell)
+        state = cell.initial_state((2,))
+        out_BH, new = _first_step(cell, like.new_zeros(2, input_size), state)
+        check_step(cell, state, out_BH, new)
+
+
+def _check_input_size(name: str, cell: Cell, input_size: int) -> None:
     if cell.input_size != input_size:
         raise PluginError(
             f"The cell '{name}' was made for {input_size} inputs, and its input_size is "
@@ -103,12 +113,6 @@ def try_step(name: str, cell: Cell, input_size: int) -> None:
             f"self.input_size = input_size after super().__init__(...). More of it: rnnexp check "
             f"{name}"
         )
-    with blaming("cell", name, "fails at its first step"), torch.no_grad():
-        like = next(cell.parameters(), torch.zeros(())).real  # inputs are, whatever the weights
-        check_recurrent_weight(cell)
-        state = cell.initial_state((2,))
-        out_BH, new = _first_step(cell, like.new_zeros(2, input_size), state)
-        check_step(cell, state, out_BH, new)
 
 
 def _first_step(cell: Cell, x_BI: Tensor, state: State) -> tuple[Tensor, State]:
