@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from rnnexp.monitors.events import Cause, CliffEvent, Origin, load_events
-from rnnexp.monitors.groups import READOUT, REVERSE, size_of
+from rnnexp.monitors.groups import REVERSE, size_of
 from rnnexp.monitors.passes import peak_of
 
 TEXT = "cliffs.md"
@@ -113,7 +113,7 @@ def _place(event: CliffEvent) -> str:
     if not (event.group and math.isfinite(event.raw_norm)):  # NaN has no largest part
         return ""
     layer = f"layer{event.layer}{REVERSE if event.reverse else ''}"
-    part = READOUT if event.layer is None else f"{layer}.{event.group}"
+    part = event.group if event.layer is None else f"{layer}.{event.group}"
     return f"The largest part is of {part}."
 
 

@@ -158,6 +158,8 @@ def test_what_is_not_known_is_not_said() -> None:
     assert explain(with_cause(event)) == (
         "Step 80: gradient norm 100, 100 times its median. The largest part is of readout."
     )
+    beside = replace(event, group="task")
+    assert explain(beside).endswith("The largest part is of task.")
 
 
 def test_all_of_a_run_in_a_file(tmp_path: Path) -> None:
