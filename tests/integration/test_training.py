@@ -138,10 +138,10 @@ def test_a_sweep_is_one_parent_with_a_child_per_job(rnnexp, workdir: Path, store
     for run in children:
         assert run.info.run_id[:8] in done.out
     assert len({run.info.run_name for run in children}) == 4
-    ((_, number, run_id, _),) = sweeps_in(workdir / "mlflow.db", 9)
-    assert run_id == parent.info.run_id
-    view = MlflowClient(store_uri).get_experiment(number).tags[f"mlflow.sharedViewState.{run_id}"]
-    columns = json.loads(view)["selectedColumns"]
+    (sweep,) = sweeps_in(workdir / "mlflow.db", 9)
+    assert sweep.run_id == parent.info.run_id
+    tags = MlflowClient(store_uri).get_experiment(sweep.experiment).tags
+    columns = json.loads(tags[f"mlflow.sharedViewState.{sweep.run_id}"])["selectedColumns"]
     assert {"params.`cell.name`", "params.`clip.by`"} <= set(columns)
 
 
