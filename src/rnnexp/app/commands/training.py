@@ -15,7 +15,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
 from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.commands.arguments import hydra_words, only_informs, words_before_hydras
 from rnnexp.app.commands.plugin_failures import print_failures, printed_after
-from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
+from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, hydra_of, prepare
 from rnnexp.app.config.disk import check_disk
 from rnnexp.app.config.idle import refuse_sweep_words
 from rnnexp.app.config.searched import search_path
@@ -85,6 +85,8 @@ def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int
 
     if args.hydra_help:
         print(words_before_hydras(command))
+    if args.help:  # for which Hydra sets logging up as the config says
+        hydra_of(args.overrides, args.config_dir)
     try:
         _hydra_main(never, [command, *_with_search_path(arguments, args.overrides)])
     except (HydraException, OmegaConfBaseException) as error:
