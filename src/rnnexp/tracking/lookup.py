@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnexp.errors import ConfigError, DamagedError, StoreAwayError, StoreError
+from rnnexp.tracking.copied import check_place
 from rnnexp.tracking.files import CURSOR, RUN, claimed, id_in, read_json
 from rnnexp.tracking.forward import Forwarder
 from rnnexp.tracking.journal import FILE, cut_torn_tail, read_from
@@ -14,7 +15,7 @@ from rnnexp.tracking.provenance import config_hash
 from rnnexp.tracking.read_back import check_run
 from rnnexp.tracking.records import Record, milliseconds
 from rnnexp.tracking.service import add_artifact, delivered
-from rnnexp.tracking.sqlite_points import DELETED, SQLITE, is_deleted, kept_in
+from rnnexp.tracking.sqlite_points import DELETED, SQLITE, is_deleted, kept_in, place_of
 from rnnexp.tracking.stores import Stores
 from rnnexp.tracking.walk import files_named
 
@@ -206,20 +207,23 @@ def _deliver(
     forwarder.drain()
     if is_over:
         forwarder.abandon(milliseconds())
-    elif not forwarder.ended:
+    forwarder.copy_left()
+    if not (is_over or forwarder.ended):
         return "delivered so far; whether its process is still at work cannot be told here"
     return "delivered again, for the store no longer had it" if lost else "delivered"
 
 
-def check_store(uri: str, experiment: str | None = None) -> None:
+def check_store(uri: str, experiment: str | None = None, root: Path | None = None) -> None:
     """Refuse a store that cannot be used, without asking the network.
 
     Args:
         uri: the store.
         experiment: the one that runs are to go to.
+        root: folder for the artifacts of a new experiment.
 
     Raises:
-        StoreError: unknown scheme, a file that cannot be written, or a deleted experiment in it.
+        StoreError: unknown scheme, a file or a folder that cannot be written, or a deleted
+            experiment in it.
     """
     if uri.startswith(_SERVERS):
         return
@@ -236,3 +240,5 @@ def check_store(uri: str, experiment: str | None = None) -> None:
         raise StoreError(f"tracking.uri={uri}: {target.resolve()} cannot be written.")
     if experiment is not None and is_deleted(path, experiment):
         raise StoreError(f"tracking.uri={uri}: {DELETED.format(experiment)}")
+    if root is not None and place_of(path, experiment or "") in (None, root.as_uri()):
+        check_place(uri, root)

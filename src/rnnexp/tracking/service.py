@@ -296,4 +296,5 @@ def add_artifact(folder: Path, file: Path, where: str = "") -> None:
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:
     """Tell whether the store of a cursor has the whole journal of a run."""
     known = read_json(folder / cursor, needed=False)
-    return bool(known.get("ended")) and known["offset"] == (folder / FILE).stat().st_size
+    whole = bool(known.get("ended")) and known["offset"] == (folder / FILE).stat().st_size
+    return whole and not known.get("left")

@@ -169,6 +169,23 @@ def test_usable_store_passes(workdir: Path, uri: str) -> None:
     check_store(uri)
 
 
+def test_a_place_of_artifacts_that_cannot_be_written_is_refused(
+    workdir: Path, store_uri: str, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = workdir / "outputs" / "mlflow"
+    check_store(store_uri, "new", root)
+    with monkeypatch.context() as foreign:  # root may write everywhere
+        foreign.setattr("os.access", lambda path, _: path.is_file())
+        with pytest.raises(StoreError, match=rf"go to {root}, and {workdir} is no folder that"):
+            check_store(store_uri, "new", root)
+    root.parent.mkdir()
+    root.touch()
+    store.open_run({**start_of("k", header_of()), "artifacts": (workdir / "a").as_uri()})
+    check_store(store_uri, EXPERIMENT, root)
+    with pytest.raises(StoreError, match=f"{root} is no folder"):
+        check_store(store_uri, "new", root)
+
+
 OPEN = """
 import sys
 from rnnexp.tracking.mlflow_store import MlflowStore

@@ -19,7 +19,7 @@ from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, hyd
 from rnnexp.app.config.disk import check_disk
 from rnnexp.app.config.idle import refuse_sweep_words
 from rnnexp.app.config.searched import search_path
-from rnnexp.app.jobs.store import follow
+from rnnexp.app.jobs.store import artifact_root, follow
 from rnnexp.app.run.alone import check_started_once
 from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.resume import earlier_config_dir, with_earlier_overrides
@@ -159,4 +159,4 @@ def _check_start(jobs: list[Job], overrides: list[str]) -> None:
 def _check_stores(jobs: list[Job]) -> None:
     options = [job.plan.values["tracking"] for job in jobs]
     for uri, experiment in dict.fromkeys((str(o["uri"]), str(o["experiment"])) for o in options):
-        check_store(uri, experiment)
+        check_store(uri, experiment, artifact_root(uri))
