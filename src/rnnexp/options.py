@@ -224,8 +224,9 @@ def _type_of(init: Any, name: str) -> Any:
 
 
 def _doc_of(klass: type, name: str) -> str:
-    # A class that only repeats its parent's option need not repeat the text.
-    entry = re.compile(rf"^\s+{name}: (.+?)(?=^\s+\w+: |^\s*$|\Z)", re.M | re.S)
+    # A class that only repeats its parent's option need not repeat the text. As of Python 3.13 a
+    # docstring has lost its indentation.
+    entry = re.compile(rf"^\s*{name}: (.+?)(?=^\s*\w+: |^\s*$|\Z)", re.M | re.S)
     found = (entry.search(k.__dict__.get("__doc__") or "") for k in klass.__mro__)
     match = next(filter(None, found), None)
     return " ".join(match.group(1).split()) if match else ""
