@@ -23,8 +23,8 @@ from .study import EXPERIMENT, header_of, record_run, runs_in, start_of, steps_i
 def test_whole_run_is_stored(tmp_path: Path, store_uri: str, store, client) -> None:
     log = record_run(tmp_path / "run", store_uri)
     log.tags({"note": "x"})
-    (tmp_path / "a.txt").write_text("hello")
-    log.artifact(tmp_path / "a.txt", "texts")
+    (tmp_path / "run" / "a.txt").write_text("hello")
+    log.artifact(tmp_path / "run" / "a.txt", "texts")
     log.end("FINISHED")
     Forwarder(tmp_path / "run", store).drain()
     (run,) = runs_in(client)
