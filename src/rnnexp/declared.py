@@ -112,7 +112,7 @@ def _check_option(entry: Entry, option: Option) -> None:
     if option.name in _RESERVED[entry.kind]:
         text = "has a name that the config keeps for itself; call it something else"
     elif not _can_hold(option.type):
-        written = inspect.formatannotation(option.type)
+        written = _named(option.type)
         text = f"is of type {written}, which a config cannot hold. {_advice()}"
     elif option.default != REQUIRED:
         text = _fault(option)
@@ -131,11 +131,16 @@ def _check_patterns(entry: Entry) -> None:
         raise DeclaredError(f"The task '{entry.name}': {fault}.", line)
 
 
+def _named(kind: Any) -> str:
+    # Python 3.13 says in which module of its own it keeps the classes of pathlib.
+    return inspect.formatannotation(kind).replace("pathlib._local.", "pathlib.")
+
+
 def _fault(option: Option) -> str | None:
     # What is wrong with a default, if anything is.
-    value, written = option.default, inspect.formatannotation(option.type)
+    value, written = option.default, _named(option.type)
     if not _is_held(value):
-        kind = inspect.formatannotation(type(value))
+        kind = _named(type(value))
         return f"holds {kind} by default, which a config cannot. {_advice()}"
     if "${" in repr(value):
         return "has ${ in its default, which a config reads as a reference; write it otherwise"

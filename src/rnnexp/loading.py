@@ -8,7 +8,10 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from logging import LogRecord
 
 
 def wait_asleep() -> None:
@@ -41,6 +44,9 @@ def importing() -> Generator[None]:
     Torch, Lightning and MLflow bring half a million objects that live as long as the process. To
     look for garbage among them takes a fifth of their import, and a second at the end.
     """
+    import logging  # as what is imported here does; `rnnexp --help` does without
+
+    logging.getLogger("matplotlib").addFilter(_has_a_place)
     on = gc.isenabled()
     gc.disable()
     try:
@@ -56,6 +62,11 @@ def leave(code: int | str | None) -> NoReturn:
     """End this process as `sys.exit` does, without a last search for garbage among all it has."""
     gc.freeze()
     sys.exit(code)
+
+
+def _has_a_place(record: "LogRecord") -> bool:
+    # Without a home that can be written matplotlib keeps its fonts in a temporary folder: no news.
+    return record.funcName != "_get_config_or_cache_dir"
 
 
 class _Postponed(ModuleType):

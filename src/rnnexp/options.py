@@ -224,9 +224,10 @@ def _type_of(init: Any, name: str) -> Any:
 
 
 def _doc_of(klass: type, name: str) -> str:
-    # A class that only repeats its parent's option need not repeat the text.
+    # A class that only repeats its parent's option need not repeat the text. As of Python 3.13 a
+    # docstring has lost its indentation.
     for doc in (k.__dict__.get("__doc__") or "" for k in klass.__mro__):
-        for found, text in re.findall(r"(?ms)^\s+(\w+): (.+?)(?=^\s+\w+: |^\s*$|\Z)", doc):
+        for found, text in re.findall(r"(?ms)^\s*(\w+): (.+?)(?=^\s*\w+: |^\s*$|\Z)", doc):
             if found == name:
                 return " ".join(text.split())
     return ""

@@ -50,6 +50,12 @@ def test_what_uses_it_while_it_is_imported_gets_it(tmp_path: Path) -> None:
     run(LOADED + USED, tmp_path)
 
 
+def test_matplotlib_says_nothing_of_a_home_that_cannot_be_written(python, tmp_path: Path) -> None:
+    program = LOADED.format(name="matplotlib") + "sys.modules['matplotlib'].get_cachedir()"
+    done = python("-c", program, cwd=tmp_path, HOME=os.devnull)
+    assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("own", "spins"),
     [

@@ -110,10 +110,7 @@ def test_repeated_option_has_its_parents_text() -> None:
 def test_dataclass_fields_are_options() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Group:
-        """Args:
-        steps: how many.
-        """
-
+        __doc__ = "Args:\nsteps: how many.\n"  # without indentation, as of Python 3.13
         steps: int = 3
 
     assert options_of(Group) == (Option("steps", int, 3, "how many."),)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -87,6 +88,11 @@ class Courier:
         except BrokenPipeError:
             return False
         return True
+
+
+def say(error: Exception) -> None:
+    """Write an error into the log of this process, so that its owner can quote it."""
+    print(f"{time.strftime('%H:%M:%S')} {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def last_problem(log: Path) -> str | None:

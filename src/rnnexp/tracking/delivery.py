@@ -1,12 +1,12 @@
 """One run's journal on its way to the store: held open, due from time to time, tried again."""
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from rnnexp.files import JOURNAL
+from rnnexp.tracking.courier import say
 from rnnexp.tracking.files import hold, is_held_by_others, open_to_claim
 from rnnexp.tracking.forward import Forwarder, Store, is_refusal
 from rnnexp.tracking.records import milliseconds
@@ -122,7 +122,10 @@ class Delivery:
         if self._is_removed():
             self._forwarder.lose(milliseconds())
             return False
-        return self._forwarder.advance()
+        busy = self._forwarder.advance()
+        if not busy:
+            self._forwarder.copy_left()
+        return busy
 
     def _is_removed(self) -> bool:
         # Another may stand by its name by now: it is of another run, and is delivered after this.
@@ -134,7 +137,7 @@ class Delivery:
         except Exception as error:  # whatever the store's client raises, it is tried again
             say(error)
             now = time.monotonic()
-            self._is_refused = is_refusal(error)
+            self._is_refused = is_refusal(error) or isinstance(error, PermissionError)
             self._no_answer_at = now if is_away(error) else 0.0
             self._failing_since = self._failing_since or now
             self.due = now + (self._pause if self._orphan_since is None else LAST_PAUSE)
@@ -143,8 +146,3 @@ class Delivery:
         self._is_refused = False
         self._failing_since, self._pause = None, FIRST_PAUSE
         return busy
-
-
-def say(error: Exception) -> None:
-    """Write an error into the log of this process, so that its owner can quote it."""
-    print(f"{time.strftime('%H:%M:%S')} {type(error).__name__}: {error}", file=sys.stderr)

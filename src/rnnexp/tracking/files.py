@@ -1,4 +1,4 @@
-"""Small files that are either old or new, never half: the cursor and the run's id."""
+"""Small files that are either old or new, never half; locks, where the file system has them."""
 
 import fcntl
 import json
@@ -51,6 +51,37 @@ def _open_held(path: Path) -> IO[str]:
         if _is_at(path, file):
             return file
         file.close()  # `clear_left` took it for a dead process's before it was locked
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Let no other process in at the same time, as far as locks are to be had.
+
+    A file system that knows none, as some over a network do, or a file of another user that may not
+    even be read, keeps nobody from working.
+
+    Args:
+        path: a file for this, which stays.
+    """
+    file = _open_lock(path)
+    if file is None:
+        yield
+        return
+    with file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:  # to close it is not enough where a copy of this process was forked meanwhile
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _open_lock(path: Path) -> IO[bytes] | None:
+    for mode in ("ab", "rb"):  # another user's may be there to be read alone
+        with suppress(PermissionError):
+            return cast("IO[bytes]", path.open(mode))
+    return None
 
 
 def clear_left(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rnnexp.files import CURSOR, JOURNAL, RUN
+from rnnexp.tracking.copied import Files
 from rnnexp.tracking.files import read_json, write_json
 from rnnexp.tracking.journal import PROFILE, begins_at, read_from
 from rnnexp.tracking.records import ERROR_TAG, Record, Status
@@ -97,6 +98,8 @@ class Forwarder:
         self._unsure_to = self._offset + 1 if self._offset else 0
         if self._is_lost(known):
             self._offset, self._unsure_to = 0, (folder / JOURNAL).stat().st_size
+        left = known.get("left", []) if self._offset else []
+        self._files = Files(folder, store.log_artifact, left)
         self._stored: dict[str, set[tuple[int, int]]] = {}  # while it is unsure, by metric
         self._marked: set[str] = set(known.get("nonfinite", []))
         self._run_id: str | None = known.get("run_id")
@@ -128,9 +131,21 @@ class Forwarder:
         return True
 
     def drain(self) -> None:
-        """Deliver everything the journal holds."""
+        """Deliver everything the journal holds, but for files that cannot be copied."""
         while self.advance():
             pass
+
+    def copy_left(self) -> None:
+        """Try again to copy the files that could not be; the figures and the end wait for none.
+
+        Raises:
+            Exception: what the store's client raises at the first that still cannot be copied.
+        """
+        if self._files.left:
+            try:
+                self._files.send_left(self._id())
+            finally:
+                self._write_cursor()
 
     @property
     def has_more(self) -> bool:
@@ -162,6 +177,7 @@ class Forwarder:
     def _write_cursor(self, more: Mapping[str, str] | None = None) -> None:
         state: dict[str, Any] = {"offset": self._offset, "run_id": self._run_id, **(more or {})}
         state |= {"ended": self.ended, "nonfinite": sorted(self._marked)}
+        state["left"] = list(self._files.left)
         write_json(self._cursor, state)
 
     def _deliver(self, records: list[Record]) -> None:
@@ -189,12 +205,12 @@ class Forwarder:
             elif record["kind"] == "tags":
                 tags |= record["values"]
         self._send(points, tags)
-        for record in records:
-            if record["kind"] == "artifact" and (file := self.folder / record["path"]).is_file():
-                self.store.log_artifact(self._id(), file, record["folder"])
+        self._files.send(self._run_id or "", records)
 
     def _start(self, record: Record) -> None:
-        self._run_id = self._opened(record)
+        before, self._run_id = self._run_id, self._opened(record)
+        if before != self._run_id:
+            self._files.left.clear()  # what was left of another run has been written over
         self._stored.clear()  # it may be another run
         self.ended = self.ended_here = False
         experiment = self.store.experiment_of(self._run_id)

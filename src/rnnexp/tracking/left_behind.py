@@ -156,6 +156,7 @@ def _deliver(
     forwarder.drain()
     if is_over:
         forwarder.abandon(milliseconds())
-    elif not forwarder.ended:
+    forwarder.copy_left()
+    if not (is_over or forwarder.ended):
         return "delivered so far; whether its process is still at work cannot be told here"
     return "delivered again, for the store no longer had it" if lost else "delivered"

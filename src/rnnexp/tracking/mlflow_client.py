@@ -5,12 +5,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from filelock import FileLock
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
 from mlflow.tracking import MlflowClient
 from mlflow.utils.uri import append_to_uri_path, resolve_uri_if_local
 
 from rnnexp.loading import load
+from rnnexp.tracking.files import locked
 from rnnexp.tracking.sqlite_points import SQLITE
 
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -36,7 +36,7 @@ def open_client(uri: str) -> MlflowClient:
         return MlflowClient(uri)
     path = Path(uri.removeprefix(SQLITE))
     # MLflow creates its tables without a lock of its own, and fails when two processes do.
-    with FileLock(f"{path}.lock"):
+    with locked(Path(f"{path}.lock")):
         if not path.exists():
             _make(path)
         client = MlflowClient(uri)

@@ -243,8 +243,7 @@ class Tracking(Journals):
 
         It is of interest where `close` has named folders: the sink tries again until then.
         """
-        log = self._sink.log if self._sink else None
-        return last_problem(log) if log else None
+        return last_problem(self._sink.log) if self._sink and self._sink.log else None
 
     def _is_dead(self) -> bool:
         return self._sink is None or self._sink.process.poll() is not None
@@ -266,6 +265,7 @@ class Tracking(Journals):
 
 
 def delivered(folder: Path, cursor: str = CURSOR) -> bool:
-    """Tell whether the store of a cursor has the whole journal of a run."""
+    """Tell whether the store of a cursor has the whole journal of a run, and its files."""
     known = read_json(folder / cursor, needed=False)
-    return bool(known.get("ended")) and known["offset"] == (folder / JOURNAL).stat().st_size
+    over = bool(known.get("ended")) and not known.get("left")
+    return over and known["offset"] == (folder / JOURNAL).stat().st_size

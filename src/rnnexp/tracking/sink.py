@@ -17,7 +17,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from rnnexp.loading import leave, load
-from rnnexp.tracking.delivery import GIVE_UP_SECONDS, Delivery, say
+from rnnexp.tracking.courier import say
+from rnnexp.tracking.delivery import GIVE_UP_SECONDS, Delivery
 from rnnexp.tracking.forward import Store
 from rnnexp.tracking.service import delivered
 
@@ -105,6 +106,7 @@ class Sink:
             if delivery.is_idle and delivery.finish():
                 self._let_go(delivery)
             elif not delivery.is_idle and (hopeless or delivery.gives_up()):
+                delivery.finish()  # only files may be left, of a run that has no ending
                 self._let_go(delivery)
                 self._given_up += 1
         self._waiting += [folder for folder in self._done if not delivered(folder)]  # came late

@@ -152,6 +152,13 @@ def is_deleted(path: Path, experiment: str) -> bool:
     return path.is_file() and bool(_asked(path, asked, experiment))
 
 
+def place_of(path: Path, experiment: str) -> str | None:
+    """Tell where the artifacts of an experiment lie, as a URI; None where there is no such."""
+    asked = "SELECT artifact_location FROM experiments WHERE name = ?"
+    found = _asked(path, asked, experiment) if path.is_file() else []
+    return str(found[0][0]) if found else None
+
+
 def sweeps_in(path: Path, most: int) -> list[SweepView]:
     """List the latest sweeps of a store file that have a view of their own.
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnexp.errors import StoreError
-from rnnexp.tracking.sqlite_points import DELETED, SQLITE, is_deleted
+from rnnexp.tracking.copied import check_place
+from rnnexp.tracking.sqlite_points import DELETED, SQLITE, is_deleted, place_of
 
 if TYPE_CHECKING:
     from rnnexp.tracking.mlflow_store import MlflowStore
@@ -34,15 +35,17 @@ class Stores(AbstractContextManager["Stores"]):
         self._open.clear()
 
 
-def check_store(uri: str, experiment: str | None = None) -> None:
+def check_store(uri: str, experiment: str | None = None, root: Path | None = None) -> None:
     """Refuse a store that cannot be used, without asking the network.
 
     Args:
         uri: the store.
         experiment: the one that runs are to go to.
+        root: folder for the artifacts of a new experiment.
 
     Raises:
-        StoreError: unknown scheme, a file that cannot be written, or a deleted experiment in it.
+        StoreError: unknown scheme, a file or a folder that cannot be written, or a deleted
+            experiment in it.
     """
     if uri.startswith(_SERVERS):
         return
@@ -59,6 +62,8 @@ def check_store(uri: str, experiment: str | None = None) -> None:
         raise StoreError(f"tracking.uri={uri}: {target.resolve()} cannot be written.")
     if experiment is not None and is_deleted(path, experiment):
         raise StoreError(f"tracking.uri={uri}: {DELETED.format(experiment)}")
+    if root is not None and place_of(path, experiment or "") in (None, root.as_uri()):
+        check_place(uri, root)
 
 
 def is_away(error: BaseException) -> bool:

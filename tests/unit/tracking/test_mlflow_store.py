@@ -24,8 +24,8 @@ from .study import EXPERIMENT, header_of, record_run, runs_in, start_of, steps_i
 def test_whole_run_is_stored(tmp_path: Path, store_uri: str, store, client) -> None:
     log = record_run(tmp_path / "run", store_uri)
     log.tags({"note": "x"})
-    (tmp_path / "a.txt").write_text("hello")
-    log.artifact(tmp_path / "a.txt", "texts")
+    (tmp_path / "run" / "a.txt").write_text("hello")
+    log.artifact(tmp_path / "run" / "a.txt", "texts")
     log.end("FINISHED")
     Forwarder(tmp_path / "run", store).drain()
     (run,) = runs_in(client)
@@ -168,6 +168,23 @@ def test_unusable_store_is_refused_in_words(workdir: Path, uri: str, words: str)
 @pytest.mark.parametrize("uri", ["sqlite:///new.db", "http://127.0.0.1:1", "postgresql://h/d"])
 def test_usable_store_passes(workdir: Path, uri: str) -> None:
     check_store(uri)
+
+
+def test_a_place_of_artifacts_that_cannot_be_written_is_refused(
+    workdir: Path, store_uri: str, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = workdir / "outputs" / "mlflow"
+    check_store(store_uri, "new", root)
+    with monkeypatch.context() as foreign:  # root may write everywhere
+        foreign.setattr("os.access", lambda path, _: path.is_file())
+        with pytest.raises(StoreError, match=rf"go to {root}, and {workdir} is no folder that"):
+            check_store(store_uri, "new", root)
+    root.parent.mkdir()
+    root.touch()
+    store.open_run({**start_of("k", header_of()), "artifacts": (workdir / "a").as_uri()})
+    check_store(store_uri, EXPERIMENT, root)
+    with pytest.raises(StoreError, match=f"{root} is no folder"):
+        check_store(store_uri, "new", root)
 
 
 OPEN = """

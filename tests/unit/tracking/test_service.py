@@ -35,8 +35,8 @@ def test_two_runs_share_one_sink(tmp_path: Path, store_uri: str) -> None:
     for step in range(20):
         for log in logs:
             log.metrics({"loss": 1.0}, step)
-    (tmp_path / "a.txt").write_text("x")
-    logs[0].artifact(tmp_path / "a.txt")
+    (tmp_path / "one" / "a.txt").write_text("x")
+    logs[0].artifact(tmp_path / "one" / "a.txt")
     for log in logs:
         log.end("FINISHED")
     assert tracking.close(timeout=60) == []
@@ -264,8 +264,8 @@ def test_server_that_is_away_at_first_gets_everything_once(
     assert slowest < 0.5  # training does not wait
     assert comes_true(lambda: (tmp_path / "run" / LOG_FILE).stat().st_size > 0)  # it has been tried
     start_server(free_port)
-    (tmp_path / "a.txt").write_text("x")
-    log.artifact(tmp_path / "a.txt")
+    (tmp_path / "run" / "a.txt").write_text("x")
+    log.artifact(tmp_path / "run" / "a.txt")
     log.metrics({"loss": 1.0}, 1500)
     log.end("FINISHED")
     assert tracking.close(timeout=60) == []

@@ -1,5 +1,6 @@
 """A sink with several runs: what is wrong with one of them concerns no other."""
 
+import errno
 import json
 import shutil
 import threading
@@ -12,7 +13,7 @@ import requests
 
 from rnnexp.tracking import RunLog, delivery, sink
 from rnnexp.tracking.forward import KILLED, REMOVED, Point
-from rnnexp.tracking.records import ERROR_TAG, RunHeader
+from rnnexp.tracking.records import ERROR_TAG, RunHeader, Status
 from rnnexp.tracking.service import delivered
 
 from ...waiting import comes_true
@@ -52,7 +53,9 @@ class Shelf:
     def delete_tag(self, run_id: str, key: str) -> None:
         self.tags[run_id].pop(key, None)
 
-    def log_artifact(self, run_id: str, path: Path, folder: str) -> None: ...
+    def log_artifact(self, run_id: str, path: Path, folder: str) -> None:
+        if path.name in self.refused:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     def end_run(self, run_id: str, status: str, time: int) -> None:
         self.status[run_id] = status
@@ -142,6 +145,25 @@ def test_a_run_that_is_refused_for_good_is_left_at_once(
     begun = time.monotonic()
     assert owner.sink.run() == 1
     assert time.monotonic() - begun < 2.5
+
+
+@pytest.mark.parametrize("status", ["FINISHED", None])
+def test_a_file_that_cannot_be_copied_leaves_no_run_running(
+    tmp_path: Path, status: Status | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store, log = Shelf("config.yaml"), begin(tmp_path / "a")
+    (tmp_path / "a" / "config.yaml").touch()
+    log.artifact(tmp_path / "a" / "config.yaml")
+    if status:
+        log.end(status)
+    else:
+        log._journal.close()
+    owner = Owner(store)
+    owner.tell([tmp_path / "a"])
+    assert owner.leave() == 1, "a file is left"
+    assert store.status == {"a": status or "FAILED"}
+    assert not delivered(tmp_path / "a")
+    assert "PermissionError: [Errno 13] Permission denied" in capfd.readouterr().err
 
 
 def test_others_go_on_while_one_is_refused(tmp_path: Path) -> None:

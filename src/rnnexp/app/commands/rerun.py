@@ -42,7 +42,7 @@ def main(command: str, arguments: list[str]) -> int:
     plan = recorded_plan(old)
     check_started_once([plan])
     uri = str(plan.values["tracking"]["uri"])
-    check_store(uri, str(plan.values["tracking"]["experiment"]))
+    check_store(uri, str(plan.values["tracking"]["experiment"]), artifact_root(uri))
     take_threads_of(old, plan)
     begun = first_weights(old)
     names = _names(old)

@@ -22,11 +22,11 @@ from hydra_plugins.rnnexp_optuna_sweeper._space import SearchError
 from rnnexp.app.commands.arguments import hydra_words, only_informs, words_before_hydras
 from rnnexp.app.commands.plugin_failures import print_failures, printed_after
 from rnnexp.app.config.build import Plan
-from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, prepare
+from rnnexp.app.config.compose import CONFIG_NAME, Job, check_jobs, explain, hydra_of, prepare
 from rnnexp.app.config.disk import check_disk
 from rnnexp.app.config.idle import refuse_sweep_words
 from rnnexp.app.config.searched import search_path
-from rnnexp.app.jobs.store import follow
+from rnnexp.app.jobs.store import artifact_root, follow
 from rnnexp.app.run.alone import check_started_once
 from rnnexp.app.run.changes import begun_anew
 from rnnexp.app.run.going_on import check_resumes
@@ -100,6 +100,8 @@ def _inform(command: str, arguments: list[str], args: argparse.Namespace) -> int
 
     if args.hydra_help:
         print(words_before_hydras(command))
+    if args.help:  # for which Hydra sets logging up as the config says
+        hydra_of(args.overrides, args.config_dir)
     try:
         _hydra_main(never, [command, *_with_search_path(arguments, args.overrides)])
     except (HydraException, OmegaConfBaseException) as error:
@@ -181,4 +183,4 @@ def _check_start(jobs: list[Job], overrides: list[str]) -> None:
 def _check_stores(jobs: list[Job]) -> None:
     options = [job.plan.values["tracking"] for job in jobs]
     for uri, experiment in dict.fromkeys((str(o["uri"]), str(o["experiment"])) for o in options):
-        check_store(uri, experiment)
+        check_store(uri, experiment, artifact_root(uri))

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.rnnexp_optuna_sweeper._settings import Settings
 from rnnexp.app.config.build import Plan
+from rnnexp.app.config.called import check_called
 from rnnexp.app.config.composer import Composer
 from rnnexp.app.config.corners import corners_of, settled
 from rnnexp.app.config.idle import refuse_idle
@@ -151,10 +152,20 @@ def launcher_of(overrides: Sequence[str], config_dir: str | None) -> LauncherCho
         overrides: as on the command line.
         config_dir: a further folder of configs, Hydra's ``--config-dir``.
     """
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        hydra = _composed_with_hydra([*search_path(overrides, config_dir), *overrides])["hydra"]
+    hydra = hydra_of(overrides, config_dir)
     options: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
     return LauncherChoice(str(hydra.runtime.choices["hydra/launcher"]), options)
+
+
+def hydra_of(overrides: Sequence[str], config_dir: str | None) -> DictConfig:
+    """Compose Hydra's own section for a command, and check what it would call.
+
+    Args:
+        overrides: as on the command line.
+        config_dir: a further folder of configs, Hydra's ``--config-dir``.
+    """
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return _composed_with_hydra([*search_path(overrides, config_dir), *overrides])["hydra"]
 
 
 _Expanded = tuple[Settings | None, DictConfig, list[list[str]]]
@@ -173,9 +184,7 @@ def _alone(whole: DictConfig, overrides: list[str]) -> DictConfig:
     # were left out of it, Hydra is to say what is wrong with them.
     if any(o.is_sweep_override() for o in parse(overrides)):
         return _compose(overrides)
-    with open_dict(whole):
-        del whole["hydra"]
-    return whole
+    return _without_hydra(whole)
 
 
 def _expand(hydra: DictConfig, overrides: list[str]) -> _Expanded:
@@ -204,11 +213,19 @@ def _check(
 
 def _compose(overrides: list[str], with_hydra: bool = False) -> DictConfig:
     try:
-        return compose(CONFIG_NAME, overrides, return_hydra_config=with_hydra)
+        config = compose(CONFIG_NAME, overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
     except (ValueError, TypeError) as error:  # Hydra's parser lets some malformed overrides through
         raise unreadable(overrides, error) from error
+    check_called(config["hydra"])
+    return config if with_hydra else _without_hydra(config)
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> RnnexpError:

@@ -12,11 +12,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn
 
-from filelock import FileLock
-
 from rnnexp.errors import EXIT_FAILED, UserError
 from rnnexp.files import CHECKPOINTS
-from rnnexp.tracking.files import clear_left, read_json, write_json
+from rnnexp.tracking.files import clear_left, locked, read_json, write_json
 
 FILE, LOCK = "lease.json", ".lease.lock"
 BUSY = 75
@@ -103,7 +101,7 @@ class Lease:
         """Give a sign of life, if the last one is old; what a full disk refuses, the next try."""
         if time.monotonic() - self._beaten < BEAT_SECONDS:
             return
-        with suppress(OSError), FileLock(self.folder / LOCK):
+        with suppress(OSError), locked(self.folder / LOCK):
             if self.is_mine():
                 _write(self.folder, self.token)
             self._beaten = time.monotonic()
@@ -114,7 +112,7 @@ class Lease:
         if self._thread is not None:
             self._thread.join()
         # Where the disk is full the lease stands until this process has ended, which is soon.
-        with suppress(OSError), FileLock(self.folder / LOCK):
+        with suppress(OSError), locked(self.folder / LOCK):
             if self.is_mine():
                 write_json(self.folder / FILE, {"token": self.token})
 
@@ -166,7 +164,7 @@ def acquire(folder: Path, patience: float = 0.0) -> Lease | None:
 
 
 def _try(folder: Path) -> Lease | None:
-    with FileLock(folder / LOCK):
+    with locked(folder / LOCK):
         if at_work_in(folder) is not None:
             return None
         values = _read(folder)
