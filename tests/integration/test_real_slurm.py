@@ -48,7 +48,7 @@ def test_preempted_jobs_go_on(
         slurm.begin_now()
         return driver.poll() is not None
 
-    assert comes_true(ended, 120)
+    assert comes_true(ended, 240)
     assert driver.returncode == 0, (workdir / "stderr.txt").read_text()
     logs = [file.read_text() for file in sweep.glob("*/log.txt")]
     assert [log.count("step 1/4000") for log in logs] == [1, 1], "none began anew"

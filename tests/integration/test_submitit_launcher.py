@@ -270,6 +270,7 @@ def test_a_machine_without_gpus_may_submit_to_some_that_have(
     slurm: Path, workdir: Path, store_uri: str, registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["hydra/launcher=submitit_slurm", "trainer.accelerator=gpu", "trainer.devices=2"]
+    words += ["hydra.launcher.additional_parameters={constraint:a100}"]  # no plus
     words += ["trainer.strategy=ddp", "seed=0,1"]
     assert rnnexp_here(["sweep", "plan", *words]) == 0
     assert "2 CPUs and 2 GPUs each" in capsys.readouterr().out

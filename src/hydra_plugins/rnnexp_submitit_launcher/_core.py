@@ -234,7 +234,8 @@ def _refusals() -> Generator[None]:
         with redirect_stderr(StringIO()):  # submitit prints what it raises
             yield
     except FailedJobError as error:
-        said = str(error).strip()
+        lines = (line.removeprefix("sbatch: error: ") for line in str(error).strip().splitlines())
+        said = "; ".join(dict.fromkeys(lines))
         limits = "limit" in said.lower() or "unable to accept" in said
         less = " hydra.launcher.jobs=N hands over so many at a time." if limits else ""
         raise LauncherError(

@@ -118,8 +118,8 @@ def test_a_queue_that_does_not_answer_is_no_empty_one(slurm: Path, tmp_path: Pat
 def test_where_one_array_is_refused_none_is_left(
     slurm: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (slurm / "refuse18").write_text("sbatch: error: no such node configuration\n")
-    with pytest.raises(LauncherError, match="sbatch refuses: sbatch: error: no such node") as error:
+    (slurm / "refuse18").write_text("sbatch: error: no such node\nsbatch: error: Failed.\n")
+    with pytest.raises(LauncherError, match="sbatch refuses: no such node; Failed") as error:
         queue_in(tmp_path).submit_arrays([Job(0), Job(1), Job(2, devices=2)])
     assert (slurm / "cancelled").read_text().split() == ["17_0", "17_1"]
     assert "no such node" not in capfd.readouterr().err, "said once, by who catches it"

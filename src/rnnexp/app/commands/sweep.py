@@ -131,7 +131,7 @@ def status(arguments: list[str]) -> int:
         print(f"{_WORDS[states[-1]]:<16} {folder.name}  {what}".rstrip())
     print(f"{name}: {_counts(states)} | {SWEEPS / name}")
     if words := in_words(waiting(SWEEPS / name)):
-        print(f"Of its jobs {words}.")
+        print(f"{words}.")
     if holder is not None:
         print(f"It is being run by {holder}.")
     return 0

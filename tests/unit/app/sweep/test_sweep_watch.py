@@ -156,6 +156,20 @@ def test_the_reason_of_a_failed_job_is_said_once(
     sweep.close(stopped=False)
 
 
+def test_why_jobs_wait_in_a_queue_is_shown(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rnnexp.app.sweep.queued.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("rnnexp.app.sweep.queued.waiting", lambda folder: {"PartitionConfig": 2})
+    sweep = opened()
+    watcher = SweepWatcher(sweep, moving=False)
+    watcher.turn([], waiting=0)
+    said = "2 jobs wait in the queue: PartitionConfig"
+    assert f"[0/3] {said}\n" in capsys.readouterr().err
+    assert str(watcher._picture(waiting=0).renderables[1]).strip() == said
+    sweep.close(stopped=False)
+
+
 def test_a_sweep_looks_after_its_sink_at_every_turn(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
