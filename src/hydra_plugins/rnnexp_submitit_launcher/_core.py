@@ -194,9 +194,10 @@ class Queue:
         waiting = [job_id for job_id, one in told.items() if one.state == PENDING]
         running = {known[job_id]: job_id for job_id in told if job_id not in waiting}
         cancel(waiting)
-        if told:
-            words = f"{len(running)} run and are watched, {len(waiting)} wait and are queued anew"
-            print(f"hydra/launcher=submitit_slurm: of earlier jobs {words}", file=sys.stderr)
+        for jobs, words in ((running, "run, and are watched"), (waiting, "wait: queued anew")):
+            if jobs:
+                said = f"{len(jobs)} of an earlier command {words}"
+                print(f"hydra/launcher=submitit_slurm: {said}", file=sys.stderr)
         return {log: self._submitted_before(job_id, log) for log, job_id in running.items()}
 
     def _submitted_before(self, job_id: str, log: Path) -> SubmittedJob:

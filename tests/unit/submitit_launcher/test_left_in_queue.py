@@ -89,7 +89,9 @@ def test_what_waits_is_queued_anew_and_what_runs_is_watched(
     queue = queue_in(tmp_path, array_parallelism=3)  # of the next command
     pool = _core._pool(queue, jobs, None, Limits())
     assert (slurm / "cancelled").read_text().split() == ["17_3"]
-    assert "of earlier jobs 1 run and are watched, 1 wait" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "1 of an earlier command run, and are watched" in said
+    assert "1 of an earlier command wait: queued anew" in said
     assert len(pool.slots) == 3, "what runs counts among those that may"
     ids = [pool.start(job, {}).job.job_id for job in sorted(jobs, key=lambda job: job.number != 1)]
     assert ids == ["17_1", "18", "19", "20"], "one by one, as places get free"
