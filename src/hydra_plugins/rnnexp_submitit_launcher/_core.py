@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -153,7 +153,7 @@ class Queue:
             LauncherError: the queue refuses it.
         """
         if self.cluster == "slurm":
-            return self._submit_array([task])[task.log]
+            return self.submit_arrays([task])[task.log]
         # What a terminal sends is for the command, which asks its jobs to end.
         with unheard(signal.SIGINT, signal.SIGHUP):
             executor = self._executor_for(need_of(self.options, task))
@@ -172,7 +172,9 @@ class Queue:
         try:
             for alike in self._arrays(tasks):
                 upto = at_once * (len(submitted) + len(alike)) // len(tasks)
-                submitted.update(self._submit_array(alike, max(1, upto - before)))
+                # A signal amid it would leave jobs in the queue whose ids nobody has read.
+                with unheard(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    submitted.update(self._submit_array(alike, max(1, upto - before)))
                 before = upto
         except BaseException:
             cancel([str(job.job.job_id) for job in submitted.values()])
@@ -206,19 +208,20 @@ class Queue:
         return SubmittedJob(SlurmJob(self.folder, job_id), log)
 
     def _arrays(self, tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
-        largest = largest_array() or len(tasks)
+        largest = (largest_array() if len(tasks) > 1 else None) or len(tasks)
         needs = [need_of(self.options, task) for task in tasks]
         for need in dict.fromkeys(needs):
             alike = [task for task, other in zip(tasks, needs, strict=True) if other == need]
             size = math.ceil(len(alike) / math.ceil(len(alike) / largest))  # all about as large
             yield from (alike[i : i + size] for i in range(0, len(alike), size))
 
-    def _submit_array(self, alike: Sequence[Task], at_once: int = 1) -> dict[Path, SubmittedJob]:
+    def _submit_array(self, alike: Sequence[Task], at_once: int) -> dict[Path, SubmittedJob]:
         executor = self._executor_for(need_of(self.options, alike[0]))
         executor.update_parameters(slurm_array_parallelism=at_once)
         with _refusals(), executor.batch():
             jobs = {task.log: executor.submit(self._work(task)) for task in alike}
-        self._ledger.note({job.job_id: log for log, job in jobs.items()})
+        with suppress(OSError):  # a full disk: this command knows them all the same
+            self._ledger.note({job.job_id: log for log, job in jobs.items()})
         return {log: SubmittedJob(job, log) for log, job in jobs.items()}
 
     def _work(self, task: Task) -> Requeued:

@@ -1,12 +1,12 @@
 """Which jobs a sweep has in Slurm's queue, whichever of its commands has submitted them."""
 
+import os
 import re
 import subprocess
 from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from getpass import getuser
 from pathlib import Path
 
 from hydra_plugins.rnnexp_local_launcher._processes import LauncherError
@@ -72,7 +72,7 @@ class Ledger:
             return {}
         # By the script, too: another cluster that sees this folder has the same ids.
         own = f"{self.file.parent.resolve()}/"
-        words = ["squeue", "--noheader", "--array", "--states=all", f"--user={getuser()}"]
+        words = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
         lines = _run([*words, "--format=%i|%T|%r|%o"]).splitlines()
         parts = (line.split("|", 3) for line in lines if line.count("|") >= 3)
         found = {job_id: (Told(*told), script) for job_id, *told, script in parts}

@@ -26,6 +26,7 @@ number=17
 while [ -e "$here/given$number" ]; do number=$((number + 1)); done
 if [ -e "$here/refuse$number" ]; then cat "$here/refuse$number" >&2; exit 1; fi
 cp "$1" "$here/given$number"
+if [ -e "$here/amid" ]; then kill -s INT $PPID; fi
 echo Submitted batch job $number
 """,
 }
@@ -129,6 +130,13 @@ def test_where_one_array_is_refused_none_is_left(
     (slurm / "refuse18").write_text("sbatch: error: AssocMaxSubmitJobLimit\n")
     with pytest.raises(LauncherError, match=r"launcher\.jobs=N hands over so many"):
         queue_in(tmp_path).submit(Job(3))
+
+
+def test_a_signal_amid_a_submission_leaves_nothing(slurm: Path, tmp_path: Path) -> None:
+    (slurm / "amid").touch()
+    with pytest.raises(KeyboardInterrupt):
+        queue_in(tmp_path).submit_arrays([Job(0), Job(1)])
+    assert (slurm / "cancelled").read_text().split() == ["17_0", "17_1"]
 
 
 def test_more_jobs_than_an_array_may_have_share_what_may_run(slurm: Path, tmp_path: Path) -> None:

@@ -112,11 +112,12 @@ def end_of(folder: Path) -> State | None:
 
 def state_of(folder: Path) -> State:
     """Tell how far a job has come."""
-    end = end_of(folder)
-    if end != "done" and at_work_in(folder) is not None:
+    if is_done(folder):
+        return "done"
+    if at_work_in(folder) is not None:  # before its end, which is written while it is at work
         return "running"
     begun = (folder / "journal.jsonl").is_file()
-    return end or ("interrupted" if begun else "new")
+    return end_of(folder) or ("interrupted" if begun else "new")
 
 
 def is_done(folder: Path) -> bool:
