@@ -3,14 +3,15 @@
 import json
 import re
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from hydra_plugins.rnnexp_local_launcher._processes import LOST
-from hydra_plugins.rnnexp_ray_launcher._cluster import RayTask
+from hydra_plugins.rnnexp_local_launcher._processes import LOST, LauncherError
+from hydra_plugins.rnnexp_ray_launcher._cluster import Cluster, RayTask
 from rnnexp.__main__ import run as rnnexp_here
 from rnnexp.tracking.journal import read_all
 
@@ -122,6 +123,22 @@ def test_only_where_ray_says_so_has_memory_run_out(
     monkeypatch.setattr("ray.wait", lambda results, timeout: (results, []))
     monkeypatch.setattr("ray.get", lost)
     assert RayTask("its code").poll() == code
+
+
+@pytest.mark.parametrize("mode", [None, "token"])
+def test_a_cluster_that_may_want_a_token_is_said_to(
+    monkeypatch: pytest.MonkeyPatch, mode: str | None
+) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise ConnectionError("Failed to connect")
+
+    monkeypatch.setattr("ray.init", refused)
+    monkeypatch.setenv("RAY_AUTH_MODE", mode or "disabled")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(LauncherError, match="Failed to connect") as error:
+            Cluster({"address": address, "connect_seconds": 5.0}).connect()
+    assert ("RAY_AUTH_MODE=token" in str(error.value)) == (mode is None)
 
 
 TWO = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=auto"]

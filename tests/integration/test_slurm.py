@@ -15,8 +15,9 @@ from . import queued
 WORDS = [*queued.WORDS, "trainer.max_steps=400", "trainer.devices=2", "trainer.strategy=ddp"]
 
 SBATCH = f"""#!{sys.executable}
-import os, re, shutil, subprocess, sys
+import os, re, shutil, signal, subprocess, sys
 from pathlib import Path
+signal.pthread_sigmask(signal.SIG_SETMASK, [])  # jobs do not inherit from who submits them
 here = Path(__file__).parent
 shutil.copy(sys.argv[1], here / "script.sh")
 last = int(re.search(r"--array=0-(\\d+)", (here / "script.sh").read_text())[1])
@@ -48,7 +49,7 @@ echo "JobID|State|NodeList"
 for file in $(dirname "$0")/state_*; do echo "${file##*/state_}|$(cat "$file")|here"; done
 """
 SCONTROL = """#!/bin/bash
-if [ "$1" = requeue ]; then touch "$(dirname "$0")/again_$2"; fi
+if [ "$1" = requeue ]; then touch "$(dirname "$0")/again_$2"; else exit 1; fi
 echo "$@" >>"$(dirname "$0")/told.txt"
 """
 

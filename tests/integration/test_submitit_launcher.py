@@ -15,13 +15,13 @@ from mlflow.tracking import MlflowClient
 
 from hydra_plugins.rnnexp_local_launcher._processes import LOST
 from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of
-from hydra_plugins.rnnexp_submitit_launcher import _core
+from hydra_plugins.rnnexp_submitit_launcher import _submitted
 from hydra_plugins.rnnexp_submitit_launcher._core import (
     Queue,
-    SubmittedJob,
     make_executor,
 )
 from hydra_plugins.rnnexp_submitit_launcher._job import Requeued
+from hydra_plugins.rnnexp_submitit_launcher._submitted import SubmittedJob
 from hydra_plugins.rnnexp_submitit_launcher.config import SubmititLocalConf, SubmititSlurmConf
 from rnnexp.__main__ import run as rnnexp_here
 
@@ -151,7 +151,7 @@ def test_why_submitit_gave_up(workdir: Path, reason: str) -> None:
 def test_what_is_known_of_a_job_that_left_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, code: int
 ) -> None:
-    monkeypatch.setattr(_core, "LATE_SECONDS", 0.0)
+    monkeypatch.setattr(_submitted, "LATE_SECONDS", 0.0)
     paths = SimpleNamespace(result_pickle=tmp_path / "none")
     log = tmp_path / "log.txt"
     job = SubmittedJob(SimpleNamespace(done=lambda: True, state=state, paths=paths), log)
@@ -264,6 +264,7 @@ def test_a_machine_without_gpus_may_submit_to_some_that_have(
     slurm: Path, workdir: Path, store_uri: str, registry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["hydra/launcher=submitit_slurm", "trainer.accelerator=gpu", "trainer.devices=2"]
+    words += ["hydra.launcher.additional_parameters={constraint:a100}"]  # no plus
     words += ["trainer.strategy=ddp", "seed=0,1"]
     assert rnnexp_here(["sweep", "plan", *words]) == 0
     assert "2 CPUs and 2 GPUs each" in capsys.readouterr().out

@@ -29,6 +29,11 @@ QUIET = {
     "RAY_enable_metrics_collection": "0",
 }
 
+_TOKEN = (
+    ". A cluster with token authentication, which `ray start` turns on where it finds a token, "
+    "wants the same token in ~/.ray/auth_token here, and RAY_AUTH_MODE=token in the environment."
+)
+
 
 class Cluster:
     """Ray, for the time of a sweep.
@@ -57,7 +62,8 @@ class Cluster:
             with _own_signals(), unheard(signal.SIGHUP):  # a terminal's, which is for the command
                 ray.init(address or "local", logging_level="ERROR", log_to_driver=False, **own)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            raise LauncherError(f"hydra.launcher.address={address}: {error}") from error
+            hint = _TOKEN if address and os.environ.get("RAY_AUTH_MODE") != "token" else ""
+            raise LauncherError(f"hydra.launcher.address={address}: {error}{hint}") from error
         self._connected = True
 
     def leave(self) -> None:

@@ -12,7 +12,8 @@ class RayLauncherConf:
 
     Args:
         address: HOST:PORT of a cluster's head, ray://HOST:PORT, or auto; null starts a cluster
-            of one machine for the time of the sweep.
+            of one machine for the time of the sweep. For a cluster with token authentication set
+            RAY_AUTH_MODE=token in the environment.
         cpus: cores of a job; null takes as many as it has devices, times threads.
         gpus: GPUs of a job, 0.5 for half of one; null takes as many as a job has devices, for
             jobs that ask for GPUs; one that only would like some trains on CPUs where the cluster

@@ -6,18 +6,18 @@ import shlex
 import shutil
 import signal
 import sys
-import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from hydra_plugins.rnnexp_local_launcher._core import THREADS
-from hydra_plugins.rnnexp_local_launcher._pool import Limits, MakePool, Pool
+from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits, MakePool, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import (
-    LOST,
     LauncherError,
     Running,
     Start,
@@ -26,9 +26,15 @@ from hydra_plugins.rnnexp_local_launcher._processes import (
 )
 from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of
 from hydra_plugins.rnnexp_local_launcher.local_launcher import LocalLauncher
-from hydra_plugins.rnnexp_submitit_launcher._job import STOPPED, Requeued
-
-LATE_SECONDS = 10.0
+from hydra_plugins.rnnexp_submitit_launcher._job import Requeued
+from hydra_plugins.rnnexp_submitit_launcher._ledger import (
+    FOLDER,
+    PENDING,
+    Ledger,
+    cancel,
+    largest_array,
+)
+from hydra_plugins.rnnexp_submitit_launcher._submitted import LocalJob, SubmittedJob
 
 
 @contextmanager
@@ -40,9 +46,7 @@ def pools(launcher: LocalLauncher, cluster: str) -> Generator[MakePool]:
         from hydra_plugins.rnnexp_submitit_launcher._states import watch_states
 
         watch_states()
-    queue = Queue(
-        Path(str(launcher.config.hydra.sweep.dir), ".submitit"), cluster, launcher.options
-    )
+    queue = Queue(Path(str(launcher.config.hydra.sweep.dir), FOLDER), cluster, launcher.options)
 
     def make(tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
         if own.timeout is not None:
@@ -128,78 +132,6 @@ def _local_parameters(options: dict[str, Any], need: Need) -> dict[str, Any]:
     }
 
 
-class SubmittedJob:
-    """A job that submitit has.
-
-    Args:
-        job: submitit's.
-        log: takes what submitit says of its end.
-    """
-
-    def __init__(self, job: Any, log: Path) -> None:
-        self.job = job
-        self.log = log
-        self._asked = False
-        self._over: float | None = None
-
-    def poll(self) -> int | None:
-        """Ask for the exit code."""
-        if not self.job.done():
-            return None
-        if not self.job.paths.result_pickle.exists():
-            if self._asked:
-                return STOPPED  # before it had begun
-            # submitit would wait for it here; a shared folder may show it late.
-            self._over = self._over or time.monotonic()
-            late = time.monotonic() - self._over > LATE_SECONDS
-            return self._code_without_result() if late else None
-        try:
-            return int(self.job.result())
-        except Exception as error:  # submitit's own, and whatever the job left
-            self._log(_in_words(str(error).strip()))
-            return 1
-
-    def ask(self) -> None:
-        """Cancel it: a queued job never starts, a running one saves its state."""
-        self._asked = True
-        with suppress(Exception):  # it may have ended meanwhile
-            self._cancel()
-
-    def kill(self) -> None:
-        """Cancel it again; the queue ends what does not end by itself."""
-        self.ask()
-
-    def _cancel(self) -> None:
-        self.job.cancel()
-        self.job.watcher.hurry()
-
-    def _code_without_result(self) -> int:
-        # submitit keeps no exit code, not even of processes of this machine.
-        self._log(f"the queue says {self.job.state}")
-        return -signal.SIGKILL if self.job.state == "OUT_OF_MEMORY" else LOST
-
-    def _log(self, said: str) -> None:
-        with self.log.open("a", encoding="utf-8") as file:
-            print(f"submitit: {said}", file=file)
-
-
-class LocalJob(SubmittedJob):
-    """A job of submitit's in processes of this machine."""
-
-    def _cancel(self) -> None:
-        # submitit's way is SIGINT, and SIGKILL a second later: too soon for a checkpoint.
-        self.job._process.send_signal(signal.SIGTERM)
-
-
-def _in_words(error: str) -> str:
-    if "timed-out too many times" not in error:
-        return error
-    return (
-        "it has come to its time limit more often than hydra.launcher.max_num_timeout says. "
-        "Its state is saved: the same command goes on with it."
-    )
-
-
 class Queue:
     """Where jobs are submitted, each with what it takes.
 
@@ -210,45 +142,150 @@ class Queue:
     """
 
     def __init__(self, folder: Path, cluster: str, options: dict[str, Any]) -> None:
-        self.cluster, self.options = cluster, options
+        self.folder, self.cluster, self.options = folder, cluster, options
+        self._ledger = Ledger(folder)
         self._executor_for = cache(lambda need: make_executor(cluster, folder, options, need))
 
     def submit(self, task: Task) -> SubmittedJob:
-        """Submit one job."""
-        need = need_of(self.options, task)
-        threads = {name: str(need.threads) for name in THREADS}
-        assert task.portable is not None
-        work = Requeued(task.portable, task.log.resolve(), threads)
+        """Submit one job.
+
+        Raises:
+            LauncherError: the queue refuses it.
+        """
         if self.cluster == "slurm":
-            return SubmittedJob(self._executor_for(need).submit(work), task.log)
+            return self.submit_arrays([task])[task.log]
         # What a terminal sends is for the command, which asks its jobs to end.
         with unheard(signal.SIGINT, signal.SIGHUP):
-            return LocalJob(self._executor_for(need).submit(work), task.log)
+            executor = self._executor_for(need_of(self.options, task))
+            return LocalJob(executor.submit(self._work(task)), task.log)
 
     def submit_arrays(self, tasks: Sequence[Task]) -> dict[Path, SubmittedJob]:
-        """Submit jobs; those that take the same are one array, by which a queue limits them."""
+        """Submit jobs; those that take the same are one array, or several if Slurm has a largest.
+
+        A queue limits each array: each has its share of ``array_parallelism``, and one at least.
+
+        Raises:
+            LauncherError: the queue refuses one; then none is left in it.
+        """
         submitted: dict[Path, SubmittedJob] = {}
+        at_once, before = int(self.options["array_parallelism"]), 0
+        try:
+            for alike in self._arrays(tasks):
+                upto = at_once * (len(submitted) + len(alike)) // len(tasks)
+                # A signal amid it would leave jobs in the queue whose ids nobody has read.
+                with unheard(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    submitted.update(self._submit_array(alike, max(1, upto - before)))
+                before = upto
+        except BaseException:
+            cancel([str(job.job.job_id) for job in submitted.values()])
+            raise
+        return submitted
+
+    def take_over(self, tasks: Sequence[Task]) -> dict[Path, SubmittedJob]:
+        """Take over the jobs that an earlier command has left in the queue; cancel what waits.
+
+        Returns:
+            Those that have begun, by their logs; all others are to be submitted.
+
+        Raises:
+            LauncherError: the queue does not say what it has.
+        """
+        logs = {task.log for task in tasks}
+        known = {job_id: log for job_id, log in self._ledger.jobs().items() if log in logs}
+        told = self._ledger.queued(known)
+        waiting = [job_id for job_id, one in told.items() if one.state == PENDING]
+        running = {known[job_id]: job_id for job_id in told if job_id not in waiting}
+        cancel(waiting)
+        for jobs, words in ((running, "run, and are watched"), (waiting, "wait: queued anew")):
+            if jobs:
+                said = f"{len(jobs)} of an earlier command {words}"
+                print(f"hydra/launcher=submitit_slurm: {said}", file=sys.stderr)
+        return {log: self._submitted_before(job_id, log) for log, job_id in running.items()}
+
+    def _submitted_before(self, job_id: str, log: Path) -> SubmittedJob:
+        from submitit.slurm.slurm import SlurmJob
+
+        return SubmittedJob(SlurmJob(self.folder, job_id), log)
+
+    def _arrays(self, tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
+        largest = (largest_array() if len(tasks) > 1 else None) or len(tasks)
         needs = [need_of(self.options, task) for task in tasks]
         for need in dict.fromkeys(needs):
             alike = [task for task, other in zip(tasks, needs, strict=True) if other == need]
-            with self._executor_for(need).batch():
-                submitted.update({task.log: self.submit(task) for task in alike})
-        return submitted
+            size = math.ceil(len(alike) / math.ceil(len(alike) / largest))  # all about as large
+            yield from (alike[i : i + size] for i in range(0, len(alike), size))
+
+    def _submit_array(self, alike: Sequence[Task], at_once: int) -> dict[Path, SubmittedJob]:
+        executor = self._executor_for(need_of(self.options, alike[0]))
+        executor.update_parameters(slurm_array_parallelism=at_once)
+        with _refusals(), executor.batch():
+            jobs = {task.log: executor.submit(self._work(task)) for task in alike}
+        with suppress(OSError):  # a full disk: this command knows them all the same
+            self._ledger.note({job.job_id: log for log, job in jobs.items()})
+        return {log: SubmittedJob(job, log) for log, job in jobs.items()}
+
+    def _work(self, task: Task) -> Requeued:
+        threads = {name: str(need_of(self.options, task).threads) for name in THREADS}
+        assert task.portable is not None
+        return Requeued(task.portable, task.log.resolve(), threads)
+
+
+@contextmanager
+def _refusals() -> Generator[None]:
+    from submitit.core.utils import FailedJobError
+
+    try:
+        with redirect_stderr(StringIO()):  # submitit prints what it raises
+            yield
+    except FailedJobError as error:
+        lines = (line.removeprefix("sbatch: error: ") for line in str(error).strip().splitlines())
+        said = "; ".join(dict.fromkeys(lines))
+        limits = "limit" in said.lower() or "unable to accept" in said
+        less = " hydra.launcher.jobs=N hands over so many at a time." if limits else ""
+        raise LauncherError(
+            f"hydra/launcher=submitit_slurm: sbatch refuses: {said}{less}"
+        ) from error
+
+
+@dataclass
+class QueuePool(Pool):
+    """A pool that begins with what runs already.
+
+    Args:
+        taken_over: the logs of such tasks.
+    """
+
+    taken_over: Collection[Path] = field(default_factory=set[Path])
+
+    def run(self, tasks: Sequence[Task]) -> list[Ended]:
+        """Run all tasks; see `Pool.run`."""
+        return super().run(sorted(tasks, key=lambda task: task.log not in self.taken_over))
 
 
 def _pool(queue: Queue, tasks: Sequence[Task], watcher: Any, own: Limits) -> Pool:
     options, on_slurm = queue.options, queue.cluster == "slurm"
     limits = Limits(fail_fast=own.fail_fast or options["fail_fast"])
+    running = queue.take_over(tasks) if on_slurm else {}
     at_once = int(options["jobs"] or (len(tasks) if on_slurm else 1))
+    if running:  # a queue does not count them among those of an array
+        at_once = max(len(running), min(at_once, int(options["array_parallelism"])))
+    anew = [task for task in tasks if task.log not in running]
     whole = on_slurm and at_once >= len(tasks)
-    start = _starting(queue, queue.submit_arrays(tasks) if whole else {})
+    start = _starting(queue, tasks, running | (queue.submit_arrays(anew) if whole else {}))
     poll = float(options["poll_seconds"])
-    return Pool([{}] * at_once, start, watcher, limits, poll, preemptible=True)
+    slots: list[dict[str, str]] = [{}] * at_once
+    return QueuePool(slots, start, watcher, limits, poll, preemptible=True, taken_over=running)
 
 
-def _starting(queue: Queue, submitted: Mapping[Path, SubmittedJob]) -> Start:
+def _starting(queue: Queue, known: Sequence[Task], submitted: Mapping[Path, SubmittedJob]) -> Start:
+    asked_for = {task.log for task in known}
+
     def start(task: Task, slot: dict[str, str]) -> Running:
         del slot
+        if queue.cluster == "slurm" and task.log not in asked_for:  # a further trial of a search
+            left = queue.take_over([task])
+            if left:
+                return left[task.log]
         return submitted.get(task.log) or queue.submit(task)
 
     return start

@@ -1,19 +1,14 @@
 """What Slurm says of the jobs that were submitted; imported where submitit is there."""
 
-import re
 import subprocess
 import time
 from getpass import getuser
 
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
+from hydra_plugins.rnnexp_submitit_launcher._ledger import FINAL, GONE
+
 DELAY_SECONDS = 60
-GONE = "GONE"
-_FINAL = re.compile(
-    "(COMPLETED|CANCELLED|FAILED|TIMEOUT|DEADLINE|OUT_OF_MEMORY|NODE_FAIL|BOOT_FAIL|REVOKED"
-    rf"|{GONE})\b"
-)
-"""Behind it accounts say who has cancelled: "CANCELLED by 1000", or "CANCELLED+"."""
 _COLUMNS = "JobID|State|NodeList"
 
 
@@ -22,7 +17,7 @@ class Accounts(SlurmInfoWatcher):
 
     def is_done(self, job_id: str, mode: str = "standard") -> bool:
         """Tell whether a job is over; submitit's list lacks what starts, waits or is suspended."""
-        return _FINAL.match(self.get_state(job_id, mode=mode)) is not None
+        return FINAL.match(self.get_state(job_id, mode=mode)) is not None
 
     def hurry(self) -> None:
         """Look often for a while, since something has been asked of a job."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
 
 _MODULE = "hydra_plugins.rnnexp_submitit_launcher.submitit_launcher"
 
@@ -53,7 +54,8 @@ class SubmititSlurmConf(SubmititLocalConf):
         account: who pays.
         qos: quality of service.
         mem_gb: memory of a job.
-        array_parallelism: how many of the array may run at once.
+        array_parallelism: how many of the jobs may run at once. Jobs that differ in what they take,
+            or are more than Slurm has in one array, are several arrays: each has its share.
         additional_parameters: further options of sbatch by their names, such as
             `{constraint: a100, requeue: true}`.
     """
@@ -70,6 +72,13 @@ class SubmititSlurmConf(SubmititLocalConf):
     additional_parameters: dict[str, Any] = field(default_factory=lambda: {"requeue": True})
 
 
+def _slurm_node() -> DictConfig:
+    # Only sbatch knows which options it has: any may be given, without a plus.
+    node = OmegaConf.structured(SubmititSlurmConf)
+    OmegaConf.set_struct(node["additional_parameters"], False)
+    return node
+
+
 _stored: dict[str, Any] = {"group": "hydra/launcher", "provider": "rnnexp"}
 ConfigStore.instance().store(name="submitit_local", node=SubmititLocalConf, **_stored)
-ConfigStore.instance().store(name="submitit_slurm", node=SubmititSlurmConf, **_stored)
+ConfigStore.instance().store(name="submitit_slurm", node=_slurm_node(), **_stored)

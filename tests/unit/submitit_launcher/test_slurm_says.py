@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from hydra_plugins.rnnexp_submitit_launcher._ledger import GONE
 from hydra_plugins.rnnexp_submitit_launcher._slurm import Fate, fate_in, fate_of_this_job
-from hydra_plugins.rnnexp_submitit_launcher._states import GONE, Accounts, Queued
+from hydra_plugins.rnnexp_submitit_launcher._states import Accounts, Queued
 
 SHOWN = "JobId=16 ArrayJobId=15 JobState={} Reason={} Requeue=1 Restarts={} BatchFlag=1"
 

@@ -21,6 +21,7 @@ from rnnexp.app.jobs.folder import (
 )
 from rnnexp.app.jobs.lease import at_work_in
 from rnnexp.app.sweep.definition import earlier_in, folders_in
+from rnnexp.app.sweep.queued import in_words, waiting
 from rnnexp.errors import ConfigError, unknown
 from rnnexp.files import DEFINITION
 from rnnexp.tracking.files import read_json
@@ -130,6 +131,8 @@ def status(arguments: list[str]) -> int:
         what = " ".join(filter(None, (_overrides_of(folder), _how(folder, states[-1]))))
         print(f"{_WORDS[states[-1]]:<16} {folder.name}  {what}".rstrip())
     print(f"{name}: {_counts(states)} | {SWEEPS / name}")
+    if words := in_words(waiting(SWEEPS / name)):
+        print(f"{words}.")
     if holder is not None:
         print(f"It is being run by {holder}.")
     return 0

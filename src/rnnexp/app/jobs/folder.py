@@ -28,8 +28,9 @@ _KINDS = {
     "parent": (str, NoneType),
     "threads": int,
     "reports": (str, NoneType),
+    "taken": (int, NoneType),
 }
-"""What stands in the file of a job; in older ones not what it reports."""
+"""What stands in the file of a job; in older ones not the last two."""
 State = Literal["new", "interrupted", "done", "failed", "running", "pruned"]
 ENDS: tuple[State, ...] = ("done", "pruned", "failed")
 """States of a job that no command goes on with unless it is asked to."""
@@ -46,6 +47,7 @@ class Frozen:
         parent: key of the record of the sweep.
         threads: CPU threads where the config names none.
         reports: the figure that it reports after each validation, to a search; None for none.
+        taken: how often the job had been taken when it was frozen, by processes that had let it go.
     """
 
     values: dict[str, Any]
@@ -54,6 +56,7 @@ class Frozen:
     parent: str | None
     threads: int
     reports: str | None = None
+    taken: int | None = None
 
     @property
     def key(self) -> str | None:
@@ -83,18 +86,39 @@ class Frozen:
         return cls(**kept)
 
 
+def end_since_frozen(folder: Path, token: int) -> State | None:
+    """Tell which end a job has that leaves nothing to do for a process that was started for it.
+
+    A queue may begin a job that another process has meanwhile run, from the same `Frozen`.
+
+    Args:
+        folder: the job's.
+        token: of the lease by which that process has taken it.
+    """
+    end = end_of(folder)
+    taken = read_json(folder / FROZEN, needed=False).get("taken")
+    run_since = isinstance(taken, int) and token - 1 > taken
+    return end if end == "done" or run_since else None
+
+
+def end_of(folder: Path) -> State | None:
+    """Tell which end a job has come to, whoever is at it now; None if none."""
+    if is_done(folder):
+        return "done"
+    if (folder / PRUNED).is_file():
+        return "pruned"
+    outcome = outcome_of(folder)
+    return "failed" if outcome is not None and outcome.status == "FAILED" else None
+
+
 def state_of(folder: Path) -> State:
     """Tell how far a job has come."""
     if is_done(folder):
         return "done"
-    if at_work_in(folder) is not None:
+    if at_work_in(folder) is not None:  # before its end, which is written while it is at work
         return "running"
-    if (folder / PRUNED).is_file():
-        return "pruned"
-    outcome = outcome_of(folder)
-    if outcome is not None and outcome.status == "FAILED":
-        return "failed"
-    return "interrupted" if (folder / JOURNAL).is_file() else "new"
+    begun = (folder / JOURNAL).is_file()
+    return end_of(folder) or ("interrupted" if begun else "new")
 
 
 def is_done(folder: Path) -> bool:

@@ -195,6 +195,11 @@ def times_taken(folder: Path) -> int:
     return int(_read(folder).get("token", 0))
 
 
+def times_let_go(folder: Path) -> int:
+    """Count how often a process has taken the lease that holds it no more."""
+    return times_taken(folder) - (at_work_in(folder) is not None)
+
+
 def _read(folder: Path) -> dict[str, Any]:
     with suppress(UserError):
         values = read_json(folder / FILE)

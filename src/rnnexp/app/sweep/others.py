@@ -1,7 +1,9 @@
 """Jobs of a sweep that processes of an earlier command are still at work on."""
 
+import platform
 from pathlib import Path
 
+from rnnexp.app.jobs.folder import is_done
 from rnnexp.app.jobs.lease import at_work_in, holder_of
 
 
@@ -24,6 +26,20 @@ class Others:
         holder = holder_of(folder)
         if holder is not None:
             self._tokens[folder] = holder.token
+
+    def have_after(self, folder: Path, code: int | None) -> bool:
+        """Tell whether any process is at work on a job now that the one of this command has ended.
+
+        Args:
+            folder: the job's.
+            code: how it ended; None where it was killed: on another machine its own lease then
+                still seems to be held for a while.
+        """
+        holder = at_work_in(folder)
+        known = code is not None or (holder is not None and holder.host == platform.node())
+        if holder is not None and known and not is_done(folder):
+            self.note(folder)
+        return self.have(folder)
 
     def have(self, folder: Path) -> bool:
         """Tell whether the process that had a job is still at work on it."""

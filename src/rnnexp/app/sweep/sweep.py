@@ -18,7 +18,7 @@ from rnnexp.app.jobs.folder import (
     counted,
     outcomes_of,
 )
-from rnnexp.app.jobs.lease import Lease
+from rnnexp.app.jobs.lease import Lease, times_let_go
 from rnnexp.app.jobs.log import begin_log
 from rnnexp.app.jobs.store import home_of
 from rnnexp.app.sweep.definition import begun_in, default_name
@@ -216,8 +216,8 @@ class Sweep:
         values = dict(item.job.plan.values)
         here = {"name": item.name, "experiment": self.experiment}
         values["tracking"] = {**values["tracking"], **here}
-        key = self.open().key
-        Frozen(values, tags, self.tracking.uri, key, threads, self.reports).write(item.folder)
+        of_sweep = (self.tracking.uri, self.open().key, threads, self.reports)
+        Frozen(values, tags, *of_sweep, times_let_go(item.folder)).write(item.folder)
         write_sources(values, item.folder)
         begin_log(item.folder)
 

@@ -17,6 +17,7 @@ from rnnexp.app.jobs.folder import STATUS
 from rnnexp.app.jobs.lease import BUSY, LEASE_SECONDS
 from rnnexp.app.jobs.log import LOG, cap_log, log_tail
 from rnnexp.app.sweep.items import Item
+from rnnexp.app.sweep.queued import QueueWatch
 from rnnexp.app.sweep.sweep import Sweep
 from rnnexp.app.sweep.worker import PATIENCE_SECONDS, main, run_folder
 from rnnexp.files import JOURNAL
@@ -95,6 +96,7 @@ class SweepWatcher:
         self._live: Live | None = None
         self._shown = 0.0
         self._told: set[str] | None = None
+        self._queue = QueueWatch(sweep.folder)
 
     def started(self, task: Task) -> None:
         """Take note of a start."""
@@ -112,10 +114,8 @@ class SweepWatcher:
         self._forward()
         self.sweep.reader.hold([item.folder])
         self._tell()
-        if ended.code == BUSY:
-            self.sweep.others.note(item.folder)
         # Also one that was ended while it waited for the other: the record is not ours to end.
-        if ended.code == BUSY or self.sweep.others.have(item.folder):
+        if self.sweep.others.have_after(item.folder, ended.code) or ended.code == BUSY:
             self.say(f"{item.name}: another process runs it")
             return True
         outcome = self.sweep.judge(
@@ -159,6 +159,8 @@ class SweepWatcher:
         self.sweep.reader.hold(self.sweep.others.folders)
         if self._at_work() != self._told:
             self._tell()
+        if words := self._queue.look(now):
+            self.say(words)
         if self.moving and self._live is None:
             # No thread of its own: this process is copied for every job.
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
@@ -194,6 +196,7 @@ class SweepWatcher:
         counts = self.sweep.count(self._at_work())
         head = "  ".join(f"{value} {key}" for key, value in counts.items())
         lines = [f"{self.sweep.name}  {head}{self._time_left(waiting)}"]
+        lines += [f"  {self._queue.words}"] if self._queue.words else []
         lines += [_progress_of(item) for item in self._running]
         return Group(*(Text(line, overflow="ellipsis", no_wrap=True) for line in lines))
 

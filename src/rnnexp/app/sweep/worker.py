@@ -11,7 +11,7 @@ from rnnexp.app.config.compose import prepare
 from rnnexp.app.config.identity import job_key
 from rnnexp.app.config.sources import load_as_recorded
 from rnnexp.app.config.validate import validate
-from rnnexp.app.jobs.folder import COMPLETE, REMOVED, Frozen, is_done, outcome_of
+from rnnexp.app.jobs.folder import COMPLETE, REMOVED, Frozen, end_since_frozen, outcome_of
 from rnnexp.app.jobs.lease import BUSY, Lease, acquire
 from rnnexp.app.jobs.store import artifact_root
 from rnnexp.app.run.resume import origin_of
@@ -55,9 +55,10 @@ def run_folder(
     lease = acquire(folder, patience)
     if lease is None:
         return BUSY
-    if is_done(folder):
+    end = end_since_frozen(folder, lease.token)
+    if end is not None:
         lease.release()
-        return 0
+        return EXIT_FAILED if end == "failed" else 0
     for name in (COMPLETE, SUMMARY):  # of an attempt before this one
         (folder / name).unlink(missing_ok=True)
     if stop is not None:

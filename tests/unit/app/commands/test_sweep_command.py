@@ -56,7 +56,9 @@ def test_a_plan_has_a_help(flag: str, before: list[str], capsys: pytest.CaptureF
     assert "rnnexp sweep plan KEY=VALUE ..." in capsys.readouterr().out
 
 
-def test_the_status_of_sweeps_needs_no_name(workdir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_status_of_sweeps_needs_no_name(
+    workdir: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SystemExit):
         run(["sweep", "status", "--help"])
     assert "usage: rnnexp sweep status [-h] [NAME]" in capsys.readouterr().out
@@ -65,6 +67,9 @@ def test_the_status_of_sweeps_needs_no_name(workdir: Path, capsys: pytest.Captur
     define("mine")
     assert run(["sweep", "status"]) == 0
     assert capsys.readouterr().out.startswith("mine: ")
+    monkeypatch.setattr("rnnexp.app.commands.sweep.waiting", lambda folder: {"PartitionConfig": 1})
+    assert run(["sweep", "status", "mine"]) == 0
+    assert "1 job waits in the queue: PartitionConfig." in capsys.readouterr().out
 
 
 PRESET = "# @package _global_\ncell:\n  hidden_size: 5\nsweep:\n  name: cd\n"

@@ -89,6 +89,27 @@ def test_one_that_was_ended_while_it_waited_is_left_to_the_other(
     sweep.close(stopped=True)
 
 
+def test_one_that_another_process_has_begun_meanwhile_is_left_to_it(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = opened()
+    watcher = SweepWatcher(sweep, moving=False)
+    task = JobTask(sweep.items[0])
+    sweep.freeze(task.item, 1)
+    lease = acquire(task.item.folder)  # after the command has looked who is at work
+    assert lease is not None
+    log = Journals("", None).open_run(task.item.folder, RunHeader("a", "b", {}, {}))
+    before = (task.item.folder / "journal.jsonl").read_bytes()
+    watcher.started(task)
+    assert watcher.ended(Ended(task, 143, None, 1.0, asked=True)), "it was cancelled as it waited"
+    assert "another process runs it" in capsys.readouterr().err
+    assert (task.item.folder / "journal.jsonl").read_bytes() == before
+    assert outcome_of(task.item.folder) is None
+    log.end("FINISHED")
+    lease.release()
+    sweep.close(stopped=True)
+
+
 @pytest.mark.parametrize("written", [True, False])
 def test_the_reason_of_a_failed_job_is_said_once(
     workdir: Path, capsys: pytest.CaptureFixture[str], written: bool
@@ -110,6 +131,20 @@ def test_the_reason_of_a_failed_job_is_said_once(
     assert kept is not None
     assert str(kept.error).endswith("the cell broke")
     assert sweep.told == {task.item.folder}
+    sweep.close(stopped=False)
+
+
+def test_why_jobs_wait_in_a_queue_is_shown(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rnnexp.app.sweep.queued.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("rnnexp.app.sweep.queued.waiting", lambda folder: {"PartitionConfig": 2})
+    sweep = opened()
+    watcher = SweepWatcher(sweep, moving=False)
+    watcher.turn([], waiting=0)
+    said = "2 jobs wait in the queue: PartitionConfig"
+    assert f"[0/3] {said}\n" in capsys.readouterr().err
+    assert str(watcher._picture(waiting=0).renderables[1]).strip() == said
     sweep.close(stopped=False)
 
 
