@@ -51,7 +51,8 @@ def test_what_uses_it_while_it_is_imported_gets_it(tmp_path: Path) -> None:
 
 
 def test_matplotlib_says_nothing_of_a_home_that_cannot_be_written(python, tmp_path: Path) -> None:
-    program = LOADED.format(name="matplotlib") + "sys.modules['matplotlib'].get_cachedir()"
+    program = 'from rnnexp.loading import load\nload("matplotlib")\n'
+    program += "import sys; sys.modules['matplotlib'].get_cachedir()"
     done = python("-c", program, cwd=tmp_path, HOME=os.devnull)
     assert (done.code, done.err) == (0, "")
 

@@ -172,6 +172,30 @@ def unheard(*signums: signal.Signals) -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def heard_after(*signums: signal.Signals) -> Generator[None]:
+    """Hear some signals when the block is over.
+
+    To block them does not do: another thread of this process would take one, and Python would have
+    the main thread heed it at once.
+
+    Args:
+        signums: in another thread than the main one, which hears none, this changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before = {s: signal.signal(s, lambda number, _: heard.append(number)) for s in signums}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+        for signum in heard:
+            signal.raise_signal(signum)
+
+
 def hear_of_ends() -> None:
     """Have the system keep how a child has ended, where the caller of this process ignores it.
 

@@ -22,6 +22,7 @@ from hydra_plugins.rnnexp_local_launcher._processes import (
     Running,
     Start,
     Task,
+    heard_after,
     unheard,
 )
 from hydra_plugins.rnnexp_local_launcher._remote import Need, need_of
@@ -35,6 +36,8 @@ from hydra_plugins.rnnexp_submitit_launcher._ledger import (
     largest_array,
 )
 from hydra_plugins.rnnexp_submitit_launcher._submitted import LocalJob, SubmittedJob
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -173,7 +176,7 @@ class Queue:
             for alike in self._arrays(tasks):
                 upto = at_once * (len(submitted) + len(alike)) // len(tasks)
                 # A signal amid it would leave jobs in the queue whose ids nobody has read.
-                with unheard(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                with heard_after(*_SIGNALS), unheard(*_SIGNALS):
                     submitted.update(self._submit_array(alike, max(1, upto - before)))
                 before = upto
         except BaseException:

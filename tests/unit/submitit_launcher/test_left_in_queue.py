@@ -132,6 +132,7 @@ def test_where_one_array_is_refused_none_is_left(
         queue_in(tmp_path).submit(Job(3))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_amid_a_submission_leaves_nothing(slurm: Path, tmp_path: Path) -> None:
     (slurm / "amid").touch()
     with pytest.raises(KeyboardInterrupt):

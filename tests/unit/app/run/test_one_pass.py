@@ -10,6 +10,7 @@ from rnnexp.app.run.going_on import check_resumes
 from rnnexp.app.run.load import load_network
 from rnnexp.app.run.resume import origin_of, with_earlier_overrides
 from rnnexp.app.run.run import run
+from rnnexp.files import JOURNAL
 from rnnexp.tracking import Journals
 from rnnexp.tracking import journal as journals
 from rnnexp.training.interrupt import StopRequest
@@ -22,7 +23,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     parse = journals._record_of
 
     def counting(line: bytes, path: Path, offset: int) -> journals.Record:
-        if path.name == journals.FILE and line.startswith(journals.FIGURES):
+        if path.name == JOURNAL and line.startswith(journals.FIGURES):
             counts[offset] += 1
         return parse(line, path, offset)
 

@@ -15,7 +15,7 @@ from rnnexp.tracking.journal import JournalWriter, read_all
 from rnnexp.tracking.outcome import Outcome
 from rnnexp.tracking.records import tags_record
 
-from .test_sweep_watch import opened
+from ..swept import opened
 
 
 class Disk:
@@ -54,7 +54,7 @@ def test_a_moment_without_room_is_waited_for(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(unwritten, "_PATIENCE_SECONDS", 5.0)
-    sweep = opened()
+    sweep = opened(3)
     Disk(monkeypatch, refusals=3)
     outcome = outcome_of(fail(sweep, 0))
     assert outcome is not None
@@ -68,7 +68,7 @@ def test_what_was_refused_is_written_at_a_later_turn(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unwritten, "_PATIENCE_SECONDS", 0.0)
-    sweep = opened()
+    sweep = opened(3)
     disk = Disk(monkeypatch, refusals=float("inf"))
     first, second = fail(sweep, 0), fail(sweep, 1)
     assert [state_of(first), state_of(second)] == ["interrupted", "interrupted"]
@@ -82,7 +82,7 @@ def test_without_room_until_the_end_the_record_is_ended_all_the_same(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(unwritten, "_PATIENCE_SECONDS", 0.0)
-    sweep = opened()
+    sweep = opened(3)
     Disk(monkeypatch, refusals=float("inf"))
     folder = fail(sweep, 0)
     capsys.readouterr()

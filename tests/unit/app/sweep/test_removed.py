@@ -14,13 +14,13 @@ from rnnexp.errors import RunError
 from rnnexp.tracking import Journals, RunHeader, load_run
 from rnnexp.tracking.outcome import Outcome
 
-from .test_sweep_watch import opened
+from ..swept import opened
 
 
 def test_it_ends_at_the_next_turn_and_makes_no_other_folder(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = opened()
+    sweep = opened(3)
     task = JobTask(sweep.items[0])
     sweep.freeze(task.item, 1)
     watcher = SweepWatcher(sweep, moving=False)
@@ -43,7 +43,7 @@ def test_a_job_whose_orders_are_gone_says_so(tmp_path: Path) -> None:
 def test_a_job_whose_folder_is_removed_has_failed(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = opened()
+    sweep = opened(3)
     task = JobTask(sweep.items[0])
     folder = task.item.folder
     sweep.freeze(task.item, 1)

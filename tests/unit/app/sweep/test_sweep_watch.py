@@ -92,7 +92,7 @@ def test_one_that_was_ended_while_it_waited_is_left_to_the_other(
 def test_one_that_another_process_has_begun_meanwhile_is_left_to_it(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = opened()
+    sweep = opened(3)
     watcher = SweepWatcher(sweep, moving=False)
     task = JobTask(sweep.items[0])
     sweep.freeze(task.item, 1)
@@ -139,7 +139,7 @@ def test_why_jobs_wait_in_a_queue_is_shown(
 ) -> None:
     monkeypatch.setattr("rnnexp.app.sweep.queued.FIRST_SECONDS", 0.0)
     monkeypatch.setattr("rnnexp.app.sweep.queued.waiting", lambda folder: {"PartitionConfig": 2})
-    sweep = opened()
+    sweep = opened(3)
     watcher = SweepWatcher(sweep, moving=False)
     watcher.turn([], waiting=0)
     said = "2 jobs wait in the queue: PartitionConfig"
