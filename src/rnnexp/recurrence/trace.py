@@ -15,6 +15,8 @@ Shown = Literal["nothing", "norms", "gradients"]
 """How much of dL/dh_t a backward pass shows; each shows what stands before it too."""
 Series = Literal["grad_norm_T", "entering_norm_T", "arriving_norm_T"]
 """Those of a `Trace`."""
+_LEAST, _MOST, _SCALE = 1e-12, 1e18, 2.0**96
+"""Norms between the first two are exact in single precision; others once scaled by the third."""
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Trace:
 
     def note(self, t: int, steps: int, grad_BH: Tensor) -> None:
         """Note dL/dh_t of step t of T."""
-        self.room(steps, grad_BH)[t] = _norm(grad_BH.flatten())
+        self.room(steps, grad_BH)[t] = _norm(grad_BH.reshape(1, -1))[0]
 
     def note_all(self, grad_TBH: Tensor) -> None:
         """Note dL/dh_t of all steps at once."""
@@ -135,8 +137,19 @@ def norms_of(grads: Sequence[Tensor]) -> Tensor:
     return reduce(torch.hypot, [_norm(grad.flatten(1)) for grad in grads])
 
 
-def _norm(grad: Tensor) -> Tensor:
-    return wide_norm(grad).to(grad.real.dtype)
+def _norm(grad_TN: Tensor) -> Tensor:
+    if grad_TN.dtype != torch.float32 or not grad_TN.is_cpu:
+        return wide_norm(grad_TN).to(grad_TN.real.dtype)
+    # An eighth of the time; what has squares that single precision cannot hold is scaled first.
+    norm_T = torch.linalg.vector_norm(grad_TN, dim=-1)
+    low, high = norm_T.aminmax()
+    if low >= _LEAST and high <= _MOST:
+        return norm_T
+    for beyond_T, factor in ((norm_T < _LEAST, _SCALE), (norm_T > _MOST, 1 / _SCALE)):
+        steps = beyond_T.nonzero().squeeze(-1)
+        if len(steps):
+            norm_T[steps] = torch.linalg.vector_norm(grad_TN[steps] * factor, dim=-1) / factor
+    return norm_T
 
 
 class InputTrace(Trace):

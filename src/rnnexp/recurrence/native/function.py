@@ -118,9 +118,8 @@ class _Unroll(torch.autograd.Function):
 
 def _note(trace: Trace | None, done: Gradients) -> None:
     if trace is not None and done.norms is not None:
-        of_h_T, _, entering_T = done.norms
-        trace.note_norms(of_h_T)
-        trace.note_norms(entering_T, "entering_norm_T")
+        trace.note_norms(done.norms[0])
+        trace.note_norms(done.norms[2], "entering_norm_T")
 
 
 def _note_arriving(trace: Trace, done: Gradients) -> None:
