@@ -107,7 +107,8 @@ class HydraTask:
     def _keep(self, done: JobReturn) -> None:
         content = to_bytes((self.overrides, done))
         if content is None:
-            content = pickle.dumps((self.overrides, _without_value(done)))
+            rest = (self.overrides, _without_value(done))
+            content = to_bytes(rest) or pickle.dumps(rest)  # which says why it cannot
         self._file.write_bytes(content)
 
     def _read(self) -> tuple[list[str] | None, JobReturn]:
