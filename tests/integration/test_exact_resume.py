@@ -17,7 +17,7 @@ from rnnexp.app.config.build import build_data, build_module
 from rnnexp.app.config.compose import check_jobs, prepare
 from rnnexp.app.run.trainer import make_trainer
 from rnnexp.registry import Registry
-from rnnexp.tracking import RunHeader, load_run
+from rnnexp.tracking import RunHeader
 from rnnexp.tracking.service import RunLog
 from rnnexp.training.checkpoints import LAST, PREVIOUS, find_checkpoint
 from rnnexp.training.interrupt import Stopped, StopRequest
@@ -250,24 +250,6 @@ def test_a_killed_process_goes_on_from_an_older_checkpoint(
     assert "last.ckpt is damaged: its sha256" in done.err
     assert digest_of_last(folder) == digest_of_last(control)
     assert series(folder) == series(control)
-
-
-def test_changed_versions_and_files_are_told(rnnexp, workdir: Path, store_uri: str) -> None:
-    rows = "".join(f"{row % 2},{row}\n" for row in range(20))
-    (workdir / "rows.csv").write_text(rows)
-    words = ["task=labelled", "task.path=rows.csv", "trainer.val_every=3", "trainer.max_steps=6"]
-    assert rnnexp("train", *words, "tracking.wait=0", "hydra.run.dir=out").code == 0
-    (workdir / "rows.csv").write_text(rows + "1,20\n")
-    journal = workdir / "out" / "journal.jsonl"
-    ours = f'"version.torch": "{torch.__version__}"'
-    assert journal.read_text().count(ours) == 1
-    journal.write_text(journal.read_text().replace(ours, '"version.torch": "1.0"'))
-    done = rnnexp("train", "resume=out", "trainer.max_steps=9")
-    assert done.code == 0, done.err
-    recorded = load_run(workdir / "out").tags["rnnexp.changed_since_checkpoint"]
-    for told in ("What the file of task.path holds has changed since", ", and was 1.0 when the"):
-        assert told in done.err
-        assert told in recorded
 
 
 KILLS = '''

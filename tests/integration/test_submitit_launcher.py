@@ -4,8 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from hydra_plugins.rnnexp_submitit_launcher._submitted import SubmittedJob
 from hydra_plugins.rnnexp_submitit_launcher.config import SubmititLocalConf, SubmititSlurmConf
 from rnnexp.__main__ import run as rnnexp_here
 
+from ..queued_job import Job
 from ..waiting import comes_true
 
 WORDS = ["task.length=10", "cell.hidden_size=8", "trainer.max_steps=800", "trainer.val_every=50"]
@@ -222,29 +222,6 @@ def test_what_slurm_is_told(slurm: Path, workdir: Path) -> None:
     wanted += ("array=0-4%3", "signal=USR2@120", "requeue", "open-mode=append")
     assert {f"#SBATCH --{option}" for option in wanted} <= set(told)
     assert "module load cuda" in told
-
-
-@dataclass(frozen=True)
-class Job:
-    number: int
-    devices: int
-    needs_gpu: bool
-    command: None = None
-
-    @property
-    def name(self) -> str:
-        return f"job {self.number}"
-
-    @property
-    def log(self) -> Path:
-        return Path(f"{self.number}.txt")
-
-    @property
-    def portable(self) -> Callable[[], int]:
-        return int
-
-    def run(self) -> int:
-        raise NotImplementedError
 
 
 def test_slurm_is_asked_for_the_devices_of_the_jobs(slurm: Path, workdir: Path) -> None:

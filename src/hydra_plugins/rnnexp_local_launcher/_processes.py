@@ -23,7 +23,8 @@ GRACE_SECONDS = 20.0
 """How long a job that is asked to end may take to save its state."""
 LOST = 256
 """What `Running.poll` says of a task whose worker is gone; no process has it for an exit code."""
-_ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask a process to end."""
 
 
 class Task(Protocol):
@@ -213,7 +214,7 @@ def forking(lifeline: Lifeline) -> Start:
     def start(task: Task, slot: dict[str, str]) -> Running:
         sys.stdout.flush()
         sys.stderr.flush()
-        with unheard(*_ASKING):  # until the copy takes them itself, not as this process does
+        with unheard(*ASKING):  # until the copy takes them itself, not as this process does
             pid = os.fork()
             if pid == 0:
                 _be_child(task, slot, lifeline)
@@ -252,9 +253,9 @@ def _be_child(task: Task, slot: dict[str, str], lifeline: Lifeline) -> None:
     code = 1
     try:
         os.setsid()
-        for signum in _ASKING:
+        for signum in ASKING:
             signal.signal(signum, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
         _redirect(task.log)
         lifeline.tie()
         for name in set(os.environ) - set(_without_ranks(os.environ)):

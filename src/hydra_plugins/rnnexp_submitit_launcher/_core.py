@@ -18,6 +18,7 @@ from typing import Any
 from hydra_plugins.rnnexp_local_launcher._core import THREADS
 from hydra_plugins.rnnexp_local_launcher._pool import Ended, Limits, MakePool, Pool
 from hydra_plugins.rnnexp_local_launcher._processes import (
+    ASKING,
     LauncherError,
     Running,
     Start,
@@ -36,8 +37,6 @@ from hydra_plugins.rnnexp_submitit_launcher._ledger import (
     largest_array,
 )
 from hydra_plugins.rnnexp_submitit_launcher._submitted import LocalJob, SubmittedJob
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -176,7 +175,7 @@ class Queue:
             for alike in self._arrays(tasks):
                 upto = at_once * (len(submitted) + len(alike)) // len(tasks)
                 # A signal amid it would leave jobs in the queue whose ids nobody has read.
-                with heard_after(*_SIGNALS), unheard(*_SIGNALS):
+                with heard_after(*ASKING), unheard(*ASKING):
                     submitted.update(self._submit_array(alike, max(1, upto - before)))
                 before = upto
         except BaseException:

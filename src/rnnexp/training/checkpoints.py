@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from rnnexp.errors import StoreError
 from rnnexp.files import CHECKPOINTS
@@ -21,6 +22,7 @@ LAST, PREVIOUS = "last.ckpt", "last.previous.ckpt"
 BEST = "best.ckpt"
 BEFORE_CLIFF = "before_cliff.ckpt"
 SUFFIX = ".sha256"
+_NETWORK = "network."
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
@@ -118,6 +120,29 @@ def find_checkpoint(run_folder: Path) -> Found:
     if notes:
         notes.append("No whole checkpoint is left: the run begins anew.")
     return Found(None, tuple(notes))
+
+
+def best_in(run_folder: Path) -> Path | None:
+    """Find the weights that a run ended with: of its best validation, the last without any.
+
+    Args:
+        run_folder: the run's.
+
+    Returns:
+        The checkpoint; None where the run left none.
+    """
+    files = (run_folder / CHECKPOINTS / name for name in (BEST, LAST))
+    return next((file for file in files if file.is_file()), None)
+
+
+def of_network(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take the weights of the network out of those of a module, by the names that they have in it.
+
+    Args:
+        weights: ``state_dict`` of a checkpoint.
+    """
+    mine = (name for name in weights if name.startswith(_NETWORK))
+    return {name.removeprefix(_NETWORK): weights[name] for name in mine}
 
 
 def is_whole(path: Path) -> bool:

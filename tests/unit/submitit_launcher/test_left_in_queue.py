@@ -1,8 +1,7 @@
 """What an earlier command, or half a submission, has left in Slurm's queue; what it refuses."""
 
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from hydra_plugins.rnnexp_submitit_launcher._core import Queue
 from hydra_plugins.rnnexp_submitit_launcher._ledger import FOLDER, Ledger, waiting
 from hydra_plugins.rnnexp_submitit_launcher.config import SubmititSlurmConf
 from rnnexp.app.sweep.queued import QueueWatch
+
+from ...queued_job import Job
 
 TOOLS = {
     "srun": "",
@@ -42,28 +43,6 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return folder
-
-
-@dataclass(frozen=True)
-class Job:
-    number: int
-    devices: int = 1
-    command: None = None
-
-    @property
-    def name(self) -> str:
-        return f"job {self.number}"
-
-    @property
-    def log(self) -> Path:
-        return Path(f"{self.number}.txt")
-
-    @property
-    def portable(self) -> Callable[[], int]:
-        return int
-
-    def run(self) -> int:
-        raise NotImplementedError
 
 
 def queue_in(tmp_path: Path, **options: Any) -> Queue:

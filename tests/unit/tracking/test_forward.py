@@ -90,7 +90,7 @@ def _record(folder: Path, steps: int, end: str | None = "FINISHED", keys=("loss"
     return log
 
 
-def _steps(store: MemoryStore, key: str = "loss") -> list[int]:
+def steps_in(store: MemoryStore, key: str = "loss") -> list[int]:
     return [step for name, _, _, step in store.points if name == key]
 
 
@@ -132,7 +132,7 @@ def test_failing_call_loses_and_repeats_nothing(tmp_path: Path, call: int, when:
         except AwayError:
             failed += 1
     assert failed == 1
-    assert _steps(store) == list(range(2500))
+    assert steps_in(store) == list(range(2500))
     assert len(store.keys) == 1
     assert store.tags == {"rnnexp.error": "why"}
     assert set(store.ended) == {"FAILED"}
@@ -157,7 +157,7 @@ def test_any_failures_lose_and_repeat_nothing(
             forwarder.drain()
         except AwayError:  # every other time the process dies, too
             forwarder = Forwarder(folder, store) if attempt % 2 else forwarder
-    assert _steps(store) == _steps(store, "norm") == list(range(5))
+    assert steps_in(store) == steps_in(store, "norm") == list(range(5))
     assert store.tags == {"last": "4", "rnnexp.nonfinite.loss": "nan at step 2"}
     assert len(store.keys) == 1
 
@@ -174,7 +174,7 @@ def test_crash_between_store_and_cursor_repeats_nothing(tmp_path: Path) -> None:
     Forwarder(tmp_path, store).drain()
     (tmp_path / CURSOR).write_bytes(old)
     Forwarder(tmp_path, store).drain()
-    assert _steps(store) == list(range(40))
+    assert steps_in(store) == list(range(40))
 
 
 def test_crash_before_the_first_cursor_repeats_nothing(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_crash_before_the_first_cursor_repeats_nothing(tmp_path: Path) -> None:
     Forwarder(tmp_path, store).drain()
     (tmp_path / CURSOR).unlink()
     Forwarder(tmp_path, store).drain()
-    assert _steps(store) == list(range(20))
+    assert steps_in(store) == list(range(20))
     assert len(store.keys) == 1
 
 
@@ -194,59 +194,10 @@ def test_points_and_tags_of_a_batch_are_a_request_each(tmp_path: Path) -> None:
         log.tags({"a": str(step), f"b{step}": "x"})
     log.end("FINISHED", None)
     Forwarder(tmp_path, store).drain()
-    assert _steps(store) == [0, 1, 2]
+    assert steps_in(store) == [0, 1, 2]
     marks = {"rnnexp.nonfinite.loss": "inf at step 1"}
     assert store.tags == {"a": "2", "b0": "x", "b1": "x", "b2": "x"} | marks
     assert store.calls == len(["open_run", "log_metrics", "set_tags", "end_run"])
-
-
-def test_figures_arrive_where_files_cannot_be_copied(tmp_path: Path) -> None:
-    log, store = RunLog(tmp_path, HEADER, "sqlite:///x.db", None), MemoryStore()
-    for name in ("a.txt", "b.txt"):
-        (tmp_path / name).touch()
-        log.artifact(tmp_path / name)
-    log.metrics({"loss": 0.5}, 1)
-    log.tags({"a": "1"})
-    log.end("FINISHED", None)
-    # After the run, its points and its tags; the end is the fifth.
-    store.failures = dict.fromkeys((4, 6), "before")
-    forwarder = Forwarder(tmp_path, store)
-    forwarder.drain()
-    assert (_steps(store), store.tags, store.artifacts) == ([1], {"a": "1"}, [])
-    assert store.ended == ["FINISHED"]
-    with pytest.raises(AwayError):
-        forwarder.copy_left()
-    assert not delivered(tmp_path)
-    again = Forwarder(tmp_path, store)
-    assert not again.advance()
-    again.copy_left()
-    assert sorted(store.artifacts) == [("a.txt", ""), ("b.txt", "")]
-    assert (_steps(store), store.ended) == ([1], ["FINISHED"])
-    assert delivered(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("path", "folder"),
-    [("../secret", ""), ("{above}/secret", ""), ("link", ""), ("own", "../.."), ("own", "/tmp")],
-)
-def test_of_a_journal_from_elsewhere_no_file_outside_is_copied(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, folder: str
-) -> None:
-    run, store = tmp_path / "run", MemoryStore()
-    (tmp_path / "secret").touch()
-    log = RunLog(run, HEADER, "sqlite:///x.db", None)
-    (run / "own").touch()
-    (run / "link").symlink_to(tmp_path / "secret")
-    place = path.format(above=tmp_path)
-    log._journal.append({"kind": "artifact", "path": place, "folder": folder})
-    log.artifact(run / "own", "kept")
-    log.end("FINISHED", None)
-    forwarder = Forwarder(run, store)
-    forwarder.drain()
-    forwarder.copy_left()
-    assert store.artifacts == [("own", "kept")]
-    assert delivered(run)
-    assert "is not copied: it lies outside" in capsys.readouterr().err
 
 
 def test_norms_over_time_stay_in_the_journal(tmp_path: Path) -> None:
@@ -302,7 +253,7 @@ def test_other_store_has_a_cursor_of_its_own(tmp_path: Path) -> None:
     first, second = MemoryStore(), MemoryStore()
     Forwarder(tmp_path, first).drain()
     Forwarder(tmp_path, second, "other.json").drain()
-    assert _steps(first) == _steps(second) == list(range(5))
+    assert steps_in(first) == steps_in(second) == list(range(5))
 
 
 def test_json_file_is_replaced_whole(tmp_path: Path) -> None:

@@ -296,11 +296,3 @@ def test_a_run_that_nobody_writes_is_marked_and_heals(tmp_path: Path) -> None:
     assert second.leave() == 0
     assert store.status == {"a": "FINISHED"}
     assert store.tags["a"] == {}
-
-
-def test_an_owner_that_dies_within_a_line_is_gone() -> None:
-    orphan = sink.Sink("shelf")
-    with pytest.raises(json.JSONDecodeError):
-        orphan.listen(iter(['{"folder": "a"}\n', '{"fol']))
-    assert orphan.orphaned.is_set()
-    assert orphan._folders.get_nowait() == Path("a")

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from rnnexp.errors import ConfigError
 from rnnexp.files import CHECKPOINTS, OUTPUTS
 from rnnexp.tracking import find_run
-from rnnexp.training.checkpoints import BEST, LAST, load_whole
+from rnnexp.training.checkpoints import best_in, load_whole, of_network
 
 KEY = "model.init_from"
-_PREFIX = "network."
 _CELLS = "cells."
 
 
@@ -59,11 +58,10 @@ def _file_of(given: str) -> Path:
             f"{KEY}={given}: no such file or folder, and no run of this id below "
             f"{OUTPUTS.resolve()}. Give a run's MLflow id, its folder, or a checkpoint file."
         )
-    files = [folder / CHECKPOINTS / name for name in (BEST, LAST)]
-    there = [file for file in files if file.is_file()]
-    if not there:
+    file = best_in(folder)
+    if file is None:
         raise ConfigError(f"{KEY}={given}: there is no checkpoint in {folder / CHECKPOINTS}.")
-    return there[0]
+    return file
 
 
 def check_pretrained(network: nn.Module, file: Path) -> None:
@@ -118,9 +116,7 @@ def _weights_in(file: Path) -> Mapping[str, Tensor]:
         raise ConfigError(
             f"{KEY}: {file} is gone, damaged or no checkpoint. Put it back, or name another."
         )
-    weights: Mapping[str, Tensor] = content["state_dict"]
-    mine = [name for name in weights if name.startswith(_PREFIX)]
-    return {name.removeprefix(_PREFIX): weights[name] for name in mine}
+    return of_network(content["state_dict"])
 
 
 def _differences(

@@ -12,20 +12,17 @@ from torch import Tensor
 from rnnexp.app.config.build import build_task, make_plan
 from rnnexp.app.config.data_files import with_files_of
 from rnnexp.app.config.sources import recorded
-from rnnexp.app.run.fit import BEST
 from rnnexp.app.run.loadable import loadable
 from rnnexp.app.run.resume import run_folder, started_in
 from rnnexp.discovery import load_plugins
 from rnnexp.errors import ConfigError
-from rnnexp.files import CHECKPOINTS, CONFIG, JOURNAL, OUTPUTS
+from rnnexp.files import CONFIG, JOURNAL, OUTPUTS
 from rnnexp.recurrence import RecurrentNetwork
 from rnnexp.registry import REGISTRY
 from rnnexp.tasks import Task
 from rnnexp.tasks.record import facts_of
 from rnnexp.tracking import load_run
-from rnnexp.training.checkpoints import LAST, load_whole
-
-_PREFIX = "network."
+from rnnexp.training.checkpoints import best_in, load_whole, of_network
 
 
 @dataclass(frozen=True)
@@ -66,9 +63,8 @@ def load_network(run: str | Path, outputs: str | Path = OUTPUTS) -> RecurrentNet
     weights = _weights_in(kept.checkpoint)
     with _plugins_kept(), torch.random.fork_rng(devices=[]), _config_of(kept.folder) as values:
         network = loadable(make_plan(values), weights).network
-    own = {name.removeprefix(_PREFIX): w for name, w in weights.items() if name.startswith(_PREFIX)}
     try:
-        network.load_state_dict(own)
+        network.load_state_dict(of_network(weights))
     except RuntimeError as error:  # torch's message lists names and shapes
         raise ConfigError(
             f"{kept.checkpoint} holds another network than {kept.folder / CONFIG} asks for. {error}"
@@ -128,14 +124,13 @@ def _locate(run: str, outputs: Path) -> _Kept:
 
 
 def _best_in(folder: Path) -> Path:
-    files = [folder / CHECKPOINTS / name for name in (BEST, LAST)]
-    there = [file for file in files if file.is_file()]
-    if not there:
+    file = best_in(folder)
+    if file is None:
         raise ConfigError(
             f"The run in {folder} left no checkpoint: it has not come to its first validation, or "
             "its checkpoints were deleted."
         )
-    return there[0]
+    return file
 
 
 def _weights_in(file: Path) -> Mapping[str, Tensor]:
