@@ -7,7 +7,7 @@ import pytest
 from rnnexp.tracking.forward import Forwarder
 from rnnexp.tracking.service import RunLog, delivered
 
-from .test_forward import HEADER, AwayError, MemoryStore, steps_in
+from .test_forward import HEADER, AwayError, MemoryStore, _steps
 
 
 def test_figures_arrive_where_files_cannot_be_copied(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_figures_arrive_where_files_cannot_be_copied(tmp_path: Path) -> None:
     store.failures = dict.fromkeys((4, 6), "before")
     forwarder = Forwarder(tmp_path, store)
     forwarder.drain()
-    assert (steps_in(store), store.tags, store.artifacts) == ([1], {"a": "1"}, [])
+    assert (_steps(store), store.tags, store.artifacts) == ([1], {"a": "1"}, [])
     assert store.ended == ["FINISHED"]
     with pytest.raises(AwayError):
         forwarder.copy_left()
@@ -31,7 +31,7 @@ def test_figures_arrive_where_files_cannot_be_copied(tmp_path: Path) -> None:
     assert not again.advance()
     again.copy_left()
     assert sorted(store.artifacts) == [("a.txt", ""), ("b.txt", "")]
-    assert (steps_in(store), store.ended) == ([1], ["FINISHED"])
+    assert (_steps(store), store.ended) == ([1], ["FINISHED"])
     assert delivered(tmp_path)
 
 

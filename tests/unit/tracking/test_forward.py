@@ -90,7 +90,7 @@ def _record(folder: Path, steps: int, end: str | None = "FINISHED", keys=("loss"
     return log
 
 
-def steps_in(store: MemoryStore, key: str = "loss") -> list[int]:
+def _steps(store: MemoryStore, key: str = "loss") -> list[int]:
     return [step for name, _, _, step in store.points if name == key]
 
 
@@ -132,7 +132,7 @@ def test_failing_call_loses_and_repeats_nothing(tmp_path: Path, call: int, when:
         except AwayError:
             failed += 1
     assert failed == 1
-    assert steps_in(store) == list(range(2500))
+    assert _steps(store) == list(range(2500))
     assert len(store.keys) == 1
     assert store.tags == {"rnnexp.error": "why"}
     assert set(store.ended) == {"FAILED"}
@@ -157,7 +157,7 @@ def test_any_failures_lose_and_repeat_nothing(
             forwarder.drain()
         except AwayError:  # every other time the process dies, too
             forwarder = Forwarder(folder, store) if attempt % 2 else forwarder
-    assert steps_in(store) == steps_in(store, "norm") == list(range(5))
+    assert _steps(store) == _steps(store, "norm") == list(range(5))
     assert store.tags == {"last": "4", "rnnexp.nonfinite.loss": "nan at step 2"}
     assert len(store.keys) == 1
 
@@ -174,7 +174,7 @@ def test_crash_between_store_and_cursor_repeats_nothing(tmp_path: Path) -> None:
     Forwarder(tmp_path, store).drain()
     (tmp_path / CURSOR).write_bytes(old)
     Forwarder(tmp_path, store).drain()
-    assert steps_in(store) == list(range(40))
+    assert _steps(store) == list(range(40))
 
 
 def test_crash_before_the_first_cursor_repeats_nothing(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_crash_before_the_first_cursor_repeats_nothing(tmp_path: Path) -> None:
     Forwarder(tmp_path, store).drain()
     (tmp_path / CURSOR).unlink()
     Forwarder(tmp_path, store).drain()
-    assert steps_in(store) == list(range(20))
+    assert _steps(store) == list(range(20))
     assert len(store.keys) == 1
 
 
@@ -194,7 +194,7 @@ def test_points_and_tags_of_a_batch_are_a_request_each(tmp_path: Path) -> None:
         log.tags({"a": str(step), f"b{step}": "x"})
     log.end("FINISHED", None)
     Forwarder(tmp_path, store).drain()
-    assert steps_in(store) == [0, 1, 2]
+    assert _steps(store) == [0, 1, 2]
     marks = {"rnnexp.nonfinite.loss": "inf at step 1"}
     assert store.tags == {"a": "2", "b0": "x", "b1": "x", "b2": "x"} | marks
     assert store.calls == len(["open_run", "log_metrics", "set_tags", "end_run"])
@@ -253,7 +253,7 @@ def test_other_store_has_a_cursor_of_its_own(tmp_path: Path) -> None:
     first, second = MemoryStore(), MemoryStore()
     Forwarder(tmp_path, first).drain()
     Forwarder(tmp_path, second, "other.json").drain()
-    assert steps_in(first) == steps_in(second) == list(range(5))
+    assert _steps(first) == _steps(second) == list(range(5))
 
 
 def test_json_file_is_replaced_whole(tmp_path: Path) -> None:
